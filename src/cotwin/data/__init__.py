@@ -1,0 +1,1 @@
+"""Trajectories and the files that hold them."""

@@ -1,0 +1,78 @@
+"""Trajectories of a system, as read from a file or simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """States along the trajectories of one system, at the interval `layout.dt`.
+
+    states: (N, T, C, *S), float32, finite wherever the mask is True.
+    mask: like states, True where observed; None if all of it was.
+    source: where they come from, for messages.
+
+    Raises ValueError, naming trajectory, time step and field, for the first value that is not finite.
+    """
+
+    states: Float[Tensor, "N T C *S"]
+    layout: Layout
+    mask: Bool[Tensor, "N T C *S"] | None = None
+    source: str = "memory"
+
+    def __post_init__(self) -> None:
+        if self.states.dim() != self.layout.dims + 3:
+            raise ValueError(
+                f"{self.source}: states of shape {tuple(self.states.shape)} need the axes "
+                f"(trajectory, time, channel, "
+                f"*grid), {self.layout.dims + 3} in all."
+            )
+        self.layout.require_state(tuple(self.states.shape[1:]))
+        if self.states.shape[0] < 1 or self.states.shape[1] < 2:
+            raise ValueError(
+                f"{self.source}: needs at least one trajectory of two states, got {tuple(self.states.shape)}."
+            )
+        if self.mask is not None and self.mask.shape != self.states.shape:
+            raise ValueError(
+                f"{self.source}: mask {tuple(self.mask.shape)} and states {tuple(self.states.shape)} differ."
+            )
+        finite = torch.isfinite(self.states)
+        if self.mask is not None:
+            finite |= ~self.mask
+        if not finite.all():
+            trajectory, time, channel = (int(i) for i in (~finite).nonzero()[0][:3])
+            raise ValueError(
+                f"{self.source}: {int((~finite).sum())} values are not finite, "
+                f"the first in trajectory {trajectory}, "
+                f"time step {time}, field {self.layout.channel_names[channel]!r}; repair the file, or mark "
+                "missing values with a mask."
+            )
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def num_frames(self) -> int:
+        """States in each trajectory."""
+        return self.states.shape[1]
+
+    def select(self, indices: list[int]) -> Trajectories:
+        """Some of the trajectories."""
+        return replace(
+            self, states=self.states[indices], mask=None if self.mask is None else self.mask[indices]
+        )
+
+    def frames(self, start: int, stop: int) -> Trajectories:
+        """A stretch of time of every trajectory."""
+        return replace(
+            self,
+            states=self.states[:, start:stop].contiguous(),
+            mask=None if self.mask is None else self.mask[:, start:stop].contiguous(),
+        )

@@ -1,0 +1,172 @@
+"""What a state means: its fields, its grid, its boundaries and its time step. Pure data, no tensors.
+
+Everything that reads, steps, stores or draws states takes a `Layout`, so that two objects fit together
+exactly when their layouts are equal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+Boundary = Literal["periodic", "dirichlet", "neumann"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One physical quantity on the grid.
+
+    name: as the data call it.
+    components: 1 for a scalar, the number of space dimensions for a vector; each is one channel.
+    static: given and unchanged in time (a coefficient, an obstacle); steppers pass it through.
+    unit: for labels; no unit is ever converted.
+    """
+
+    name: str
+    components: int = 1
+    static: bool = False
+    unit: str = "1"
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise ValueError(f"field {self.name!r} has {self.components} components; it needs at least one.")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Fields, grid and time step of states of shape (batch, channels, *grid).
+
+    Channels are the components of the fields in order. Along a periodic axis the points are
+    x_i = lower + i Δx, so the upper end, which is the lower end again, is not repeated; along any other axis
+    they are the centres of cells, x_i = lower + (i + 1/2) Δx. Either way Δx = (upper − lower) / points.
+
+    Dirichlet means zero on the boundary, Neumann zero normal derivative.
+
+    dt: the interval between two states of the data, in `time_unit`.
+
+    >>> layout = Layout.box([Field("u")], grid=(64, 32), extent=[(0, 2), (0, 1)], boundary="periodic", dt=0.1)
+    >>> layout.spacing
+    (0.03125, 0.03125)
+    >>> layout.state_shape
+    (1, 64, 32)
+    """
+
+    fields: tuple[Field, ...]
+    grid: tuple[int, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    boundary: tuple[Boundary, ...]
+    dt: float
+    space_unit: str = "1"
+    time_unit: str = "1"
+
+    def __post_init__(self) -> None:
+        dims = len(self.grid)
+        if not 1 <= dims <= 3:
+            raise ValueError(f"grid {self.grid} has {dims} axes; Cotwin handles one to three.")
+        if not len(self.lower) == len(self.upper) == len(self.boundary) == dims:
+            raise ValueError(
+                f"grid {self.grid} has {dims} axes; lower, upper and boundary need one entry for each."
+            )
+        if not self.fields:
+            raise ValueError("a layout needs at least one field.")
+        names = [field.name for field in self.fields]
+        if len(set(names)) != len(names):
+            raise ValueError(f"field names must differ from each other, got {names}.")
+        if all(field.static for field in self.fields):
+            raise ValueError(f"every field of {names} is static; nothing would change in time.")
+        if any(points < 2 for points in self.grid):
+            raise ValueError(f"grid {self.grid} has an axis with fewer than two points; drop that axis.")
+        for low, high in zip(self.lower, self.upper, strict=True):
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(
+                    f"the domain [{low}, {high}] is empty; each upper end must lie above its lower end."
+                )
+        for kind in self.boundary:
+            if kind not in get_args(Boundary):
+                raise ValueError(f"unknown boundary {kind!r}; choose among {', '.join(get_args(Boundary))}.")
+        if not (math.isfinite(self.dt) and self.dt > 0):
+            raise ValueError(f"dt is {self.dt}; the interval between two states must be positive.")
+
+    @classmethod
+    def box(
+        cls,
+        fields: list[Field] | tuple[Field, ...],
+        *,
+        grid: tuple[int, ...],
+        extent: list[tuple[float, float]],
+        boundary: Boundary | tuple[Boundary, ...],
+        dt: float,
+        space_unit: str = "1",
+        time_unit: str = "1",
+    ) -> Layout:
+        """A layout from (lower, upper) pairs, and one boundary for all axes or one for each."""
+        kinds = (boundary,) * len(grid) if isinstance(boundary, str) else boundary
+        lower = tuple(float(low) for low, _ in extent)
+        upper = tuple(float(high) for _, high in extent)
+        return cls(tuple(fields), tuple(grid), lower, upper, kinds, float(dt), space_unit, time_unit)
+
+    @property
+    def dims(self) -> int:
+        """Number of space dimensions."""
+        return len(self.grid)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of a state: the components of all fields."""
+        return sum(field.components for field in self.fields)
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of one state, (channels, *grid)."""
+        return (self.channels, *self.grid)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Δx along each axis, in `space_unit`."""
+        return tuple((high - low) / n for low, high, n in zip(self.lower, self.upper, self.grid, strict=True))
+
+    @property
+    def static_channels(self) -> tuple[bool, ...]:
+        """For each channel, whether its field is static."""
+        return tuple(field.static for field in self.fields for _ in range(field.components))
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """A label for each channel: the field's name, with the component's axis where it has several."""
+        return tuple(
+            field.name if field.components == 1 else f"{field.name}_{'xyz'[axis]}"
+            for field in self.fields
+            for axis in range(field.components)
+        )
+
+    def points(self, axis: int) -> list[float]:
+        """Coordinates of the grid points along one axis, in `space_unit`."""
+        offset = 0.0 if self.boundary[axis] == "periodic" else 0.5
+        return [self.lower[axis] + (i + offset) * self.spacing[axis] for i in range(self.grid[axis])]
+
+    def refined(self, factor: int) -> Layout:
+        """The same domain with `factor` times as many points along each axis."""
+        if factor < 1:
+            raise ValueError(f"refinement factor is {factor}; it must be at least 1.")
+        return replace(self, grid=tuple(n * factor for n in self.grid))
+
+    def require_state(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError unless `shape` is (batch, *state_shape)."""
+        if len(shape) != self.dims + 2:
+            raise ValueError(
+                f"state of shape {tuple(shape)} has {len(shape)} axes; this layout needs "
+                f"(batch, channels, *grid) "
+                f"= (batch, {', '.join(map(str, self.state_shape))})."
+            )
+        if shape[1] != self.channels:
+            raise ValueError(
+                f"state has {shape[1]} channels, layout {self.channel_names} needs {self.channels}; "
+                "build both from the same Layout."
+            )
+        if tuple(shape[2:]) != self.grid:
+            raise ValueError(
+                f"state has grid {tuple(shape[2:])}, layout needs {self.grid}; "
+                "build both from the same Layout."
+            )

@@ -1,0 +1,1 @@
+"""Synthetic models: neural surrogates that step the state forward."""

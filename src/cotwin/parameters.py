@@ -1,0 +1,193 @@
+"""Unknowns of a physical model: in natural units for people, unconstrained for the optimiser.
+
+Never a hard clip: it stops the gradient, so that a start on the bound would stay there for ever.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cotwin.layout import Boundary, Layout
+
+Values = float | Float[Tensor, "*K"]
+
+
+class Parameter(nn.Module, ABC):
+    """A quantity of a physical model. Calling it gives its value in natural units, differentiably."""
+
+    unit: str
+
+    def __init__(self, unit: str = "1") -> None:
+        super().__init__()
+        self.unit = unit
+
+    @abstractmethod
+    def forward(self) -> Float[Tensor, "*K"]:
+        """The value in natural units: a scalar, or an array."""
+
+
+class Known(Parameter):
+    """A constant: part of the model, not estimated.
+
+    >>> Known(9.81, unit="m/s²")()
+    tensor(9.8100)
+    """
+
+    def __init__(self, value: Values, unit: str = "1") -> None:
+        super().__init__(unit)
+        self.register_buffer("value", _as_tensor(value))
+
+    value: Tensor
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        return self.value
+
+
+class Positive(Parameter):
+    """A positive unknown p, learned through its logarithm: p = exp(raw).
+
+    >>> Positive(0.05, unit="m²/s")()
+    tensor(0.0500, grad_fn=<ExpBackward0>)
+    """
+
+    def __init__(self, initial: Values, unit: str = "1") -> None:
+        super().__init__(unit)
+        start = _as_tensor(initial)
+        if not bool((start > 0).all()):
+            raise ValueError(
+                f"initial value {initial} is not positive; use Bounded if it may be zero or negative."
+            )
+        self.raw = nn.Parameter(start.log())
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        return self.raw.exp()
+
+
+class Bounded(Parameter):
+    """An unknown between two bounds, p = lower + (upper − lower) sigmoid(raw).
+
+    >>> Bounded(0.5, lower=0.0, upper=2.0)()
+    tensor(0.5000, grad_fn=<AddBackward0>)
+    """
+
+    def __init__(self, initial: Values, lower: float, upper: float, unit: str = "1") -> None:
+        super().__init__(unit)
+        start = _as_tensor(initial)
+        if not lower < upper:
+            raise ValueError(f"bounds [{lower}, {upper}] are empty; lower must lie below upper.")
+        if not bool(((start > lower) & (start < upper)).all()):
+            raise ValueError(
+                f"initial value {initial} does not lie strictly inside ({lower}, {upper}); "
+                "on a bound the gradient would vanish: widen the bounds or move the start."
+            )
+        self.lower, self.upper = float(lower), float(upper)
+        self.raw = nn.Parameter(torch.logit((start - lower) / (upper - lower)))
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        return self.lower + (self.upper - self.lower) * torch.sigmoid(self.raw)
+
+
+class CoarseField(Parameter):
+    """A smooth field on the layout's grid from coefficients c on a coarse grid.
+
+    p(x) = Σ_k c_k Π_axis B((x − x_k) / h), B the cubic B-spline, h the coarse spacing. The B-splines are
+    non-negative and sum to one, so whatever bounds the coefficients keep, the field keeps.
+
+    coefficients: a Parameter of shape (*K), one axis for each axis of the grid. Along periodic axes the
+    splines wrap around; elsewhere the outermost coefficient continues beyond the boundary.
+    Source: de Boor (1978), A Practical Guide to Splines, chapter IX.
+
+    >>> from cotwin.layout import Field, Layout
+    >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+    >>> CoarseField(Positive(torch.full((8,), 0.05)), layout)().shape
+    torch.Size([64])
+    """
+
+    def __init__(self, coefficients: Parameter, layout: Layout) -> None:
+        super().__init__(coefficients.unit)
+        self.coefficients = coefficients
+        coarse = tuple(coefficients().shape)
+        if len(coarse) != layout.dims:
+            raise ValueError(
+                f"coefficients of shape {coarse} need one axis for each of the grid {layout.grid}."
+            )
+        if any(k < 2 or k > n for k, n in zip(coarse, layout.grid, strict=True)):
+            raise ValueError(
+                f"coarse grid {coarse} must have between two points and the grid's {layout.grid}."
+            )
+        self.dims = layout.dims
+        for axis in range(layout.dims):
+            weights = spline_weights(coarse[axis], layout.grid[axis], layout.boundary[axis])
+            self.register_buffer(f"weights_{axis}", weights, persistent=False)
+
+    def forward(self) -> Float[Tensor, "*S"]:
+        values: Tensor = self.coefficients()
+        for axis in range(self.dims):
+            weights: Tensor = getattr(self, f"weights_{axis}")
+            values = torch.tensordot(values, weights.to(values.dtype), dims=([0], [1]))
+        return values
+
+
+def spline_weights(num_coarse: int, num_fine: int, boundary: Boundary) -> Float[Tensor, "N K"]:
+    """Cubic B-spline weights from coarse to fine points of one axis; each row sums to one."""
+    offset = 0.0 if boundary == "periodic" else 0.5
+    fine = (torch.arange(num_fine, dtype=torch.float64) + offset) * num_coarse / num_fine - offset
+    left = fine.floor()
+    t = fine - left
+    # The four splines that are not zero between two knots.
+    pieces = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    weights = torch.zeros(num_fine, num_coarse, dtype=torch.float64)
+    for shift, piece in zip((-1, 0, 1, 2), pieces, strict=True):
+        index = (left + shift).long()
+        index = index % num_coarse if boundary == "periodic" else index.clamp(0, num_coarse - 1)
+        weights.scatter_add_(1, index[:, None], piece[:, None] / 6)
+    return weights
+
+
+def make_parameter(
+    initial: float,
+    *,
+    coarse_grid: tuple[int, ...] | None = None,
+    layout: Layout | None = None,
+    bounds: tuple[float, float] | None = None,
+    unit: str = "1",
+) -> Parameter:
+    """The usual unknown: scalar, or a field if `coarse_grid` is given; bounded, or positive if not."""
+    values: Values = initial if coarse_grid is None else torch.full(coarse_grid, float(initial))
+    unknown: Parameter
+    unknown = (
+        Positive(values, unit=unit) if bounds is None else Bounded(values, bounds[0], bounds[1], unit=unit)
+    )
+    if coarse_grid is None:
+        return unknown
+    if layout is None:
+        raise ValueError("a field parameter needs the layout whose grid it is interpolated to.")
+    return CoarseField(unknown, layout)
+
+
+def estimates(model: nn.Module) -> dict[str, Tensor]:
+    """Name and value, in natural units, of every parameter of a model that is estimated.
+
+    A `CoarseField` is reported as the field on the grid, under its own name.
+    """
+    found: dict[str, Tensor] = {}
+    inside: list[str] = []
+    for name, module in model.named_modules():
+        if not isinstance(module, Parameter) or isinstance(module, Known):
+            continue
+        if any(name.startswith(f"{outer}.") for outer in inside):
+            continue
+        inside.append(name)
+        if any(True for _ in module.parameters()):
+            found[name] = module().detach().clone()
+    return found
+
+
+def _as_tensor(value: Values) -> Tensor:
+    return torch.as_tensor(
+        value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype()
+    ).clone()

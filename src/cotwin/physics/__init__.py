@@ -1,0 +1,1 @@
+"""Physical models: differentiable, batched PDE solvers."""

@@ -1,0 +1,1 @@
+"""Generated windows under a memory budget."""

@@ -1,0 +1,251 @@
+"""Windows of W + 1 consecutive states, served in batches: what both models train on.
+
+Each kind is a map-style torch Dataset whose `__getitems__` returns one collated `Batch`, so a standard
+`torch.utils.data.DataLoader` can serve it:
+
+    DataLoader(windows, batch_size=16, shuffle=True, collate_fn=collate)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cotwin.stepper import Stepper, rollout
+
+
+class Batch(NamedTuple):
+    """Windows side by side.
+
+    states: (B, W+1, C, *S), the start included.
+    weight: (B,), the influence of each window on the loss.
+    mask: like states, True where a state was observed; None where all of them were.
+    """
+
+    states: Tensor
+    weight: Tensor
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return Batch(self.states.to(device), self.weight.to(device), mask)
+
+
+def collate(batch: Batch) -> Batch:
+    """For DataLoader's `collate_fn`: `__getitems__` has collated already."""
+    return batch
+
+
+class Windows(Dataset[Batch], ABC):
+    """Windows of one length. `self[indices]` by `__getitems__`; the same index gives the same window."""
+
+    # Batches worth preparing ahead in a thread; 0 where reading is a copy from memory.
+    ahead: int = 0
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def window_shape(self) -> tuple[int, ...]:
+        """(W+1, C, *S)."""
+
+    @abstractmethod
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """One collated batch. Raises IndexError for an index outside 0 … len − 1."""
+
+    def __getitem__(self, index: int) -> Batch:
+        """One window, as a batch of one."""
+        return self.__getitems__([index])
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all windows in float32, were they kept."""
+        return 4 * len(self) * int(torch.Size(self.window_shape).numel())
+
+
+class SlidingWindows(Windows):
+    """Every window of `num_steps` steps in some trajectories; a view of them, no copy.
+
+    trajectories: (N, T, C, *S), contiguous.
+    mask: the same shape, True where observed. A window whose first state is not wholly observed cannot be
+        rolled out from, and is left out.
+    stride: frames between the starts of successive windows.
+
+    Raises ValueError if the window is longer than the trajectories, or no window can start.
+
+    >>> windows = SlidingWindows(torch.randn(2, 10, 1, 32), num_steps=4)
+    >>> len(windows), windows.window_shape
+    (12, (5, 1, 32))
+    """
+
+    def __init__(
+        self,
+        trajectories: Float[Tensor, "N T C *S"],
+        num_steps: int,
+        mask: Bool[Tensor, "N T C *S"] | None = None,
+        stride: int = 1,
+    ) -> None:
+        count, frames = trajectories.shape[:2]
+        if num_steps < 1 or stride < 1:
+            raise ValueError(f"num_steps is {num_steps} and stride {stride}; both must be at least 1.")
+        if num_steps >= frames:
+            raise ValueError(
+                f"a window of {num_steps} steps needs {num_steps + 1} frames, the trajectories have "
+                f"{frames}; "
+                f"use at most {frames - 1} steps."
+            )
+        starts = torch.arange(0, frames - num_steps, stride)
+        self._starts = (torch.arange(count)[:, None] * frames + starts).flatten()
+        self.view = _overlapping(trajectories, num_steps)
+        self.mask_view = None if mask is None else _overlapping(mask, num_steps)
+        if mask is not None:
+            observed = mask.flatten(0, 1).flatten(1).all(dim=1)
+            self._starts = self._starts[observed[self._starts]]
+            if len(self._starts) == 0:
+                raise ValueError("no window starts from a wholly observed state; a rollout needs one.")
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return tuple(self.view.shape[1:])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        rows = self._starts[torch.as_tensor(indices)]
+        mask = None if self.mask_view is None else self.mask_view.index_select(0, rows)
+        return Batch(self.view.index_select(0, rows), torch.ones(len(rows)), mask)
+
+    def starts(self) -> Float[Tensor, "M C *S"]:
+        """The first state of every window: where generated windows may start."""
+        return self.view[self._starts, 0]
+
+
+class RolloutWindows(Windows):
+    """Windows that a frozen teacher makes as they are read, from given starts.
+
+    starts: (M, C, *S). Nothing is kept: reading twice generates twice, with the same result to rounding.
+    """
+
+    def __init__(self, teacher: Stepper, starts: Float[Tensor, "M C *S"], num_steps: int) -> None:
+        teacher.layout.require_state(tuple(starts.shape))
+        if num_steps < 1:
+            raise ValueError(f"num_steps is {num_steps}; a window has at least one step.")
+        self.teacher, self.starts, self.num_steps = teacher, starts, num_steps
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return (self.num_steps + 1, *self.starts.shape[1:])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        starts = self.starts[torch.as_tensor(indices)]
+        device = next((p.device for p in self.teacher.parameters()), starts.device)
+        # no_grad, not inference_mode: a learner may save these tensors for its backward pass.
+        with torch.no_grad():
+            states = rollout(self.teacher, starts.to(device), self.num_steps)
+        return Batch(states.to(starts.device), torch.ones(len(starts)))
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Kept windows: in memory, or in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def read(self, indices: Tensor) -> Tensor:
+        """The windows at these indices, (B, W+1, C, *S)."""
+
+
+class StoredWindows(Windows):
+    """Windows that a store keeps, read from where it put them."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return tuple(self.source.shape[1:])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        states = self.source.read(torch.as_tensor(indices))
+        return Batch(states, torch.ones(len(states)))
+
+
+class JoinedWindows(Windows):
+    """Real windows followed by generated ones, weighted so that generated data count alpha times.
+
+    With n_r real and n_g generated windows of losses ℓ, the weights are (n_r+n_g)/n_r and
+    alpha·(n_r+n_g)/n_g, so the mean of weight·ℓ over all windows is L + alpha·I, L the mean loss of the real
+    windows and I that of the generated ones, however many were generated.
+
+    >>> real = SlidingWindows(torch.randn(1, 10, 1, 8), num_steps=1)
+    >>> generated = SlidingWindows(torch.randn(1, 4, 1, 8), num_steps=1)
+    >>> JoinedWindows(real, generated, alpha=0.5).__getitems__([0, 11]).weight
+    tensor([1.3333, 2.0000])
+    """
+
+    def __init__(self, real: Windows, generated: Windows, alpha: float) -> None:
+        if real.window_shape != generated.window_shape:
+            raise ValueError(
+                f"real windows are {real.window_shape}, generated ones {generated.window_shape}."
+            )
+        if alpha < 0:
+            raise ValueError(f"alpha is {alpha}; the influence of generated data cannot be negative.")
+        self.real, self.generated, self.alpha = real, generated, alpha
+        self.ahead = generated.ahead
+        total = len(real) + len(generated)
+        self.real_weight = total / len(real)
+        self.generated_weight = alpha * total / len(generated)
+
+    def __len__(self) -> int:
+        return len(self.real) + len(self.generated)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return self.real.window_shape
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        wanted = torch.as_tensor(indices)
+        is_real = wanted < len(self.real)
+        parts = [
+            (is_real, self.real, wanted[is_real], self.real_weight),
+            (~is_real, self.generated, wanted[~is_real] - len(self.real), self.generated_weight),
+        ]
+        states = torch.empty(len(wanted), *self.window_shape)
+        weight = torch.empty(len(wanted))
+        mask: Tensor | None = None
+        for where, windows, rows, scale in parts:
+            if len(rows) == 0:
+                continue
+            batch = windows.__getitems__(rows.tolist())
+            states[where] = batch.states
+            weight[where] = batch.weight * scale
+            if batch.mask is not None:
+                mask = torch.ones(states.shape, dtype=torch.bool) if mask is None else mask
+                mask[where] = batch.mask
+        return Batch(states, weight, mask)
+
+
+def _overlapping(frames: Tensor, num_steps: int) -> Tensor:
+    """A view of (N, T, …) as (N·T − W, W+1, …): row r starts at frame r, whichever trajectory that is in."""
+    if not frames.is_contiguous():
+        raise ValueError("trajectories must be contiguous, so that windows can be a view of them.")
+    flat = frames.flatten(0, 1)
+    return flat.as_strided(
+        (len(flat) - num_steps, num_steps + 1, *flat.shape[1:]), (flat.stride(0), *flat.stride())
+    )
