@@ -66,9 +66,7 @@ class Layout:
         if not 1 <= dims <= 3:
             raise ValueError(f"grid {self.grid} has {dims} axes; Cotwin handles one to three.")
         if not len(self.lower) == len(self.upper) == len(self.boundary) == dims:
-            raise ValueError(
-                f"grid {self.grid} has {dims} axes; lower, upper and boundary need one entry for each."
-            )
+            raise ValueError(f"grid {self.grid} has {dims} axes; lower, upper and boundary need one entry for each.")
         if not self.fields:
             raise ValueError("a layout needs at least one field.")
         names = [field.name for field in self.fields]
@@ -80,9 +78,7 @@ class Layout:
             raise ValueError(f"grid {self.grid} has an axis with fewer than two points; drop that axis.")
         for low, high in zip(self.lower, self.upper, strict=True):
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(
-                    f"the domain [{low}, {high}] is empty; each upper end must lie above its lower end."
-                )
+                raise ValueError(f"the domain [{low}, {high}] is empty; each upper end must lie above its lower end.")
         for kind in self.boundary:
             if kind not in get_args(Boundary):
                 raise ValueError(f"unknown boundary {kind!r}; choose among {', '.join(get_args(Boundary))}.")
@@ -167,6 +163,5 @@ class Layout:
             )
         if tuple(shape[2:]) != self.grid:
             raise ValueError(
-                f"state has grid {tuple(shape[2:])}, layout needs {self.grid}; "
-                "build both from the same Layout."
+                f"state has grid {tuple(shape[2:])}, layout needs {self.grid}; build both from the same Layout."
             )

@@ -58,9 +58,7 @@ class Positive(Parameter):
         super().__init__(unit)
         start = _as_tensor(initial)
         if not bool((start > 0).all()):
-            raise ValueError(
-                f"initial value {initial} is not positive; use Bounded if it may be zero or negative."
-            )
+            raise ValueError(f"initial value {initial} is not positive; use Bounded if it may be zero or negative.")
         self.raw = nn.Parameter(start.log())
 
     def forward(self) -> Float[Tensor, "*K"]:
@@ -112,13 +110,9 @@ class CoarseField(Parameter):
         self.coefficients = coefficients
         coarse = tuple(coefficients().shape)
         if len(coarse) != layout.dims:
-            raise ValueError(
-                f"coefficients of shape {coarse} need one axis for each of the grid {layout.grid}."
-            )
+            raise ValueError(f"coefficients of shape {coarse} need one axis for each of the grid {layout.grid}.")
         if any(k < 2 or k > n for k, n in zip(coarse, layout.grid, strict=True)):
-            raise ValueError(
-                f"coarse grid {coarse} must have between two points and the grid's {layout.grid}."
-            )
+            raise ValueError(f"coarse grid {coarse} must have between two points and the grid's {layout.grid}.")
         self.dims = layout.dims
         for axis in range(layout.dims):
             weights = spline_weights(coarse[axis], layout.grid[axis], layout.boundary[axis])
@@ -159,9 +153,7 @@ def make_parameter(
     """The usual unknown: scalar, or a field if `coarse_grid` is given; bounded, or positive if not."""
     values: Values = initial if coarse_grid is None else torch.full(coarse_grid, float(initial))
     unknown: Parameter
-    unknown = (
-        Positive(values, unit=unit) if bounds is None else Bounded(values, bounds[0], bounds[1], unit=unit)
-    )
+    unknown = Positive(values, unit=unit) if bounds is None else Bounded(values, bounds[0], bounds[1], unit=unit)
     if coarse_grid is None:
         return unknown
     if layout is None:
@@ -188,6 +180,4 @@ def estimates(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _as_tensor(value: Values) -> Tensor:
-    return torch.as_tensor(
-        value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype()
-    ).clone()
+    return torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.get_default_dtype()).clone()

@@ -8,6 +8,7 @@ Each kind is a map-style torch Dataset whose `__getitems__` returns one collated
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -18,6 +19,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cotwin.stepper import Stepper, rollout
+
+MOST_AHEAD = 4  # batches: more would only even out longer stalls, which a rollout does not have
 
 
 class Batch(NamedTuple):
@@ -44,10 +47,15 @@ def collate(batch: Batch) -> Batch:
 
 
 class Windows(Dataset[Batch], ABC):
-    """Windows of one length. `self[indices]` by `__getitems__`; the same index gives the same window."""
+    """Windows of one length, on the CPU. `self[indices]` by `__getitems__`; an index always gives one window.
 
-    # Batches worth preparing ahead in a thread; 0 where reading is a copy from memory.
-    ahead: int = 0
+    A kind says how to `write` its windows into a batch, so that joining kinds copies each window once.
+    """
+
+    # What batches prepared ahead by a thread may hold; 0 where reading is a copy, not worth a thread.
+    ahead_bytes: int = 0
+    # Whether batches carry a mask.
+    masked: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -58,8 +66,18 @@ class Windows(Dataset[Batch], ABC):
         """(W+1, C, *S)."""
 
     @abstractmethod
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        """Put the windows at `indices` into these rows of a batch, where weights are one and masks True."""
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """One collated batch. Raises IndexError for an index outside 0 … len − 1."""
+        if len(indices) and not (min(indices) >= 0 and max(indices) < len(self)):
+            raise IndexError(f"indices from {min(indices)} to {max(indices)}, of {len(self)} windows.")
+        shape = (len(indices), *self.window_shape)
+        mask = torch.ones(shape, dtype=torch.bool) if self.masked else None
+        batch = Batch(torch.empty(shape), torch.ones(len(indices)), mask)
+        self.write(indices, batch, range(len(indices)))
+        return batch
 
     def __getitem__(self, index: int) -> Batch:
         """One window, as a batch of one."""
@@ -68,7 +86,18 @@ class Windows(Dataset[Batch], ABC):
     @property
     def num_bytes(self) -> int:
         """Bytes of all windows in float32, were they kept."""
-        return 4 * len(self) * int(torch.Size(self.window_shape).numel())
+        return len(self) * self.window_bytes
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of one window in float32."""
+        return 4 * math.prod(self.window_shape)
+
+    def batches_ahead(self, batch_size: int) -> int:
+        """How many batches a thread should prepare ahead, so that all of them stay within `ahead_bytes`."""
+        # Three more are alive: one in use, the next handed over, and one held twice while a rollout stacks it.
+        fitting = self.ahead_bytes // (batch_size * self.window_bytes) - 3
+        return max(0, min(fitting, MOST_AHEAD))
 
 
 class SlidingWindows(Windows):
@@ -106,6 +135,7 @@ class SlidingWindows(Windows):
         self._starts = (torch.arange(count)[:, None] * frames + starts).flatten()
         self.view = _overlapping(trajectories, num_steps)
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
+        self.masked = mask is not None
         if mask is not None:
             observed = mask.flatten(0, 1).flatten(1).all(dim=1)
             self._starts = self._starts[observed[self._starts]]
@@ -119,10 +149,11 @@ class SlidingWindows(Windows):
     def window_shape(self) -> tuple[int, ...]:
         return tuple(self.view.shape[1:])
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        rows = self._starts[torch.as_tensor(indices)]
-        mask = None if self.mask_view is None else self.mask_view.index_select(0, rows)
-        return Batch(self.view.index_select(0, rows), torch.ones(len(rows)), mask)
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        frames = self._starts[torch.as_tensor(indices)].tolist()
+        copy_windows(self.view, frames, batch.states, rows)
+        if self.mask_view is not None and batch.mask is not None:
+            copy_windows(self.mask_view, frames, batch.mask, rows)
 
     def starts(self) -> Float[Tensor, "M C *S"]:
         """The first state of every window: where generated windows may start."""
@@ -133,13 +164,17 @@ class RolloutWindows(Windows):
     """Windows that a frozen teacher makes as they are read, from given starts.
 
     starts: (M, C, *S). Nothing is kept: reading twice generates twice, with the same result to rounding.
+    ahead_bytes: what batches generated ahead, while others train, may hold in memory.
     """
 
-    def __init__(self, teacher: Stepper, starts: Float[Tensor, "M C *S"], num_steps: int) -> None:
+    def __init__(
+        self, teacher: Stepper, starts: Float[Tensor, "M C *S"], num_steps: int, ahead_bytes: int = 0
+    ) -> None:
         teacher.layout.require_state(tuple(starts.shape))
         if num_steps < 1:
             raise ValueError(f"num_steps is {num_steps}; a window has at least one step.")
         self.teacher, self.starts, self.num_steps = teacher, starts, num_steps
+        self.ahead_bytes = ahead_bytes
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -148,13 +183,16 @@ class RolloutWindows(Windows):
     def window_shape(self) -> tuple[int, ...]:
         return (self.num_steps + 1, *self.starts.shape[1:])
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        batch.states[list(rows)] = self.generate(indices).to(batch.states)
+
+    def generate(self, indices: Sequence[int]) -> Float[Tensor, "B T C *S"]:
+        """The windows at these indices, made in one rollout."""
         starts = self.starts[torch.as_tensor(indices)]
         device = next((p.device for p in self.teacher.parameters()), starts.device)
         # no_grad, not inference_mode: a learner may save these tensors for its backward pass.
         with torch.no_grad():
-            states = rollout(self.teacher, starts.to(device), self.num_steps)
-        return Batch(states.to(starts.device), torch.ones(len(starts)))
+            return rollout(self.teacher, starts.to(device), self.num_steps)
 
 
 @runtime_checkable
@@ -164,8 +202,8 @@ class Source(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def read(self, indices: Tensor) -> Tensor:
-        """The windows at these indices, (B, W+1, C, *S)."""
+    def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
+        """Put the windows at `indices` into these rows of `states`, (B, W+1, C, *S)."""
 
 
 class StoredWindows(Windows):
@@ -181,9 +219,8 @@ class StoredWindows(Windows):
     def window_shape(self) -> tuple[int, ...]:
         return tuple(self.source.shape[1:])
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        states = self.source.read(torch.as_tensor(indices))
-        return Batch(states, torch.ones(len(states)))
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        self.source.write(indices, batch.states, rows)
 
 
 class JoinedWindows(Windows):
@@ -201,13 +238,12 @@ class JoinedWindows(Windows):
 
     def __init__(self, real: Windows, generated: Windows, alpha: float) -> None:
         if real.window_shape != generated.window_shape:
-            raise ValueError(
-                f"real windows are {real.window_shape}, generated ones {generated.window_shape}."
-            )
+            raise ValueError(f"real windows are {real.window_shape}, generated ones {generated.window_shape}.")
         if alpha < 0:
             raise ValueError(f"alpha is {alpha}; the influence of generated data cannot be negative.")
         self.real, self.generated, self.alpha = real, generated, alpha
-        self.ahead = generated.ahead
+        self.ahead_bytes = generated.ahead_bytes
+        self.masked = real.masked or generated.masked
         total = len(real) + len(generated)
         self.real_weight = total / len(real)
         self.generated_weight = alpha * total / len(generated)
@@ -219,26 +255,27 @@ class JoinedWindows(Windows):
     def window_shape(self) -> tuple[int, ...]:
         return self.real.window_shape
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        wanted = torch.as_tensor(indices)
-        is_real = wanted < len(self.real)
-        parts = [
-            (is_real, self.real, wanted[is_real], self.real_weight),
-            (~is_real, self.generated, wanted[~is_real] - len(self.real), self.generated_weight),
-        ]
-        states = torch.empty(len(wanted), *self.window_shape)
-        weight = torch.empty(len(wanted))
-        mask: Tensor | None = None
-        for where, windows, rows, scale in parts:
-            if len(rows) == 0:
-                continue
-            batch = windows.__getitems__(rows.tolist())
-            states[where] = batch.states
-            weight[where] = batch.weight * scale
-            if batch.mask is not None:
-                mask = torch.ones(states.shape, dtype=torch.bool) if mask is None else mask
-                mask[where] = batch.mask
-        return Batch(states, weight, mask)
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        first = len(self.real)
+        placed = list(zip(indices, rows, strict=True))
+        real = [(index, row) for index, row in placed if index < first]
+        generated = [(index - first, row) for index, row in placed if index >= first]
+        for windows, weight, part in (
+            (self.real, self.real_weight, real),
+            (self.generated, self.generated_weight, generated),
+        ):
+            if part:
+                own_indices, own_rows = zip(*part, strict=True)
+                windows.write(own_indices, batch, own_rows)
+                batch.weight[list(own_rows)] *= weight
+
+
+def copy_windows(source: Tensor, indices: Sequence[int], target: Tensor, rows: Sequence[int]) -> None:
+    """target[rows] = source[indices], each window copied once; torch's indexing would gather a copy first."""
+    # NumPy: it copies a row in half a microsecond, where torch takes five to dispatch.
+    out_of, into = source.numpy(), target.numpy()
+    for index, row in zip(indices, rows, strict=True):
+        into[row] = out_of[index]
 
 
 def _overlapping(frames: Tensor, num_steps: int) -> Tensor:
@@ -246,6 +283,4 @@ def _overlapping(frames: Tensor, num_steps: int) -> Tensor:
     if not frames.is_contiguous():
         raise ValueError("trajectories must be contiguous, so that windows can be a view of them.")
     flat = frames.flatten(0, 1)
-    return flat.as_strided(
-        (len(flat) - num_steps, num_steps + 1, *flat.shape[1:]), (flat.stride(0), *flat.stride())
-    )
+    return flat.as_strided((len(flat) - num_steps, num_steps + 1, *flat.shape[1:]), (flat.stride(0), *flat.stride()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +19,8 @@ class Trajectories:
     states: (N, T, C, *S), float32, finite wherever the mask is True.
     mask: like states, True where observed; None if all of it was.
     source: where they come from, for messages.
+    notes: what was decided in reading them that the user should see.
+    scalars: numbers that come with the trajectories, such as known parameters; (N, T) for each name.
 
     Raises ValueError, naming trajectory, time step and field, for the first value that is not finite.
     """
@@ -26,6 +29,8 @@ class Trajectories:
     layout: Layout
     mask: Bool[Tensor, "N T C *S"] | None = None
     source: str = "memory"
+    notes: tuple[str, ...] = ()
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.states.dim() != self.layout.dims + 3:
@@ -52,7 +57,7 @@ class Trajectories:
                 f"{self.source}: {int((~finite).sum())} values are not finite, "
                 f"the first in trajectory {trajectory}, "
                 f"time step {time}, field {self.layout.channel_names[channel]!r}; repair the file, or mark "
-                "missing values with a mask."
+                "missing values with a mask (missing='mask' when reading a file)."
             )
 
     def __len__(self) -> int:
@@ -63,10 +68,13 @@ class Trajectories:
         """States in each trajectory."""
         return self.states.shape[1]
 
-    def select(self, indices: list[int]) -> Trajectories:
-        """Some of the trajectories."""
+    def select(self, indices: list[int] | slice) -> Trajectories:
+        """Some of the trajectories; with a slice, a view of them."""
         return replace(
-            self, states=self.states[indices], mask=None if self.mask is None else self.mask[indices]
+            self,
+            states=self.states[indices],
+            mask=None if self.mask is None else self.mask[indices],
+            scalars={name: values[indices] for name, values in self.scalars.items()},
         )
 
     def frames(self, start: int, stop: int) -> Trajectories:
@@ -75,4 +83,5 @@ class Trajectories:
             self,
             states=self.states[:, start:stop].contiguous(),
             mask=None if self.mask is None else self.mask[:, start:stop].contiguous(),
+            scalars={name: values[:, start:stop] for name, values in self.scalars.items()},
         )

@@ -1,0 +1,197 @@
+"""From the contents of a file to trajectories: fields chosen, grid placed, missing values judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cotwin.data.contents import Contents, StoredField, step, unevenness
+from cotwin.data.grid import Placement, boundaries, place
+from cotwin.data.trajectories import Trajectories
+from cotwin.layout import Boundary, Field, Layout
+
+Missing = Literal["error", "mask"]
+
+
+def assemble(
+    contents: Contents,
+    *,
+    fields: Sequence[str] | None = None,
+    boundary: Boundary | Sequence[Boundary] | None = None,
+    extent: Sequence[tuple[float, float]] | None = None,
+    missing: Missing = "error",
+) -> Trajectories:
+    """Trajectories of the chosen fields, float32; `docs/data.md` explains the options.
+
+    Raises ValueError, naming the file and the array, for whatever does not fit.
+    """
+    source = contents.source
+    if contents.refusals:
+        raise ValueError(f"{source}: {contents.refusals[0]}")
+    chosen = _choose(contents, fields)
+    if extent is not None and len(extent) != len(contents.axes):
+        raise ValueError(
+            f"{source}: extent= has {len(extent)} pairs, the file has the axes "
+            f"{[axis.name for axis in contents.axes]}; give (lower, upper) for each."
+        )
+    dt = _time_step(contents)
+    kinds = boundaries(contents, boundary)
+    ends = extent if extent is not None else [None] * len(contents.axes)
+    placements = [place(axis, kind, end, source) for axis, kind, end in zip(contents.axes, kinds, ends, strict=True)]
+    states, mask = _gather(contents, chosen)
+    if missing == "mask":
+        mask = _mask_missing(states, mask, chosen, source)
+    notes = list(contents.notes)
+    for index, placement in enumerate(placements):
+        if placement.boundary == "periodic":
+            where = f"{source}: along {contents.axes[index].name}"
+            _require_period(states, mask, index + 3, where, placement)
+        if placement.repeats:
+            states = states.narrow(index + 3, 0, states.shape[index + 3] - 1).contiguous()
+            mask = None if mask is None else mask.narrow(index + 3, 0, mask.shape[index + 3] - 1).contiguous()
+    if mask is not None and mask.all():
+        mask = None
+    notes += [placement.note for placement in placements if placement.note is not None]
+    if mask is not None:
+        notes.append(f"{int((~mask).sum())} of {mask.numel()} values are not observed")
+        # Zero instead of what the file had there: not a number times a weight of zero is not a number.
+        states[~mask] = 0.0
+    scalars = {name: torch.from_numpy(values) for name, values in contents.scalars.items()}
+    layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), dt)
+    return Trajectories(states, layout, mask, source, tuple(notes), scalars)
+
+
+def _choose(contents: Contents, names: Sequence[str] | None) -> list[StoredField]:
+    known = {field.name: field for field in contents.fields}
+    wanted = [*known, *contents.misfits] if names is None else list(names)
+    for name in wanted:
+        if name in contents.misfits:
+            cure = "" if names is not None else f" Or name the fields to read: fields={list(known)}."
+            raise ValueError(f"{contents.source}: {contents.misfits[name]}{cure}")
+        if name not in known:
+            raise ValueError(f"{contents.source}: no field {name!r}; the file has {list(known)}.")
+    chosen = [known[name] for name in wanted]
+    if all(field.static for field in chosen):
+        raise ValueError(f"{contents.source}: no field in {wanted} changes in time; there is nothing to learn.")
+    return chosen
+
+
+def _time_step(contents: Contents) -> float:
+    steps = []
+    for row in contents.times:
+        problem = unevenness(row)
+        if problem is not None:
+            raise ValueError(
+                f"{contents.source}: times are not equally spaced: {problem}; interpolate in time, or keep "
+                "an evenly spaced part."
+            )
+        steps.append(step(row))
+    if max(steps) - min(steps) > 1e-3 * steps[0]:
+        raise ValueError(
+            f"{contents.source}: trajectories have time steps from {min(steps):.6g} to {max(steps):.6g}; "
+            "read together, all need the same."
+        )
+    return steps[0]
+
+
+def _gather(contents: Contents, chosen: list[StoredField]) -> tuple[Tensor, Tensor | None]:
+    """States (N, T, C, *S), and where they were observed."""
+    channels = sum(field.components for field in chosen)
+    shape = (contents.num_trajectories, contents.num_frames, channels, *contents.grid)
+    states = torch.empty(shape)
+    masked = any(field.observed is not None for field in chosen)
+    mask = torch.ones(shape, dtype=torch.bool) if masked else None
+    start = 0
+    for field in chosen:
+        channel = slice(start, start + field.components)
+        for trajectory in range(shape[0]):
+            # Doubles beyond single precision become infinite, which is then reported as such.
+            with np.errstate(over="ignore"):
+                values = np.array(field.read(trajectory), dtype=np.float32)
+            states[trajectory, :, channel] = torch.from_numpy(values)
+            if mask is not None and field.observed is not None:
+                mask[trajectory, :, channel] = torch.from_numpy(np.array(field.observed(trajectory)))
+        start += field.components
+    return states, mask
+
+
+def _mask_missing(states: Tensor, mask: Tensor | None, chosen: list[StoredField], source: str) -> Tensor | None:
+    """The mask without the values that are not finite."""
+    finite = torch.isfinite(states)
+    if finite.all():
+        return mask
+    start = 0
+    for field in chosen:
+        if field.static and not finite[:, :, start : start + field.components].all():
+            raise ValueError(
+                f"{source}: static field {field.name!r} has values that are not finite, and every rollout "
+                "needs all of it; fill them in the file."
+            )
+        start += field.components
+    return finite if mask is None else finite & mask
+
+
+def _require_period(states: Tensor, mask: Tensor | None, axis: int, where: str, placement: Placement) -> None:
+    """Raise ValueError where the values contradict what is said of the last point along a periodic axis."""
+    first, second, last = (_points(states, mask, axis, index) for index in (0, 1, -1))
+    across, along = _channel_size(last - first), _channel_size(second - first)
+    if placement.repeats:
+        # Half a standard deviation: noise may part two readings of one point, another place parts them further.
+        spread = torch.stack([_spread(states, mask, channel) for channel in range(states.shape[2])])
+        if (across > 0.5 * spread).any():
+            raise ValueError(
+                f"{where}, by extent=, the last point repeats the first, but their values differ by "
+                f"{float((across / spread).max()):.0%} of the data's standard deviation; leave extent= out if the "
+                "last point is one spacing before the first comes again."
+            )
+    # Neighbours across the ends of a period are as far apart as any others, unless they are one point.
+    varying = along > 0
+    if not placement.stated and varying.any() and (across < 1e-3 * along)[varying].all():
+        lower, upper = placement.lower, placement.upper
+        end = upper - (upper - lower) / states.shape[axis]
+        raise ValueError(
+            f"{where} the first and the last point hold the same values, so the period is in doubt; give extent "
+            f"({lower:.6g}, {end:.6g}) if the last repeats the first, otherwise ({lower:.6g}, {upper:.6g})."
+        )
+
+
+def _points(states: Tensor, mask: Tensor | None, axis: int, index: int) -> Tensor:
+    """States at one point along an axis, not a number where unknown."""
+    values = states.select(axis, index)
+    known = torch.isfinite(values) if mask is None else torch.isfinite(values) & mask.select(axis, index)
+    return values.masked_fill(~known, torch.nan)
+
+
+def _channel_size(values: Tensor) -> Tensor:
+    """Root of the mean square over each channel, of what is known."""
+    return values.movedim(2, 0).flatten(1).square().nanmean(1).sqrt()
+
+
+def _spread(states: Tensor, mask: Tensor | None, channel: int) -> Tensor:
+    """Standard deviation of one channel, of what is known."""
+    values = states[:, :, channel]
+    known = torch.isfinite(values) if mask is None else torch.isfinite(values) & mask[:, :, channel]
+    return values[known].std(correction=0)
+
+
+def _layout(
+    contents: Contents,
+    chosen: list[StoredField],
+    placements: list[Placement],
+    grid: tuple[int, ...],
+    dt: float,
+) -> Layout:
+    units = {axis.unit for axis in contents.axes}
+    return Layout.box(
+        [Field(field.name, field.components, field.static, field.unit) for field in chosen],
+        grid=grid,
+        extent=[(placement.lower, placement.upper) for placement in placements],
+        boundary=tuple(placement.boundary for placement in placements),
+        dt=dt,
+        space_unit=units.pop() if len(units) == 1 else "1",
+        time_unit=contents.time_unit,
+    )

@@ -1,0 +1,121 @@
+"""What a file holds before it is decided how to use it: the common ground of all formats.
+
+A format is one function that opens a path and yields `Contents`; assembling trajectories and inspecting are
+written once, on these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One space axis.
+
+    coordinates: of the points, 1-D, as stored.
+    boundary: what the file calls it, in lower case ("periodic", "wall"); None if it says nothing.
+    """
+
+    name: str
+    coordinates: Array
+    boundary: str | None = None
+    unit: str = "1"
+
+
+@dataclass(frozen=True)
+class StoredField:
+    """One field of a file, read a trajectory at a time.
+
+    shape, dtype: as stored.
+    read: index of a trajectory -> values (T, components, *grid); T is 1 where the field is static.
+    observed: likewise, True where observed; None where all of it is.
+    per_trajectory: whether trajectories have different values of it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    components: int
+    static: bool
+    read: Callable[[int], Array]
+    observed: Callable[[int], Array] | None = None
+    per_trajectory: bool = True
+    unit: str = "1"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything a file says.
+
+    times: (1, T), or (N, T) where trajectories have times of their own.
+    scalars: (N, T) for each name.
+    misfits: arrays that are no field of this grid, by name, with the reason; reading them is an error.
+    refusals: why no trajectories can be read from the file at all.
+    notes: what the file holds that is not read, or was decided in opening it.
+    """
+
+    source: str
+    format: str
+    axes: tuple[Axis, ...]
+    times: Array
+    num_trajectories: int
+    fields: tuple[StoredField, ...]
+    time_unit: str = "1"
+    scalars: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Points along each axis."""
+        return tuple(len(axis.coordinates) for axis in self.axes)
+
+    @property
+    def num_frames(self) -> int:
+        """States in each trajectory."""
+        return int(self.times.shape[-1])
+
+
+def step(values: Array) -> float:
+    """The mean interval between successive values."""
+    return float(np.float64(values[-1]) - np.float64(values[0])) / max(len(values) - 1, 1)
+
+
+def unevenness(values: Array) -> str | None:
+    """Why values do not rise in equal steps, naming the first interval at fault; None if they do.
+
+    Equal means within a thousandth of the step, plus the rounding of the type they are stored in.
+
+    >>> unevenness(np.array([0.0, 0.1, 0.2, 0.5]))
+    'the interval from 0.2 (index 2) to 0.5 (index 3) is 0.3, where the others are 0.1'
+    """
+    if len(values) < 2:
+        return f"it holds {len(values)} values and needs at least two"
+    exact = values.astype(np.float64)
+    if not np.isfinite(exact).all():
+        index = int(np.argmin(np.isfinite(exact)))
+        return f"the value at index {index} is {values[index]}"
+    gaps = np.diff(exact)
+    # The median, not the mean: one long gap must not put the blame on the others.
+    usual = float(np.median(gaps))
+    if usual <= 0:
+        return f"it does not rise: from {values[0]} (index 0) to {values[1]} (index 1)"
+    rounding = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
+    allowed = min(1e-3 * usual + 4 * float(rounding) * float(np.abs(exact).max()), 0.1 * usual)
+    uneven = np.abs(gaps - usual) > allowed
+    if not uneven.any():
+        return None
+    index = int(np.argmax(uneven))
+    return (
+        f"the interval from {values[index]} (index {index}) to {values[index + 1]} (index {index + 1}) "
+        f"is {gaps[index]:.6g}, where the others are {usual:.6g}"
+    )

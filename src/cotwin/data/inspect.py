@@ -1,0 +1,96 @@
+"""What is in a data file, said without refusing any of it: `cotwin data inspect FILE`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cotwin.data.contents import Array, Axis, Contents, StoredField, step, unevenness
+from cotwin.data.grid import KINDS
+from cotwin.data.read import open_contents
+from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
+
+__all__ = ["AxisSummary", "FieldSummary", "FileSummary", "Place", "inspect_file", "render"]
+
+
+def inspect_file(path: str | Path) -> FileSummary:
+    """What a file holds, one trajectory in memory at a time.
+
+    Values that are not finite and uneven intervals are reported, not refused. Raises ValueError only for a
+    file that cannot be opened as any format known.
+    """
+    with open_contents(path) as contents:
+        fields = tuple(_field(contents, field) for field in contents.fields)
+        return FileSummary(
+            source=contents.source,
+            format=contents.format,
+            trajectories=contents.num_trajectories,
+            axes=tuple(_axis(axis) for axis in contents.axes),
+            time=_axis(Axis("t", contents.times[0], unit=contents.time_unit)),
+            fields=fields,
+            scalars={name: (float(v.min()), float(v.max())) for name, v in contents.scalars.items()},
+            refusals=tuple(_refusals(contents, fields)),
+            notes=contents.notes,
+        )
+
+
+def _axis(axis: Axis) -> AxisSummary:
+    values = axis.coordinates
+    spacing = None if unevenness(values) else step(values)
+    return AxisSummary(axis.name, len(values), float(values[0]), float(values[-1]), spacing, axis.unit, axis.boundary)
+
+
+def _field(contents: Contents, field: StoredField) -> FieldSummary:
+    low, high = np.inf, -np.inf
+    non_finite, unobserved = 0, 0
+    first: Place | None = None
+    for trajectory in range(contents.num_trajectories if field.per_trajectory else 1):
+        values = np.asarray(field.read(trajectory), dtype=np.float64)
+        finite = np.isfinite(values)
+        low = min(low, float(values.min(where=finite, initial=np.inf)))
+        high = max(high, float(values.max(where=finite, initial=-np.inf)))
+        non_finite += int((~finite).sum())
+        if first is None and not finite.all():
+            first = _first(trajectory, ~finite)
+        if field.observed is not None:
+            unobserved += int((~np.broadcast_to(field.observed(trajectory), values.shape)).sum())
+    return FieldSummary(
+        name=field.name,
+        shape=field.shape,
+        dtype=field.dtype,
+        components=field.components,
+        static=field.static,
+        unit=field.unit,
+        minimum=low if low <= high else None,
+        maximum=high if low <= high else None,
+        non_finite=non_finite,
+        first_non_finite=first,
+        unobserved=unobserved,
+    )
+
+
+def _first(trajectory: int, where: Array) -> Place:
+    time, component, *point = (int(index) for index in np.unravel_index(int(np.argmax(where)), where.shape))
+    return Place(trajectory, time, component, tuple(point))
+
+
+def _refusals(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[str]:
+    yield from contents.refusals
+    for axis in contents.axes:
+        problem = unevenness(axis.coordinates)
+        if problem:
+            yield f"coordinates {axis.name} are not equally spaced: {problem}"
+    for row, times in enumerate(contents.times):
+        problem = unevenness(times)
+        if problem:
+            yield f"times of trajectory {row} are not equally spaced: {problem}"
+    yield from contents.misfits.values()
+    for field in fields:
+        if field.first_non_finite is not None:
+            yield (f"{field.non_finite} values of {field.name} are not finite, the first at {field.first_non_finite}")
+    for axis in contents.axes:
+        if axis.boundary not in KINDS:
+            says = "not in the file" if axis.boundary is None else f"{axis.boundary!r} in the file"
+            yield f"the boundary along {axis.name} is {says}: choose {', '.join(KINDS)} with boundary="

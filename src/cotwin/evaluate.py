@@ -1,0 +1,148 @@
+"""Was it worth training the two together? Errors of four models, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from cotwin.held_out import HeldOut
+from cotwin.hybrid import Role
+from cotwin.parameters import Parameter, estimates
+from cotwin.stepper import DivergenceError, Stepper
+
+Training = Literal["together", "alone"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model's error over full rollouts.
+
+    validation, test: mean VRMSE; test is None where no test trajectories are set aside.
+    per_trajectory: mean VRMSE of each scored trajectory; over_time: mean VRMSE at each scored time. Of the
+        test set where there is one, else of the validation set.
+    """
+
+    role: Role
+    training: Training
+    validation: float
+    test: float | None
+    per_trajectory: list[float]
+    over_time: list[float]
+
+    @property
+    def decisive(self) -> float:
+        """The error that counts: of the test set where there is one."""
+        return self.validation if self.test is None else self.test
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimated parameter in natural units, beside its start and, where it is known, the truth."""
+
+    name: str
+    unit: str
+    truth: Tensor | None
+    start: Tensor
+    together: Tensor
+    alone: Tensor
+
+    def error(self, value: Tensor) -> float | None:
+        """Relative error ‖value − truth‖ / ‖truth‖; None where the truth is not known."""
+        if self.truth is None:
+            return None
+        return float((value - self.truth).norm() / self.truth.norm())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Four models, two trained together and the same two trained alone with the same optimiser steps."""
+
+    scores: list[Score]
+    estimates: list[Estimate]
+
+    def score(self, role: Role, training: Training) -> Score:
+        """One of the four."""
+        return next(s for s in self.scores if (s.role, s.training) == (role, training))
+
+    def verdict(self, role: Role) -> str:
+        """In one sentence, whether training together helped a model. Under one percent counts as no difference."""
+        together, alone = self.score(role, "together"), self.score(role, "alone")
+        name = {"physical": "simulator", "synthetic": "surrogate"}[role]
+        which = "validation" if together.test is None else "test"
+        change = together.decisive / alone.decisive - 1 if alone.decisive > 0 else 0.0
+        pairs = list(zip(together.per_trajectory, alone.per_trajectory, strict=True))
+        better = sum(a < b for a, b in pairs)
+        counted = f"better on {better} of {len(pairs)} trajectories"
+        figures = f"{which} error {together.decisive:.4g} together, {alone.decisive:.4g} alone"
+        if together.per_trajectory == alone.per_trajectory:
+            return f"Training together made no difference to the {name}: its teacher never earned trust ({figures})."
+        if not abs(change) >= 0.01:
+            return f"Training together made no difference to the {name} ({figures}; {counted})."
+        if change < 0:
+            return f"Training together helped the {name}: {figures} ({-change:.0%} less; {counted})."
+        return f"Training together did NOT help the {name}: {figures} ({change:.0%} more; {counted})."
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers, for result.json."""
+        return {
+            "scores": [vars(score) for score in self.scores],
+            "estimates": [
+                {
+                    "name": e.name,
+                    "unit": e.unit,
+                    "truth": None if e.truth is None else e.truth.tolist(),
+                    "start": e.start.tolist(),
+                    "together": e.together.tolist(),
+                    "alone": e.alone.tolist(),
+                    "relative_error_together": e.error(e.together),
+                    "relative_error_alone": e.error(e.alone),
+                }
+                for e in self.estimates
+            ],
+            "verdicts": [self.verdict("synthetic"), self.verdict("physical")],
+        }
+
+
+def score(role: Role, training: Training, stepper: Stepper, validation: HeldOut, test: HeldOut | None) -> Score:
+    """A model's errors on the held-out and, this once, on the test trajectories."""
+    decisive = validation if test is None else test
+    try:
+        errors = decisive.errors(stepper)
+    except DivergenceError:
+        count, frames = decisive.states.shape[:2]
+        errors = torch.full((count, frames - decisive.scored_from, len(decisive.dynamic)), torch.inf)
+    return Score(
+        role=role,
+        training=training,
+        validation=validation.error(stepper),
+        test=None if test is None else float(errors.nanmean()),
+        per_trajectory=errors.nanmean(dim=(1, 2)).tolist(),
+        over_time=errors.nanmean(dim=(0, 2)).tolist(),
+    )
+
+
+def compare(
+    models: Mapping[tuple[Role, Training], Stepper],
+    start: Stepper,
+    truth: Mapping[str, Tensor],
+    validation: HeldOut,
+    test: HeldOut | None,
+) -> Comparison:
+    """Score all four models and set the estimates beside each other.
+
+    start: the physical model before training. truth: known parameters by name, perhaps none.
+    """
+    scores = [score(role, training, model, validation, test) for (role, training), model in models.items()]
+    units = {name: module.unit for name, module in start.named_modules() if isinstance(module, Parameter)}
+    started = estimates(start)
+    together, alone = estimates(models["physical", "together"]), estimates(models["physical", "alone"])
+    found = []
+    for name, initial in started.items():
+        short = name.removeprefix("inner.")
+        known = truth.get(short)
+        found.append(Estimate(short, units[name], known, initial, together[name], alone[name]))
+    return Comparison(scores, found)

@@ -1,0 +1,1 @@
+"""The only place that knows configuration: validated settings in, objects out."""

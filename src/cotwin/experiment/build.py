@@ -1,0 +1,180 @@
+"""From settings and data to models, trainers and the cycle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import cotwin.alpha
+import cotwin.starts
+from cotwin.alpha import Alpha
+from cotwin.experiment import settings as s
+from cotwin.experiment.dataset import Dataset
+from cotwin.hybrid import HybridTrainer, Learner
+from cotwin.layout import Layout
+from cotwin.loss import RolloutLoss
+from cotwin.networks.convolution import ResidualConvNet
+from cotwin.networks.surrogate import Surrogate
+from cotwin.networks.unet import UNet
+from cotwin.parameters import Bounded, CoarseField, Parameter, Positive
+from cotwin.physics.advection import Advection
+from cotwin.physics.burgers import Burgers
+from cotwin.physics.heat import Heat
+from cotwin.physics.refined import Refined
+from cotwin.physics.spectral_burgers import SpectralBurgers
+from cotwin.starts import Starts
+from cotwin.stepper import Stepper
+from cotwin.store.store import Store
+from cotwin.trainer import Trainer, constant, cosine
+from cotwin.windows import SlidingWindows
+
+GB = 10**9
+
+
+def build_physical(settings: s.Physical, data: Dataset) -> Stepper:
+    """The simulator with its unknowns at their initial values."""
+    layout = data.layout
+    match settings:
+        case s.SpectralBurgers():
+            fine = layout.refined(settings.refine)
+            inner = SpectralBurgers(fine, _unknown(settings.viscosity, fine), substeps=settings.substeps)
+            return inner if settings.refine == 1 else Refined(inner, layout, settings.refine)
+        case s.Burgers():
+            speed = settings.max_speed
+            if speed is None:
+                speed = 1.5 * float(data.train.states.nan_to_num().abs().max())
+            return Burgers(layout, _unknown(settings.viscosity, layout), max_speed=speed)
+        case s.Heat():
+            return Heat(layout, _unknown(settings.diffusivity, layout))
+        case s.Advection():
+            diffusivity = None if settings.diffusivity is None else _unknown(settings.diffusivity, layout)
+            return Advection(layout, _vector(settings.velocity, layout), diffusivity)
+        case s.PhiFlowBurgers():
+            from cotwin.physics.phiflow.burgers import PhiFlowBurgers
+
+            return PhiFlowBurgers(layout, _unknown(settings.viscosity, layout))
+
+
+def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
+    """The untrained surrogate, normalised by the training data."""
+    network: nn.Module
+    match settings:
+        case s.ResidualConvNet():
+            network = ResidualConvNet(data.layout, width=settings.width, depth=settings.depth, seed=seed)
+        case s.UNet():
+            network = UNet(data.layout, width=settings.width, levels=settings.levels, seed=seed)
+    return Surrogate.fitted(network, data.layout, data.train.states, mask=data.train.mask)
+
+
+def build_store(settings: s.Store) -> Store:
+    """The store with its budgets; the cache directory is not touched before it is needed."""
+    return Store(
+        Path(settings.cache_dir),
+        memory_budget=int(settings.memory_budget_gb * GB),
+        disk_budget=int(settings.disk_budget_gb * GB),
+        placement=settings.placement,
+    )
+
+
+def build_alpha(settings: s.Alpha, cycles: int) -> Alpha:
+    """How much generated data count."""
+    match settings:
+        case s.FixedAlpha():
+            return cotwin.alpha.fixed(settings.value)
+        case s.LinearAlpha():
+            return cotwin.alpha.linear(settings.first, settings.last, cycles)
+        case s.GatedAlpha():
+            return cotwin.alpha.gated(settings.cap)
+
+
+def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha) -> HybridTrainer:
+    """Both models, their trainers and the cycle; nothing is trained yet. The same settings build the same."""
+    device = torch.device(experiment.device)
+    cycles = experiment.hybrid.cycles
+    physical = build_physical(experiment.physical, data).to(device)
+    synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
+    return HybridTrainer(
+        _learner(experiment.physical, physical, data, cycles, experiment.seed),
+        _learner(experiment.synthetic, synthetic, data, cycles, experiment.seed),
+        store=store,
+        alpha=alpha,
+        generated_per_real=experiment.hybrid.generated_per_real,
+        order=experiment.hybrid.order,
+        seed=experiment.seed,
+    )
+
+
+def _learner(settings: s.LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int) -> Learner:
+    train = data.train
+    window = train.num_frames - 1 if settings.window == "full" else settings.window
+    if window >= train.num_frames:
+        raise ValueError(
+            f"window: {window} steps need {window + 1} frames, the training trajectories have {train.num_frames}; "
+            f"use at most {train.num_frames - 1}, or window=full."
+        )
+    real = SlidingWindows(train.states, window, train.mask, settings.stride)
+    optimizer = settings.optimizer
+    total = settings.warmup_steps + cycles * settings.steps
+    trainer = Trainer(
+        stepper,
+        RolloutLoss.by_persistence(real, train.layout.static_channels),
+        data.validation,
+        optimizer=_optimizer(optimizer, stepper),
+        batch_size=settings.batch_size,
+        schedule=cosine(total) if optimizer.schedule == "cosine" else constant,
+        clip=optimizer.clip,
+        validate_every=settings.validate_every,
+        seed=seed,
+    )
+    return Learner(trainer, real, settings.steps, settings.warmup_steps, _starts(settings, real, data))
+
+
+def _optimizer(settings: s.Optimizer, stepper: Stepper) -> torch.optim.Optimizer:
+    if isinstance(settings, s.Adam):
+        return torch.optim.Adam(stepper.parameters(), lr=settings.lr)
+    # One iteration a step, so that a step means as much for every optimiser: one move of the parameters.
+    return torch.optim.LBFGS(
+        stepper.parameters(),
+        lr=settings.lr,
+        max_iter=1,
+        max_eval=25,
+        history_size=settings.history,
+        tolerance_grad=0.0,
+        tolerance_change=0.0,
+        line_search_fn="strong_wolfe",
+    )
+
+
+def _starts(settings: s.LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:
+    match settings.starts:
+        case "real":
+            return cotwin.starts.real(real.starts())
+        case "perturbed":
+            return cotwin.starts.perturbed(real.starts(), data.layout)
+        case "simulated":
+            initial = data.train.states[:, 0]
+            return cotwin.starts.simulated(initial, data.layout, data.train.num_frames - 1)
+
+
+def _unknown(settings: s.Unknown, layout: Layout) -> Parameter:
+    if settings.grid is None:
+        return _leaf(settings, settings.initial)
+    if len(settings.grid) != layout.dims:
+        raise ValueError(
+            f"grid {list(settings.grid)} of the parameter needs one number for each of the {layout.dims} axes."
+        )
+    return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
+
+
+def _vector(components: tuple[s.Unknown, ...], layout: Layout) -> Parameter:
+    if len(components) != layout.dims or len({(c.bounds, c.unit) for c in components}) != 1:
+        raise ValueError(f"velocity needs {layout.dims} components, all with the same bounds and unit.")
+    return _leaf(components[0], torch.tensor([c.initial for c in components]))
+
+
+def _leaf(settings: s.Unknown, initial: float | torch.Tensor) -> Parameter:
+    if settings.bounds is None:
+        return Positive(initial, unit=settings.unit)
+    return Bounded(initial, *settings.bounds, unit=settings.unit)

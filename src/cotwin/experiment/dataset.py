@@ -1,0 +1,116 @@
+"""The data of an experiment: what trains, what is held out, what is looked at once at the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cotwin.data.noise import add_noise
+from cotwin.data.read import read_trajectories
+from cotwin.data.reference import BurgersReference
+from cotwin.data.split import split_in_time, split_trajectories
+from cotwin.data.trajectories import Trajectories
+from cotwin.experiment.settings import Data, FileData, SimulatedBurgers
+from cotwin.held_out import HeldOut
+from cotwin.layout import Field, Layout
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Trajectories of one system, split.
+
+    test: None where none are set aside. truth: parameters that are known, by name, on the layout's grid.
+    notes: what a person should know about the split.
+    """
+
+    train: Trajectories
+    validation: HeldOut
+    test: HeldOut | None
+    truth: dict[str, Tensor] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def layout(self) -> Layout:
+        """Of all trajectories."""
+        return self.train.layout
+
+
+def load_dataset(settings: Data, seed: int) -> Dataset:
+    """Read or simulate the trajectories, and split them. Raises ValueError or OSError with the cure."""
+    return _simulated(settings, seed) if isinstance(settings, SimulatedBurgers) else _from_file(settings)
+
+
+def _simulated(settings: SimulatedBurgers, seed: int) -> Dataset:
+    reference = BurgersReference(
+        points=settings.points,
+        dt=settings.dt,
+        num_steps=settings.num_steps,
+        mean=settings.viscosity_mean,
+        contrast=settings.viscosity_contrast,
+        refine=settings.refine,
+    )
+    layout = Layout.box(
+        [Field("u")],
+        grid=(settings.points,),
+        extent=[(0.0, 2 * math.pi)],
+        boundary="periodic",
+        dt=settings.dt,
+    )
+    count = settings.train + settings.validation + settings.test
+    states = reference.trajectories(reference.initial(count, np.random.default_rng(seed)))
+    clean = Trajectories(torch.from_numpy(states).float().unsqueeze(2), layout, source="simulated Burgers")
+    split = split_trajectories(clean, settings.validation, settings.test)
+    generator = torch.Generator().manual_seed(seed)
+    train = add_noise(split.train, settings.noise, generator)
+    validation = add_noise(split.validation, settings.noise, generator)
+    viscosity = torch.from_numpy(reference.viscosity(np.asarray(layout.points(0)))).float()
+    assert split.test is not None
+    return Dataset(
+        train,
+        _held_out(validation),
+        _held_out(split.test),
+        {"viscosity": viscosity},
+        [
+            f"{settings.train} training and {settings.validation} validation trajectories with {settings.noise:.0%} "
+            f"noise, {settings.test} clean test trajectories from other initial states."
+        ],
+    )
+
+
+def _from_file(settings: FileData) -> Dataset:
+    trajectories = read_trajectories(
+        settings.path,
+        fields=settings.fields,
+        boundary=settings.boundary,
+        extent=settings.extent,
+        missing=settings.missing,
+    )
+    if len(trajectories) > 1:
+        split = split_trajectories(trajectories, settings.validation, settings.test)
+        test = None if split.test is None else _held_out(split.test)
+        note = (
+            f"{len(split.train)} training, {len(split.validation)} validation and "
+            f"{0 if split.test is None else len(split.test)} test trajectories."
+        )
+        return Dataset(split.train, _held_out(split.validation), test, notes=[note])
+    if settings.test:
+        raise ValueError(
+            f"{settings.path} holds a single trajectory, so none can be set aside for testing; use data.test=0."
+        )
+    split = split_in_time(trajectories, settings.held_out_fraction)
+    # Rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
+    validation = _held_out(trajectories, scored_from=split.train.num_frames)
+    note = (
+        f"A single trajectory: its first {split.train.num_frames} frames train, its last "
+        f"{trajectories.num_frames - split.train.num_frames} are held out; there is no test set."
+    )
+    return Dataset(split.train, validation, None, notes=[note])
+
+
+def _held_out(trajectories: Trajectories, scored_from: int = 1) -> HeldOut:
+    dynamic = [i for i, static in enumerate(trajectories.layout.static_channels) if not static]
+    return HeldOut(trajectories.states, dynamic, trajectories.mask, scored_from)

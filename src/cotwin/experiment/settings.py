@@ -1,0 +1,223 @@
+"""Every setting of an experiment, typed, with its default, its range and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cotwin.layout import Boundary
+
+PositiveFloat = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# Data
+
+
+class SimulatedBurgers(Settings):
+    """Noisy trajectories of 1-D Burgers with a viscosity field, from an independent solver."""
+
+    kind: Literal["simulated_burgers"]
+    points: Annotated[int, Field(ge=16, le=1024)] = 128
+    dt: PositiveFloat = 0.05
+    num_steps: Count = 50
+    viscosity_mean: PositiveFloat = 0.1
+    viscosity_contrast: Annotated[float, Field(ge=0, le=2)] = 0.5
+    refine: Count = Field(4, description="cells of the truth's solver for each point of the data")
+    train: Count = Field(2, description="noisy training trajectories")
+    validation: Count = Field(1, description="noisy held-out trajectories")
+    test: Count = Field(16, description="clean test trajectories from other initial states")
+    noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="relative to the states' deviation")
+
+
+class FileData(Settings):
+    """Trajectories of yours, in npz or in HDF5 of The Well's layout (docs/data.md)."""
+
+    kind: Literal["file"]
+    path: str
+    fields: tuple[str, ...] | None = Field(None, description="which to read; all if not given")
+    boundary: Boundary | tuple[Boundary, ...] | None = Field(None, description="where the file does not say")
+    extent: tuple[tuple[float, float], ...] | None = Field(None, description="of the domain, for each axis")
+    missing: Literal["error", "mask"] = Field("error", description="what to do with values that are not finite")
+    validation: Count = Field(1, description="held-out trajectories; of a single one the last part in time")
+    test: Annotated[int, Field(ge=0)] = Field(0, description="further trajectories, looked at once, at the end")
+    held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="of a single trajectory, in time")
+
+
+Data = Annotated[SimulatedBurgers | FileData, Field(discriminator="kind")]
+
+# Unknowns and physical models
+
+
+class Unknown(Settings):
+    """A parameter to estimate: positive, or bounded; scalar, or a field of coefficients on a coarse grid."""
+
+    initial: float
+    bounds: tuple[float, float] | None = Field(None, description="none: positive, learned by its logarithm")
+    grid: tuple[int, ...] | None = Field(None, description="coarse grid of coefficients; none: a scalar")
+    unit: str = "1"
+
+    @model_validator(mode="after")
+    def _inside(self) -> Unknown:
+        if self.bounds is None and not self.initial > 0:
+            raise ValueError(f"initial is {self.initial}; without bounds the parameter is positive")
+        if self.bounds is not None and not self.bounds[0] < self.initial < self.bounds[1]:
+            raise ValueError(f"initial is {self.initial}, not strictly inside the bounds {list(self.bounds)}")
+        return self
+
+
+class Adam(Settings):
+    kind: Literal["adam"]
+    lr: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient")
+
+
+class LBFGS(Settings):
+    kind: Literal["lbfgs"]
+    lr: PositiveFloat = 1.0
+    history: Count = 20
+    clip: None = None
+    schedule: Literal["constant"] = "constant"
+
+
+Optimizer = Annotated[Adam | LBFGS, Field(discriminator="kind")]
+
+
+class LearnerSettings(Settings):
+    """How one of the two models trains."""
+
+    window: Annotated[int, Field(ge=1)] | Literal["full"] = Field(
+        4, description="steps of a training window; full: as long as the trajectories"
+    )
+    stride: Count = Field(1, description="frames between the starts of successive windows")
+    batch_size: Count = 32
+    optimizer: Optimizer
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(description="optimiser steps on real data alone, at first")
+    steps: Count = Field(description="optimiser steps in each cycle")
+    validate_every: Count = Field(50, description="optimiser steps between looks at the held-out data")
+    starts: Literal["real", "perturbed", "simulated"] = Field(
+        "real", description="where the windows begin that the other model generates for this one"
+    )
+
+
+class Burgers(LearnerSettings):
+    """Finite volumes; periodic or Dirichlet."""
+
+    model: Literal["burgers"]
+    viscosity: Unknown
+    max_speed: PositiveFloat | None = Field(None, description="none: 1.5 times the largest in the training data")
+
+
+class SpectralBurgers(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["spectral_burgers"]
+    viscosity: Unknown
+    substeps: Count = Field(4, description="of the solver in each data interval")
+    refine: Count = Field(1, description="points of the solver's grid for each point of the data")
+
+
+class Heat(LearnerSettings):
+    model: Literal["heat"]
+    diffusivity: Unknown
+
+
+class Advection(LearnerSettings):
+    model: Literal["advection"]
+    velocity: tuple[Unknown, ...] = Field(description="one for each axis")
+    diffusivity: Unknown | None = None
+
+
+class PhiFlowBurgers(LearnerSettings):
+    """2-D, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
+
+    model: Literal["phiflow_burgers"]
+    viscosity: Unknown
+
+
+Physical = Annotated[Burgers | SpectralBurgers | Heat | Advection | PhiFlowBurgers, Field(discriminator="model")]
+
+# Synthetic models
+
+
+class ResidualConvNet(LearnerSettings):
+    network: Literal["resnet"]
+    width: Count = 32
+    depth: Count = 4
+
+
+class UNet(LearnerSettings):
+    network: Literal["unet"]
+    width: Count = 16
+    levels: Count = 3
+
+
+Synthetic = Annotated[ResidualConvNet | UNet, Field(discriminator="network")]
+
+# Training
+
+
+class FixedAlpha(Settings):
+    kind: Literal["fixed"]
+    value: Annotated[float, Field(ge=0)]
+
+
+class LinearAlpha(Settings):
+    kind: Literal["linear"]
+    first: Annotated[float, Field(ge=0)]
+    last: Annotated[float, Field(ge=0)]
+
+
+class GatedAlpha(Settings):
+    """A teacher that is no better than its learner on held-out real data does not teach."""
+
+    kind: Literal["auto"]
+    cap: PositiveFloat = Field(2.0, description="influence of a perfect teacher")
+
+
+Alpha = Annotated[FixedAlpha | LinearAlpha | GatedAlpha, Field(discriminator="kind")]
+Role = Literal["physical", "synthetic"]
+
+
+class Hybrid(Settings):
+    cycles: Count = 6
+    alpha: Alpha
+    generated_per_real: PositiveFloat | None = Field(
+        None, description="generated windows for each real one; none: alpha"
+    )
+    order: tuple[Role, Role] = Field(("synthetic", "physical"), description="which model learns first")
+
+    @model_validator(mode="after")
+    def _both(self) -> Hybrid:
+        if self.order[0] == self.order[1]:
+            raise ValueError(f"order is {list(self.order)}; it names each of physical and synthetic once")
+        return self
+
+
+class Store(Settings):
+    memory_budget_gb: PositiveFloat = Field(2.0, description="most memory for generated data")
+    disk_budget_gb: Annotated[float, Field(ge=0)] = Field(20.0, description="most disk for generated data")
+    placement: Literal["memory", "cache", "on_the_fly"] | None = Field(None, description="none: by the budgets")
+    cache_dir: str = Field(".cotwin/cache", description="made by Cotwin; refused if somebody else made it")
+
+
+class Experiment(Settings):
+    """Everything that decides a run's numbers."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    threads: Count | None = Field(None, description="of torch; none: as many as it likes")
+    device: str = "cpu"
+    data: Data
+    physical: Physical
+    synthetic: Synthetic
+    hybrid: Hybrid
+    store: Store = Store()

@@ -1,0 +1,129 @@
+"""One experiment from settings to verdict: both models together, then alone, then side by side."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import save_file
+
+from cotwin.alpha import fixed
+from cotwin.evaluate import Comparison, Training, compare
+from cotwin.experiment.build import build_alpha, build_hybrid, build_store
+from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.settings import Experiment
+from cotwin.hybrid import HybridTrainer, Role
+from cotwin.report.figure import draw
+from cotwin.run import Run
+from cotwin.stepper import Stepper
+
+
+class Watcher(Protocol):
+    """Is told what happens, to show it to a person."""
+
+    def begin(self, description: str, steps: int) -> None:
+        """A phase of so many optimiser steps begins."""
+
+    def step(self, loss: float) -> None:
+        """One step was taken."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """An experiment's data and its two trainings, built but not yet run.
+
+    trainings: "together", with generated data, and "alone", the same without: the control.
+    start: the physical model before training.
+    """
+
+    experiment: Experiment
+    data: Dataset
+    trainings: dict[Training, HybridTrainer]
+    start: Stepper
+
+
+def prepare(experiment: Experiment) -> Session:
+    """Build everything, so that every mistake in settings or data shows before anything runs.
+
+    Raises ValueError or OSError with the cure.
+    """
+    if experiment.threads is not None:
+        torch.set_num_threads(experiment.threads)
+    data = load_dataset(experiment.data, experiment.seed)
+    alpha = build_alpha(experiment.hybrid.alpha, experiment.hybrid.cycles)
+    store = build_store(experiment.store)
+    trainings: dict[Training, HybridTrainer] = {
+        "together": build_hybrid(experiment, data, store, alpha),
+        "alone": build_hybrid(experiment, data, store, fixed(0.0)),
+    }
+    start = copy.deepcopy(trainings["together"].learners["physical"].trainer.stepper)
+    return Session(experiment, data, trainings, start)
+
+
+def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, Any] | None = None) -> Comparison:
+    """Run both trainings, from a checkpoint if one is given, and write everything into the run directory."""
+    torch.manual_seed(session.experiment.seed)
+    metrics: list[dict[str, Any]] = []
+    if checkpoint is not None:
+        _restore(session, checkpoint)
+        metrics = checkpoint["metrics"]
+    else:
+        run.save_checkpoint(0, _state(session, metrics))
+    run.write_metrics(metrics)
+    cycles = session.experiment.hybrid.cycles
+    for training, hybrid in session.trainings.items():
+        for phase in hybrid.phases(cycles)[hybrid.phases_done :]:
+            watcher.begin(_describe(training, phase.cycle, cycles, phase.learner), hybrid.steps(phase))
+            result = hybrid.advance(phase, watcher.step)
+            metrics.append({"training": training, **asdict(result)})
+            run.save_checkpoint(len(metrics), _state(session, metrics))
+            run.write_metrics(metrics)
+    return _conclude(session, run, metrics)
+
+
+def _describe(training: Training, cycle: int, cycles: int, learner: Role) -> str:
+    name = {"physical": "simulator", "synthetic": "surrogate"}[learner]
+    when = "warm-up on real data" if cycle < 0 else f"cycle {cycle + 1} of {cycles}"
+    return f"{training}, {when}: {name}"
+
+
+def _state(session: Session, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """All that the rest of the run depends on.
+
+    The order of windows and the starts come from generators seeded by counters that the trainers' states
+    hold; torch's own generators are kept for networks that use them (dropout).
+    """
+    return {
+        "metrics": metrics,
+        "trainings": {name: hybrid.state_dict() for name, hybrid in session.trainings.items()},
+        "cpu_generator": torch.get_rng_state(),
+        "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _restore(session: Session, checkpoint: dict[str, Any]) -> None:
+    for name, hybrid in session.trainings.items():
+        hybrid.load_state_dict(checkpoint["trainings"][name])
+    torch.set_rng_state(checkpoint["cpu_generator"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(checkpoint["cuda_generators"])
+
+
+def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]]) -> Comparison:
+    data = session.data
+    models: dict[tuple[Role, Training], Stepper] = {
+        (role, training): hybrid.learners[role].trainer.best()
+        for training, hybrid in session.trainings.items()
+        for role in hybrid.learners
+    }
+    comparison = compare(models, session.start, data.truth, data.validation, data.test)
+    run.write_text("result.json", json.dumps(comparison.as_json(), indent=1) + "\n")
+    together: dict[Role, Stepper] = {role: model for (role, training), model in models.items() if training == "together"}
+    for role, model in together.items():
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, run.path / f"{role}.safetensors")
+    shown = data.validation if data.test is None else data.test
+    draw(run.path / "rollout.png", data.layout, shown, together, comparison, metrics)
+    return comparison

@@ -1,0 +1,59 @@
+"""Real trajectories that no training sees, and a model's error on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cotwin.metrics import vrmse
+from cotwin.stepper import DivergenceError, Stepper, rollout
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Trajectories to roll a model out along, and the frames that count.
+
+    states: (N, T, C, *S); rollouts start from the first frame.
+    mask: like states, True where observed; None if all of it was.
+    dynamic: the channels that are scored.
+    scored_from: the first frame that counts; later than 1 where the held-out part of a trajectory is its
+        last stretch, so that no frame that trained a model scores it.
+    """
+
+    states: Float[Tensor, "N T C *S"]
+    dynamic: list[int]
+    mask: Bool[Tensor, "N T C *S"] | None = None
+    scored_from: int = 1
+
+    def __post_init__(self) -> None:
+        frames = self.states.shape[1]
+        if not 1 <= self.scored_from < frames:
+            raise ValueError(f"scored_from is {self.scored_from}; with {frames} frames it lies in 1 to {frames - 1}.")
+
+    def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
+        """The full rollout from each first frame. Raises DivergenceError."""
+        device = next((p.device for p in stepper.parameters()), self.states.device)
+        was_training = stepper.training
+        stepper.eval()
+        try:
+            with torch.no_grad():
+                return rollout(stepper, self.states[:, 0].to(device), self.states.shape[1] - 1).cpu()
+        finally:
+            stepper.train(was_training)
+
+    def errors(self, stepper: Stepper) -> Float[Tensor, "N T C"]:
+        """VRMSE of the full rollout for each trajectory, scored time and dynamic channel."""
+        scored, channels = slice(self.scored_from, None), self.dynamic
+        prediction = self.predict(stepper)[:, scored, channels]
+        mask = None if self.mask is None else self.mask[:, scored, channels]
+        return vrmse(prediction, self.states[:, scored, channels], mask)
+
+    def error(self, stepper: Stepper) -> float:
+        """Mean VRMSE of the full rollouts; infinite if one diverges."""
+        try:
+            return float(self.errors(stepper).nanmean())
+        except DivergenceError:
+            return float("inf")

@@ -1,0 +1,149 @@
+"""The four-phase cycle: generate physical data, train the surrogate, generate synthetic data, train the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from cotwin.alpha import Alpha
+from cotwin.starts import Starts
+from cotwin.store.store import Store
+from cotwin.trainer import Trainer
+from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows
+
+Role = Literal["physical", "synthetic"]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One of the two models, as the cycle sees it.
+
+    real: windows of the real training trajectories, of the length that this learner trains on.
+    steps: optimiser steps in each cycle.
+    warmup_steps: optimiser steps on real data alone before the first cycle.
+    starts: where the windows begin that the other model generates for this one.
+    """
+
+    trainer: Trainer
+    real: SlidingWindows
+    steps: int
+    warmup_steps: int
+    starts: Starts
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One learner's turn. cycle −1 is the warm-up, on real data alone."""
+
+    cycle: int
+    learner: Role
+
+    @property
+    def teacher(self) -> Role:
+        """The other model."""
+        return "synthetic" if self.learner == "physical" else "physical"
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What a finished phase did, as it goes into the run's metrics.
+
+    alpha: influence that the generated data had; 0 in the warm-up and where the teacher had not earned trust.
+    generated: number of generated windows; placement: where they were kept ("none" without any).
+    validation_error: the learner's best held-out VRMSE so far.
+    """
+
+    cycle: int
+    learner: Role
+    alpha: float
+    generated: int
+    placement: str
+    steps: int
+    train_loss: float
+    validation_error: float
+
+
+class HybridTrainer:
+    """Trains the physical and the synthetic model together, each on real data and on what the other generates.
+
+    alpha: how much generated data count (see `cotwin.alpha`). `fixed(0.0)` trains both alone: the control.
+    generated_per_real: generated windows for each real one, whatever their influence; None for as many as
+        alpha asks for, so that each generated window weighs as much as a real one.
+    order: which model learns first in each cycle.
+
+    `run` may be called again to go on; between two phases `state_dict` holds all that the rest depends on.
+    """
+
+    def __init__(
+        self,
+        physical: Learner,
+        synthetic: Learner,
+        *,
+        store: Store,
+        alpha: Alpha,
+        generated_per_real: float | None = None,
+        order: tuple[Role, Role] = ("synthetic", "physical"),
+        seed: int = 0,
+    ) -> None:
+        if generated_per_real is not None and generated_per_real <= 0:
+            raise ValueError(f"generated_per_real is {generated_per_real}; it must be positive (alpha may be 0).")
+        if set(order) != {"physical", "synthetic"}:
+            raise ValueError(f"order is {order}; it names each of physical and synthetic once.")
+        self.learners: dict[Role, Learner] = {"physical": physical, "synthetic": synthetic}
+        self.store, self.alpha, self.generated_per_real = store, alpha, generated_per_real
+        self.order, self.seed = order, seed
+        self.phases_done = 0
+
+    def phases(self, cycles: int) -> list[Phase]:
+        """The schedule: a warm-up of both models, then the cycles."""
+        return [Phase(cycle, role) for cycle in range(-1, cycles) for role in self.order]
+
+    def run(self, cycles: int, on_step: Callable[[float], None] = lambda loss: None) -> list[PhaseResult]:
+        """Run every phase of `cycles` cycles that is not done yet."""
+        return [self.advance(phase, on_step) for phase in self.phases(cycles)[self.phases_done :]]
+
+    def advance(self, phase: Phase, on_step: Callable[[float], None] = lambda loss: None) -> PhaseResult:
+        """Run the next phase of the schedule; afterwards is the moment to save a checkpoint."""
+        result = self._train(phase, on_step)
+        self.phases_done += 1
+        return result
+
+    def steps(self, phase: Phase) -> int:
+        """Optimiser steps that a phase takes."""
+        learner = self.learners[phase.learner]
+        return learner.warmup_steps if phase.cycle < 0 else learner.steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both models, their optimisers and the place in the schedule."""
+        trainers = {role: learner.trainer.state_dict() for role, learner in self.learners.items()}
+        return {"phases_done": self.phases_done, "trainers": trainers}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self.phases_done = int(state["phases_done"])
+        for role, learner in self.learners.items():
+            learner.trainer.load_state_dict(state["trainers"][role])
+
+    def _train(self, phase: Phase, on_step: Callable[[float], None]) -> PhaseResult:
+        learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
+        alpha = 0.0
+        if phase.cycle >= 0:
+            alpha = self.alpha(phase.cycle, teacher.best_error, learner.trainer.best_error)
+        if alpha == 0.0:
+            fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)
+            return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", **vars(fit))
+
+        per_real = alpha if self.generated_per_real is None else self.generated_per_real
+        count = max(1, int(per_real * len(learner.real)))
+        # A generator for each phase: a resumed run draws what an uninterrupted one does.
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.phases_done)
+        frozen = teacher.best()
+        starts = learner.starts(count, frozen, generator)
+        generated = RolloutWindows(frozen, starts, learner.real.window_shape[0] - 1)
+        with self.store.keep(generated, shelf="generated") as kept:
+            fit = learner.trainer.fit(JoinedWindows(learner.real, kept, alpha), self.steps(phase), on_step)
+        placement = self.store.choices[-1].placement
+        return PhaseResult(phase.cycle, phase.learner, alpha, count, placement, **vars(fit))

@@ -1,0 +1,68 @@
+"""The loss of a rollout: squared error over a window, in units of the error of predicting no change."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.windows import Batch, Windows
+
+
+class RolloutLoss:
+    """Weighted, masked, normalised squared error of a batch of windows.
+
+    For one window ℓ = mean over observed entries (step t ≥ 1, channel c, point x) of
+    (prediction − truth)²/s_c; for a batch, the mean over windows of weight · ℓ. With s_c the persistence
+    error of channel c, predicting no change costs one, whatever the data's units. Without that scale
+    L-BFGS stops on its first evaluation, its gradients being below its tolerance.
+
+    scale: s_c for each channel, in the channel's unit squared; infinity for one that does not count (static).
+    """
+
+    def __init__(self, scale: Float[Tensor, " C"]) -> None:
+        if not bool((scale > 0).all()) or bool(torch.isinf(scale).all()):
+            raise ValueError(f"loss scales are {scale.tolist()}; they must be positive, and one of them finite.")
+        self.inverse_scale = 1 / scale
+
+    @classmethod
+    def by_persistence(cls, real: Windows, static: tuple[bool, ...]) -> RolloutLoss:
+        """Scaled by the mean squared change over the real windows, for each channel.
+
+        static: for each channel, whether it is to be left out.
+        Raises ValueError for a channel that never changes: nothing can be learned from it.
+        """
+        squares = torch.zeros(len(static), dtype=torch.float64)
+        counts = torch.zeros(len(static), dtype=torch.float64)
+        for first in range(0, len(real), 64):
+            states, _, mask = real.__getitems__(range(first, min(first + 64, len(real))))
+            change = (states[:, 1:] - states[:, :1]).double().square()
+            seen = torch.ones_like(change) if mask is None else mask[:, 1:].double()
+            # Where nothing was observed the stored value means nothing, and may not be a number.
+            change = torch.where(seen > 0, change, 0.0)
+            squares += change.transpose(2, 0).flatten(1).sum(dim=1)
+            counts += seen.transpose(2, 0).flatten(1).sum(dim=1)
+        scale = squares / counts
+        for channel, is_static in enumerate(static):
+            if not is_static and not scale[channel] > 0:
+                raise ValueError(
+                    f"channel {channel} does not change over any training window; "
+                    "declare its field static, or use longer windows."
+                )
+        scale[torch.tensor(static)] = torch.inf
+        return cls(scale.float())
+
+    def __call__(self, prediction: Float[Tensor, "B T C *S"], batch: Batch) -> Float[Tensor, ""]:
+        """The loss of predicted windows, the start included but not scored."""
+        error = (prediction[:, 1:] - batch.states[:, 1:]).square()
+        shape = (1, 1, -1, *(1,) * (error.dim() - 3))
+        inverse_scale = self.inverse_scale.to(error).reshape(shape)
+        counted = (inverse_scale > 0).to(error)
+        if batch.mask is None:
+            per_window = (error * inverse_scale).flatten(1).mean(dim=1) / counted.mean()
+        else:
+            # where, not a product: zero times a missing value that is not a number would not be zero.
+            seen = batch.mask[:, 1:]
+            total = torch.where(seen, error * inverse_scale, 0.0).flatten(1).sum(dim=1)
+            per_window = total / (seen * counted).flatten(1).sum(dim=1).clamp(min=1)
+        return (batch.weight.to(error) * per_window).mean()

@@ -1,0 +1,35 @@
+"""How far a rollout is from the truth."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+EPSILON = 1e-7  # The Well's; keeps a state without variation from dividing by zero.
+
+
+def vrmse(
+    prediction: Float[Tensor, "B T C *S"],
+    truth: Float[Tensor, "B T C *S"],
+    mask: Bool[Tensor, "B T C *S"] | None = None,
+) -> Float[Tensor, "B T C"]:
+    """Root of the mean squared error over the truth's spatial variance, for each time and channel.
+
+    VRMSE = √( ⟨(prediction − truth)²⟩ / (var(truth) + 10⁻⁷) ), ⟨·⟩ the mean over space and var the unbiased
+    variance. Predicting the spatial mean scores one. With a mask, over the observed points only; nan where
+    fewer than two are.
+
+    Source: Ohana et al. (2024), The Well, NeurIPS Datasets and Benchmarks.
+    """
+    space = tuple(range(3, truth.dim()))
+    if mask is None:
+        error = (prediction - truth).square().mean(dim=space)
+        return (error / (truth.var(dim=space) + EPSILON)).sqrt()
+    count = mask.sum(dim=space)
+    points = count.clamp(min=1)
+    error = torch.where(mask, (prediction - truth).square(), 0.0).sum(dim=space) / points
+    mean = torch.where(mask, truth, 0.0).sum(dim=space) / points
+    centred = truth - mean.reshape(*mean.shape, *(1,) * len(space))
+    variance = torch.where(mask, centred.square(), 0.0).sum(dim=space) / (count - 1).clamp(min=1)
+    return torch.where(count > 1, (error / (variance + EPSILON)).sqrt(), torch.nan)

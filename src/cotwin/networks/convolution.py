@@ -1,0 +1,82 @@
+"""A residual convolutional network that keeps the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from cotwin.layout import Layout
+from cotwin.networks.initialisation import seeded
+from cotwin.networks.padding import PaddedConv, from_image, to_image
+
+
+class ResidualConvNet(nn.Module):
+    """h ← h + c₂(gelu(c₁(gelu(h)))), `depth` times, between a lift to `width` features and a projection.
+
+    Maps all channels of a layout, (B, C, *S), to its dynamic ones, (B, D, *S), in one to three dimensions.
+    c₁ and c₂ are convolutions; block b has the dilation dilations[b mod len]. A value depends on the points
+    up to (kernel_size − 1)·(½ + Σ_b dilation_b) away along each axis: 62 with the defaults.
+
+    No normalisation layers: batch statistics would make two reads of one window differ, and statistics
+    over the grid would tie every point to all others.
+
+    seed: of the initial weights. The projection starts near zero, so a `Surrogate` starts near persistence.
+    Source: He et al. (2016), Identity mappings in deep residual networks; Yu & Koltun (2016), dilation.
+
+    >>> from cotwin.layout import Field
+    >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+    >>> ResidualConvNet(layout)(torch.randn(2, 1, 64)).shape
+    torch.Size([2, 1, 64])
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        width: int = 32,
+        depth: int = 4,
+        kernel_size: int = 5,
+        dilations: Sequence[int] = (1, 2, 4, 8),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if depth < 1 or not dilations:
+            raise ValueError(f"depth is {depth} and dilations {dilations}; a network needs one block at least.")
+        outputs = layout.static_channels.count(False)
+        with seeded(seed):
+            self.lift = PaddedConv(layout, layout.channels, width, kernel_size)
+            self.blocks = nn.Sequential(
+                *(_Block(layout, width, kernel_size, dilations[block % len(dilations)]) for block in range(depth))
+            )
+            self.project = PaddedConv(layout, width, outputs, kernel_size=1)
+        start_near_zero(self.project)
+        self.layout = layout
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
+        features = self.blocks(self.lift(to_image(state)))
+        return from_image(self.project(gelu(features)), self.layout)
+
+
+class _Block(nn.Module):
+    def __init__(self, layout: Layout, width: int, kernel_size: int, dilation: int) -> None:
+        super().__init__()
+        self.first = PaddedConv(layout, width, width, kernel_size, dilation)
+        self.second = PaddedConv(layout, width, width, kernel_size, dilation)
+
+    def forward(self, features: Float[Tensor, "B C *I"]) -> Float[Tensor, "B C *I"]:
+        change: Tensor = self.second(gelu(self.first(gelu(features))))
+        return features + change
+
+
+def start_near_zero(last: PaddedConv) -> None:
+    """Scale a network's last layer so that it starts at about a hundredth of its usual output.
+
+    Not zero: then no other layer would have a gradient in the first step.
+    """
+    with torch.no_grad():
+        last.convolution.weight.mul_(0.01)
+        if last.convolution.bias is not None:
+            last.convolution.bias.zero_()

@@ -1,0 +1,129 @@
+"""A network as a stepper: it predicts the change over one interval, in units of the data's own changes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from cotwin.layout import Layout
+from cotwin.stepper import Stepper
+
+
+class Statistics(NamedTuple):
+    """What a surrogate knows of its data's units.
+
+    mean, scale: (C,), mean and standard deviation of each channel.
+    increment_scale: (D,), root mean square change over one interval of each dynamic channel. Not the standard
+        deviation: a steady drift is part of what the network has to predict.
+
+    A channel that does not vary has scale 1, so it is given to the network as zeros. A dynamic channel
+    that never changes in time has its scale as increment_scale.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    increment_scale: Tensor
+
+
+def measure(
+    layout: Layout,
+    trajectories: Float[Tensor, "N T C *S"],
+    mask: Bool[Tensor, "N T C *S"] | None = None,
+) -> Statistics:
+    """Statistics of trajectories or windows, over observed entries only; the others may hold anything.
+
+    Raises ValueError for a channel that is never observed, or a dynamic one never twice in a row.
+    """
+    layout.require_state(tuple(trajectories.shape[1:]))
+    mean, scale, increment_scale = [], [], []
+    for channel, (name, static) in enumerate(zip(layout.channel_names, layout.static_channels, strict=True)):
+        # In float64, one channel at a time: exact enough for long data, without a second copy of all of it.
+        values = trajectories[:, :, channel].double()
+        seen = torch.ones_like(values, dtype=torch.bool) if mask is None else mask[:, :, channel]
+        observed = values[seen]
+        if len(observed) == 0:
+            raise ValueError(
+                f"channel {name!r} is never observed; fit the surrogate on simulated trajectories instead."
+            )
+        mean.append(observed.mean())
+        scale.append(_or_else(observed.std(correction=0), observed.abs().max(), torch.ones(()).double()))
+        if static:
+            continue
+        increments = values.diff(dim=1)[seen[:, 1:] & seen[:, :-1]]
+        if len(increments) == 0:
+            raise ValueError(
+                f"channel {name!r} is never observed at two successive times; "
+                "fit the surrogate on simulated trajectories instead."
+            )
+        size = increments.square().mean().sqrt()
+        increment_scale.append(_or_else(size, observed.abs().max(), scale[-1]))
+    return Statistics(*(torch.stack(rows).to(trajectories) for rows in (mean, scale, increment_scale)))
+
+
+class Surrogate(Stepper):
+    """u(t + dt) = u + σ_Δ f((u − μ) / σ) on dynamic channels; static ones inform f and pass unchanged.
+
+    network: f, from all channels (B, C, *S) to the dynamic ones (B, D, *S), any module.
+    statistics: μ, σ and σ_Δ, kept as buffers, so in the state_dict. None means 0, 1 and 1: data already in
+        natural units, or a state_dict about to be loaded.
+
+    With statistics of the data, rescaling the units of the data rescales the predictions and nothing else.
+
+    >>> from cotwin.layout import Field
+    >>> from cotwin.networks.convolution import ResidualConvNet
+    >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+    >>> surrogate = Surrogate.fitted(ResidualConvNet(layout), layout, torch.randn(2, 10, 1, 64))
+    >>> surrogate(torch.randn(5, 1, 64)).shape
+    torch.Size([5, 1, 64])
+    """
+
+    mean: Tensor
+    scale: Tensor
+    increment_scale: Tensor
+    dynamic: Tensor
+
+    def __init__(self, network: nn.Module, layout: Layout, statistics: Statistics | None = None) -> None:
+        super().__init__(layout)
+        dynamic = [channel for channel, static in enumerate(layout.static_channels) if not static]
+        if statistics is None:
+            size = layout.channels
+            statistics = Statistics(torch.zeros(size), torch.ones(size), torch.ones(len(dynamic)))
+        self.network = network
+        self.register_buffer("mean", statistics.mean.clone())
+        self.register_buffer("scale", statistics.scale.clone())
+        self.register_buffer("increment_scale", statistics.increment_scale.clone())
+        self.register_buffer("dynamic", torch.tensor(dynamic), persistent=False)
+
+    @classmethod
+    def fitted(
+        cls,
+        network: nn.Module,
+        layout: Layout,
+        trajectories: Float[Tensor, "N T C *S"],
+        mask: Bool[Tensor, "N T C *S"] | None = None,
+    ) -> Surrogate:
+        """A surrogate with the statistics of real trajectories or windows; the network is not trained.
+
+        mask: True where observed.
+        """
+        return cls(network, layout, measure(layout, trajectories, mask))
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        over_grid = (-1, *(1 for _ in self.layout.grid))
+        normalised = (state - self.mean.view(over_grid)) / self.scale.view(over_grid)
+        output: Tensor = self.network(normalised)
+        if output.shape[1] != len(self.dynamic):
+            raise ValueError(
+                f"{type(self.network).__name__} gives {output.shape[1]} channels, layout "
+                f"{self.layout.channel_names} has {len(self.dynamic)} dynamic; build both from one Layout."
+            )
+        increment = output * self.increment_scale.view(over_grid)
+        return state.index_add(1, self.dynamic, increment)
+
+
+def _or_else(value: Tensor, largest: Tensor, otherwise: Tensor) -> Tensor:
+    # Data are often stored in float32: a spread below its rounding is no spread.
+    return value if value > torch.finfo(torch.float32).eps * largest else otherwise

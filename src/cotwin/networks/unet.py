@@ -1,0 +1,105 @@
+"""A U-Net: coarse levels see far, skip connections keep the detail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, avg_pool3d, gelu, interpolate
+
+from cotwin.layout import Layout
+from cotwin.networks.convolution import start_near_zero
+from cotwin.networks.initialisation import seeded
+from cotwin.networks.padding import PaddedConv, from_image, to_image
+
+
+class UNet(nn.Module):
+    """`levels` times to half the grid and twice the features, and back; each level joins its finer half.
+
+    Maps all channels of a layout, (B, C, *S), to its dynamic ones, (B, D, *S), in one to three dimensions.
+    Down by the mean of 2 cells along each axis, up by repeating each value. Commutes with shifts along
+    periodic axes by multiples of 2^levels points only.
+
+    width: features on the finest level.
+    levels: halvings of every axis, with two points or more left; else ValueError names the most there can be.
+    seed: of the initial weights. The last layer starts near zero, so a `Surrogate` starts near persistence.
+    Source: Ronneberger et al. (2015), U-Net; without its batch statistics, see `ResidualConvNet`.
+
+    >>> from cotwin.layout import Field
+    >>> layout = Layout.box([Field("u")], grid=(64, 32), extent=[(0, 2), (0, 1)], boundary="periodic", dt=0.1)
+    >>> UNet(layout, width=4)(torch.randn(2, 1, 64, 32)).shape
+    torch.Size([2, 1, 64, 32])
+    """
+
+    def __init__(self, layout: Layout, width: int = 16, levels: int = 3, kernel_size: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        most = most_levels(layout.grid)
+        if not 1 <= levels <= most:
+            raise ValueError(
+                f"levels is {levels}; {layout.grid} points can be halved {most} times with two or more left. "
+                + (f"Use 1 to {most}." if most else "Use a ResidualConvNet, which needs no halving.")
+            )
+        grids = [tuple(points // 2**level for points in layout.grid) for level in range(levels + 1)]
+        layouts = [replace(layout, grid=grid) for grid in grids]
+        widths = [width * 2**level for level in range(levels + 1)]
+        outputs = layout.static_channels.count(False)
+        with seeded(seed):
+            self.down = nn.ModuleList(
+                _Stage(layouts[level], inputs, widths[level], kernel_size)
+                for level, inputs in enumerate([layout.channels, *widths[:-1]])
+            )
+            self.up = nn.ModuleList(
+                _Stage(layouts[level], widths[level] + widths[level + 1], widths[level], kernel_size)
+                for level in reversed(range(levels))
+            )
+            self.project = PaddedConv(layout, width, outputs, kernel_size=1)
+        start_near_zero(self.project)
+        self.layout = layout
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
+        features = self.down[0](to_image(state))
+        finer = []
+        for stage in self.down[1:]:
+            finer.append(features)
+            features = stage(_coarsen(features, self.layout.dims))
+        for stage in self.up:
+            skipped = finer.pop()
+            repeated = interpolate(features, size=skipped.shape[2:], mode="nearest-exact")
+            features = stage(torch.cat((skipped, repeated), dim=1))
+        return from_image(self.project(gelu(features)), self.layout)
+
+
+class _Stage(nn.Module):
+    """s(h) + c₂(gelu(c₁(h))), s a pointwise change of width."""
+
+    def __init__(self, layout: Layout, inputs: int, outputs: int, kernel_size: int) -> None:
+        super().__init__()
+        self.shortcut = PaddedConv(layout, inputs, outputs, kernel_size=1)
+        self.first = PaddedConv(layout, inputs, outputs, kernel_size)
+        self.second = PaddedConv(layout, outputs, outputs, kernel_size)
+
+    def forward(self, features: Float[Tensor, "B C *I"]) -> Float[Tensor, "B D *I"]:
+        shortcut: Tensor = self.shortcut(features)
+        change: Tensor = self.second(gelu(self.first(features)))
+        return shortcut + change
+
+
+def most_levels(grid: tuple[int, ...]) -> int:
+    """How often every axis can be halved with two points or more left.
+
+    >>> most_levels((64, 48))
+    4
+    """
+    levels = 0
+    while all(points % 2 == 0 and points >= 4 for points in grid):
+        grid = tuple(points // 2 for points in grid)
+        levels += 1
+    return levels
+
+
+def _coarsen(image: Tensor, dims: int) -> Tensor:
+    if dims == 3:
+        return avg_pool3d(image, 2)
+    return avg_pool2d(image, (1, 2) if dims == 1 else 2)

@@ -1,0 +1,67 @@
+"""Random smooth initial states."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+from cotwin.physics.channels import put_moving
+
+
+def random_fourier(
+    layout: Layout,
+    count: int,
+    generator: torch.Generator,
+    *,
+    modes: int = 4,
+    amplitude: float = 1.0,
+    zero_mean: bool = True,
+) -> Float[Tensor, "B C *S"]:
+    """Periodic random states u(x) = Σ_k w(k) g_k e_k(x), with independent standard normal g_k.
+
+    e_k: products over the axes of 1, √2 cos(2π k x/length) and √2 sin(2π k x/length), k up to `modes`.
+    w(k): proportional to exp(−2|k|²/modes²), k counted in periods of the domain, so the spectrum decays
+    smoothly and is small at the highest mode.
+    amplitude: root mean square of each channel, in the mean over samples, in the field's unit.
+    zero_mean: whether the constant is left out.
+
+    The draws do not depend on the grid, so the same seed gives the same functions at any resolution. No
+    place and no component is preferred. Static channels are zero; fill them with what is given.
+
+    >>> from cotwin.layout import Field
+    >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+    >>> random_fourier(layout, 3, torch.Generator().manual_seed(0)).shape
+    torch.Size([3, 1, 64])
+    """
+    if any(kind != "periodic" for kind in layout.boundary):
+        raise ValueError(f"Fourier series are periodic, the layout's boundaries are {layout.boundary}.")
+    if not 1 <= modes < min(layout.grid) / 2:
+        raise ValueError(
+            f"modes is {modes}; a grid of {layout.grid} resolves 1 to {(min(layout.grid) - 1) // 2}."
+        )
+    device = generator.device
+    orders = torch.arange(2 * modes + 1, device=device, dtype=torch.float64)
+    frequencies = ((orders + 1) / 2).floor()  # 0, 1, 1, 2, 2, …: the constant, then a cosine and a sine each
+    squares = sum(torch.meshgrid(*[frequencies**2] * layout.dims, indexing="ij"), start=torch.zeros(()))
+    weights = torch.exp(-2 * squares.to(device) / modes**2)
+    if zero_mean:
+        weights.view(-1)[0] = 0.0
+    weights = weights * (amplitude / weights.square().sum().sqrt())
+    moving = layout.static_channels.count(False)
+    values = weights * torch.randn(
+        count, moving, *weights.shape, generator=generator, dtype=torch.float64, device=device
+    )
+    for points in layout.grid:
+        positions = torch.arange(points, device=device, dtype=torch.float64)[:, None] / points
+        angles = 2 * math.pi * frequencies * positions
+        basis = math.sqrt(2) * torch.where(orders % 2 == 1, angles.cos(), angles.sin())
+        basis[:, 0] = 1.0
+        # Contracting the first remaining axis and appending its points keeps the axes in order.
+        values = torch.tensordot(values, basis, dims=([2], [1]))
+    fields = values.to(torch.get_default_dtype())
+    blank = fields.new_zeros(count, *layout.state_shape)
+    return put_moving(fields[:, None], blank, layout)[:, 0]

@@ -1,0 +1,1 @@
+"""What a person sees at the end: a table and a figure."""

@@ -1,0 +1,135 @@
+"""Truth, simulator and surrogate beside each other, and how their errors grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from cotwin.evaluate import Comparison, Estimate
+from cotwin.held_out import HeldOut
+from cotwin.hybrid import Role
+from cotwin.layout import Layout
+from cotwin.stepper import DivergenceError, Stepper
+
+COLOURS = {"physical": "tab:blue", "synthetic": "tab:orange"}
+NAMES = {"physical": "simulator", "synthetic": "surrogate"}
+
+
+def draw(
+    path: Path,
+    layout: Layout,
+    shown: HeldOut,
+    models: Mapping[Role, Stepper],
+    comparison: Comparison,
+    metrics: Sequence[Mapping[str, Any]],
+) -> None:
+    """Draw rollouts of the first shown trajectory, errors over time, learning curves and estimated fields.
+
+    models: the simulator and the surrogate, by role, as trained together.
+    metrics: the lines of metrics.jsonl.
+    """
+    fields = [e for e in comparison.estimates if e.together.numel() > 1]
+    figure = Figure(figsize=(12, 6.6), layout="constrained")
+    top, bottom = np.asarray(figure.subfigures(2, 1))
+    _rollouts(top, layout, shown, models)
+    panels = bottom.subplots(1, 3 if fields else 2)
+    _errors_over_time(panels[0], layout, shown, comparison)
+    _learning_curves(panels[1], metrics)
+    if fields:
+        _field(panels[2], layout, fields[0])
+    figure.savefig(path, dpi=110)
+
+
+def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
+    channel = shown.dynamic[0]
+    images = {"truth": shown.states[0, :, channel]}
+    for role, model in models.items():
+        one = HeldOut(shown.states[:1], shown.dynamic)
+        try:
+            images[NAMES[role]] = one.predict(model)[0, :, channel]
+        except DivergenceError:
+            images[f"{NAMES[role]} (diverged)"] = torch.full_like(images["truth"], torch.nan)
+    low, high = float(images["truth"].min()), float(images["truth"].max())
+    axes = figure.subplots(1, len(images), sharey=True)
+    for axis, (name, states) in zip(axes, images.items(), strict=True):
+        picture, extent, labels = _picture(states, layout)
+        image = axis.imshow(picture, extent=extent, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="RdBu_r")
+        axis.set(title=name, xlabel=labels[0])
+    axes[0].set_ylabel(labels[1])
+    figure.colorbar(image, ax=axes, label=_label(layout.channel_names[channel], "1"))
+
+
+def _picture(states: Tensor, layout: Layout) -> tuple[np.ndarray, tuple[float, float, float, float], tuple[str, str]]:
+    """In one dimension space over time; else the last state, in the middle plane of a third dimension."""
+    x = (layout.lower[0], layout.upper[0])
+    if layout.dims == 1:
+        end = (len(states) - 1) * layout.dt
+        return (
+            states.T.numpy(),
+            (0.0, end, *x),
+            (_label("time", layout.time_unit), _label("x", layout.space_unit)),
+        )
+    last = states[-1] if layout.dims == 2 else states[-1, :, :, layout.grid[2] // 2]
+    labels = (_label("x", layout.space_unit), _label("y", layout.space_unit))
+    return last.T.numpy(), (*x, layout.lower[1], layout.upper[1]), labels
+
+
+def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Comparison) -> None:
+    for score in comparison.scores:
+        times = layout.dt * (shown.scored_from + np.arange(len(score.over_time)))
+        style = "-" if score.training == "together" else "--"
+        label = f"{NAMES[score.role]}, {score.training}"
+        axis.plot(times, score.over_time, style, color=COLOURS[score.role], label=label)
+    which = "validation" if comparison.scores[0].test is None else "test"
+    axis.set(
+        xlabel=_label("time", layout.time_unit),
+        ylabel="VRMSE",
+        yscale="log",
+        title=f"{which} error over a rollout",
+    )
+    axis.legend(fontsize="small")
+
+
+def _learning_curves(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
+    for role, colour in COLOURS.items():
+        for training, style in (("together", "-"), ("alone", "--")):
+            lines = [m for m in metrics if (m["learner"], m["training"]) == (role, training)]
+            axis.plot(
+                np.cumsum([m["steps"] for m in lines]),
+                [m["validation_error"] for m in lines],
+                style,
+                marker="o",
+                markersize=3,
+                color=colour,
+                label=f"{NAMES[role]}, {training}",
+            )
+    axis.set(xlabel="optimiser steps", ylabel="VRMSE", yscale="log", xscale="log", title="best validation error")
+
+
+def _field(axis: Axes, layout: Layout, estimate: Estimate) -> None:
+    if layout.dims == 1:
+        x = layout.points(0)
+        if estimate.truth is not None:
+            axis.plot(x, estimate.truth, color="black", label="truth")
+        axis.plot(x, estimate.start.expand(len(x)), ":", color="grey", label="start")
+        axis.plot(x, estimate.together, color="tab:blue", label="together")
+        axis.plot(x, estimate.alone, "--", color="tab:blue", label="alone")
+        axis.legend(fontsize="small")
+        axis.set(xlabel=_label("x", layout.space_unit), ylim=(0, None))
+    else:
+        picture, extent, labels = _picture(estimate.together[None], layout)
+        image = axis.imshow(picture, extent=extent, origin="lower", aspect="auto")
+        axis.set(xlabel=labels[0], ylabel=labels[1])
+        axis.figure.colorbar(image, ax=axis)
+    axis.set_title(f"{_label(estimate.name, estimate.unit)}, estimated")
+
+
+def _label(name: str, unit: str) -> str:
+    return name if unit == "1" else f"{name} [{unit}]"

@@ -1,0 +1,60 @@
+"""The comparison as tables and sentences for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from torch import Tensor
+
+from cotwin.evaluate import Comparison, Estimate
+
+NAMES = {"physical": "physical model (simulator)", "synthetic": "synthetic model (surrogate)"}
+TRAINING = {"together": "together", "alone": "alone, on the real data"}
+
+
+def render(comparison: Comparison) -> Iterator[RenderableType]:
+    """Estimates, errors of the four models, then the verdict."""
+    if comparison.estimates:
+        yield _estimates(comparison)
+    yield _scores(comparison)
+    for role in ("synthetic", "physical"):
+        yield comparison.verdict(role)
+
+
+def _scores(comparison: Comparison) -> Table:
+    table = Table(title="VRMSE over full rollouts (0: exact, 1: no better than the spatial mean)")
+    table.add_column("model")
+    table.add_column("trained")
+    table.add_column("validation", justify="right")
+    table.add_column("test", justify="right")
+    for role in ("physical", "synthetic"):
+        for training in ("together", "alone"):
+            score = comparison.score(role, training)
+            test = "-" if score.test is None else f"{score.test:.4f}"
+            table.add_row(NAMES[role], TRAINING[training], f"{score.validation:.4f}", test)
+    return table
+
+
+def _estimates(comparison: Comparison) -> Table:
+    known = any(e.truth is not None for e in comparison.estimates)
+    table = Table(title="Estimated parameters" + (" (and their relative error)" if known else ""))
+    for column in ("parameter", *(("truth",) if known else ()), "start", "together", "alone"):
+        table.add_column(column, justify="left" if column == "parameter" else "right")
+    for e in comparison.estimates:
+        name = e.name if e.unit == "1" else f"{e.name} [{e.unit}]"
+        truth = ("-" if e.truth is None else _value(e.truth),) if known else ()
+        table.add_row(name, *truth, *(_with_error(e, value) for value in (e.start, e.together, e.alone)))
+    return table
+
+
+def _with_error(estimate: Estimate, value: Tensor) -> str:
+    error = estimate.error(value)
+    return _value(value) if error is None else f"{_value(value)} ({error:.2%})"
+
+
+def _value(value: Tensor) -> str:
+    if value.numel() == 1:
+        return f"{float(value):.6g}"
+    return f"{float(value.min()):.3g} … {float(value.max()):.3g}"

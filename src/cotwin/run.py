@@ -1,0 +1,206 @@
+"""A run directory: resolved configuration, metrics, checkpoints, figures. Stable path, resumable.
+
+    runs/burgers/
+        cotwin-run.json         says that Cotwin made this directory
+        config.yaml             the resolved configuration
+        metrics.jsonl           one line for each finished phase
+        checkpoints/0007.pt     everything the rest of the run depends on, after seven phases
+        checkpoints/0007.json   its size and SHA-256
+        physical.safetensors    the final models' weights; synthetic.safetensors likewise
+        result.json             the table at the end
+        rollout.png …           figures
+
+Whatever is written here is written to a temporary name, synced and renamed: it is whole or not there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+MARKER = "cotwin-run.json"
+OURS = re.compile(
+    r"(config\.yaml|metrics\.jsonl|result\.json|run\.log|.*\.safetensors|.*\.png|lock|\..*\.part|"
+    + re.escape(MARKER)
+    + ")"
+)
+CHECKPOINT = re.compile(r"(\d{4,})\.pt")
+KEPT_CHECKPOINTS = 2
+
+
+class RunError(RuntimeError):
+    """A run directory that cannot be used as asked; the message says why and what to do."""
+
+
+class Run:
+    """One run's directory, held by this process until `close`.
+
+    Made by `Run.create` or `Run.reopen`.
+    """
+
+    def __init__(self, path: Path, lock: IO[str]) -> None:
+        self.path, self._lock = path, lock
+
+    @classmethod
+    def create(cls, path: Path, config: str, *, overwrite: bool = False) -> Run:
+        """A fresh run. Raises RunError if there is one already, unless `overwrite`; or a directory of others.
+
+        Overwriting removes the files that a run writes, and nothing else.
+        """
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise RunError(f"{path} is not a directory that Cotwin made; choose another with --run-dir.")
+        if path.is_dir() and any(path.iterdir()):
+            if not (path / MARKER).is_file():
+                raise RunError(f"{path} exists and is not a run of Cotwin; choose another with --run-dir.")
+            if not overwrite:
+                raise RunError(
+                    f"{path} holds a run already; continue it with --resume, replace it with --overwrite, "
+                    "or choose another directory with --run-dir."
+                )
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path, _locked(path))
+        run._clear()
+        run.write_text(MARKER, json.dumps({"made_by": "cotwin", "format": 1}) + "\n")
+        run.write_text("config.yaml", config)
+        return run
+
+    @classmethod
+    def reopen(cls, path: Path, config: str) -> Run:
+        """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`."""
+        if not (path / MARKER).is_file():
+            raise RunError(f"there is no run in {path} to resume; start it without --resume.")
+        run = cls(path, _locked(path))
+        saved = (path / "config.yaml").read_text(encoding="utf-8")
+        if saved != config:
+            changed = sorted(set(config.splitlines()) ^ set(saved.splitlines()))
+            run.close()
+            raise RunError(
+                f"the run in {path} has another configuration; resume it with its own, or choose another directory "
+                "with --run-dir. Lines that differ:\n  " + "\n  ".join(changed[:12])
+            )
+        return run
+
+    def close(self) -> None:
+        """Let another process use the directory."""
+        self._lock.close()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file whole or not at all."""
+        _write(self.path / name, text.encode())
+
+    def write_metrics(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Replace metrics.jsonl by these lines.
+
+        The lines are kept in the checkpoint and written anew after each phase, so that a kill between the
+        two cannot leave a phase out, or in twice.
+        """
+        self.write_text("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+    def save_checkpoint(self, number: int, state: Mapping[str, Any]) -> None:
+        """Keep the state after `number` phases, and the one before it; older ones go."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        data = buffer.getvalue()
+        manifest = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        folder = self.path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        # The manifest first: a checkpoint without one would look damaged.
+        _write(folder / f"{number:04d}.json", json.dumps(manifest).encode())
+        _write(folder / f"{number:04d}.pt", data)
+        for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
+            (folder / f"{old:04d}.pt").unlink()
+            (folder / f"{old:04d}.json").unlink(missing_ok=True)
+
+    def checkpoints(self) -> list[int]:
+        """Numbers of the checkpoints that are there, oldest first."""
+        folder = self.path / "checkpoints"
+        matches = (CHECKPOINT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
+        return sorted(int(match[1]) for match in matches if match)
+
+    def load_checkpoint(self, number: int | None = None) -> dict[str, Any]:
+        """The state of a checkpoint, the newest if no number is given.
+
+        Raises RunError if it is damaged, offering the one before it.
+        """
+        there = self.checkpoints()
+        if not there:
+            raise RunError(f"{self.path} has no checkpoint yet; start again with --overwrite.")
+        number = there[-1] if number is None else number
+        if number not in there:
+            raise RunError(f"{self.path} has no checkpoint {number}; it has {', '.join(map(str, there))}.")
+        problem = self._damage(number)
+        if problem is None:
+            state: dict[str, Any] = torch.load(
+                self.path / "checkpoints" / f"{number:04d}.pt", map_location="cpu", weights_only=True
+            )
+            return state
+        whole = [other for other in there if other < number and self._damage(other) is None]
+        cure = (
+            f"checkpoint {whole[-1]} before it is whole: resume from it with --resume --checkpoint {whole[-1]}."
+            if whole
+            else "there is none before it: start again with --overwrite."
+        )
+        raise RunError(f"checkpoint {number} of {self.path} is damaged ({problem}); {cure}")
+
+    def _damage(self, number: int) -> str | None:
+        folder = self.path / "checkpoints"
+        data = (folder / f"{number:04d}.pt").read_bytes()
+        try:
+            manifest = json.loads((folder / f"{number:04d}.json").read_text(encoding="utf-8"))
+            expected_bytes, expected_sha = int(manifest["bytes"]), str(manifest["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "its manifest cannot be read"
+        if len(data) != expected_bytes:
+            return f"{len(data)} bytes of {expected_bytes}"
+        if hashlib.sha256(data).hexdigest() != expected_sha:
+            return "its checksum is wrong"
+        return None
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.is_file() and not entry.is_symlink() and OURS.fullmatch(entry.name) and entry.name != "lock":
+                entry.unlink()
+        folder = self.path / "checkpoints"
+        if folder.is_dir() and not folder.is_symlink():
+            for entry in folder.iterdir():
+                if re.fullmatch(r"(\d{4,}\.(pt|json)|\..*\.part)", entry.name):
+                    entry.unlink()
+
+
+def _locked(path: Path) -> IO[str]:
+    lock = (path / "lock").open("a", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise RunError(f"another process is working in {path}; wait for it, or choose another --run-dir.") from None
+    return lock
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

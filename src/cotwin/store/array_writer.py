@@ -1,0 +1,119 @@
+"""Writes a stored array so that it is there whole or not at all, whatever happens in between."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cotwin.store.array_file import DATA, MANIFEST, Chunk, Manifest
+from cotwin.store.ownership import claim, remove
+
+STAGED = ".staged-"
+
+
+@contextmanager
+def write_array(
+    path: Path, root: Path, shape: tuple[int, ...], meta: dict[str, Any] | None = None
+) -> Iterator[ArrayWriter]:
+    """Append all rows of `shape` in this context; at its end the array is at `path`, inside a claimed root.
+
+    Until then it is a staged directory beside it. Space is reserved first, so that a full disk shows at once,
+    as an OSError. On any error the staged directory is removed.
+
+    meta: whatever JSON can hold; kept in the manifest.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists already; stored arrays are never overwritten.")
+    if len(shape) < 2 or 0 in shape:
+        raise ValueError(f"shape is {shape}; a stored array needs at least one row and no empty axis.")
+    staged = path.with_name(f"{STAGED}{uuid.uuid4().hex}")
+    claim(staged, root, files=(DATA, MANIFEST))
+    try:
+        with (staged / DATA).open("xb", buffering=0) as data:
+            writer = ArrayWriter(data.fileno(), shape)
+            yield writer
+            manifest = writer.finish(meta or {})
+        with (staged / MANIFEST).open("x") as text:
+            text.write(manifest.to_json())
+            text.flush()
+            os.fsync(text.fileno())
+        _sync(staged)
+        staged.rename(path)
+        _sync(path.parent)
+    except BaseException:
+        if staged.exists():
+            remove(staged, root)
+        raise
+
+
+class ArrayWriter:
+    """Appends rows to a `.npy` file of known shape. Made by `write_array`."""
+
+    def __init__(self, file: int, shape: tuple[int, ...]) -> None:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        self._file, self._chunks = file, list[Chunk]()
+        self._plan = Manifest(shape, offset=len(header.getvalue()), chunks=())
+        _reserve(file, self._plan.file_bytes)
+        self._position = 0
+        self._put(memoryview(header.getvalue()))
+
+    @property
+    def rows_written(self) -> int:
+        return sum(chunk.rows for chunk in self._chunks)
+
+    def append(self, rows: Tensor) -> None:
+        """The next rows, (k, …), float32: one chunk, with one checksum."""
+        shape = self._plan.shape
+        if rows.dtype != torch.float32 or tuple(rows.shape[1:]) != shape[1:]:
+            raise ValueError(
+                f"rows of {tuple(rows.shape[1:])} {rows.dtype} do not fit an array of {shape[1:]} float32."
+            )
+        if self.rows_written + len(rows) > shape[0]:
+            raise ValueError(f"{self.rows_written} + {len(rows)} rows for an array of {shape[0]}.")
+        content = rows.detach().contiguous().numpy().data.cast("B")
+        self._put(content)
+        self._chunks.append(Chunk(len(rows), zlib.crc32(content)))
+
+    def finish(self, meta: dict[str, Any]) -> Manifest:
+        """Bring the data to the disk; what the manifest has to say."""
+        if self.rows_written != self._plan.shape[0]:
+            raise ValueError(f"{self.rows_written} rows were written of {self._plan.shape[0]}.")
+        os.fsync(self._file)
+        return Manifest(self._plan.shape, self._plan.offset, tuple(self._chunks), meta)
+
+    def _put(self, content: memoryview) -> None:
+        while content:
+            count = os.pwrite(self._file, content, self._position)
+            self._position, content = self._position + count, content[count:]
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the disk space now, where the file system can; elsewhere a full disk shows while writing."""
+    if sys.platform == "linux":
+        try:
+            os.posix_fallocate(file, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+
+
+def _sync(directory: Path) -> None:
+    """Bring the names in a directory to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,260 @@
+"""HDF5 in The Well's layout: the same numbers as their own reader, and more patience with odd files."""
+
+import re
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from well_files import add, add_field, write_well
+
+from cotwin.data.well import read_well
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "small.hdf5"
+
+
+def test_their_dummy_file_reads_as_in_their_own_reader(tmp_path):
+    dummy = pytest.importorskip("the_well.utils.dummy_data")
+    datasets = pytest.importorskip("the_well.data.datasets")
+    dummy.write_dummy_data(str(tmp_path / "dummy.hdf5"))
+    ours = read_well(tmp_path / "dummy.hdf5")
+    theirs = datasets.WellDataset(path=str(tmp_path), full_trajectory_mode=True, n_steps_input=1)
+    assert len(theirs) == len(ours) == 2
+    for index in range(2):
+        sample = theirs[index]
+        moving = torch.cat([sample["input_fields"], sample["output_fields"]]).movedim(-1, 1)
+        assert torch.equal(ours.states[index, :, :2], moving)
+        static = sample["constant_fields"].movedim(-1, 0).expand(10, 1, 32, 32)
+        assert torch.equal(ours.states[index, :, 2:], static)
+        numbers = torch.stack([ours.scalars["a"][index, 0], ours.scalars["b"][index, 0]])
+        assert torch.equal(numbers, sample["constant_scalars"].double())
+        varying = torch.cat([sample["input_scalars"], sample["output_scalars"]]).flatten()
+        assert torch.equal(ours.scalars["time_varying_scalar"][index], varying.double())
+        times = torch.cat([sample["input_time_grid"], sample["output_time_grid"]])
+        assert torch.allclose(times, ours.layout.dt * torch.arange(10))
+    grid = theirs[0]["space_grid"]
+    assert torch.allclose(grid[:, 0, 0], torch.tensor(ours.layout.points(0)))
+    assert torch.allclose(grid[0, :, 1], torch.tensor(ours.layout.points(1)))
+    assert ours.layout.channel_names == ("field_x", "field_y", "constant_field")
+    assert ours.layout.static_channels == (False, False, True)
+    assert ours.layout.boundary == ("periodic", "periodic")
+
+
+def test_their_repeated_ends_are_dropped_when_the_extent_says_so(path):
+    values = write_well(path)
+    with h5py.File(path, "r+") as file:
+        file["dimensions/x"][...] = np.linspace(0, 1, 8)
+        values[..., -1, :] = values[..., 0, :]
+        file["t0_fields/u"][...] = values
+    data = read_well(path, extent=[(0, 1), (0, 1)])
+    assert data.layout.grid == (7, 6)
+    assert np.array_equal(data.states[:, :, 0].numpy(), values[:, :, :-1])
+
+
+def test_all_kinds_of_field_and_scalar_together(path):
+    u = write_well(path)
+    rng = np.random.default_rng(1)
+    v = rng.normal(size=(3, 5, 8, 6, 2)).astype(np.float32)
+    k = rng.normal(size=(8, 6)).astype(np.float32)
+    h = rng.normal(size=(3, 8, 6)).astype(np.float32)
+    with h5py.File(path, "r+") as file:
+        add_field(file, "t0_fields", "k", k, [True, True], sample_varying=False, time_varying=False)
+        add_field(file, "t0_fields", "h", h, [True, True], time_varying=False)
+        add_field(file, "t1_fields", "v", v, [True, True])
+        add(file["scalars"], "nu", np.float32(0.25), sample_varying=False, time_varying=False)
+        add(file["scalars"], "force", np.arange(3.0), sample_varying=True, time_varying=False)
+        add(file["scalars"], "pump", np.ones((3, 5)), sample_varying=True, time_varying=True)
+        add(file["scalars"], "tensor", np.ones((2, 2)), sample_varying=False, time_varying=False)
+        file["scalars"].attrs["field_names"] = ["nu", "force", "pump", "tensor"]
+        file["t1_fields/v"].attrs["unit"] = "m/s"
+    data = read_well(path)
+    assert data.layout.channel_names == ("u", "v_x", "v_y", "k", "h")
+    assert data.layout.static_channels == (False, False, False, True, True)
+    assert data.layout.fields[1].unit == "m/s"
+    assert np.array_equal(data.states[:, :, 0], u)
+    assert np.array_equal(data.states[:, :, 1:3], np.moveaxis(v, -1, 2))
+    assert np.array_equal(data.states[:, :, 3], np.broadcast_to(k, u.shape))
+    assert np.array_equal(data.states[:, :, 4], np.broadcast_to(h[:, None], u.shape))
+    assert (data.scalars["nu"] == 0.25).all()
+    assert torch.equal(data.scalars["force"][:, 2], torch.arange(3.0, dtype=torch.float64))
+    assert "tensor" not in data.scalars
+    assert any("scalar tensor has shape (2, 2)" in note for note in data.notes)
+    assert read_well(path, fields=["v", "h"]).layout.channel_names == ("v_x", "v_y", "h")
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 8), (3, 5, 8, 1)])
+def test_an_axis_that_a_field_does_not_vary_along_may_be_absent_or_of_length_one(path, shape):
+    write_well(path)
+    w = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+    with h5py.File(path, "r+") as file:
+        add_field(file, "t0_fields", "w", w, [True, False])
+    states = read_well(path, fields=["w"]).states
+    assert np.array_equal(states[:, :, 0], np.broadcast_to(w.reshape(3, 5, 8, 1), (3, 5, 8, 6)))
+
+
+@pytest.mark.parametrize("axis", [0, (), (0, 3)])
+def test_singleton_axes_may_be_absent(path, axis):
+    u = write_well(path, sizes=(8, 1), trajectories=1)
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file["t0_fields/u"].attrs)
+        del file["t0_fields/u"]
+        add(file["t0_fields"], "u", u.squeeze(axis), **attributes)
+    data = read_well(path)
+    assert data.layout.grid == (8,)
+    assert np.array_equal(data.states[:, :, 0], u[..., 0])
+    assert "axis y has a single point and is left out of the grid" in data.notes
+
+
+def test_a_vector_in_one_dimension_is_one_channel(path):
+    write_well(path, sizes=(8,))
+    v = np.random.default_rng(3).normal(size=(3, 5, 8, 1)).astype(np.float32)
+    with h5py.File(path, "r+") as file:
+        add_field(file, "t1_fields", "v", v, [True])
+    assert np.array_equal(read_well(path, fields=["v"]).states[:, :, 0], v[..., 0])
+
+
+@pytest.mark.parametrize("kind", ["PERIODIC", "periodic", b"Periodic"])
+def test_boundary_types_in_any_case(path, kind):
+    write_well(path, kinds=(kind, kind))
+    assert read_well(path).layout.boundary == ("periodic", "periodic")
+
+
+@pytest.mark.parametrize("kind", ["WALL", "open"])
+def test_the_caller_says_what_holds_at_a_wall(path, kind):
+    write_well(path, kinds=("PERIODIC", kind))
+    with pytest.raises(ValueError, match=rf"boundary along y is '{kind.lower()}', which does not say"):
+        read_well(path)
+    assert read_well(path, boundary="neumann").layout.boundary == ("periodic", "neumann")
+    assert read_well(path, boundary=["periodic", "dirichlet"]).layout.boundary == ("periodic", "dirichlet")
+    with pytest.raises(ValueError, match=r"along y .* 'periodic' in boundary="):
+        read_well(path, boundary="periodic")
+    with pytest.raises(ValueError, match="along x is 'periodic' in the file and 'neumann'"):
+        read_well(path, boundary=["neumann", "neumann"])
+
+
+def test_values_on_a_wall_are_mentioned_and_not_needed(path):
+    write_well(path, kinds=("PERIODIC", "WALL"))
+    with h5py.File(path, "r+") as file:
+        file["boundary_conditions/y_boundary"].create_dataset("values", data=np.ones(2))
+    notes = read_well(path, boundary="dirichlet").notes
+    assert "boundary condition y_boundary has values other than zero, which are not read" in notes
+
+
+def test_walls_inside_the_domain_and_tensors_are_mentioned(path):
+    write_well(path, kinds=("WALL", "WALL"))
+    with h5py.File(path, "r+") as file:
+        file["boundary_conditions/x_boundary"].attrs["associated_dims"] = ["x", "y"]
+        add_field(file, "t2_fields", "stress", np.ones((3, 5, 8, 6, 2, 2)), [True, True])
+    notes = read_well(path, boundary="neumann").notes
+    assert "fields of rank 2 are not supported and not read: stress" in notes
+    assert any("x_boundary (wall) may lie inside the domain" in note for note in notes)
+
+
+def test_files_without_the_optional_groups_and_attributes(path):
+    u = write_well(path)
+    with h5py.File(path, "r+") as file:
+        for group in ("t1_fields", "t2_fields", "scalars", "boundary_conditions"):
+            del file[group]
+        del file.attrs["simulation_parameters"]
+        for name in ("dim_varying", "sample_varying", "time_varying"):
+            del file["t0_fields/u"].attrs[name]
+    data = read_well(path, boundary="periodic")
+    assert np.array_equal(data.states[:, :, 0], u)
+    assert data.scalars == {}
+
+
+def test_trajectories_may_start_at_times_of_their_own(path):
+    write_well(path)
+    with h5py.File(path, "r+") as file:
+        del file["dimensions/time"]
+        times = np.arange(3)[:, None] + np.linspace(0, 1, 5)
+        add(file["dimensions"], "time", times, sample_varying=True)
+    assert read_well(path).layout.dt == pytest.approx(0.25)
+    with h5py.File(path, "r+") as file:
+        file["dimensions/time"][1] = 2 * times[1]
+    with pytest.raises(ValueError, match=r"time steps from 0.25 to 0.5"):
+        read_well(path)
+
+
+def replace_times(file):
+    file["dimensions/time"][...] = [0, 1, 2, 4, 5]
+
+
+def spherical(file):
+    file.attrs["grid_type"] = "spherical"
+
+
+def moving_grid(file):
+    file["dimensions/x"].attrs["time_varying"] = True
+
+
+def wrong_shape(file):
+    file["t0_fields/u"].attrs["time_varying"] = False
+
+
+def text_field(file):
+    add_field(file, "t0_fields", "words", np.array([b"a"]), [True, True])
+
+
+def no_dimensions(file):
+    del file["dimensions"]
+
+
+def no_count(file):
+    del file.attrs["n_trajectories"]
+
+
+def missing_field(file):
+    file["t0_fields"].attrs["field_names"] = ["u", "w"]
+
+
+def not_finite(file):
+    file["t0_fields/u"][2, 3, 1, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replace_times, "times are not equally spaced: the interval from 2.0 (index 2) to 4.0 (index 3) is 2"),
+        (spherical, "grid_type is 'spherical'"),
+        (moving_grid, "coordinates x are time_varying"),
+        (wrong_shape, "t0_fields/u has shape (3, 5, 8, 6); by its attributes it needs (3, 1, 8, 6, 1)"),
+        (text_field, "t0_fields/words has type |S1"),
+        (no_dimensions, "not in The Well's layout"),
+        (no_count, "n_trajectories"),
+        (missing_field, "not in The Well's layout"),
+        (not_finite, "the first in trajectory 2, time step 3, field 'u'"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_with_the_reason(path, change, message):
+    write_well(path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(ValueError, match=r"small\.hdf5.*" + re.escape(message)):
+        read_well(path)
+
+
+def test_damage_that_shows_only_in_reading_is_named(path):
+    u = write_well(path)
+    with h5py.File(path, "r+") as file:
+        del file["t0_fields/u"]
+        stored = file["t0_fields"].create_dataset("u", data=u, chunks=(1, 5, 8, 6), fletcher32=True)
+        offset = stored.id.get_chunk_info(2).byte_offset
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"small\.hdf5: not a whole HDF5 file"):
+        read_well(path)
+
+
+def test_missing_values_can_be_masked(path):
+    u = write_well(path)
+    with h5py.File(path, "r+") as file:
+        not_finite(file)
+    data = read_well(path, missing="mask")
+    assert int((~data.mask).sum()) == 1
+    assert not data.mask[2, 3, 0, 1, 1]
+    assert np.array_equal(data.states[:, :, 0][data.mask[:, :, 0]], u[data.mask[:, :, 0].numpy()])

@@ -1,0 +1,120 @@
+"""The native steppers on small layouts, each with a smooth start: what the contract test runs over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cotwin.layout import Boundary, Field, Layout
+from cotwin.parameters import CoarseField, Positive
+from cotwin.physics.advection import Advection
+from cotwin.physics.burgers import Burgers
+from cotwin.physics.heat import Heat
+from cotwin.physics.initial import random_fourier
+from cotwin.physics.refined import Refined
+from cotwin.physics.spectral_burgers import SpectralBurgers
+from cotwin.stepper import Stepper
+
+F64 = torch.float64
+
+
+def box(
+    fields: list[Field],
+    grid: tuple[int, ...],
+    boundary: Boundary | tuple[Boundary, ...] = "periodic",
+    dt: float = 0.05,
+) -> Layout:
+    """A layout whose axes have different lengths, so that swapped axes show."""
+    return Layout.box(
+        fields, grid=grid, extent=[(-1.0, 1.0 + axis) for axis in range(len(grid))], boundary=boundary, dt=dt
+    )
+
+
+def scalar(value: float) -> Positive:
+    return Positive(torch.tensor(value, dtype=F64))
+
+
+def field(layout: Layout, value: float) -> CoarseField:
+    """Around `value`, varying by a factor of about three, with one largest value."""
+    coarse = tuple(min(4 + axis, points) for axis, points in enumerate(layout.grid))
+    wave = torch.randn(coarse, generator=torch.Generator().manual_seed(3), dtype=F64).tanh()
+    return CoarseField(Positive(value * torch.exp(0.6 * wave)), layout)
+
+
+def smooth(layout: Layout, count: int = 3, seed: int = 0, modes: int = 2) -> Tensor:
+    """Smooth starts in double precision that meet the boundary conditions, static channels included."""
+    every = Layout(
+        tuple(Field(spec.name, spec.components) for spec in layout.fields),
+        layout.grid,
+        layout.lower,
+        layout.upper,
+        ("periodic",) * layout.dims,
+        layout.dt,
+    )
+    start = random_fourier(every, count, torch.Generator().manual_seed(seed), modes=modes, amplitude=0.5)
+    start = start.double()
+    for axis, kind in enumerate(layout.boundary):
+        length = layout.upper[axis] - layout.lower[axis]
+        x = (torch.tensor(layout.points(axis), dtype=F64) - layout.lower[axis]) / length
+        shape = [-1] + [1] * (layout.dims - 1 - axis)
+        if kind == "dirichlet":
+            start = start * torch.sin(math.pi * x).view(shape)
+        elif kind == "neumann":
+            start = start.mean(dim=axis + 2, keepdim=True) + torch.cos(math.pi * x).view(shape)
+    return start
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stepper on a layout, once without and once with static fields around the moving ones."""
+
+    name: str
+    moving: tuple[Field, ...]
+    grid: tuple[int, ...]
+    boundary: Boundary | tuple[Boundary, ...]
+    build: Callable[[Layout], Stepper]
+    composes: bool = True  # whether two rollouts in sequence are one
+
+    def stepper(self, static: bool = False) -> Stepper:
+        before, after = [Field("depth", static=True)], [Field("wind", components=2, static=True)]
+        fields = [*before, *self.moving, *after] if static else list(self.moving)
+        return self.build(box(fields, self.grid, self.boundary))
+
+
+def _refined(layout: Layout) -> Refined:
+    fine = layout.refined(2)
+    return Refined(SpectralBurgers(fine, field(fine, 0.1), substeps=2), layout, 2)
+
+
+def _advection(layout: Layout, diffusivity: Positive | None) -> Advection:
+    velocity = torch.tensor([0.7, 0.4, 1.1], dtype=F64)[: layout.dims]
+    return Advection(layout, Positive(velocity), diffusivity)
+
+
+U, UV = (Field("u"),), (Field("u", components=2),)
+MIXED: tuple[Boundary, ...] = ("dirichlet", "neumann")
+
+CASES = [
+    Case("spectral Burgers 1-D, scalar", U, (24,), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
+    Case("spectral Burgers 1-D, field", U, (25,), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
+    Case("spectral Burgers 2-D, scalar", UV, (12, 15), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
+    Case("spectral Burgers 2-D, field", UV, (15, 12), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
+    Case("Burgers 1-D, scalar", U, (24,), "periodic", lambda y: Burgers(y, scalar(0.1), 2.0)),
+    Case("Burgers 1-D, field, walls", U, (24,), "dirichlet", lambda y: Burgers(y, field(y, 0.1), 2.0)),
+    Case("Burgers 2-D, scalar, walls", UV, (10, 14), "dirichlet", lambda y: Burgers(y, scalar(0.1), 2.0, 3)),
+    Case("Burgers 2-D, field", UV, (14, 10), "periodic", lambda y: Burgers(y, field(y, 0.1), 2.0)),
+    Case("heat 1-D, scalar", U, (24,), "neumann", lambda y: Heat(y, scalar(0.3))),
+    Case("heat 1-D, field", U, (24,), "periodic", lambda y: Heat(y, field(y, 0.3))),
+    Case("heat 2-D, field, two fields", (*U, Field("c")), (12, 10), MIXED, lambda y: Heat(y, field(y, 0.3))),
+    Case("heat 2-D, scalar", U, (11, 12), "periodic", lambda y: Heat(y, scalar(0.3))),
+    Case("heat 3-D, field", U, (6, 8, 7), (*MIXED, "periodic"), lambda y: Heat(y, field(y, 0.3))),
+    Case("advection 1-D", U, (24,), "periodic", lambda y: Advection(y, scalar(0.7))),
+    Case("advection 2-D", UV, (12, 15), "periodic", lambda y: _advection(y, scalar(0.05))),
+    Case("advection 3-D", U, (6, 7, 8), "periodic", lambda y: _advection(y, scalar(0.05))),
+    Case("refined 1-D", U, (15,), "periodic", _refined, composes=False),
+    Case("refined 2-D", UV, (10, 11), "periodic", _refined, composes=False),
+]

@@ -1,0 +1,278 @@
+"""Placement never changes the windows, and nothing stays behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cotwin.store.array_file import ArrayFile
+from cotwin.store.ownership import MARKER, NotOursError, claim_root
+from cotwin.store.placement import Placement
+from cotwin.store.store import Store
+from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StoredWindows
+
+MB = 1_000_000
+PLACEMENTS: tuple[Placement, ...] = ("memory", "cache", "on_the_fly")
+Make = Callable[..., RolloutWindows]
+
+
+def files_below(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+@pytest.fixture(params=PLACEMENTS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache", 10 * MB, 10 * MB, request.param)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    count=st.integers(1, 24),
+    num_steps=st.integers(1, 4),
+    chunk_bytes=st.integers(500, 20_000),
+    batch_size=st.integers(1, 17),
+    seed=st.integers(0, 100),
+)
+def test_windows_do_not_depend_on_placement(
+    generated: Make, tmp_path: Path, count: int, num_steps: int, chunk_bytes: int, batch_size: int, seed: int
+) -> None:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).split(batch_size)
+    served = []
+    for placement in PLACEMENTS:
+        store = Store(tmp_path / "cache", 10 * MB, 10 * MB, placement, chunk_bytes)
+        with store.keep(generated(count, num_steps)) as kept:
+            assert len(kept) == count
+            served.append([kept.__getitems__(rows.tolist()) for rows in order])
+    for memory, cache, fly in zip(*served, strict=True):
+        assert torch.equal(memory.states, cache.states)
+        assert torch.linalg.norm(fly.states - memory.states) <= 1e-6 * torch.linalg.norm(memory.states)
+        assert torch.equal(memory.weight, cache.weight)
+        assert torch.equal(memory.weight, fly.weight)
+
+
+def test_kept_windows_follow_the_teacher(generated: Make, store: Store) -> None:
+    windows = generated(9)
+    with store.keep(windows) as kept:
+        states = kept.__getitems__(range(9)).states
+        assert torch.equal(states[:, 0], windows.starts)
+        for before, after in pairwise(states.unbind(dim=1)):
+            torch.testing.assert_close(windows.teacher(before), after)
+
+
+def test_bytes_are_known_beforehand(generated: Make, tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
+    windows = generated(11)
+    with store.keep(windows) as kept:
+        assert isinstance(kept, StoredWindows)
+        assert isinstance(kept.source, ArrayFile)
+        array = np.load(kept.source.path, allow_pickle=False)
+        assert store.choices[-1].num_bytes == windows.num_bytes == array.nbytes
+        assert np.array_equal(array, kept.__getitems__(range(11)).states.numpy())
+
+
+def test_automatic_choice_is_recorded_and_logged(
+    generated: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # One window of three steps takes 512 bytes.
+    store = Store(tmp_path / "cache", memory_budget=51_200, disk_budget=102_400)
+    with caplog.at_level(logging.INFO, logger="cotwin"):
+        for count in (49, 50, 201):
+            with store.keep(generated(count)):
+                pass
+    assert [choice.placement for choice in store.choices] == ["memory", "cache", "on_the_fly"]
+    assert [choice.num_bytes for choice in store.choices] == [49 * 512, 50 * 512, 201 * 512]
+    assert all(choice.reason in caplog.text for choice in store.choices)
+
+
+def test_chunks_stay_below_the_budget(generated: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    generate = RolloutWindows.generate
+
+    def watched(windows: RolloutWindows, indices: range) -> torch.Tensor:
+        sizes.append(len(indices) * windows.window_bytes)
+        return generate(windows, indices)
+
+    monkeypatch.setattr(RolloutWindows, "generate", watched)
+    with Store(None, 64 * 1024, 0, "memory").keep(generated(100)):
+        pass
+    assert sum(sizes) == 100 * 512
+    assert max(sizes) <= 64 * 1024 // 32
+
+
+def test_batches_ahead_stay_below_the_budget(generated: Make) -> None:
+    with Store(None, 51_200, 0).keep(generated(201)) as kept:
+        assert [kept.batches_ahead(size) for size in (5, 15, 20, 25, 34, 100)] == [4, 3, 2, 1, 0, 0]
+    with Store(None, 10 * MB, 0).keep(generated(201)) as kept:
+        assert kept.batches_ahead(5) == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, None])
+def test_nothing_stays_behind(
+    generated: Make, store: Store, tmp_path: Path, error: type[BaseException] | None
+) -> None:
+    def use() -> None:
+        with store.keep(generated(5)) as kept:
+            kept.__getitems__([0])
+            if error is not None:
+                raise error
+
+    if error is None:
+        use()
+    else:
+        with pytest.raises(error):
+            use()
+    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+    assert not list((tmp_path / "cache").glob("generated/[!.]*"))
+
+
+def test_a_teacher_that_raises_leaves_nothing(
+    generated: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = generated(5)
+    windows.starts[4] = torch.nan
+    with pytest.raises(ArithmeticError, match="diverged"), store.keep(windows) as kept:
+        kept.__getitems__(range(5))
+    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+    assert windows.teacher.training
+
+
+def test_teacher_is_in_eval_mode_meanwhile(generated: Make, store: Store) -> None:
+    windows = generated(5)
+    modules = list(windows.teacher.modules())
+    modules[3].eval()
+    before = [module.training for module in modules]
+    assert len(set(before)) == 2
+    with store.keep(windows):
+        assert not any(module.training for module in modules)
+    assert [module.training for module in modules] == before
+
+
+def test_two_stores_share_a_root(generated: Make, tmp_path: Path) -> None:
+    stores = [Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache") for _ in range(2)]
+    with stores[0].keep(generated(5)) as outer:
+        with stores[1].keep(generated(6)) as inner:
+            assert (len(outer), len(inner)) == (5, 6)
+        assert torch.isfinite(outer.__getitems__(range(5)).states).all()
+
+
+def test_joins_with_real_windows(generated: Make, store: Store) -> None:
+    real = SlidingWindows(torch.randn(2, 8, 2, 16), num_steps=3)
+    windows = generated(6)
+    with store.keep(windows) as kept:
+        joined = JoinedWindows(real, kept, alpha=0.5)
+        order = torch.randperm(len(joined)).tolist()
+        batch = joined.__getitems__(order)
+        for index, states, weight in zip(order, batch.states, batch.weight, strict=True):
+            single = real[index] if index < 10 else kept[index - 10]
+            torch.testing.assert_close(states, single.states[0])
+            assert weight == pytest.approx(16 / 10 if index < 10 else 0.5 * 16 / 6)
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+def test_indices_are_checked(generated: Make, store: Store, index: int) -> None:
+    with store.keep(generated(5)) as kept, pytest.raises(IndexError, match="of 5 windows"):
+        kept.__getitems__([0, index])
+
+
+def test_a_root_of_someone_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(NotOursError):
+        Store(tmp_path, 10 * MB, 10 * MB)
+    assert files_below(tmp_path) == ["thesis.tex"]
+
+
+def test_a_root_replaced_by_a_link_is_refused(generated: Make, tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
+    precious = claim_root(tmp_path / "other")
+    (tmp_path / "cache").rename(tmp_path / "moved")
+    (tmp_path / "cache").symlink_to(precious)
+    with pytest.raises(NotOursError, match="a symbolic link"), store.keep(generated(5)):
+        pass
+    assert files_below(precious) == [MARKER]
+
+
+def test_no_root_means_no_file(generated: Make) -> None:
+    with pytest.raises(ValueError, match="needs a root directory"):
+        Store(None, 10 * MB, 10 * MB, "cache")
+    store = Store(None, memory_budget=51_200, disk_budget=10 * MB)
+    with store.keep(generated(100)):
+        assert store.choices[-1].placement == "on_the_fly"
+
+
+def test_a_window_beyond_the_budget_is_refused(generated: Make) -> None:
+    with pytest.raises(ValueError, match="one window takes 512 B"), Store(None, 500, 0).keep(generated(1)):
+        pass
+
+
+def test_a_full_disk_falls_back_to_on_the_fly(
+    generated: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
+    with store.keep(generated(5)) as kept:
+        assert isinstance(kept, RolloutWindows)
+        assert torch.isfinite(kept.__getitems__(range(5)).states).all()
+        assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+    assert [choice.placement for choice in store.choices] == ["on_the_fly"]
+    assert "No space left" in store.choices[0].reason
+    assert "generated as they are read" in caplog.text
+
+
+def test_a_disk_that_fills_without_reservation_falls_back_too(generated: Make, tmp_path: Path) -> None:
+    """RLIMIT_FSIZE stands in for the full disk, with `posix_fallocate` unsupported and supported."""
+    script = """
+import errno, os, resource, sys
+from pathlib import Path
+import torch
+from cotwin.layout import Field, Layout
+from cotwin.stepper import Stepper
+from cotwin.store.store import Store
+from cotwin.windows import RolloutWindows
+
+class Damped(Stepper):
+    def forward(self, state):
+        return 0.9 * state
+
+def unsupported(*_):
+    raise OSError(errno.EOPNOTSUPP, "not supported")
+
+layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+windows = RolloutWindows(Damped(layout), torch.randn(200, 1, 64), 3)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+store = Store(Path(sys.argv[1]), 10_000_000, 10_000_000, "cache", chunk_bytes=10_000)
+for reserve in (os.posix_fallocate, unsupported):
+    os.posix_fallocate = reserve
+    with store.keep(windows) as kept:
+        assert kept.__getitems__([0, 199]).states.shape == (2, 4, 1, 64)
+print(*(choice.placement for choice in store.choices))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "cache")], capture_output=True, text=True)
+    assert done.stdout.split() == ["on_the_fly", "on_the_fly"], done.stderr
+    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+
+
+def test_another_error_of_the_disk_is_not_hidden(
+    generated: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> Iterator[None]:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
+    with pytest.raises(OSError, match="Input/output"), store.keep(generated(5)):
+        pass
+    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
