@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +109,14 @@ class Trainer:
             self.validate()
         losses: list[float] = []
         self._sound = self._snapshot()
-        for batch in self._batches(windows, steps):
-            losses.append(self._step(batch))
-            self.steps_done += 1
-            if self.steps_done % self.validate_every == 0 or len(losses) == steps:
-                self.validate()
-            on_step(losses[-1])
+        # closing: if a step raises, the thread that prepares batches ahead stops with it.
+        with contextlib.closing(self._batches(windows, steps)) as batches:
+            for batch in batches:
+                losses.append(self._step(batch))
+                self.steps_done += 1
+                if self.steps_done % self.validate_every == 0 or len(losses) == steps:
+                    self.validate()
+                on_step(losses[-1])
         mean = sum(losses) / len(losses) if losses else math.nan
         return Fit(len(losses), mean, self.best_error)
 
@@ -154,7 +157,7 @@ class Trainer:
         self.epochs_begun = int(state["epochs_begun"])
         self.shrink = float(state["shrink"])
 
-    def _batches(self, windows: Windows, count: int) -> Iterator[Batch]:
+    def _batches(self, windows: Windows, count: int) -> Generator[Batch]:
         """`count` batches along seeded permutations, prepared ahead where the windows ask for it."""
         rows: list[list[int]] = []
         while len(rows) < count:
@@ -180,13 +183,13 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
             self._limit_gradient()
             evaluated = True
-            return loss
+            return loss.detach()
 
         for _ in range(MAX_REJECTIONS + 1):
             for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = base * self.schedule(self.steps_done) * self.shrink
             try:
-                loss = self.optimizer.step(closure)  # type: ignore[arg-type]
+                loss = float(self.optimizer.step(closure))  # type: ignore[arg-type]
             except DivergenceError as error:
                 if not evaluated:
                     # It diverged where the step before this one had put it: that step went too far.
@@ -196,7 +199,7 @@ class Trainer:
                 logger.warning("%s Step taken back; the next is %g of the usual size.", error, self.shrink)
             else:
                 self._sound = before
-                return float(loss.detach())
+                return loss
         values = ", ".join(f"{name} = {_summary(value)}" for name, value in estimates(self.stepper).items())
         raise TrainingDivergedError(
             f"{type(self.stepper).__name__} still diverges after its step was halved {MAX_REJECTIONS} times"

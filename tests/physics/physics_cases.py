@@ -55,8 +55,7 @@ def smooth(layout: Layout, count: int = 3, seed: int = 0, modes: int = 2) -> Ten
         ("periodic",) * layout.dims,
         layout.dt,
     )
-    start = random_fourier(every, count, torch.Generator().manual_seed(seed), modes=modes, amplitude=0.5)
-    start = start.double()
+    start = random_fourier(every, count, torch.Generator().manual_seed(seed), modes=modes, amplitude=0.5, dtype=F64)
     for axis, kind in enumerate(layout.boundary):
         length = layout.upper[axis] - layout.lower[axis]
         x = (torch.tensor(layout.points(axis), dtype=F64) - layout.lower[axis]) / length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def line(points: int, boundary: Boundary, dt: float = 0.01) -> Layout:
 
 
 def orders(errors: list[float]) -> list[float]:
-    return [math.log2(coarse / fine) for coarse, fine in zip(errors, errors[1:], strict=False)]
+    return [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
 
 
 MODES = {
@@ -94,28 +95,24 @@ def test_variable_diffusivity_around_a_circle() -> None:
     start = np.cos(2 * np.pi * points) + np.sin(4 * np.pi * points)
     exact = torch.tensor(scipy.linalg.expm(0.02 * operator) @ start)
     errors = []
-    for refinement in (1, 2, 4):
-        layout = line(n * refinement, "periodic", dt=0.0005)
+    for size in (16, 32, 64):
+        layout = line(size, "periodic", dt=0.0001)
         x = torch.tensor(layout.points(0), dtype=F64)
         state = (torch.cos(2 * math.pi * x) + torch.sin(4 * math.pi * x))[None, None]
-        found = rollout(Heat(layout, Known(torch.tensor(kappa(x.numpy())))), state, 40)[0, -1, 0]
-        errors.append(float((found[::refinement] - exact).abs().max()))
-    assert errors[0] < 2e-3
+        found = rollout(Heat(layout, Known(torch.tensor(kappa(x.numpy())))), state, 200)[0, -1, 0]
+        errors.append(float((found[:: size // 16] - exact[::4]).abs().max()))
+    assert errors[2] < 2e-3
     assert orders(errors) == pytest.approx([2, 2], abs=0.2)
 
 
 def test_time_stepping_is_second_order() -> None:
-    errors = []
-    exact = None
-    for steps in (512, 8, 16, 32):
+    found = {}
+    for steps in (8, 64, 512):
         layout = line(24, "dirichlet", dt=0.08 / steps)
-        state = smooth(layout)
-        found = rollout(Heat(layout, field(layout, 0.5)), state, steps)[:, -1]
-        if exact is None:
-            exact = found
-        else:
-            errors.append(float((found - exact).abs().max()))
-    assert orders(errors) == pytest.approx([2, 2], abs=0.3)
+        found[steps] = rollout(Heat(layout, field(layout, 0.5)), smooth(layout), steps)[:, -1].detach()
+    errors = [float((found[steps] - found[512]).abs().max()) for steps in (8, 64)]
+    # Over a factor of eight, since the error's constant changes with the number of stages.
+    assert orders(errors)[0] / 3 == pytest.approx(2, abs=0.2)
 
 
 def test_axes_do_not_mix() -> None:
@@ -152,7 +149,7 @@ def test_rkl2_is_second_order_and_stable_to_its_limit(stages: int) -> None:
     assert amplification(-1e-3) == pytest.approx(1 - 1e-3 + 0.5e-6, abs=1e-9)
     limit = (stages**2 + stages - 2) / 2
     assert all(abs(amplification(-z)) <= 1 + 1e-12 for z in np.linspace(0, limit, 400))
-    assert abs(amplification(-1.1 * limit)) > 1
+    assert abs(amplification(-1.5 * limit)) > 1
 
 
 @pytest.mark.parametrize("product", [0.0, 1.0, 4.9, 5.1, 80.0, 1e4])

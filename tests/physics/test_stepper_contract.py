@@ -41,9 +41,13 @@ def test_a_rollout_starts_at_the_start_and_then_follows_forward(case: Case) -> N
 def test_two_rollouts_in_sequence_are_one(case: Case) -> None:
     stepper = case.stepper()
     # Not smooth: what dealiasing removes must be removed in both or in neither.
-    start = smooth(stepper.layout) + 0.05 * torch.randn(
-        2, *stepper.layout.state_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
-    ).repeat(2, *[1] * (stepper.layout.dims + 1))[:3]
+    start = (
+        smooth(stepper.layout)
+        + 0.05
+        * torch.randn(
+            2, *stepper.layout.state_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+        ).repeat(2, *[1] * (stepper.layout.dims + 1))[:3]
+    )
     whole = rollout(stepper, start, 5)
     parts = rollout(stepper, rollout(stepper, start, 2)[:, -1], 3)
     assert torch.allclose(whole[:, 2:], parts, rtol=0, atol=1e-13)

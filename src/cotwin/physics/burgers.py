@@ -40,9 +40,7 @@ class Burgers(FiniteVolumeStepper):
     Source: Gottlieb, Shu & Tadmor (2001), SIAM Review 43; Tadmor (2003), Acta Numerica 12 for the flux.
     """
 
-    def __init__(
-        self, layout: Layout, viscosity: Parameter, max_speed: float, substeps: int | None = None
-    ) -> None:
+    def __init__(self, layout: Layout, viscosity: Parameter, max_speed: float, substeps: int | None = None) -> None:
         super().__init__(layout)
         require_velocity(layout, "Burgers")
         require_coefficient(viscosity, layout, "viscosity")
@@ -114,9 +112,7 @@ def _advective_change(
     for axis, (kappa, scale, kind) in enumerate(zip(faces, scales, boundary, strict=True), start=2):
         slopes = difference(with_ghosts(cells, axis, kind), axis)
         flux = slopes * kappa
-        total = (
-            difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
-        )
+        total = difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
         central = lower(slopes, axis) + upper(slopes, axis)
         total.addcmul_(cells[:, axis - 2 : axis - 1], central, value=-scale / 2)
     assert total is not None

@@ -95,9 +95,7 @@ def diffusion(
     for axis, (kappa, kind) in enumerate(zip(faces, boundary, strict=True), start=2):
         flux = difference(with_ghosts(cells, axis, kind), axis) * kappa
         # In place: sums keep nothing for their gradient, and each temporary saved is a pass over memory.
-        total = (
-            difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
-        )
+        total = difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
     assert total is not None
     return total
 

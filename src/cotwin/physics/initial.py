@@ -20,6 +20,7 @@ def random_fourier(
     modes: int = 4,
     amplitude: float = 1.0,
     zero_mean: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "B C *S"]:
     """Periodic random states u(x) = Σ_k w(k) g_k e_k(x), with independent standard normal g_k.
 
@@ -40,9 +41,7 @@ def random_fourier(
     if any(kind != "periodic" for kind in layout.boundary):
         raise ValueError(f"Fourier series are periodic, the layout's boundaries are {layout.boundary}.")
     if not 1 <= modes < min(layout.grid) / 2:
-        raise ValueError(
-            f"modes is {modes}; a grid of {layout.grid} resolves 1 to {(min(layout.grid) - 1) // 2}."
-        )
+        raise ValueError(f"modes is {modes}; a grid of {layout.grid} resolves 1 to {(min(layout.grid) - 1) // 2}.")
     device = generator.device
     orders = torch.arange(2 * modes + 1, device=device, dtype=torch.float64)
     frequencies = ((orders + 1) / 2).floor()  # 0, 1, 1, 2, 2, …: the constant, then a cosine and a sine each
@@ -62,6 +61,6 @@ def random_fourier(
         basis[:, 0] = 1.0
         # Contracting the first remaining axis and appending its points keeps the axes in order.
         values = torch.tensordot(values, basis, dims=([2], [1]))
-    fields = values.to(torch.get_default_dtype())
+    fields = values.to(dtype)
     blank = fields.new_zeros(count, *layout.state_shape)
     return put_moving(fields[:, None], blank, layout)[:, 0]

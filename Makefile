@@ -1,0 +1,41 @@
+# Needs Python 3.11 or later and make. Everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint fast bench bench-store clean
+
+help:  ## show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cotwin needs Python 3.11 or later: make PYTHON=/path/to/python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed  ## train the default experiment and show its verdict, table and picture
+	$(BIN)/cotwin train burgers --overwrite
+
+lint: $(VENV)/installed  ## formatting, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fast: lint  ## lint and the tests that take seconds
+	$(BIN)/pytest -q -m 'not slow'
+
+test: lint  ## lint and all tests
+	$(BIN)/pytest -q --durations=10
+
+bench: $(VENV)/installed  ## speed of the simulators and of the batches, as ratios in one run
+	$(BIN)/python benchmarks/bench_physics.py
+	$(BIN)/python benchmarks/bench_store.py
+
+bench-store: $(VENV)/installed  ## speed of the placements alone
+	$(BIN)/python benchmarks/bench_store.py
+
+clean:  ## remove the virtual environment and tool caches; runs and data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
