@@ -43,7 +43,7 @@ def test_modes_decay_as_the_equation_says(boundary: Boundary) -> None:
     for points in (8, 16, 32):
         layout = line(points, boundary, dt=1e-4)
         mode = MODES[boundary](torch.tensor(layout.points(0), dtype=F64))[None, None]
-        found = rollout(Heat(layout, scalar(0.5)), mode, 200)[:, -1]
+        found = rollout(Heat(layout, scalar(0.5)), mode, 200)[:, -1].detach()
         rate = (2 - 2 * math.cos(2 * math.pi / points)) * points**2
         assert torch.allclose(found, mode * math.exp(-0.5 * rate * 0.02), atol=1e-6)
         errors.append(float((found - mode * math.exp(-0.5 * (2 * math.pi) ** 2 * 0.02)).abs().max()))
@@ -113,6 +113,17 @@ def test_time_stepping_is_second_order() -> None:
     errors = [float((found[steps] - found[512]).abs().max()) for steps in (8, 64)]
     # Over a factor of eight, since the error's constant changes with the number of stages.
     assert orders(errors)[0] / 3 == pytest.approx(2, abs=0.2)
+
+
+def test_substeps_are_shorter_steps_and_damp_what_one_step_only_halves() -> None:
+    layout = line(32, "periodic", dt=0.1)
+    zigzag = torch.tensor([1.0, -1.0], dtype=F64).repeat(16)[None, None]
+    kappa = Known(torch.tensor(1.0, dtype=F64))
+    shorter = rollout(Heat(line(32, "periodic", dt=0.025), kappa), zigzag, 4)[:, -1]
+    found = Heat(layout, kappa, substeps=4)(zigzag)
+    assert torch.allclose(found, shorter, rtol=0, atol=1e-15)
+    assert 0.3 < float(Heat(layout, kappa)(zigzag).abs().max()) < 0.7
+    assert float(found.abs().max()) < 0.1
 
 
 def test_axes_do_not_mix() -> None:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from physics_cases import F64, U, box, scalar
+from physics_cases import F64, U, box, scalar, smooth
 
 from cotwin.physics.spectral import phi_functions
 from cotwin.physics.spectral_burgers import SpectralBurgers
@@ -60,6 +60,15 @@ def test_products_of_kept_modes_are_free_of_aliases(points: int) -> None:
     coarse = rate(SpectralBurgers(layout, scalar(0.1)))
     exact = rate(SpectralBurgers(fine, scalar(0.1)))
     assert torch.allclose(coarse, exact, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("points", [30, 31])
+def test_modes_above_the_limit_do_not_matter_from_the_first_substep_on(points: int) -> None:
+    layout = box(list(U), (points,))
+    stepper = SpectralBurgers(layout, scalar(0.1), substeps=1)
+    x = torch.tensor(layout.points(0), dtype=F64)
+    dropped = torch.cos(math.pi * ((points - 1) // 3 + 1) * x) + torch.sin(math.pi * (points // 2) * x)
+    assert torch.allclose(stepper(smooth(layout) + dropped), stepper(smooth(layout)), rtol=0, atol=1e-13)
 
 
 def test_walls_and_absurd_substeps_are_refused() -> None:

@@ -16,6 +16,7 @@ from cotwin.hybrid import HybridTrainer, Learner
 from cotwin.layout import Layout
 from cotwin.loss import RolloutLoss
 from cotwin.networks.convolution import ResidualConvNet
+from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
 from cotwin.networks.unet import UNet
 from cotwin.parameters import Bounded, CoarseField, Parameter, Positive
@@ -59,13 +60,18 @@ def build_physical(settings: s.Physical, data: Dataset) -> Stepper:
 
 def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
     """The untrained surrogate, normalised by the training data."""
-    network: nn.Module
-    match settings:
-        case s.ResidualConvNet():
-            network = ResidualConvNet(data.layout, width=settings.width, depth=settings.depth, seed=seed)
-        case s.UNet():
-            network = UNet(data.layout, width=settings.width, levels=settings.levels, seed=seed)
-    return Surrogate.fitted(network, data.layout, data.train.states, mask=data.train.mask)
+
+    def network(layout: Layout) -> nn.Module:
+        match settings:
+            case s.ResidualConvNet():
+                return ResidualConvNet(
+                    layout, settings.width, settings.depth, kernel_size=settings.kernel_size, seed=seed
+                )
+            case s.UNet():
+                return UNet(layout, settings.width, settings.levels, seed=seed)
+
+    built = WithPositions(data.layout, network) if settings.positions else network(data.layout)
+    return Surrogate.fitted(built, data.layout, data.train.states, mask=data.train.mask)
 
 
 def build_store(settings: s.Store) -> Store:

@@ -148,13 +148,20 @@ Physical = Annotated[Burgers | SpectralBurgers | Heat | Advection | PhiFlowBurge
 # Synthetic models
 
 
-class ResidualConvNet(LearnerSettings):
+class NetworkSettings(LearnerSettings):
+    positions: bool = Field(
+        True, description="give the network the coordinates; without, it treats all places alike"
+    )
+
+
+class ResidualConvNet(NetworkSettings):
     network: Literal["resnet"]
     width: Count = 32
     depth: Count = 4
+    kernel_size: Count = Field(5, description="odd; 3 is cheaper in two dimensions")
 
 
-class UNet(LearnerSettings):
+class UNet(NetworkSettings):
     network: Literal["unet"]
     width: Count = 16
     levels: Count = 3

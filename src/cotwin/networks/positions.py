@@ -1,0 +1,65 @@
+"""Tells a network where on the grid it is: a convolution alone treats all places alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cotwin.layout import Field, Layout
+
+HARMONICS = 2
+
+
+class WithPositions(nn.Module):
+    """A network that is given the coordinates as further, static channels.
+
+    Where a coefficient, a forcing or an obstacle varies over the domain, the next state depends on the place;
+    without coordinates a convolutional network could only learn an average over the places.
+
+    Along a periodic axis the channels are sin and cos of 2πk ξ, k = 1 … 2, ξ = (x − lower) / (upper − lower),
+    so that the ends meet; along any other axis 2ξ − 1.
+
+    build: makes the network from a layout; it gets the layout with the positions as a static field.
+
+    >>> from cotwin.networks.convolution import ResidualConvNet
+    >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+    >>> WithPositions(layout, lambda wider: ResidualConvNet(wider, width=8))(torch.randn(2, 1, 64)).shape
+    torch.Size([2, 1, 64])
+    """
+
+    channels: Tensor
+
+    def __init__(self, layout: Layout, build: Callable[[Layout], nn.Module]) -> None:
+        super().__init__()
+        channels = position_channels(layout)
+        self.register_buffer("channels", channels, persistent=False)
+        position = Field("position", components=len(channels), static=True)
+        self.network = build(replace(layout, fields=(*layout.fields, position)))
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
+        positions = self.channels.to(state.dtype).expand(len(state), *self.channels.shape)
+        output: Tensor = self.network(torch.cat((state, positions), dim=1))
+        return output
+
+
+def position_channels(layout: Layout) -> Float[Tensor, "P *S"]:
+    """The coordinates of every grid point, as numbers of order one."""
+    channels = []
+    for axis in range(layout.dims):
+        length = layout.upper[axis] - layout.lower[axis]
+        along = (torch.tensor(layout.points(axis), dtype=torch.float64) - layout.lower[axis]) / length
+        shape = [1] * layout.dims
+        shape[axis] = -1
+        place = along.reshape(shape).expand(layout.grid)
+        if layout.boundary[axis] == "periodic":
+            for harmonic in range(1, HARMONICS + 1):
+                angle = 2 * math.pi * harmonic * place
+                channels += [angle.sin(), angle.cos()]
+        else:
+            channels.append(2 * place - 1)
+    return torch.stack(channels).float()
