@@ -157,11 +157,12 @@ def _option(name: str, value: object) -> list[str]:
 def _errors_explained() -> Iterator[None]:
     """Mistakes that a person can mend are one message, not a traceback; everything else is a defect."""
     from cotwin.run import RunError
+    from cotwin.stepper import DivergenceError
     from cotwin.trainer import TrainingDivergedError
 
     try:
         yield
-    except (ValueError, OSError, RunError, TrainingDivergedError) as error:
+    except (ValueError, OSError, RunError, DivergenceError, TrainingDivergedError) as error:
         _fail(str(error))
 
 

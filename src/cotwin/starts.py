@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.stepper import Stepper, rollout
+from cotwin.stepper import DivergenceError, Stepper
+
+MOST_DRAWS = 8  # rounds of replacing initial states from which the teacher diverges
 
 Starts = Callable[[int, Stepper, torch.Generator], Tensor]
 """(how many, the teacher, randomness) -> states (M, C, *S)."""
@@ -59,8 +61,10 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
     """States along trajectories that the teacher rolls out from random initial states like the real ones.
 
     The initial states are Gaussian random fields with the mean and the mean power spectrum of the real
-    initial states; each is rolled out over `horizon` steps and yields states at random times. Needs periodic
-    axes and no static fields. Raises ValueError otherwise.
+    initial states, scaled down where they would go further from the mean than 1.5 times those do; each is
+    rolled out over `horizon` steps and yields states at random times. Draws from which the teacher diverges
+    are drawn again. Needs periodic axes and no static fields. Raises ValueError otherwise, and
+    DivergenceError if the teacher diverges from most draws.
 
     initial: the first states of the real training trajectories.
     """
@@ -72,17 +76,35 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
     axes = tuple(range(2, initial.dim()))
     mean = initial.mean(dim=(0, *axes), keepdim=True)
     amplitude = torch.fft.rfftn(initial - mean, dim=axes).abs().square().mean(dim=0).sqrt()
+    furthest = 1.5 * (initial - mean).abs().amax(dim=(0, *axes), keepdim=True)
+    per_rollout = max(1, (horizon + 1) // 8)
 
-    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
-        per_rollout = max(1, (horizon + 1) // 8)
-        rollouts = math.ceil(count / per_rollout)
-        noise = torch.randn(rollouts, *initial.shape[1:], generator=generator)
+    def draw_rollouts(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(count, *initial.shape[1:], generator=generator)
         # White noise has unit power at every wavenumber, and the conjugate symmetry of a real field.
         white = torch.fft.rfftn(noise, dim=axes, norm="ortho")
-        fields = mean + torch.fft.irfftn(white * amplitude, s=initial.shape[2:], dim=axes)
+        fields = torch.fft.irfftn(white * amplitude, s=initial.shape[2:], dim=axes)
+        fields = fields * (furthest / fields.abs().amax(dim=axes, keepdim=True)).clamp(max=1.0)
+        device = next((p.device for p in teacher.parameters()), fields.device)
         with torch.no_grad():
-            states = rollout(teacher, fields, horizon)
-        times = torch.rand(rollouts, horizon + 1, generator=generator).argsort(dim=1)[:, :per_rollout]
-        return torch.cat([states[row, times[row]] for row in range(rollouts)])[:count]
+            states = teacher.rollout((mean + fields).to(device), horizon).to(fields.device)
+        return states[torch.isfinite(states).flatten(1).all(dim=1)]
+
+    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
+        wanted = math.ceil(count / per_rollout)
+        parts: list[Tensor] = []
+        for _ in range(MOST_DRAWS):
+            found = sum(len(part) for part in parts)
+            if found >= wanted:
+                break
+            parts.append(draw_rollouts(wanted - found, teacher, generator))
+        states = torch.cat(parts)
+        if len(states) < wanted:
+            raise DivergenceError(
+                f"{type(teacher).__name__} diverges from most initial states like the real ones; take more substeps, "
+                "or use starts: real."
+            )
+        times = torch.rand(wanted, horizon + 1, generator=generator).argsort(dim=1)[:, :per_rollout]
+        return torch.cat([states[row, times[row]] for row in range(wanted)])[:count]
 
     return draw

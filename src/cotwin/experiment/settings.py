@@ -50,6 +50,12 @@ class FileData(Settings):
     test: Annotated[int, Field(ge=0)] = Field(0, description="further trajectories, looked at once, at the end")
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="of a single trajectory, in time")
 
+    @model_validator(mode="after")
+    def _path_given(self) -> FileData:
+        if self.path == "???":
+            raise ValueError("path is left open; say which file with data.path=FILE")
+        return self
+
 
 Data = Annotated[SimulatedBurgers | FileData, Field(discriminator="kind")]
 
@@ -121,7 +127,7 @@ class SpectralBurgers(LearnerSettings):
 
     model: Literal["spectral_burgers"]
     viscosity: Unknown
-    substeps: Count = Field(4, description="of the solver in each data interval")
+    substeps: Count = Field(3, description="of the solver in each data interval")
     refine: Count = Field(1, description="points of the solver's grid for each point of the data")
 
 

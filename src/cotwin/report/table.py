@@ -32,8 +32,8 @@ def _scores(comparison: Comparison) -> Table:
     for role in ("physical", "synthetic"):
         for training in ("together", "alone"):
             score = comparison.score(role, training)
-            test = "-" if score.test is None else f"{score.test:.4f}"
-            table.add_row(NAMES[role], TRAINING[training], f"{score.validation:.4f}", test)
+            test = "-" if score.test is None else f"{score.test:.3g}"
+            table.add_row(NAMES[role], TRAINING[training], f"{score.validation:.3g}", test)
     return table
 
 
@@ -51,7 +51,7 @@ def _estimates(comparison: Comparison) -> Table:
 
 def _with_error(estimate: Estimate, value: Tensor) -> str:
     error = estimate.error(value)
-    return _value(value) if error is None else f"{_value(value)} ({error:.2%})"
+    return _value(value) if error is None else f"{_value(value)}\n{error:.2%}"
 
 
 def _value(value: Tensor) -> str:
