@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +55,7 @@ def train(
     with run:
         console.print(f"Training {experiment.name!r} into {path}.", *session.data.notes, highlight=False)
         try:
-            with _errors_explained(), _Bars(console, sum(_total_steps(session))) as bars:
+            with _errors_explained(), _Bars(console, session.total_steps) as bars:
                 state = run.load_checkpoint(checkpoint) if resume else None
                 comparison = run_training(session, run, bars, state)
         except KeyboardInterrupt:
@@ -140,15 +139,6 @@ class _Bars:
             self._progress.advance(self._phase)
 
 
-def _total_steps(session: object) -> Iterator[int]:
-    from cotwin.experiment.train import Session
-
-    assert isinstance(session, Session)
-    for hybrid in session.trainings.values():
-        for phase in hybrid.phases(session.experiment.hybrid.cycles):
-            yield hybrid.steps(phase)
-
-
 def _option(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]
 
@@ -169,8 +159,3 @@ def _errors_explained() -> Iterator[None]:
 def _fail(message: str) -> None:
     Console(stderr=True).print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True, markup=True)
     raise typer.Exit(1)
-
-
-def main() -> None:
-    """Entry point of `python -m cotwin`."""
-    sys.exit(app())

@@ -163,7 +163,8 @@ class Trainer:
         while len(rows) < count:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epochs_begun)
             order = torch.randperm(len(windows), generator=generator)
-            rows += [order[first : first + self.batch_size].tolist() for first in range(0, len(order), self.batch_size)]
+            firsts = range(0, len(order), self.batch_size)
+            rows += [order[first : first + self.batch_size].tolist() for first in firsts]
             self.epochs_begun += 1
         read = (windows.__getitems__(indices) for indices in rows[:count])
         with ahead(read, windows.batches_ahead(self.batch_size)) as batches:

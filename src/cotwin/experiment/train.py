@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import save_file
@@ -21,6 +21,7 @@ from cotwin.run import Run
 from cotwin.stepper import Stepper
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Is told what happens, to show it to a person."""
 
@@ -43,6 +44,12 @@ class Session:
     data: Dataset
     trainings: dict[Training, HybridTrainer]
     start: Stepper
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of both trainings."""
+        cycles = self.experiment.hybrid.cycles
+        return sum(hybrid.steps(p) for hybrid in self.trainings.values() for p in hybrid.phases(cycles))
 
 
 def prepare(experiment: Experiment) -> Session:
@@ -121,7 +128,7 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]]) -> Comp
     }
     comparison = compare(models, session.start, data.truth, data.validation, data.test)
     run.write_text("result.json", json.dumps(comparison.as_json(), indent=1) + "\n")
-    together: dict[Role, Stepper] = {role: model for (role, training), model in models.items() if training == "together"}
+    together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
     for role, model in together.items():
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, run.path / f"{role}.safetensors")
     shown = data.validation if data.test is None else data.test

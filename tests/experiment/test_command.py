@@ -1,0 +1,136 @@
+"""The command line, as a person uses it: what it writes, what it refuses, what it says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import SMALL
+from typer.testing import CliRunner, Result
+
+from cotwin.cli import app
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def cotwin(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), env={"COLUMNS": "300"})
+
+
+def refusal(*words: str) -> str:
+    """What the command says when it refuses."""
+    result = cotwin(*words)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+def test_train_writes_a_run_and_ends_with_the_verdict(folder: Path) -> None:
+    result = cotwin("train", "burgers", *SMALL)
+    assert result.exit_code == 0, result.output
+    for name in ("config.yaml", "metrics.jsonl", "result.json", "rollout.png", "physical.safetensors"):
+        assert (folder / "runs/small" / name).stat().st_size > 0
+    for words in ("viscosity", "physical model (simulator)", "synthetic model (surrogate)", "alone", "together"):
+        assert words in result.output
+    assert result.output.count("Training together") == 2
+    assert "\x1b[" not in result.output, "no progress bar where the output is no terminal"
+
+    again = refusal("train", "burgers", *SMALL)
+    assert "--resume" in again
+    assert "--overwrite" in again
+    (folder / "runs/small/my notes.txt").write_text("mine")
+    assert cotwin("train", "burgers", *SMALL, "--overwrite").exit_code == 0
+    assert (folder / "runs/small/my notes.txt").read_text() == "mine"
+    assert "hybrid" not in refusal("train", "burgers", *SMALL, "--resume", "hybrid.cycles=3")
+    assert "other directory" in refusal("train", "burgers", *SMALL, "--resume", "seed=3")
+
+
+def test_a_truncated_checkpoint_offers_the_one_before_it(folder: Path) -> None:
+    assert cotwin("train", "burgers", *SMALL).exit_code == 0
+    result = (folder / "runs/small/result.json").read_text()
+    newest = max((folder / "runs/small/checkpoints").glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    message = refusal("train", "burgers", *SMALL, "--resume")
+    assert "damaged" in message
+    before = int(newest.stem) - 1
+    assert f"--checkpoint {before}" in message
+    assert cotwin("train", "burgers", *SMALL, "--resume", "--checkpoint", str(before)).exit_code == 0
+    assert (folder / "runs/small/result.json").read_text() == result
+
+
+def test_a_cache_directory_of_somebody_else_is_refused(folder: Path) -> None:
+    (folder / "precious").mkdir()
+    (folder / "precious/thesis.tex").write_text("mine")
+    assert "precious" in refusal("train", "burgers", *SMALL, "store.cache_dir=precious")
+    assert (folder / "precious/thesis.tex").read_text() == "mine"
+    assert not (folder / "runs").exists()
+
+
+def test_a_simulator_that_keeps_diverging_stops_with_its_values_and_keeps_the_checkpoint(folder: Path) -> None:
+    # One substep of an explicit step over an interval a hundred times too long.
+    message = refusal(
+        "train", "burgers", *SMALL, "data.dt=2.0", "physical.substeps=1", "physical.viscosity.initial=0.006"
+    )
+    assert "viscosity = " in message
+    assert "substeps" in message
+    assert list((folder / "runs/small/checkpoints").glob("*.pt"))
+
+
+def test_config_validate_checks_settings_against_the_data(folder: Path) -> None:
+    assert "valid" in cotwin("config", "validate", "burgers", *SMALL).output
+    assert "the training trajectories have 11" in refusal(
+        "config", "validate", "burgers", *SMALL, "physical.window=11"
+    )
+    assert "did you mean" in refusal("config", "validate", "burgers", "hybrid.cycle=1")
+    assert "axes" in refusal("config", "validate", "burgers", *SMALL, "physical.viscosity.grid=[4,4]")
+
+
+def file_settings(path: Path, *overrides: str) -> list[str]:
+    kept = [word for word in SMALL if not word.startswith("data.")]
+    data = f"data={{kind: file, path: {path}, boundary: periodic, validation: 1, test: 1}}"
+    return ["train", "burgers", *kept, data, *overrides]
+
+
+def waves(count: int) -> np.ndarray:
+    x, t = np.linspace(0, 2 * np.pi, 32, endpoint=False), 0.05 * np.arange(9)
+    return np.stack([np.exp(-0.1 * t)[:, None] * np.sin(x - 0.3 * n) for n in range(count)])
+
+
+def save(path: Path, u: np.ndarray) -> Path:
+    np.savez(path, x=np.linspace(0, 2 * np.pi, 32, endpoint=False), t=0.05 * np.arange(9), u=u)
+    return path
+
+
+def test_a_file_of_ones_own_trains(folder: Path) -> None:
+    result = cotwin(*file_settings(save(folder / "mine.npz", waves(4))))
+    assert result.exit_code == 0, result.output
+    assert "2 training, 1 validation and 1 test" in result.output
+
+
+def test_bad_data_are_named(folder: Path) -> None:
+    broken = waves(4)
+    broken[1, 3, 7] = np.nan
+    message = refusal(*file_settings(save(folder / "nan.npz", broken)))
+    assert all(word in message for word in ("trajectory 1", "time step 3", "'u'"))
+    missing = refusal(*file_settings(save(folder / "u.npz", waves(4)), "data.fields=[pressure]"))
+    assert "pressure" in missing
+    assert "single trajectory" in refusal(*file_settings(save(folder / "one.npz", waves(1))))
+    assert "nowhere.npz" in refusal(*file_settings(folder / "nowhere.npz"))
+    (folder / "cut.npz").write_bytes((folder / "u.npz").read_bytes()[:200])
+    assert "cut.npz" in refusal(*file_settings(folder / "cut.npz"))
+
+
+def test_data_inspect_says_what_is_in_a_file(folder: Path) -> None:
+    broken = waves(2)
+    broken[1, 3, 7] = np.nan
+    output = cotwin("data", "inspect", str(save(folder / "mine.npz", broken))).output
+    for words in ("2 trajectories", "32 points", "0.05", "not finite"):
+        assert words in output
+
+
+def test_config_show_prints_what_train_would_use() -> None:
+    assert "cycles: 7" in cotwin("config", "show", "burgers", "hybrid.cycles=7").output
+    assert "burgers_shock" in cotwin("config", "list").output

@@ -1,0 +1,81 @@
+"""Settings: what is not understood is refused, with its place and the nearest known names."""
+
+from pathlib import Path
+
+import pytest
+
+from cotwin.experiment.load import ConfigError, dump, load, presets
+
+
+@pytest.mark.parametrize("name", presets())
+def test_resolved_settings_read_back_to_the_same(name: str, tmp_path: Path) -> None:
+    overrides = ["data.path=some.npz"] if name == "burgers_shock" else []
+    experiment = load(name, overrides)
+    (tmp_path / "resolved.yaml").write_text(dump(experiment))
+    assert load(str(tmp_path / "resolved.yaml")) == experiment
+
+
+def test_overrides_change_what_they_name_and_nothing_else() -> None:
+    changed = load("burgers", ["hybrid.cycles=20", "physical.viscosity.initial=0.06"])
+    plain = load("burgers")
+    assert (changed.hybrid.cycles, changed.physical.viscosity.initial) == (20, 0.06)  # type: ignore[union-attr]
+    assert changed.synthetic == plain.synthetic
+    assert changed.data == plain.data
+
+
+def test_a_file_builds_on_a_preset_and_on_a_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("defaults: [burgers]\nhybrid: {cycles: 3}\n")
+    (tmp_path / "mine.yaml").write_text("defaults: [base.yaml]\nname: mine\nsynthetic: {optimizer: {lr: 0.01}}\n")
+    mine = load(str(tmp_path / "mine.yaml"))
+    assert (mine.name, mine.hybrid.cycles, mine.synthetic.optimizer.lr) == ("mine", 3, 0.01)
+    assert mine.physical == load("burgers").physical
+
+
+def test_another_kind_does_not_inherit_the_settings_of_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "defaults: [burgers]\ndata: {kind: file, path: a.npz}\nsynthetic: {network: unet, levels: 2}\n"
+    )
+    mine = load(str(tmp_path / "mine.yaml"))
+    assert mine.data.kind == "file"
+    assert mine.synthetic.network == "unet"
+    assert mine.synthetic.steps == load("burgers").synthetic.steps, "what all learners share stays"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hybrid.cycle=3", r"hybrid\.cycle: there is no such setting; did you mean cycles\?"),
+        ("physical.viscocity.initial=1", r"physical\.viscocity: .* did you mean viscosity\?"),
+        ("synthetic.optimizer.rl=1", r"synthetic\.optimizer\.rl: .* did you mean lr\?"),
+        ("wibble=1", r"wibble: there is no such setting; known here: .*hybrid"),
+        ("hybrid.cycles=0", r"hybrid\.cycles: .*greater than or equal to 1 \(given: 0\)"),
+        ("synthetic.optimizer.lr=-1", r"synthetic\.optimizer\.lr: .*greater than 0 \(given: -1\)"),
+        ("physical.viscosity.initial=0.9", r"physical\.viscosity: .*not strictly inside the bounds"),
+        ("physical.model=navier", r"physical: .*spectral_burgers"),
+        ("hybrid.order=[physical,physical]", r"hybrid: order .*once"),
+        ("physical.model=heat", r"physical\.diffusivity: is required"),
+        ("name=../x", r"name: .*pattern"),
+        ("cycles", r"not of the form key\.path=value"),
+    ],
+)
+def test_mistakes_are_named_with_the_cure(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load("burgers", [override])
+
+
+def test_every_mistake_is_listed_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("burgers", ["hybrid.cycle=3", "seed=-1", "store.memory_budget_gb=0"])
+    assert all(part in str(caught.value) for part in ("hybrid.cycle", "seed", "store.memory_budget_gb"))
+
+
+def test_an_unknown_experiment_lists_the_presets(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"neither a preset .*burgers"):
+        load("burger")
+    with pytest.raises(ConfigError, match="there is no file"):
+        load(str(tmp_path / "absent.yaml"))
+
+
+def test_a_path_left_open_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"data\.path=FILE"):
+        load("burgers_shock")
