@@ -147,8 +147,6 @@ def _optimizer(settings: s.Optimizer, stepper: Stepper) -> torch.optim.Optimizer
         max_iter=1,
         max_eval=25,
         history_size=settings.history,
-        tolerance_grad=0.0,
-        tolerance_change=0.0,
         line_search_fn="strong_wolfe",
     )
 
