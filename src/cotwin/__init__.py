@@ -1,1 +1,50 @@
-"""Cotwin: train a differentiable simulator and a neural surrogate of the same system together."""
+"""Cotwin: train a differentiable simulator and a neural surrogate of the same system together.
+
+The names here are what a script needs; each module's docstring tells more.
+"""
+
+from cotwin import alpha, starts
+from cotwin.held_out import HeldOut
+from cotwin.hybrid import HybridTrainer, Learner, PhaseResult
+from cotwin.layout import Field, Layout
+from cotwin.loss import RolloutLoss
+from cotwin.metrics import vrmse
+from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, estimates
+from cotwin.stepper import DivergenceError, Stepper, rollout
+from cotwin.store.store import Store
+from cotwin.trainer import Trainer, TrainingDivergedError, cosine
+from cotwin.windows import Batch, JoinedWindows, RolloutWindows, SlidingWindows, Windows, collate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "Bounded",
+    "CoarseField",
+    "DivergenceError",
+    "Field",
+    "HeldOut",
+    "HybridTrainer",
+    "JoinedWindows",
+    "Known",
+    "Layout",
+    "Learner",
+    "Parameter",
+    "PhaseResult",
+    "Positive",
+    "RolloutLoss",
+    "RolloutWindows",
+    "SlidingWindows",
+    "Stepper",
+    "Store",
+    "Trainer",
+    "TrainingDivergedError",
+    "Windows",
+    "alpha",
+    "collate",
+    "cosine",
+    "estimates",
+    "rollout",
+    "starts",
+    "vrmse",
+]

@@ -114,7 +114,7 @@ def score(role: Role, training: Training, stepper: Stepper, validation: HeldOut,
         errors = decisive.errors(stepper)
     except DivergenceError:
         count, frames = decisive.states.shape[:2]
-        errors = torch.full((count, frames - decisive.scored_from, len(decisive.dynamic)), torch.inf)
+        errors = torch.full((count, frames - decisive.scored_from, 1), torch.inf)
     return Score(
         role=role,
         training=training,

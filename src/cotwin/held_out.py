@@ -18,13 +18,11 @@ class HeldOut:
 
     states: (N, T, C, *S); rollouts start from the first frame.
     mask: like states, True where observed; None if all of it was.
-    dynamic: the channels that are scored.
     scored_from: the first frame that counts; later than 1 where the held-out part of a trajectory is its
         last stretch, so that no frame that trained a model scores it.
     """
 
     states: Float[Tensor, "N T C *S"]
-    dynamic: list[int]
     mask: Bool[Tensor, "N T C *S"] | None = None
     scored_from: int = 1
 
@@ -45,8 +43,9 @@ class HeldOut:
             stepper.train(was_training)
 
     def errors(self, stepper: Stepper) -> Float[Tensor, "N T C"]:
-        """VRMSE of the full rollout for each trajectory, scored time and dynamic channel."""
-        scored, channels = slice(self.scored_from, None), self.dynamic
+        """VRMSE of the full rollout for each trajectory, scored time and dynamic channel of the stepper's layout."""
+        channels = [channel for channel, static in enumerate(stepper.layout.static_channels) if not static]
+        scored = slice(self.scored_from, None)
         prediction = self.predict(stepper)[:, scored, channels]
         mask = None if self.mask is None else self.mask[:, scored, channels]
         return vrmse(prediction, self.states[:, scored, channels], mask)

@@ -26,12 +26,13 @@ class RolloutLoss:
         self.inverse_scale = 1 / scale
 
     @classmethod
-    def by_persistence(cls, real: Windows, static: tuple[bool, ...]) -> RolloutLoss:
+    def by_persistence(cls, real: Windows, static: tuple[bool, ...] | None = None) -> RolloutLoss:
         """Scaled by the mean squared change over the real windows, for each channel.
 
-        static: for each channel, whether it is to be left out.
+        static: for each channel, whether it is to be left out (`layout.static_channels`); none if not given.
         Raises ValueError for a channel that never changes: nothing can be learned from it.
         """
+        static = (False,) * real.window_shape[1] if static is None else static
         squares = torch.zeros(len(static), dtype=torch.float64)
         counts = torch.zeros(len(static), dtype=torch.float64)
         for first in range(0, len(real), 64):

@@ -112,5 +112,4 @@ def _from_file(settings: FileData) -> Dataset:
 
 
 def _held_out(trajectories: Trajectories, scored_from: int = 1) -> HeldOut:
-    dynamic = [i for i, static in enumerate(trajectories.layout.static_channels) if not static]
-    return HeldOut(trajectories.states, dynamic, trajectories.mask, scored_from)
+    return HeldOut(trajectories.states, trajectories.mask, scored_from)

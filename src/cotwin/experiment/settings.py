@@ -155,9 +155,7 @@ Physical = Annotated[Burgers | SpectralBurgers | Heat | Advection | PhiFlowBurge
 
 
 class NetworkSettings(LearnerSettings):
-    positions: bool = Field(
-        True, description="give the network the coordinates; without, it treats all places alike"
-    )
+    positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
 
 
 class ResidualConvNet(NetworkSettings):

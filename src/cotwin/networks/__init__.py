@@ -1,1 +1,8 @@
 """Synthetic models: neural surrogates that step the state forward."""
+
+from cotwin.networks.convolution import ResidualConvNet
+from cotwin.networks.positions import WithPositions
+from cotwin.networks.surrogate import Surrogate
+from cotwin.networks.unet import UNet
+
+__all__ = ["ResidualConvNet", "Surrogate", "UNet", "WithPositions"]

@@ -12,13 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cotwin.evaluate import Comparison, Estimate
+from cotwin.evaluate import Comparison, Estimate, Training
 from cotwin.held_out import HeldOut
 from cotwin.hybrid import Role
 from cotwin.layout import Layout
 from cotwin.stepper import DivergenceError, Stepper
 
-COLOURS = {"physical": "tab:blue", "synthetic": "tab:orange"}
+# Together solid, alone dashed and in another shade: both show where they coincide.
+COLOURS: dict[tuple[Role, Training], str] = {
+    ("physical", "together"): "tab:blue",
+    ("physical", "alone"): "tab:cyan",
+    ("synthetic", "together"): "tab:red",
+    ("synthetic", "alone"): "tab:orange",
+}
 NAMES = {"physical": "simulator", "synthetic": "surrogate"}
 
 
@@ -48,10 +54,10 @@ def draw(
 
 
 def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
-    channel = shown.dynamic[0]
+    channel = layout.static_channels.index(False)
     images = {"truth": shown.states[0, :, channel]}
     for role, model in models.items():
-        one = HeldOut(shown.states[:1], shown.dynamic)
+        one = HeldOut(shown.states[:1])
         try:
             images[NAMES[role]] = one.predict(model)[0, :, channel]
         except DivergenceError:
@@ -86,7 +92,7 @@ def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Co
         times = layout.dt * (shown.scored_from + np.arange(len(score.over_time)))
         style = "-" if score.training == "together" else "--"
         label = f"{NAMES[score.role]}, {score.training}"
-        axis.plot(times, score.over_time, style, color=COLOURS[score.role], label=label)
+        axis.plot(times, score.over_time, style, color=COLOURS[score.role, score.training], label=label)
     which = "validation" if comparison.scores[0].test is None else "test"
     axis.set(
         xlabel=_label("time", layout.time_unit),
@@ -98,18 +104,16 @@ def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Co
 
 
 def _learning_curves(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
-    for role, colour in COLOURS.items():
-        for training, style in (("together", "-"), ("alone", "--")):
-            lines = [m for m in metrics if (m["learner"], m["training"]) == (role, training)]
-            axis.plot(
-                np.cumsum([m["steps"] for m in lines]),
-                [m["validation_error"] for m in lines],
-                style,
-                marker="o",
-                markersize=3,
-                color=colour,
-                label=f"{NAMES[role]}, {training}",
-            )
+    for (role, training), colour in COLOURS.items():
+        lines = [m for m in metrics if (m["learner"], m["training"]) == (role, training)]
+        axis.plot(
+            np.cumsum([m["steps"] for m in lines]),
+            [m["validation_error"] for m in lines],
+            "-" if training == "together" else "--",
+            marker="o",
+            markersize=3,
+            color=colour,
+        )
     axis.set(xlabel="optimiser steps", ylabel="VRMSE", yscale="log", xscale="log", title="best validation error")
 
 
@@ -120,7 +124,7 @@ def _field(axis: Axes, layout: Layout, estimate: Estimate) -> None:
             axis.plot(x, estimate.truth, color="black", label="truth")
         axis.plot(x, estimate.start.expand(len(x)), ":", color="grey", label="start")
         axis.plot(x, estimate.together, color="tab:blue", label="together")
-        axis.plot(x, estimate.alone, "--", color="tab:blue", label="alone")
+        axis.plot(x, estimate.alone, "--", color="tab:cyan", label="alone")
         axis.legend(fontsize="small")
         axis.set(xlabel=_label("x", layout.space_unit), ylim=(0, None))
     else:

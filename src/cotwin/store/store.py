@@ -43,9 +43,9 @@ class Store:
 
     def __init__(
         self,
-        root: Path | None,
-        memory_budget: int,
-        disk_budget: int,
+        root: Path | None = None,
+        memory_budget: int = 2 * 10**9,
+        disk_budget: int = 20 * 10**9,
         placement: Placement | None = None,
         chunk_bytes: int = 16_000_000,
     ) -> None:
