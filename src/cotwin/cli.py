@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -53,17 +54,21 @@ def train(
         run = Run.reopen(path, text) if resume else Run.create(path, text, overwrite=overwrite)
     again = shlex.join(["cotwin", "train", config, *(overrides or []), *_option("--run-dir", run_dir), "--resume"])
     with run:
-        console.print(f"Training {experiment.name!r} into {path}.", *session.data.notes, highlight=False)
+        console.print(
+            f"Training {experiment.name!r} into {path}.", *session.data.notes, highlight=False, markup=False
+        )
         try:
             with _errors_explained(), _Bars(console, session.total_steps) as bars:
                 state = run.load_checkpoint(checkpoint) if resume else None
                 comparison = run_training(session, run, bars, state)
         except KeyboardInterrupt:
-            console.print(f"\nInterrupted; what was finished is kept. Go on with:\n  {again}", highlight=False)
+            console.print(
+                f"\nInterrupted; what was finished is kept. Go on with:\n  {again}", markup=False, soft_wrap=True
+            )
             raise typer.Exit(130) from None
         for part in render(comparison):
             console.print(part, highlight=False)
-        console.print(f"Figure: {path / 'rollout.png'}", highlight=False, soft_wrap=True)
+        console.print(f"Figure: {path / 'rollout.png'}", highlight=False, markup=False, soft_wrap=True)
 
 
 @config_app.command("show")
@@ -84,6 +89,14 @@ def config_validate(config: Config, overrides: Overrides = None) -> None:
     with _errors_explained():
         session = prepare(load(config, overrides or []))
     typer.echo(f"{config} is valid. " + " ".join(session.data.notes))
+
+
+@config_app.command("explain")
+def config_explain() -> None:
+    """Print every setting: what it may be, its default and what it means."""
+    from cotwin.experiment.explain import explain
+
+    typer.echo("\n".join(explain()))
 
 
 @config_app.command("list")
@@ -157,5 +170,5 @@ def _errors_explained() -> Iterator[None]:
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True).print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True, markup=True)
+    Console(stderr=True).print("[bold red]error:[/]", escape(message), highlight=False, soft_wrap=True)
     raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from torch import Tensor
 from cotwin.held_out import HeldOut
 from cotwin.hybrid import Role
 from cotwin.parameters import Parameter, estimates
+from cotwin.physics.refined import Refined
 from cotwin.stepper import DivergenceError, Stepper
 
 Training = Literal["together", "alone"]
@@ -73,14 +75,20 @@ class Comparison:
         together, alone = self.score(role, "together"), self.score(role, "alone")
         name = {"physical": "simulator", "synthetic": "surrogate"}[role]
         which = "validation" if together.test is None else "test"
-        change = together.decisive / alone.decisive - 1 if alone.decisive > 0 else 0.0
         pairs = list(zip(together.per_trajectory, alone.per_trajectory, strict=True))
         better = sum(a < b for a, b in pairs)
         counted = f"better on {better} of {len(pairs)} trajectories"
         figures = f"{which} error {together.decisive:.4g} together, {alone.decisive:.4g} alone"
+        if math.isinf(together.decisive) and math.isinf(alone.decisive):
+            return f"Training together did NOT help the {name}: it diverges on {which} data, together and alone."
         if together.per_trajectory == alone.per_trajectory:
-            return f"Training together made no difference to the {name}: its teacher never earned trust ({figures})."
-        if not abs(change) >= 0.01:
+            return f"Training together made no difference to the {name}: no generated window improved it ({figures})."
+        if math.isinf(together.decisive):
+            return f"Training together did NOT help the {name}: together it diverges ({figures}; {counted})."
+        if math.isinf(alone.decisive):
+            return f"Training together helped the {name}: alone it diverges ({figures}; {counted})."
+        change = together.decisive / alone.decisive - 1 if alone.decisive > 0 else math.inf
+        if abs(change) < 0.01:
             return f"Training together made no difference to the {name} ({figures}; {counted})."
         if change < 0:
             return f"Training together helped the {name}: {figures} ({-change:.0%} less; {counted})."
@@ -141,8 +149,15 @@ def compare(
     started = estimates(start)
     together, alone = estimates(models["physical", "together"]), estimates(models["physical", "alone"])
     found = []
-    for name, initial in started.items():
+    for name in started:
         short = name.removeprefix("inner.")
-        known = truth.get(short)
-        found.append(Estimate(short, units[name], known, initial, together[name], alone[name]))
+        values = (_at_data_points(values[name], start) for values in (started, together, alone))
+        found.append(Estimate(short, units[name], truth.get(short), *values))
     return Comparison(scores, found)
+
+
+def _at_data_points(value: Tensor, model: Stepper) -> Tensor:
+    """A field that a model keeps on a finer grid, at the points of the data's; anything else as it is."""
+    if isinstance(model, Refined) and tuple(value.shape) == model.inner.layout.grid:
+        return value[(slice(None, None, model.factor),) * value.dim()]
+    return value

@@ -16,7 +16,7 @@ from cotwin.stepper import DivergenceError, Stepper, rollout
 class HeldOut:
     """Trajectories to roll a model out along, and the frames that count.
 
-    states: (N, T, C, *S); rollouts start from the first frame.
+    states: (N, T, C, *S); rollouts start from the first frame, which has to be wholly observed.
     mask: like states, True where observed; None if all of it was.
     scored_from: the first frame that counts; later than 1 where the held-out part of a trajectory is its
         last stretch, so that no frame that trained a model scores it.
@@ -30,6 +30,20 @@ class HeldOut:
         frames = self.states.shape[1]
         if not 1 <= self.scored_from < frames:
             raise ValueError(f"scored_from is {self.scored_from}; with {frames} frames it lies in 1 to {frames - 1}.")
+        # Otherwise every model's error would be infinite, or that of a rollout from made-up values.
+        first = torch.isfinite(self.states[:, 0])
+        if self.mask is not None:
+            first &= self.mask[:, 0]
+        partial = (~first.flatten(1).all(dim=1)).nonzero().flatten().tolist()
+        if partial:
+            raise ValueError(
+                f"held-out trajectories {partial} have first frames that are not wholly observed, and rollouts start "
+                "there; cut their first frames off, or hold other trajectories out."
+            )
+        if self.mask is not None and not self.mask[:, self.scored_from :].any():
+            raise ValueError(
+                "nothing is observed in the scored frames of the held-out trajectories; hold others out."
+            )
 
     def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
         """The full rollout from each first frame. Raises DivergenceError."""

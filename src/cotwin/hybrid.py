@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,9 +12,12 @@ import torch
 
 from cotwin.alpha import Alpha
 from cotwin.starts import Starts
+from cotwin.stepper import DivergenceError
 from cotwin.store.store import Store
 from cotwin.trainer import Trainer
 from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows
+
+logger = logging.getLogger(__name__)
 
 Role = Literal["physical", "synthetic"]
 
@@ -52,7 +57,8 @@ class PhaseResult:
     """What a finished phase did, as it goes into the run's metrics.
 
     alpha: influence that the generated data had; 0 in the warm-up and where the teacher had not earned trust.
-    generated: number of generated windows; placement: where they were kept ("none" without any).
+    generated: number of generated windows.
+    placement: where they were kept ("none" without any); reason: why there, with their size.
     validation_error: the learner's best held-out VRMSE so far.
     """
 
@@ -61,6 +67,7 @@ class PhaseResult:
     alpha: float
     generated: int
     placement: str
+    reason: str
     steps: int
     train_loss: float
     validation_error: float
@@ -73,6 +80,8 @@ class HybridTrainer:
     generated_per_real: generated windows for each real one, whatever their influence; None for as many as
         alpha asks for, so that each generated window weighs as much as a real one.
     order: which model learns first in each cycle.
+
+    A teacher that diverges while it generates does not teach in that phase; the learner then has real data alone.
 
     `run` may be called again to go on; between two phases `state_dict` holds all that the rest depends on.
     """
@@ -132,10 +141,19 @@ class HybridTrainer:
         alpha = 0.0
         if phase.cycle >= 0:
             alpha = self.alpha(phase.cycle, teacher.best_error, learner.trainer.best_error)
-        if alpha == 0.0:
-            fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)
-            return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", **vars(fit))
+        if alpha != 0.0:
+            before = copy.deepcopy(learner.trainer.state_dict())
+            try:
+                return self._teach(phase, alpha, on_step)
+            except DivergenceError as error:
+                # The teacher's, since the trainer judges its own. A resumed run would only meet it again.
+                logger.warning("%s The %s model does not teach in cycle %d.", error, phase.teacher, phase.cycle)
+                learner.trainer.load_state_dict(before)
+        fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)
+        return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", "nothing generated", **vars(fit))
 
+    def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
+        learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
         per_real = alpha if self.generated_per_real is None else self.generated_per_real
         count = max(1, int(per_real * len(learner.real)))
         # A generator for each phase: a resumed run draws what an uninterrupted one does.
@@ -145,5 +163,5 @@ class HybridTrainer:
         generated = RolloutWindows(frozen, starts, learner.real.window_shape[0] - 1)
         with self.store.keep(generated, shelf="generated") as kept:
             fit = learner.trainer.fit(JoinedWindows(learner.real, kept, alpha), self.steps(phase), on_step)
-        placement = self.store.choices[-1].placement
-        return PhaseResult(phase.cycle, phase.learner, alpha, count, placement, **vars(fit))
+        choice = self.store.choices[-1]
+        return PhaseResult(phase.cycle, phase.learner, alpha, count, choice.placement, choice.reason, **vars(fit))

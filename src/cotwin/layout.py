@@ -29,8 +29,11 @@ class Field:
     unit: str = "1"
 
     def __post_init__(self) -> None:
-        if self.components < 1:
-            raise ValueError(f"field {self.name!r} has {self.components} components; it needs at least one.")
+        if not 1 <= self.components <= 3:
+            raise ValueError(
+                f"field {self.name!r} has {self.components} components; a scalar has one, a vector two or three: "
+                "give what has more as several fields."
+            )
 
 
 @dataclass(frozen=True)

@@ -55,14 +55,17 @@ class RolloutLoss:
 
     def __call__(self, prediction: Float[Tensor, "B T C *S"], batch: Batch) -> Float[Tensor, ""]:
         """The loss of predicted windows, the start included but not scored."""
-        error = (prediction[:, 1:] - batch.states[:, 1:]).square()
+        truth = batch.states[:, 1:]
+        if batch.mask is not None:
+            # Before the difference: masked after it, a value that is not a number would still reach the gradient.
+            truth = torch.where(batch.mask[:, 1:], truth, 0.0)
+        error = (prediction[:, 1:] - truth).square()
         shape = (1, 1, -1, *(1,) * (error.dim() - 3))
         inverse_scale = self.inverse_scale.to(error).reshape(shape)
         counted = (inverse_scale > 0).to(error)
         if batch.mask is None:
             per_window = (error * inverse_scale).flatten(1).mean(dim=1) / counted.mean()
         else:
-            # where, not a product: zero times a missing value that is not a number would not be zero.
             seen = batch.mask[:, 1:]
             total = torch.where(seen, error * inverse_scale, 0.0).flatten(1).sum(dim=1)
             per_window = total / (seen * counted).flatten(1).sum(dim=1).clamp(min=1)

@@ -69,7 +69,7 @@ class Bounded(Parameter):
     """An unknown between two bounds, p = lower + (upper − lower) sigmoid(raw).
 
     >>> Bounded(0.5, lower=0.0, upper=2.0)()
-    tensor(0.5000, grad_fn=<AddBackward0>)
+    tensor(0.5000, grad_fn=<LerpBackward1>)
     """
 
     def __init__(self, initial: Values, lower: float, upper: float, unit: str = "1") -> None:
@@ -84,9 +84,12 @@ class Bounded(Parameter):
             )
         self.lower, self.upper = float(lower), float(upper)
         self.raw = nn.Parameter(torch.logit((start - lower) / (upper - lower)))
+        if not bool(self.raw.isfinite().all()):
+            raise ValueError(f"initial value {initial} lies on a bound of ({lower}, {upper}) to within rounding.")
 
     def forward(self) -> Float[Tensor, "*K"]:
-        return self.lower + (self.upper - self.lower) * torch.sigmoid(self.raw)
+        # lerp, not lower + (upper − lower) · sigmoid: that may round to beyond the upper bound.
+        return torch.lerp(self.raw.new_tensor(self.lower), self.raw.new_tensor(self.upper), torch.sigmoid(self.raw))
 
 
 class CoarseField(Parameter):

@@ -15,6 +15,7 @@ Whatever is written here is written to a temporary name, synced and renamed: it 
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import hashlib
 import io
@@ -28,11 +29,9 @@ from typing import IO, Any
 import torch
 
 MARKER = "cotwin-run.json"
-OURS = re.compile(
-    r"(config\.yaml|metrics\.jsonl|result\.json|run\.log|.*\.safetensors|.*\.png|lock|\..*\.part|"
-    + re.escape(MARKER)
-    + ")"
-)
+# By their full names: a figure that somebody else put here is not ours.
+NAMES = r"(config\.yaml|metrics\.jsonl|result\.json|(physical|synthetic)\.safetensors|rollout\.png)"
+OURS = re.compile(rf"{NAMES}|\.({NAMES}|{re.escape(MARKER)})\.part")
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 KEPT_CHECKPOINTS = 2
 
@@ -78,14 +77,17 @@ class Run:
         """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`."""
         if not (path / MARKER).is_file():
             raise RunError(f"there is no run in {path} to resume; start it without --resume.")
+        if not (path / "config.yaml").is_file():
+            raise RunError(f"the run in {path} has lost its config.yaml; start again with --overwrite.")
         run = cls(path, _locked(path))
         saved = (path / "config.yaml").read_text(encoding="utf-8")
         if saved != config:
-            changed = sorted(set(config.splitlines()) ^ set(saved.splitlines()))
             run.close()
+            lines = difflib.ndiff(saved.splitlines(), config.splitlines())
+            changed = [line for line in lines if line.startswith(("-", "+"))]
             raise RunError(
                 f"the run in {path} has another configuration; resume it with its own, or choose another directory "
-                "with --run-dir. Lines that differ:\n  " + "\n  ".join(changed[:12])
+                "with --run-dir. Lines of the run (-) and asked for (+):\n  " + "\n  ".join(changed[:12])
             )
         return run
 
@@ -172,13 +174,14 @@ class Run:
         return None
 
     def _clear(self) -> None:
+        # The marker stays: without it, a run cut short here could not be overwritten again.
         for entry in self.path.iterdir():
-            if entry.is_file() and not entry.is_symlink() and OURS.fullmatch(entry.name) and entry.name != "lock":
+            if entry.is_file() and not entry.is_symlink() and OURS.fullmatch(entry.name):
                 entry.unlink()
         folder = self.path / "checkpoints"
         if folder.is_dir() and not folder.is_symlink():
             for entry in folder.iterdir():
-                if re.fullmatch(r"(\d{4,}\.(pt|json)|\..*\.part)", entry.name):
+                if entry.is_file() and re.fullmatch(r"\d{4,}\.(pt|json)|\.\d{4,}\.(pt|json)\.part", entry.name):
                     entry.unlink()
 
 

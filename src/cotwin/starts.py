@@ -13,6 +13,7 @@ from cotwin.layout import Layout
 from cotwin.stepper import DivergenceError, Stepper
 
 MOST_DRAWS = 8  # rounds of replacing initial states from which the teacher diverges
+ROLLOUTS_AT_ONCE = 64  # all their states together are many times what is drawn from them
 
 Starts = Callable[[int, Stepper, torch.Generator], Tensor]
 """(how many, the teacher, randomness) -> states (M, C, *S)."""
@@ -73,6 +74,8 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
             "starts: simulated draws initial states from a Fourier spectrum, so every axis must be periodic and "
             "no field static; use starts: real."
         )
+    if not torch.isfinite(initial).all():
+        raise ValueError("starts: simulated needs real initial states without missing values; use starts: real.")
     axes = tuple(range(2, initial.dim()))
     mean = initial.mean(dim=(0, *axes), keepdim=True)
     amplitude = torch.fft.rfftn(initial - mean, dim=axes).abs().square().mean(dim=0).sqrt()
@@ -80,6 +83,7 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
     per_rollout = max(1, (horizon + 1) // 8)
 
     def draw_rollouts(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
+        # At most `count` rollouts, `per_rollout` states of each: (R, P, C, *S).
         noise = torch.randn(count, *initial.shape[1:], generator=generator)
         # White noise has unit power at every wavenumber, and the conjugate symmetry of a real field.
         white = torch.fft.rfftn(noise, dim=axes, norm="ortho")
@@ -88,23 +92,24 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
         device = next((p.device for p in teacher.parameters()), fields.device)
         with torch.no_grad():
             states = teacher.rollout((mean + fields).to(device), horizon).to(fields.device)
-        return states[torch.isfinite(states).flatten(1).all(dim=1)]
+        states = states[torch.isfinite(states).flatten(1).all(dim=1)]
+        times = torch.rand(len(states), horizon + 1, generator=generator).argsort(dim=1)[:, :per_rollout]
+        return states[torch.arange(len(states))[:, None], times]
 
     def draw(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
         wanted = math.ceil(count / per_rollout)
         parts: list[Tensor] = []
-        for _ in range(MOST_DRAWS):
-            found = sum(len(part) for part in parts)
+        found = 0
+        for _ in range(MOST_DRAWS * math.ceil(wanted / ROLLOUTS_AT_ONCE)):
             if found >= wanted:
                 break
-            parts.append(draw_rollouts(wanted - found, teacher, generator))
-        states = torch.cat(parts)
-        if len(states) < wanted:
+            parts.append(draw_rollouts(min(wanted - found, ROLLOUTS_AT_ONCE), teacher, generator))
+            found += len(parts[-1])
+        if found < wanted:
             raise DivergenceError(
                 f"{type(teacher).__name__} diverges from most initial states like the real ones; take more substeps, "
                 "or use starts: real."
             )
-        times = torch.rand(wanted, horizon + 1, generator=generator).argsort(dim=1)[:, :per_rollout]
-        return torch.cat([states[row, times[row]] for row in range(wanted)])[:count]
+        return torch.cat(parts).flatten(0, 1)[:count]
 
     return draw

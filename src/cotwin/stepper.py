@@ -45,13 +45,20 @@ class Stepper(nn.Module, ABC):
 def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
     """`stepper.rollout` with its input and output checked; T = num_steps + 1, the start included.
 
-    Raises ValueError if the state does not fit the stepper's layout, and `DivergenceError`, naming the first
-    step and the number of samples, if a state is not finite.
+    Raises ValueError if the state does not fit the stepper's layout or the stepper returns another number of
+    states, and `DivergenceError`, naming the first step and the number of samples, if a state is not finite.
     """
     stepper.layout.require_state(tuple(state.shape))
     if num_steps < 0:
         raise ValueError(f"num_steps is {num_steps}; a rollout goes forward in time.")
     states = stepper.rollout(state, num_steps)
+    expected = (len(state), num_steps + 1, *state.shape[1:])
+    if tuple(states.shape) != expected:
+        # One step too few would broadcast against the truth without a word.
+        raise ValueError(
+            f"{type(stepper).__name__}.rollout returned {tuple(states.shape)} instead of {expected}; "
+            "it returns the start and the num_steps states after it."
+        )
     # The sum is finite unless an entry is not (or the states are near overflow): one pass, no mask in memory.
     if not torch.isfinite(states.detach().sum()):
         finite = torch.isfinite(states.detach()).flatten(2).all(dim=2)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import logging
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ Schedule = Callable[[int], float]
 """Factor of the base learning rate at an optimiser step."""
 
 MAX_REJECTIONS = 8  # halvings of the step before a diverging training gives up
+RECOVERY = 2 ** (1 / 16)  # growth of a shrunk step at each sound one, so that a few bad batches do not end training
 
 
 def constant(step: int) -> float:
@@ -72,7 +74,8 @@ class Trainer:
     seed: fixes the order of the windows, together with the number of epochs begun.
 
     A step that makes the model diverge is undone and halved, at most 8 times in a row; then `fit` raises
-    `TrainingDivergedError` with the parameters' values and leaves the model as it was before that step.
+    `TrainingDivergedError` with the parameters' values and leaves the model as it was before that step. Sixteen
+    sound steps make good for one halving.
     """
 
     def __init__(
@@ -150,7 +153,8 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self.stepper.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # A copy: torch would go on to change the moments inside `state`.
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.best_weights = copy.deepcopy(state["best_weights"])
         self.best_error = float(state["best_error"])
         self.steps_done = int(state["steps_done"])
@@ -181,6 +185,8 @@ class Trainer:
             self.optimizer.zero_grad()
             prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1)
             loss = self.loss(prediction, batch)
+            if not torch.isfinite(loss):
+                raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(loss)}.")
             loss.backward()  # type: ignore[no-untyped-call]
             self._limit_gradient()
             evaluated = True
@@ -200,6 +206,7 @@ class Trainer:
                 logger.warning("%s Step taken back; the next is %g of the usual size.", error, self.shrink)
             else:
                 self._sound = before
+                self.shrink = min(1.0, self.shrink * RECOVERY)
                 return loss
         values = ", ".join(f"{name} = {_summary(value)}" for name, value in estimates(self.stepper).items())
         raise TrainingDivergedError(
@@ -223,14 +230,14 @@ class Trainer:
 
     def _snapshot(self) -> _Snapshot:
         return _Snapshot(
-            [p.detach().clone() for p in self.stepper.parameters()],
+            [value.detach().clone() for value in _values(self.stepper)],
             {p: {name: _copied(value) for name, value in s.items()} for p, s in self.optimizer.state.items()},
         )
 
     def _restore(self, snapshot: _Snapshot) -> None:
         with torch.no_grad():
-            for parameter, value in zip(self.stepper.parameters(), snapshot.weights, strict=True):
-                parameter.copy_(value)
+            for present, value in zip(_values(self.stepper), snapshot.weights, strict=True):
+                present.copy_(value)
         self.optimizer.state.clear()
         for key, state in snapshot.optimizer.items():
             self.optimizer.state[key] = {name: _copied(value) for name, value in state.items()}
@@ -242,6 +249,11 @@ class _Snapshot:
 
     weights: list[Tensor]
     optimizer: dict[Tensor, dict[str, Any]]
+
+
+def _values(stepper: Stepper) -> Iterator[Tensor]:
+    """Parameters and buffers: batch statistics of a diverged rollout must not stay either."""
+    return itertools.chain(stepper.parameters(), stepper.buffers())
 
 
 def _copied(value: Any) -> Any:

@@ -29,11 +29,17 @@ def refusal(*words: str) -> str:
 
 
 def test_train_writes_a_run_and_ends_with_the_verdict(folder: Path) -> None:
-    result = cotwin("train", "burgers", *SMALL)
+    result = cotwin("train", "burgers", *SMALL, "physical.viscosity.unit=m²/s")
     assert result.exit_code == 0, result.output
     for name in ("config.yaml", "metrics.jsonl", "result.json", "rollout.png", "physical.safetensors"):
         assert (folder / "runs/small" / name).stat().st_size > 0
-    for words in ("viscosity", "physical model (simulator)", "synthetic model (surrogate)", "alone", "together"):
+    for words in (
+        "viscosity [m²/s]",
+        "physical model (simulator)",
+        "synthetic model (surrogate)",
+        "alone",
+        "together",
+    ):
         assert words in result.output
     assert result.output.count("Training together") == 2
     assert "\x1b[" not in result.output, "no progress bar where the output is no terminal"
@@ -85,6 +91,9 @@ def test_config_validate_checks_settings_against_the_data(folder: Path) -> None:
         "config", "validate", "burgers", *SMALL, "physical.window=11"
     )
     assert "did you mean" in refusal("config", "validate", "burgers", "hybrid.cycle=1")
+    assert "[physical, physical]" in refusal(
+        "config", "validate", "burgers", "hybrid.order=[physical,physical]"
+    ).replace("'", "")
     assert "axes" in refusal("config", "validate", "burgers", *SMALL, "physical.viscosity.grid=[4,4]")
 
 

@@ -129,7 +129,7 @@ def _locate(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]
     path: list[str] = []
     candidates: list[type[BaseModel]] = []
     for part in location:
-        tagged = [model for model in candidates if len(candidates) > 1 and str(part) in _tags(model)]
+        tagged = [model for model in candidates if len(candidates) > 1 and str(part) in tags(model)]
         if tagged:
             owner, candidates = tagged[0], []
             continue
@@ -137,19 +137,21 @@ def _locate(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]
             owner = candidates[0]
         path.append(str(part))
         field = owner.model_fields.get(str(part))
-        candidates = [] if field is None else list(_models(field.annotation))
+        candidates = [] if field is None else list(settings_classes(field.annotation))
     return path, owner
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def settings_classes(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The settings classes in an annotation: several where kinds are to choose among."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Union, UnionType, Annotated, tuple):
         for inner in get_args(annotation):
-            yield from _models(inner)
+            yield from settings_classes(inner)
 
 
-def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+def tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names by which a kind is chosen."""
     for name in ("kind", "model", "network"):
         if name in model.model_fields:
             return get_args(model.model_fields[name].annotation)

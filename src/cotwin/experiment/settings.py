@@ -66,8 +66,10 @@ class Unknown(Settings):
     """A parameter to estimate: positive, or bounded; scalar, or a field of coefficients on a coarse grid."""
 
     initial: float
-    bounds: tuple[float, float] | None = Field(None, description="none: positive, learned by its logarithm")
-    grid: tuple[int, ...] | None = Field(None, description="coarse grid of coefficients; none: a scalar")
+    bounds: tuple[float, float] | None = Field(
+        None, description="without them it is positive, learned by its logarithm"
+    )
+    grid: tuple[int, ...] | None = Field(None, description="of coefficients, for a field; without it a scalar")
     unit: str = "1"
 
     @model_validator(mode="after")
@@ -80,6 +82,8 @@ class Unknown(Settings):
 
 
 class Adam(Settings):
+    """Adaptive moments, on batches."""
+
     kind: Literal["adam"]
     lr: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -87,6 +91,8 @@ class Adam(Settings):
 
 
 class LBFGS(Settings):
+    """Quasi-Newton with strong Wolfe line search: for few unknowns, and batches of all windows."""
+
     kind: Literal["lbfgs"]
     lr: PositiveFloat = 1.0
     history: Count = 20
@@ -119,7 +125,9 @@ class Burgers(LearnerSettings):
 
     model: Literal["burgers"]
     viscosity: Unknown
-    max_speed: PositiveFloat | None = Field(None, description="none: 1.5 times the largest in the training data")
+    max_speed: PositiveFloat | None = Field(
+        None, description="largest |u| to expect; if not given 1.5 times that of the training data"
+    )
 
 
 class SpectralBurgers(LearnerSettings):
@@ -132,11 +140,15 @@ class SpectralBurgers(LearnerSettings):
 
 
 class Heat(LearnerSettings):
+    """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
+
     model: Literal["heat"]
     diffusivity: Unknown
 
 
 class Advection(LearnerSettings):
+    """Exact; periodic."""
+
     model: Literal["advection"]
     velocity: tuple[Unknown, ...] = Field(description="one for each axis")
     diffusivity: Unknown | None = None
@@ -159,6 +171,8 @@ class NetworkSettings(LearnerSettings):
 
 
 class ResidualConvNet(NetworkSettings):
+    """Residual blocks of dilated convolutions."""
+
     network: Literal["resnet"]
     width: Count = 32
     depth: Count = 4
@@ -166,6 +180,8 @@ class ResidualConvNet(NetworkSettings):
 
 
 class UNet(NetworkSettings):
+    """Coarser and coarser grids and back."""
+
     network: Literal["unet"]
     width: Count = 16
     levels: Count = 3
@@ -177,11 +193,15 @@ Synthetic = Annotated[ResidualConvNet | UNet, Field(discriminator="network")]
 
 
 class FixedAlpha(Settings):
+    """The same influence always."""
+
     kind: Literal["fixed"]
     value: Annotated[float, Field(ge=0)]
 
 
 class LinearAlpha(Settings):
+    """From the first cycle to the last."""
+
     kind: Literal["linear"]
     first: Annotated[float, Field(ge=0)]
     last: Annotated[float, Field(ge=0)]
@@ -199,10 +219,12 @@ Role = Literal["physical", "synthetic"]
 
 
 class Hybrid(Settings):
+    """The cycle."""
+
     cycles: Count = 6
     alpha: Alpha
     generated_per_real: PositiveFloat | None = Field(
-        None, description="generated windows for each real one; none: alpha"
+        None, description="generated windows for each real one; if not given alpha"
     )
     order: tuple[Role, Role] = Field(("synthetic", "physical"), description="which model learns first")
 
@@ -214,9 +236,13 @@ class Hybrid(Settings):
 
 
 class Store(Settings):
+    """Where generated data are kept."""
+
     memory_budget_gb: PositiveFloat = Field(2.0, description="most memory for generated data")
     disk_budget_gb: Annotated[float, Field(ge=0)] = Field(20.0, description="most disk for generated data")
-    placement: Literal["memory", "cache", "on_the_fly"] | None = Field(None, description="none: by the budgets")
+    placement: Literal["memory", "cache", "on_the_fly"] | None = Field(
+        None, description="if not given the budgets decide"
+    )
     cache_dir: str = Field(".cotwin/cache", description="made by Cotwin; refused if somebody else made it")
 
 
@@ -225,7 +251,7 @@ class Experiment(Settings):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0)] = 0
-    threads: Count | None = Field(None, description="of torch; none: as many as it likes")
+    threads: Count | None = Field(None, description="of torch; if not given as many as it likes")
     device: str = "cpu"
     data: Data
     physical: Physical

@@ -24,7 +24,7 @@ class WithPositions(nn.Module):
     Along a periodic axis the channels are sin and cos of 2πk ξ, k = 1 … 2, ξ = (x − lower) / (upper − lower),
     so that the ends meet; along any other axis 2ξ − 1.
 
-    build: makes the network from a layout; it gets the layout with the positions as a static field.
+    build: makes the network from a layout; it gets the layout with the positions as static fields.
 
     >>> from cotwin.networks.convolution import ResidualConvNet
     >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
@@ -38,8 +38,8 @@ class WithPositions(nn.Module):
         super().__init__()
         channels = position_channels(layout)
         self.register_buffer("channels", channels, persistent=False)
-        position = Field("position", components=len(channels), static=True)
-        self.network = build(replace(layout, fields=(*layout.fields, position)))
+        positions = tuple(Field(f"position {channel}", static=True) for channel in range(len(channels)))
+        self.network = build(replace(layout, fields=(*layout.fields, *positions)))
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
         positions = self.channels.to(state.dtype).expand(len(state), *self.channels.shape)

@@ -1,4 +1,4 @@
-"""Physical models: differentiable, batched PDE solvers. `cotwin.physics.phiflow` adapts models written with PhiFlow."""
+"""Physical models: differentiable, batched PDE solvers; `phiflow` adapts models written with PhiFlow."""
 
 from cotwin.physics.advection import Advection
 from cotwin.physics.burgers import Burgers

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from cotwin.evaluate import Comparison, Estimate
@@ -20,7 +21,8 @@ def render(comparison: Comparison) -> Iterator[RenderableType]:
         yield _estimates(comparison)
     yield _scores(comparison)
     for role in ("synthetic", "physical"):
-        yield comparison.verdict(role)
+        # Text: a plain string's square brackets would be taken for markup.
+        yield Text(comparison.verdict(role))
 
 
 def _scores(comparison: Comparison) -> Table:
@@ -45,7 +47,7 @@ def _estimates(comparison: Comparison) -> Table:
     for e in comparison.estimates:
         name = e.name if e.unit == "1" else f"{e.name} [{e.unit}]"
         truth = ("-" if e.truth is None else _value(e.truth),) if known else ()
-        table.add_row(name, *truth, *(_with_error(e, value) for value in (e.start, e.together, e.alone)))
+        table.add_row(Text(name), *truth, *(_with_error(e, value) for value in (e.start, e.together, e.alone)))
     return table
 
 

@@ -1,0 +1,78 @@
+"""Every setting in words, from the settings classes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cotwin.experiment.load import settings_classes, tags
+from cotwin.experiment.settings import Experiment, LearnerSettings
+
+
+def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collection[str] = ()) -> Iterator[str]:
+    """One line a setting: its path, what it may be, its default and what it means.
+
+    skip: names of settings of `owner` that are explained elsewhere.
+
+    >>> next(line for line in explain() if line.startswith("hybrid.cycles"))
+    'hybrid.cycles: int >= 1 (default 6)'
+    """
+    for name, field in owner.model_fields.items():
+        if name in skip:
+            continue
+        path = f"{prefix}{name}"
+        classes = list(settings_classes(field.annotation))
+        if not classes:
+            yield f"{path}: {_kind(field.annotation, field.metadata)}{_default(field)}{_meaning(field)}"
+        elif len(classes) == 1:
+            yield f"{path}: {'one for each axis; ' if get_origin(field.annotation) is tuple else ''}{_doc(classes[0])}"
+            yield from explain(classes[0], f"{path}.")
+        else:
+            yield from _choices(path, classes)
+
+
+def _choices(path: str, classes: list[type[BaseModel]]) -> Iterator[str]:
+    shared: set[str] = set()
+    if issubclass(classes[0], LearnerSettings):
+        shared = set(LearnerSettings.model_fields)
+        yield from explain(LearnerSettings, f"{path}.")
+    for choice in classes:
+        (tag,) = tags(choice)
+        name = next(key for key in ("kind", "model", "network") if key in choice.model_fields)
+        yield f"{path}.{name}={tag}: {_doc(choice)}".rstrip(": ")
+        for line in explain(choice, f"{path}.", skip={name, *shared}):
+            yield f"  {line}"
+
+
+def _kind(annotation: Any, metadata: list[Any]) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0], [m for extra in inner[1:] for m in getattr(extra, "metadata", [extra])])
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(part, metadata) for part in inner if part is not NoneType)
+    if origin is Literal:
+        return " | ".join(map(str, inner))
+    if origin is tuple:
+        repeated = len(inner) == 2 and inner[1] is Ellipsis
+        return f"[{_kind(inner[0], []) + ', …' if repeated else ', '.join(_kind(part, []) for part in inner)}]"
+    bounds = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    limits = [f"{sign} {getattr(m, key)}" for m in metadata for key, sign in bounds.items() if hasattr(m, key)]
+    return " ".join([annotation.__name__, ", ".join(limits)]).strip()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return " (required)"
+    return " (default none)" if field.default is None else f" (default {field.default})"
+
+
+def _meaning(field: FieldInfo) -> str:
+    return f": {field.description}" if field.description else ""
+
+
+def _doc(owner: type[BaseModel]) -> str:
+    return " ".join((owner.__doc__ or "").split())
