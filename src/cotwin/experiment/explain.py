@@ -29,7 +29,8 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
         if not classes:
             yield f"{path}: {_kind(field.annotation, field.metadata)}{_default(field)}{_meaning(field)}"
         elif len(classes) == 1:
-            yield f"{path}: {'one for each axis; ' if get_origin(field.annotation) is tuple else ''}{_doc(classes[0])}"
+            many = "one for each axis; " if get_origin(field.annotation) is tuple else ""
+            yield f"{path}: {many}{_doc(classes[0])}"
             yield from explain(classes[0], f"{path}.")
         else:
             yield from _choices(path, classes)
