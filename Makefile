@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One thread for each worker: several on small grids are slower, and fight each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto
 
 .PHONY: help demo test lint fast bench bench-store clean
 
@@ -25,10 +27,10 @@ lint: $(VENV)/installed  ## formatting, lint, types, import layers
 	$(BIN)/lint-imports
 
 fast: lint  ## lint and the tests that take seconds
-	$(BIN)/pytest -q -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test: lint  ## lint and all tests
-	$(BIN)/pytest -q --durations=10
+	$(PYTEST) --durations=10
 
 bench: $(VENV)/installed  ## speed of the simulators and of the batches, as ratios in one run
 	$(BIN)/python benchmarks/bench_physics.py
