@@ -88,7 +88,9 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
         # White noise has unit power at every wavenumber, and the conjugate symmetry of a real field.
         white = torch.fft.rfftn(noise, dim=axes, norm="ortho")
         fields = torch.fft.irfftn(white * amplitude, s=initial.shape[2:], dim=axes)
-        fields = fields * (furthest / fields.abs().amax(dim=axes, keepdim=True)).clamp(max=1.0)
+        # tiny: a channel that always starts the same draws no field at all, and zero over zero is not a number.
+        largest = fields.abs().amax(dim=axes, keepdim=True).clamp(min=torch.finfo(fields.dtype).tiny)
+        fields = fields * (furthest / largest).clamp(max=1.0)
         device = next((p.device for p in teacher.parameters()), fields.device)
         with torch.no_grad():
             states = teacher.rollout((mean + fields).to(device), horizon).to(fields.device)

@@ -75,7 +75,8 @@ class Trainer:
 
     A step that makes the model diverge is undone and halved, at most 8 times in a row; then `fit` raises
     `TrainingDivergedError` with the parameters' values and leaves the model as it was before that step. Sixteen
-    sound steps make good for one halving.
+    sound steps make good for one halving. Where an optimiser looks around within its step, as a line search does,
+    a place where the model diverges is just a bad one.
     """
 
     def __init__(
@@ -102,7 +103,8 @@ class Trainer:
         self.shrink = 1.0
         self.best_error = math.inf
         self.best_weights = copy.deepcopy(stepper.state_dict())
-        self._sound = self._snapshot()
+        self._rejections = 0  # since the last place where the model could be evaluated
+        self._sound = self._snapshot(stepper)
 
     def fit(self, windows: Windows, steps: int, on_step: Callable[[float], None] = lambda loss: None) -> Fit:
         """Take `steps` optimiser steps, epoch after epoch over the windows; call `on_step` with each loss."""
@@ -111,7 +113,8 @@ class Trainer:
         if self.steps_done == 0:
             self.validate()
         losses: list[float] = []
-        self._sound = self._snapshot()
+        # If the last step of the fit before this one led astray, nobody has noticed yet.
+        self._sound, self._rejections = self._snapshot(self.best()), 0
         # closing: if a step raises, the thread that prepares batches ahead stops with it.
         with contextlib.closing(self._batches(windows, steps)) as batches:
             for batch in batches:
@@ -177,39 +180,57 @@ class Trainer:
     def _step(self, batch: Batch) -> float:
         """One optimiser step, taken back and halved while it makes the model diverge; the loss before it."""
         batch = batch.to(next(self.stepper.parameters()).device)
-        before = self._snapshot()
-        evaluated = False
+        before = self._snapshot(self.stepper)
+        moved_back = False
+        first: Tensor | None = None
 
         def closure() -> Tensor:
-            nonlocal evaluated
-            self.optimizer.zero_grad()
-            prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1)
-            loss = self.loss(prediction, batch)
-            if not torch.isfinite(loss):
-                raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(loss)}.")
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._limit_gradient()
-            evaluated = True
-            return loss.detach()
+            nonlocal first
+            try:
+                loss = self._evaluate(batch)
+            except DivergenceError as error:
+                if first is None:
+                    raise
+                logger.info("%s Looking elsewhere.", error)
+                self.optimizer.zero_grad(set_to_none=False)
+                return 10 * first
+            if first is None and not moved_back:
+                self._rejections, self.shrink = 0, min(1.0, self.shrink * RECOVERY)
+            first = loss if first is None else first
+            return loss
 
-        for _ in range(MAX_REJECTIONS + 1):
+        while True:
             for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = base * self.schedule(self.steps_done) * self.shrink
             try:
                 loss = float(self.optimizer.step(closure))  # type: ignore[arg-type]
             except DivergenceError as error:
-                if not evaluated:
-                    # It diverged where the step before this one had put it: that step went too far.
-                    before = self._sound
+                # It diverged where the step before this one had put it: that step went too far.
+                moved_back, before = True, self._sound
                 self._restore(before)
                 self.shrink /= 2
+                self._rejections += 1
+                if self._rejections > MAX_REJECTIONS:
+                    raise self._gives_up() from error
                 logger.warning("%s Step taken back; the next is %g of the usual size.", error, self.shrink)
             else:
                 self._sound = before
-                self.shrink = min(1.0, self.shrink * RECOVERY)
                 return loss
+
+    def _evaluate(self, batch: Batch) -> Tensor:
+        """The loss, its gradient left in the parameters. Raises DivergenceError if either is not finite."""
+        self.optimizer.zero_grad()
+        prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1)
+        loss = self.loss(prediction, batch)
+        if not torch.isfinite(loss):
+            raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(loss.detach())}.")
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._limit_gradient()
+        return loss.detach()
+
+    def _gives_up(self) -> TrainingDivergedError:
         values = ", ".join(f"{name} = {_summary(value)}" for name, value in estimates(self.stepper).items())
-        raise TrainingDivergedError(
+        return TrainingDivergedError(
             f"{type(self.stepper).__name__} still diverges after its step was halved {MAX_REJECTIONS} times"
             f"{f', at {values}' if values else ''}; start from other values, narrow the bounds, "
             "or take more substeps."
@@ -228,9 +249,9 @@ class Trainer:
         if isinstance(self.optimizer, torch.optim.LBFGS):
             self.optimizer.state.clear()
 
-    def _snapshot(self) -> _Snapshot:
+    def _snapshot(self, stepper: Stepper) -> _Snapshot:
         return _Snapshot(
-            [value.detach().clone() for value in _values(self.stepper)],
+            [value.detach().clone() for value in _values(stepper)],
             {p: {name: _copied(value) for name, value in s.items()} for p, s in self.optimizer.state.items()},
         )
 

@@ -1,0 +1,127 @@
+"""The verdict says what the numbers say, also when they flatter nobody."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+from tiny import DIFFUSIVITY, LAYOUT, Growth, Network, heat, held_out, trajectories
+
+from cotwin.evaluate import Comparison, Estimate, Score, compare, score
+from cotwin.held_out import HeldOut
+from cotwin.parameters import CoarseField, Positive
+from cotwin.physics.heat import Heat
+from cotwin.physics.refined import Refined
+
+INF = math.inf
+
+
+def verdict(together: list[float], alone: list[float], tested: bool = True) -> str:
+    """Of a surrogate with these errors on each trajectory."""
+
+    def of(training: str, errors: list[float]) -> Score:
+        mean = sum(errors) / len(errors)
+        return Score("synthetic", training, mean, mean if tested else None, errors, errors)
+
+    return Comparison([of("together", together), of("alone", alone)], []).verdict("synthetic")
+
+
+@pytest.mark.parametrize(
+    ("together", "alone", "expected"),
+    [
+        ([0.1, 0.2], [0.2, 0.4], r"helped the surrogate: .*0\.15 together, 0\.3 alone \(50% less; better on 2 of 2"),
+        ([0.3, 0.3], [0.1, 0.3], r"did NOT help the surrogate: .*0\.3 together, 0\.2 alone \(50% more; better on 0 "),
+        ([0.1, 0.301], [0.2, 0.2], r"made no difference to the surrogate \(.*; better on 1 of 2 trajectories\)"),
+        ([0.1, 0.2], [0.1, 0.2], r"made no difference to the surrogate: no generated window improved it"),
+        ([0.1, INF], [0.1, 0.2], r"did NOT help the surrogate: together it diverges \(.*inf together, 0\.15 alone"),
+        ([0.1, 0.2], [INF, INF], r"helped the surrogate: alone it diverges \(.*inf alone; better on 2 of 2"),
+        ([INF, INF], [INF, INF], r"did NOT help the surrogate: it diverges on test data, together and alone"),
+        ([0.1, INF], [INF, 0.1], r"did NOT help the surrogate: it diverges on test data, together and alone"),
+        ([0.1, 0.1], [0.0, 0.0], r"did NOT help the surrogate"),
+    ],
+)  # fmt: skip
+def test_verdict(together: list[float], alone: list[float], expected: str) -> None:
+    said = verdict(together, alone)
+    assert re.search(expected, said), said
+    assert said.startswith("Training together ")
+    assert said.endswith(".")
+    assert "nan" not in said
+    assert "inf%" not in said or alone == [0.0, 0.0]
+
+
+def test_without_test_data_the_verdict_is_on_validation_data() -> None:
+    assert "validation error 0.1 together" in verdict([0.1], [0.2], tested=False)
+
+
+def test_a_score_is_of_full_rollouts_and_of_the_test_set_where_there_is_one() -> None:
+    validation, test = held_out(), HeldOut(trajectories(count=4, seed=5))
+    tested = score("physical", "alone", heat(0.3), validation, test)
+    errors = test.errors(heat(0.3))
+    assert tested.validation == validation.error(heat(0.3))
+    assert tested.decisive == tested.test == pytest.approx(float(errors.mean()))
+    assert tested.per_trajectory == pytest.approx(errors.mean(dim=(1, 2)).tolist())
+    assert tested.over_time == pytest.approx(errors.mean(dim=(0, 2)).tolist())
+    untested = score("physical", "alone", heat(0.3), validation, None)
+    assert untested.test is None
+    assert untested.decisive == untested.validation
+    assert len(untested.per_trajectory) == 2
+
+
+def test_a_model_that_diverges_scores_infinity_everywhere() -> None:
+    late = HeldOut(trajectories(), scored_from=4)
+    result = score("synthetic", "together", Growth(1.0, limit=0.5), held_out(), late)
+    assert (result.validation, result.test) == (INF, INF)
+    assert result.per_trajectory == [INF] * 3
+    assert result.over_time == [INF] * 3
+
+
+def test_relative_error_of_an_estimate() -> None:
+    field = torch.tensor([3.0, 4.0])
+    estimate = Estimate("k", "1", field, start=torch.tensor(1.0), together=field * 1.1, alone=field + 1)
+    assert estimate.error(estimate.together) == pytest.approx(0.1)
+    assert estimate.error(estimate.alone) == pytest.approx(math.sqrt(2) / 5)
+    # A scalar start stands for the same value everywhere.
+    assert estimate.error(estimate.start) == pytest.approx(math.sqrt(4 + 9) / 5)
+    assert Estimate("k", "1", None, field, field, field).error(field) is None
+
+
+def test_estimates_stand_beside_the_truth_and_their_start() -> None:
+    models = {
+        ("physical", "together"): heat(0.11),
+        ("physical", "alone"): heat(0.08),
+        ("synthetic", "together"): Network(),
+        ("synthetic", "alone"): Network(),
+    }
+    comparison = compare(models, heat(0.3), {"diffusivity": torch.tensor(DIFFUSIVITY)}, held_out(), None)
+    (estimate,) = comparison.estimates
+    assert estimate.name == "diffusivity"
+    found = [float(value) for value in (estimate.start, estimate.together, estimate.alone)]
+    assert found == pytest.approx([0.3, 0.11, 0.08])
+    assert estimate.error(estimate.together) == pytest.approx(0.1)
+    summary = comparison.as_json()
+    assert summary["estimates"][0]["relative_error_alone"] == pytest.approx(0.2)
+    assert "made no difference to the surrogate" in summary["verdicts"][0]
+    assert "helped the simulator" in summary["verdicts"][1]
+    assert len(summary["scores"]) == 4
+
+
+def test_a_field_on_a_refined_grid_is_compared_at_the_points_of_the_data() -> None:
+    fine = LAYOUT.refined(3)
+
+    def model(value: float) -> Refined:
+        coefficients = torch.linspace(value, 2 * value, 4)
+        return Refined(Heat(fine, CoarseField(Positive(coefficients), fine)), LAYOUT, 3)
+
+    truth = CoarseField(Positive(torch.linspace(0.1, 0.2, 4)), LAYOUT)().detach()
+    models = {
+        ("physical", "together"): model(0.1),
+        ("physical", "alone"): model(0.11),
+        ("synthetic", "together"): Network(),
+        ("synthetic", "alone"): Network(),
+    }
+    (estimate,) = compare(models, model(0.3), {"diffusivity": truth}, held_out(), None).estimates
+    assert (estimate.name, estimate.together.shape) == ("diffusivity", LAYOUT.grid)
+    assert estimate.error(estimate.together) == pytest.approx(0.0, abs=1e-6)
+    assert estimate.error(estimate.alone) == pytest.approx(0.1, rel=1e-4)

@@ -1,0 +1,167 @@
+"""Parameters keep their bounds and their gradient; coarse fields are partitions of unity."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from cotwin.layout import Boundary, Field, Layout
+from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, estimates, spline_weights
+
+BOUNDARIES = st.sampled_from(["periodic", "dirichlet", "neumann"])
+
+
+def layout(*grid: int, boundary: Boundary = "periodic") -> Layout:
+    return Layout.box([Field("u")], grid=grid, extent=[(0, 1)] * len(grid), boundary=boundary, dt=0.1)
+
+
+@given(st.floats(1e-12, 1e12))
+def test_positive_returns_its_initial_value(initial: float) -> None:
+    assert Positive(initial)().item() == pytest.approx(initial, rel=1e-5)
+
+
+@given(st.floats(-10, 10), st.floats(0.01, 100), st.floats(0.001, 0.999))
+def test_bounded_returns_its_initial_value(lower: float, width: float, share: float) -> None:
+    initial = lower + share * width
+    assert Bounded(initial, lower, lower + width)().item() == pytest.approx(initial, abs=1e-4 * width + 1e-5)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize("slope", [1.0, -1.0])
+@pytest.mark.parametrize("bounds", [(0.1, 0.3), (-3.0, -0.8), (-3.0, 0.2)])
+def test_bounds_hold_under_huge_steps(
+    optimizer: type[torch.optim.Optimizer], slope: float, bounds: tuple[float, float]
+) -> None:
+    lower, upper = torch.tensor(bounds)
+    bounded, positive = Bounded(sum(bounds) / 2, *bounds), Positive(0.5)
+    stepping = optimizer([{"params": [bounded.raw], "lr": 100.0}, {"params": [positive.raw], "lr": 2.0}])
+    for _ in range(30):
+        bounded.raw.grad = positive.raw.grad = torch.tensor(slope)
+        stepping.step()
+        assert lower <= bounded() <= upper
+        assert 0 < positive() < math.inf
+
+
+@pytest.mark.parametrize("share", [1e-4, 1e-2, 0.99, 0.999])
+def test_gradient_reaches_values_near_a_bound(share: float) -> None:
+    near = Bounded(2.0 * share, 0.0, 2.0)
+    near().backward()
+    # dp/draw = (p − lower)(upper − p)/(upper − lower), not zero as with a clip.
+    assert float(near.raw.grad) == pytest.approx(2.0 * share * (1 - share), rel=1e-3)
+
+
+def test_gradient_of_positive_is_its_value() -> None:
+    tiny = Positive(1e-9)
+    tiny().backward()
+    assert float(tiny.raw.grad) == pytest.approx(1e-9, rel=1e-5)
+
+
+def test_start_outside_the_bounds_is_refused() -> None:
+    with pytest.raises(ValueError, match="not positive"):
+        Positive(0.0)
+    with pytest.raises(ValueError, match="not positive"):
+        Positive(torch.tensor([1.0, math.nan]))
+    with pytest.raises(ValueError, match="empty"):
+        Bounded(0.5, 1.0, 1.0)
+    for initial in (0.0, 1.0, -3.0, math.nan):
+        with pytest.raises(ValueError, match="strictly inside"):
+            Bounded(initial, 0.0, 1.0)
+    # Inside, but not to be told from the bound once the bounds are mapped to zero and one.
+    with pytest.raises(ValueError, match="to within rounding"):
+        Bounded(float(torch.tensor(1.0).nextafter(torch.tensor(0.0))), -1.0, 1.0)
+
+
+def test_a_known_value_is_not_trained() -> None:
+    assert not list(Known(9.81).parameters())
+    assert float(Known(9.81)()) == pytest.approx(9.81)
+
+
+@given(st.integers(2, 12), st.integers(1, 20), BOUNDARIES)
+def test_splines_are_a_partition_of_unity(coarse: int, more: int, boundary: Boundary) -> None:
+    weights = spline_weights(coarse, coarse + more, boundary)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(coarse + more, dtype=torch.float64))
+    assert weights.min() >= -1e-15
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(2, 6),
+    st.integers(2, 6),
+    st.integers(0, 9),
+    BOUNDARIES,
+    st.integers(0, 1000),
+)
+def test_a_field_keeps_the_bounds_of_its_coefficients(
+    rows: int, columns: int, more: int, boundary: Boundary, seed: int
+) -> None:
+    coefficients = Bounded(torch.full((rows, columns), 0.2), 0.1, 0.3)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        coefficients.raw.copy_(30 * torch.randn(rows, columns, generator=generator))
+    field = CoarseField(coefficients, layout(rows + more, columns + more, boundary=boundary))()
+    assert field.shape == (rows + more, columns + more)
+    assert field.min() >= 0.1 - 1e-6
+    assert field.max() <= 0.3 + 1e-6
+
+
+def test_a_constant_field_is_constant() -> None:
+    for boundary in ("periodic", "dirichlet", "neumann"):
+        field = CoarseField(Positive(torch.full((4, 3), 0.7)), layout(8, 9, boundary=boundary))
+        torch.testing.assert_close(field(), torch.full((8, 9), 0.7))
+
+
+@pytest.mark.parametrize("shift", [1, 3, 5])
+def test_periodic_fields_wrap_around(shift: int) -> None:
+    values = torch.rand(6, generator=torch.Generator().manual_seed(0)) + 0.1
+    field = CoarseField(Positive(values), layout(24))()
+    shifted = CoarseField(Positive(values.roll(shift)), layout(24))()
+    torch.testing.assert_close(shifted, field.roll(4 * shift))
+
+
+def test_a_field_follows_a_smooth_function_between_walls() -> None:
+    # Cubic splines reproduce straight lines exactly, away from the walls, with coefficients at cell centres.
+    centres = (torch.arange(8.0) + 0.5) / 8
+    field = CoarseField(Positive(1 + centres), layout(40, boundary="neumann"))()
+    points = torch.tensor(layout(40, boundary="neumann").points(0))
+    torch.testing.assert_close(field[8:-8], 1 + points[8:-8])
+
+
+def test_gradient_of_a_field_agrees_with_finite_differences() -> None:
+    field = CoarseField(Positive(torch.rand(3, 4, dtype=torch.float64) + 0.5), layout(6, 8))
+
+    def values(raw: Tensor) -> Tensor:
+        return torch.func.functional_call(field, {"coefficients.raw": raw}, ())
+
+    assert torch.autograd.gradcheck(values, (field.coefficients.raw.detach().clone().requires_grad_(),))
+
+
+def test_coarse_grids_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="one axis for each"):
+        CoarseField(Positive(torch.ones(4)), layout(8, 8))
+    for coarse in (1, 9):
+        with pytest.raises(ValueError, match="between two points"):
+            CoarseField(Positive(torch.ones(coarse)), layout(8))
+
+
+class Model(nn.Module):
+    def __init__(self, **parameters: Parameter) -> None:
+        super().__init__()
+        for name, parameter in parameters.items():
+            setattr(self, name, parameter)
+
+
+def test_estimates_are_the_unknowns_in_natural_units() -> None:
+    field = CoarseField(Positive(torch.full((4,), 0.05)), layout(8))
+    fixed = CoarseField(Known(torch.full((4,), 0.05)), layout(8))
+    model = Model(viscosity=field, known=fixed, gravity=Known(9.81), speed=Bounded(1.5, 1.0, 2.0))
+    found = estimates(model)
+    assert list(found) == ["viscosity", "speed"]
+    torch.testing.assert_close(found["viscosity"], torch.full((8,), 0.05))
+    assert float(found["speed"]) == pytest.approx(1.5)
+    # Frozen, as a model is that is only looked at, it still estimated what it did.
+    assert list(estimates(model.requires_grad_(False))) == ["viscosity", "speed"]

@@ -1,0 +1,250 @@
+"""A run directory: nobody else's files are touched, and what is there is whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import hybrid, same
+
+from cotwin.alpha import fixed
+from cotwin.run import KEPT_CHECKPOINTS, MARKER, Run, RunError
+
+CONFIG = "physical:\n  steps: 10\nsynthetic:\n  steps: 20\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "one"
+
+
+def filled(path: Path, checkpoints: int = 3) -> None:
+    """A finished run, closed."""
+    with Run.create(path, CONFIG) as run:
+        for number in range(checkpoints):
+            run.save_checkpoint(number, {"number": number, "weights": torch.full((50,), float(number))})
+        run.write_metrics([{"loss": 1.0}])
+        run.write_text("result.json", "{}")
+        for name in ("physical.safetensors", "synthetic.safetensors", "rollout.png"):
+            (path / name).write_bytes(b"ours")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_what_was_saved_comes_back(path: Path) -> None:
+    filled(path)
+    with Run.reopen(path, CONFIG) as run:
+        assert run.checkpoints() == [1, 2]
+        assert run.load_checkpoint()["number"] == 2
+        assert same(run.load_checkpoint(1), {"number": 1, "weights": torch.ones(50)})
+        with pytest.raises(RunError, match="no checkpoint 7; it has 1, 2"):
+            run.load_checkpoint(7)
+    assert (path / "metrics.jsonl").read_text() == '{"loss": 1.0}\n'
+    assert (path / "config.yaml").read_text() == CONFIG
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_newest_checkpoints_are_kept(path: Path, count: int) -> None:
+    filled(path, count)
+    kept = range(count)[-KEPT_CHECKPOINTS:]
+    expected = [f"{number:04d}.{kind}" for number in kept for kind in ("json", "pt")]
+    assert sorted(file.name for file in (path / "checkpoints").iterdir()) == expected
+
+
+def test_a_checkpoint_of_a_training_holds_no_pickled_code(path: Path) -> None:
+    training = hybrid(alpha=fixed(1.0), steps=2, warmup_steps=2)
+    with Run.create(path, CONFIG) as run:
+        for number, phase in enumerate(training.phases(1)):
+            training.advance(phase)
+            run.save_checkpoint(number, training.state_dict())
+        for file in (path / "checkpoints").glob("*.pt"):
+            torch.load(file, weights_only=True)
+        assert same(run.load_checkpoint(), training.state_dict())
+
+
+def test_a_run_that_is_there_is_not_replaced_unasked(path: Path) -> None:
+    filled(path)
+    before = contents(path)
+    with pytest.raises(RunError, match=r"--resume, replace it with --overwrite"):
+        Run.create(path, CONFIG)
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_not_a_run_is_left_alone(tmp_path: Path, overwrite: bool) -> None:
+    folder, file, link = tmp_path / "folder", tmp_path / "file", tmp_path / "link"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("mine")
+    file.write_text("mine")
+    filled(tmp_path / "elsewhere")
+    link.symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path)
+    for path in (folder, file, link):
+        with pytest.raises(RunError, match=r"not a run of Cotwin|not a directory that Cotwin made"):
+            Run.create(path, CONFIG, overwrite=overwrite)
+    assert contents(tmp_path) == before
+
+
+def test_an_empty_directory_may_become_a_run(path: Path) -> None:
+    path.mkdir(parents=True)
+    Run.create(path, CONFIG).close()
+    assert json.loads((path / MARKER).read_text())["made_by"] == "cotwin"
+
+
+def test_overwriting_removes_what_a_run_wrote_and_nothing_else(path: Path) -> None:
+    filled(path)
+    ours = set(contents(path))
+    theirs = [
+        "notes.txt", "thesis.png", "mine.safetensors", ".draft.part", ".notes.json.part", "plots/rollout.png",
+        "checkpoints/best.pt", "checkpoints/readme.json", "checkpoints/.mine.part", "checkpoints/old/0001.pt",
+    ]  # fmt: skip
+    for name in theirs:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text("mine")
+    (path / "checkpoints" / "0009.pt").mkdir()
+    for left_over in (".metrics.jsonl.part", "checkpoints/.0003.pt.part"):
+        (path / left_over).write_text("half")
+    Run.create(path, CONFIG, overwrite=True).close()
+    assert set(contents(path)) == {*theirs, MARKER, "config.yaml", "lock"}
+    assert ours > {MARKER, "config.yaml", "lock"}
+    assert all((path / name).read_text() == "mine" for name in theirs)
+
+
+def test_a_linked_checkpoint_folder_is_not_emptied(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    (path / "checkpoints").rename(tmp_path / "precious")
+    (path / "checkpoints").symlink_to(tmp_path / "precious")
+    before = contents(tmp_path / "precious")
+    Run.create(path, CONFIG, overwrite=True).close()
+    assert contents(tmp_path / "precious") == before
+
+
+def test_overwriting_that_was_cut_short_can_be_done_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(path)
+    unlink, removed = Path.unlink, 0
+
+    def killed(self: Path, missing_ok: bool = False) -> None:
+        nonlocal removed
+        removed += 1
+        if removed > 3:
+            raise KeyboardInterrupt
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Run.create(path, CONFIG, overwrite=True)
+    Run.create(path, CONFIG, overwrite=True).close()
+
+
+def test_another_configuration_is_refused_line_by_line(path: Path) -> None:
+    filled(path)
+    with pytest.raises(RunError, match=r"another configuration") as refused:
+        Run.reopen(path, CONFIG.replace("10", "15"))
+    assert "-   steps: 10" in str(refused.value)
+    assert "+   steps: 15" in str(refused.value)
+    assert "steps: 20" not in str(refused.value)
+    # As sets of lines these two are the same.
+    with pytest.raises(RunError, match=r"\+   steps: 20"):
+        Run.reopen(path, CONFIG.replace("10", "x").replace("20", "10").replace("x", "20"))
+    Run.reopen(path, CONFIG).close()  # the refusals let go of the directory
+
+
+def test_there_has_to_be_something_to_resume(path: Path) -> None:
+    with pytest.raises(RunError, match="no run in"):
+        Run.reopen(path, CONFIG)
+    with Run.create(path, CONFIG) as run, pytest.raises(RunError, match="no checkpoint yet"):
+        run.load_checkpoint()
+    (path / "config.yaml").unlink()
+    with pytest.raises(RunError, match=r"lost its config.yaml"):
+        Run.reopen(path, CONFIG)
+
+
+def damage(file: Path, how: str) -> None:
+    content = bytearray(file.read_bytes())
+    if how == "flipped":
+        content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content) if how == "flipped" else bytes(content[:-7]) if how == "cut" else b"")
+
+
+@pytest.mark.parametrize(("how", "named"), [("flipped", "checksum"), ("cut", "bytes of"), ("emptied", "0 bytes of")])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_offered(path: Path, how: str, named: str) -> None:
+    filled(path)
+    damage(path / "checkpoints" / "0002.pt", how)
+    with Run.reopen(path, CONFIG) as run:
+        with pytest.raises(RunError, match=rf"checkpoint 2 .* damaged \(.*{named}.*--resume --checkpoint 1"):
+            run.load_checkpoint()
+        assert run.load_checkpoint(1)["number"] == 1
+        damage(path / "checkpoints" / "0001.pt", how)
+        with pytest.raises(RunError, match=r"none before it: start again with --overwrite"):
+            run.load_checkpoint()
+
+
+@pytest.mark.parametrize("manifest", [None, "", "[]", '{"bytes": 3}'])
+def test_a_checkpoint_without_its_manifest_is_not_trusted(path: Path, manifest: str | None) -> None:
+    filled(path)
+    file = path / "checkpoints" / "0002.json"
+    file.unlink() if manifest is None else file.write_text(manifest)
+    with Run.reopen(path, CONFIG) as run, pytest.raises(RunError, match=r"manifest cannot be read.*--checkpoint 1"):
+        run.load_checkpoint()
+
+
+def test_going_on_from_the_checkpoint_before_replaces_the_damaged_one(path: Path) -> None:
+    filled(path)
+    damage(path / "checkpoints" / "0002.pt", "cut")
+    with Run.reopen(path, CONFIG) as run:
+        run.save_checkpoint(2, {"number": 2})
+        assert run.load_checkpoint() == {"number": 2}
+
+
+@pytest.mark.parametrize("write", ["metrics", "checkpoint"])
+def test_a_crash_before_the_renaming_leaves_the_old_file(
+    path: Path, write: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(path)
+    before = contents(path)
+
+    def killed(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with Run.reopen(path, CONFIG) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run.write_metrics([{"loss": 2.0}]) if write == "metrics" else run.save_checkpoint(3, {"number": 3})
+        after = contents(path)
+        assert {name: after[name] for name in before} == before
+        assert [Path(name).suffix for name in after.keys() - before.keys()] == [".part"]
+        assert run.load_checkpoint()["number"] == 2
+        # And what is left over is in nobody's way.
+        run.write_metrics([{"loss": 2.0}])
+        run.save_checkpoint(3, {"number": 3})
+        assert run.load_checkpoint() == {"number": 3}
+    assert not list(path.rglob("*.part"))
+
+
+def test_a_crash_between_manifest_and_checkpoint_leaves_the_one_before(path: Path) -> None:
+    filled(path)
+    (path / "checkpoints" / "0003.json").write_text('{"bytes": 10, "sha256": "0"}')
+    with Run.reopen(path, CONFIG) as run:
+        assert run.load_checkpoint()["number"] == 2
+
+
+def test_two_processes_cannot_hold_one_run(path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from cotwin.run import Run; Run.reopen(Path(sys.argv[1]), sys.argv[2])"
+    )
+    command = [sys.executable, "-c", script, str(path), CONFIG]
+    with Run.create(path, CONFIG):
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "another process is working in" in refused.stderr
+        for overwrite in (False, True):
+            with pytest.raises(RunError, match=r"another process|holds a run"):
+                Run.create(path, CONFIG, overwrite=overwrite)
+    Run.reopen(path, CONFIG).close()
