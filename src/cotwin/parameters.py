@@ -145,25 +145,6 @@ def spline_weights(num_coarse: int, num_fine: int, boundary: Boundary) -> Float[
     return weights
 
 
-def make_parameter(
-    initial: float,
-    *,
-    coarse_grid: tuple[int, ...] | None = None,
-    layout: Layout | None = None,
-    bounds: tuple[float, float] | None = None,
-    unit: str = "1",
-) -> Parameter:
-    """The usual unknown: scalar, or a field if `coarse_grid` is given; bounded, or positive if not."""
-    values: Values = initial if coarse_grid is None else torch.full(coarse_grid, float(initial))
-    unknown: Parameter
-    unknown = Positive(values, unit=unit) if bounds is None else Bounded(values, bounds[0], bounds[1], unit=unit)
-    if coarse_grid is None:
-        return unknown
-    if layout is None:
-        raise ValueError("a field parameter needs the layout whose grid it is interpolated to.")
-    return CoarseField(unknown, layout)
-
-
 def estimates(model: nn.Module) -> dict[str, Tensor]:
     """Name and value, in natural units, of every parameter of a model that is estimated.
 

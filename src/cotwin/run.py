@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,8 @@ class Run:
         """
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise RunError(f"{path} is not a directory that Cotwin made; choose another with --run-dir.")
-        if path.is_dir() and any(path.iterdir()):
+        # A lock alone is left by a process killed before it wrote anything.
+        if path.is_dir() and any(entry.name != "lock" for entry in path.iterdir()):
             if not (path / MARKER).is_file():
                 raise RunError(f"{path} exists and is not a run of Cotwin; choose another with --run-dir.")
             if not overwrite:
@@ -103,7 +105,15 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
-        _write(self.path / name, text.encode())
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all."""
+        _write(self.path / name, data)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write nested plain values as JSON; a number that is not finite becomes null, which JSON has."""
+        self.write_text(name, json.dumps(_finite(value), indent=1) + "\n")
 
     def write_metrics(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace metrics.jsonl by these lines.
@@ -111,7 +121,7 @@ class Run:
         The lines are kept in the checkpoint and written anew after each phase, so that a kill between the
         two cannot leave a phase out, or in twice.
         """
-        self.write_text("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        self.write_text("metrics.jsonl", "".join(json.dumps(_finite(line)) + "\n" for line in lines))
 
     def save_checkpoint(self, number: int, state: Mapping[str, Any]) -> None:
         """Keep the state after `number` phases, and the one before it; older ones go."""
@@ -193,6 +203,14 @@ def _locked(path: Path) -> IO[str]:
         lock.close()
         raise RunError(f"another process is working in {path}; wait for it, or choose another --run-dir.") from None
     return lock
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _write(path: Path, data: bytes) -> None:

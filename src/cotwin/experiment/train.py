@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cotwin.alpha import fixed
 from cotwin.evaluate import Comparison, Training, compare
@@ -127,10 +126,11 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]]) -> Comp
         for role in hybrid.learners
     }
     comparison = compare(models, session.start, data.truth, data.validation, data.test)
-    run.write_text("result.json", json.dumps(comparison.as_json(), indent=1) + "\n")
+    run.write_json("result.json", comparison.as_json())
     together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
     for role, model in together.items():
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, run.path / f"{role}.safetensors")
+        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+        run.write_bytes(f"{role}.safetensors", save(weights))
     shown = data.validation if data.test is None else data.test
-    draw(run.path / "rollout.png", data.layout, shown, together, comparison, metrics)
+    run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics))
     return comparison

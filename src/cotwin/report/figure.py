@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,13 @@ NAMES = {"physical": "simulator", "synthetic": "surrogate"}
 
 
 def draw(
-    path: Path,
     layout: Layout,
     shown: HeldOut,
     models: Mapping[Role, Stepper],
     comparison: Comparison,
     metrics: Sequence[Mapping[str, Any]],
-) -> None:
-    """Draw rollouts of the first shown trajectory, errors over time, learning curves and estimated fields.
+) -> bytes:
+    """A PNG of rollouts of the first shown trajectory, errors over time, learning curves and estimated fields.
 
     models: the simulator and the surrogate, by role, as trained together.
     metrics: the lines of metrics.jsonl.
@@ -50,7 +49,9 @@ def draw(
     _learning_curves(panels[1], metrics)
     if fields:
         _field(panels[2], layout, fields[0])
-    figure.savefig(path, dpi=110)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
 
 
 def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
