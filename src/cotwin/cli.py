@@ -58,9 +58,11 @@ def train(
             f"Training {experiment.name!r} into {path}.", *session.data.notes, highlight=False, markup=False
         )
         try:
-            with _errors_explained(), _Bars(console, session.total_steps) as bars:
+            with _errors_explained():
                 state = run.load_checkpoint(checkpoint) if resume else None
-                comparison = run_training(session, run, bars, state)
+                done = 0 if state is None else sum(line["steps"] for line in state["metrics"])
+                with _Bars(console, session.total_steps, done) as bars:
+                    comparison = run_training(session, run, bars, state)
         except KeyboardInterrupt:
             console.print(
                 f"\nInterrupted; what was finished is kept. Go on with:\n  {again}", markup=False, soft_wrap=True
@@ -121,7 +123,7 @@ def data_inspect(
 class _Bars:
     """Progress bars; silent where the output is no terminal."""
 
-    def __init__(self, console: Console, steps: int) -> None:
+    def __init__(self, console: Console, steps: int, done: int) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -130,7 +132,7 @@ class _Bars:
             console=console,
             disable=not console.is_terminal,
         )
-        self._all = self._progress.add_task("all", total=steps)
+        self._all = self._progress.add_task("all", total=steps, completed=done)
         self._phase: TaskID | None = None
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console)])
 

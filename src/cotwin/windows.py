@@ -128,8 +128,7 @@ class SlidingWindows(Windows):
         if num_steps >= frames:
             raise ValueError(
                 f"a window of {num_steps} steps needs {num_steps + 1} frames, the trajectories have "
-                f"{frames}; "
-                f"use at most {frames - 1} steps."
+                f"{frames}; use at most {frames - 1} steps."
             )
         starts = torch.arange(0, frames - num_steps, stride)
         self._starts = (torch.arange(count)[:, None] * frames + starts).flatten()

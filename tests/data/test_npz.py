@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.npz import read_npz
+from cotwin.data.read import read_trajectories
 
 X = np.linspace(0, 1, 16, endpoint=False)
 Y = np.linspace(0, 2, 8, endpoint=False)
@@ -32,7 +32,7 @@ def values(*shape):
 def test_round_trip_of_scalar_vector_and_static_fields_in_2d(save):
     p, v, k = values(3, 6, 16, 8), values(3, 6, 16, 8, 2), values(16, 8)
     path = save(x=X, y=Y, t=T, p=p, v=v, k=k, boundary=["periodic", "neumann"], nu=0.1, p_unit="Pa", t_unit="s")
-    data = read_npz(path)
+    data = read_trajectories(path)
     assert data.layout.channel_names == ("p", "v_x", "v_y", "k")
     assert data.layout.static_channels == (False, False, False, True)
     assert data.layout.boundary == ("periodic", "neumann")
@@ -50,13 +50,13 @@ def test_round_trip_of_scalar_vector_and_static_fields_in_2d(save):
 
 def test_one_trajectory_needs_no_trajectory_axis(save):
     u = values(6, 16)
-    data = read_npz(save(x=X, t=T, u=u), boundary="periodic")
+    data = read_trajectories(save(x=X, t=T, u=u), boundary="periodic")
     assert np.array_equal(data.states.numpy(), u[None, :, None].astype(np.float32))
 
 
 def test_fields_choose_and_order(save):
     path = save(x=X, t=T, u=values(6, 16), w=values(6, 16), extra=values(4))
-    assert read_npz(path, fields=["w", "u"], boundary="periodic").layout.channel_names == ("w", "u")
+    assert read_trajectories(path, fields=["w", "u"], boundary="periodic").layout.channel_names == ("w", "u")
 
 
 def test_the_masks_of_the_file_are_kept_and_what_they_hide_may_be_anything(save):
@@ -65,7 +65,7 @@ def test_the_masks_of_the_file_are_kept_and_what_they_hide_may_be_anything(save)
     u[~seen] = np.nan
     every = np.ones_like(seen)
     every[1, 2, 3] = False
-    data = read_npz(save(x=X, t=T, u=u, w=w, u_mask=seen, mask=every), boundary="periodic")
+    data = read_trajectories(save(x=X, t=T, u=u, w=w, u_mask=seen, mask=every), boundary="periodic")
     assert np.array_equal(data.mask[:, :, 0].numpy(), seen)
     assert np.array_equal(data.mask[:, :, 1].numpy(), every)
     assert torch.isfinite(data.states).all()
@@ -76,11 +76,11 @@ def test_one_mask_serves_all_components_of_a_vector_or_each_has_its_own(save):
     v, k = values(2, 6, 16, 8, 2), values(16, 8)
     whole = values(2, 6, 16, 8) > 0
     for mask in (whole, np.stack([whole, ~whole], axis=-1)):
-        data = read_npz(save(x=X, y=Y, t=T, v=v, k=k, mask=mask), boundary="periodic")
+        data = read_trajectories(save(x=X, y=Y, t=T, v=v, k=k, mask=mask), boundary="periodic")
         expected = np.broadcast_to(mask.reshape(2, 6, 16, 8, -1), v.shape)
         assert np.array_equal(data.mask[:, :, :2].numpy(), np.moveaxis(expected, -1, 2))
         assert data.mask[:, :, 2].all()
-    assert read_npz(save(x=X, y=Y, t=T, v=v, mask=whole | True), boundary="periodic").mask is None
+    assert read_trajectories(save(x=X, y=Y, t=T, v=v, mask=whole | True), boundary="periodic").mask is None
 
 
 def test_values_that_are_not_finite_are_named_or_masked(save):
@@ -88,8 +88,8 @@ def test_values_that_are_not_finite_are_named_or_masked(save):
     w[1, 4, 7], w[1, 5, 0] = np.nan, np.inf
     path = save(x=X, t=T, u=u, w=w)
     with pytest.raises(ValueError, match=r"2 values are not finite, .* trajectory 1, time step 4, field 'w'"):
-        read_npz(path, boundary="periodic")
-    data = read_npz(path, boundary="periodic", missing="mask")
+        read_trajectories(path, boundary="periodic")
+    data = read_trajectories(path, boundary="periodic", missing="mask")
     assert np.array_equal(data.mask[:, :, 1].numpy(), np.isfinite(w))
     assert data.mask[:, :, 0].all()
     assert torch.isfinite(data.states).all()
@@ -100,21 +100,21 @@ def test_a_number_too_large_for_single_precision_is_not_finite(save):
     u = values(6, 16)
     u[3, 2] = 1e300
     with pytest.raises(ValueError, match="time step 3, field 'u'"):
-        read_npz(save(x=X, t=T, u=u), boundary="periodic")
+        read_trajectories(save(x=X, t=T, u=u), boundary="periodic")
 
 
 def test_a_static_field_must_be_known_everywhere(save):
     k = values(16)
     k[3] = np.nan
     with pytest.raises(ValueError, match="static field 'k' has values that are not finite"):
-        read_npz(save(x=X, t=T, u=values(6, 16), k=k), boundary="periodic", missing="mask")
+        read_trajectories(save(x=X, t=T, u=values(6, 16), k=k), boundary="periodic", missing="mask")
 
 
 def test_pickles_are_never_loaded(save):
     path = save(x=X, t=T, u=values(6, 16), notes=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="'notes' cannot be read: Object arrays cannot be loaded"):
-        read_npz(path, boundary="periodic")
-    assert len(read_npz(path, fields=["u"], boundary="periodic")) == 1
+        read_trajectories(path, boundary="periodic")
+    assert len(read_trajectories(path, fields=["u"], boundary="periodic")) == 1
 
 
 U = values(6, 16)
@@ -156,7 +156,7 @@ UNEVEN = np.array([0, 0.1, 0.2, 0.35, 0.4, 0.5])
 )
 def test_a_file_that_does_not_fit_is_refused_with_the_reason(save, arrays, options, message):
     with pytest.raises(ValueError, match=r"data\.npz") as error:
-        read_npz(save(**arrays), **({"boundary": "periodic"} | options))
+        read_trajectories(save(**arrays), **({"boundary": "periodic"} | options))
     assert re.search(re.escape(message).replace(r"\.\*", ".*"), str(error.value), re.IGNORECASE)
 
 
@@ -170,7 +170,7 @@ def test_single_precision_coordinates_are_even():
 def test_a_repeated_end_of_a_period_is_dropped_and_said(save, noise):
     x = np.linspace(-1, 1, 33)
     u = np.sin(np.pi * (x - 0.3 - T[:, None])) + noise * values(6, 33)
-    data = read_npz(save(x=x, t=T, u=u), boundary="periodic", extent=[(-1, 1)])
+    data = read_trajectories(save(x=x, t=T, u=u), boundary="periodic", extent=[(-1, 1)])
     assert data.layout.grid == (32,)
     assert data.layout.spacing == pytest.approx((2 / 32,))
     assert np.array_equal(data.states[0, :, 0].numpy(), u[:, :-1].astype(np.float32))
@@ -181,21 +181,21 @@ def test_a_repeated_end_that_the_caller_does_not_mention_is_asked_about(save):
     x = np.linspace(-1, 1, 33)
     path = save(x=x, t=T, u=np.sin(np.pi * (x - T[:, None])))
     with pytest.raises(ValueError, match=r"along x .* the same values.* extent \(-1, 1\) if"):
-        read_npz(path, boundary="periodic")
-    assert read_npz(path, boundary="periodic", extent=[(-1, 1.0625)]).layout.grid == (33,)
+        read_trajectories(path, boundary="periodic")
+    assert read_trajectories(path, boundary="periodic", extent=[(-1, 1.0625)]).layout.grid == (33,)
 
 
 def test_a_period_may_be_counted_from_anywhere(save):
-    data = read_npz(save(x=X + 1 / 32, t=T, u=U), boundary="periodic", extent=[(0, 1)])
+    data = read_trajectories(save(x=X + 1 / 32, t=T, u=U), boundary="periodic", extent=[(0, 1)])
     assert data.layout.points(0) == pytest.approx(list(X + 1 / 32))
     assert any("counted from its first point" in note for note in data.notes)
 
 
 def test_cell_centres_are_checked_against_the_extent(save):
     path = save(x=X + 1 / 32, t=T, u=U)
-    checked = read_npz(path, boundary="dirichlet", extent=[(0, 1)])
+    checked = read_trajectories(path, boundary="dirichlet", extent=[(0, 1)])
     assert (checked.layout.lower, checked.layout.upper, checked.notes) == ((0,), (1,), ())
-    taken = read_npz(path, boundary="dirichlet")
+    taken = read_trajectories(path, boundary="dirichlet")
     assert taken.layout.points(0) == pytest.approx(list(X + 1 / 32))
     assert "taken as the centres of cells, so the domain is (0, 1)" in taken.notes[0]
 
@@ -204,11 +204,11 @@ def test_raissi_burgers_is_periodic_on_255_points():
     path = SHARED / "raissi_burgers.npz"
     if not path.exists():
         pytest.skip("../shared/data/raissi_burgers.npz is absent")
-    data = read_npz(path, boundary="periodic", extent=[(-1, 1)])
+    data = read_trajectories(path, boundary="periodic", extent=[(-1, 1)])
     assert tuple(data.states.shape) == (1, 100, 1, 255)
     assert (data.layout.lower, data.layout.upper) == ((-1,), (1,))
     assert data.layout.dt == pytest.approx(0.01)
     start = -torch.sin(torch.pi * torch.tensor(data.layout.points(0), dtype=torch.float64))
     assert torch.allclose(data.states[0, 0, 0], start.float(), atol=1e-6)
     with pytest.raises(ValueError, match=r"extent \(-1, 1\) if the last repeats"):
-        read_npz(path, boundary="periodic")
+        read_trajectories(path, boundary="periodic")

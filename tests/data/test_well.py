@@ -8,7 +8,7 @@ import pytest
 import torch
 from well_files import add, add_field, write_well
 
-from cotwin.data.well import read_well
+from cotwin.data.read import read_trajectories
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_their_dummy_file_reads_as_in_their_own_reader(tmp_path):
     dummy = pytest.importorskip("the_well.utils.dummy_data")
     datasets = pytest.importorskip("the_well.data.datasets")
     dummy.write_dummy_data(str(tmp_path / "dummy.hdf5"))
-    ours = read_well(tmp_path / "dummy.hdf5")
+    ours = read_trajectories(tmp_path / "dummy.hdf5")
     theirs = datasets.WellDataset(path=str(tmp_path), full_trajectory_mode=True, n_steps_input=1)
     assert len(theirs) == len(ours) == 2
     for index in range(2):
@@ -49,7 +49,7 @@ def test_their_repeated_ends_are_dropped_when_the_extent_says_so(path):
         file["dimensions/x"][...] = np.linspace(0, 1, 8)
         values[..., -1, :] = values[..., 0, :]
         file["t0_fields/u"][...] = values
-    data = read_well(path, extent=[(0, 1), (0, 1)])
+    data = read_trajectories(path, extent=[(0, 1), (0, 1)])
     assert data.layout.grid == (7, 6)
     assert np.array_equal(data.states[:, :, 0].numpy(), values[:, :, :-1])
 
@@ -70,7 +70,7 @@ def test_all_kinds_of_field_and_scalar_together(path):
         add(file["scalars"], "tensor", np.ones((2, 2)), sample_varying=False, time_varying=False)
         file["scalars"].attrs["field_names"] = ["nu", "force", "pump", "tensor"]
         file["t1_fields/v"].attrs["unit"] = "m/s"
-    data = read_well(path)
+    data = read_trajectories(path)
     assert data.layout.channel_names == ("u", "v_x", "v_y", "k", "h")
     assert data.layout.static_channels == (False, False, False, True, True)
     assert data.layout.fields[1].unit == "m/s"
@@ -82,7 +82,7 @@ def test_all_kinds_of_field_and_scalar_together(path):
     assert torch.equal(data.scalars["force"][:, 2], torch.arange(3.0, dtype=torch.float64))
     assert "tensor" not in data.scalars
     assert any("scalar tensor has shape (2, 2)" in note for note in data.notes)
-    assert read_well(path, fields=["v", "h"]).layout.channel_names == ("v_x", "v_y", "h")
+    assert read_trajectories(path, fields=["v", "h"]).layout.channel_names == ("v_x", "v_y", "h")
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 8), (3, 5, 8, 1)])
@@ -91,7 +91,7 @@ def test_an_axis_that_a_field_does_not_vary_along_may_be_absent_or_of_length_one
     w = np.random.default_rng(2).normal(size=shape).astype(np.float32)
     with h5py.File(path, "r+") as file:
         add_field(file, "t0_fields", "w", w, [True, False])
-    states = read_well(path, fields=["w"]).states
+    states = read_trajectories(path, fields=["w"]).states
     assert np.array_equal(states[:, :, 0], np.broadcast_to(w.reshape(3, 5, 8, 1), (3, 5, 8, 6)))
 
 
@@ -102,7 +102,7 @@ def test_singleton_axes_may_be_absent(path, axis):
         attributes = dict(file["t0_fields/u"].attrs)
         del file["t0_fields/u"]
         add(file["t0_fields"], "u", u.squeeze(axis), **attributes)
-    data = read_well(path)
+    data = read_trajectories(path)
     assert data.layout.grid == (8,)
     assert np.array_equal(data.states[:, :, 0], u[..., 0])
     assert "axis y has a single point and is left out of the grid" in data.notes
@@ -113,33 +113,33 @@ def test_a_vector_in_one_dimension_is_one_channel(path):
     v = np.random.default_rng(3).normal(size=(3, 5, 8, 1)).astype(np.float32)
     with h5py.File(path, "r+") as file:
         add_field(file, "t1_fields", "v", v, [True])
-    assert np.array_equal(read_well(path, fields=["v"]).states[:, :, 0], v[..., 0])
+    assert np.array_equal(read_trajectories(path, fields=["v"]).states[:, :, 0], v[..., 0])
 
 
 @pytest.mark.parametrize("kind", ["PERIODIC", "periodic", b"Periodic"])
 def test_boundary_types_in_any_case(path, kind):
     write_well(path, kinds=(kind, kind))
-    assert read_well(path).layout.boundary == ("periodic", "periodic")
+    assert read_trajectories(path).layout.boundary == ("periodic", "periodic")
 
 
 @pytest.mark.parametrize("kind", ["WALL", "open"])
 def test_the_caller_says_what_holds_at_a_wall(path, kind):
     write_well(path, kinds=("PERIODIC", kind))
     with pytest.raises(ValueError, match=rf"boundary along y is '{kind.lower()}', which does not say"):
-        read_well(path)
-    assert read_well(path, boundary="neumann").layout.boundary == ("periodic", "neumann")
-    assert read_well(path, boundary=["periodic", "dirichlet"]).layout.boundary == ("periodic", "dirichlet")
+        read_trajectories(path)
+    assert read_trajectories(path, boundary="neumann").layout.boundary == ("periodic", "neumann")
+    assert read_trajectories(path, boundary=["periodic", "dirichlet"]).layout.boundary == ("periodic", "dirichlet")
     with pytest.raises(ValueError, match=r"along y .* 'periodic' in boundary="):
-        read_well(path, boundary="periodic")
+        read_trajectories(path, boundary="periodic")
     with pytest.raises(ValueError, match="along x is 'periodic' in the file and 'neumann'"):
-        read_well(path, boundary=["neumann", "neumann"])
+        read_trajectories(path, boundary=["neumann", "neumann"])
 
 
 def test_values_on_a_wall_are_mentioned_and_not_needed(path):
     write_well(path, kinds=("PERIODIC", "WALL"))
     with h5py.File(path, "r+") as file:
         file["boundary_conditions/y_boundary"].create_dataset("values", data=np.ones(2))
-    notes = read_well(path, boundary="dirichlet").notes
+    notes = read_trajectories(path, boundary="dirichlet").notes
     assert "boundary condition y_boundary has values other than zero, which are not read" in notes
 
 
@@ -148,7 +148,7 @@ def test_walls_inside_the_domain_and_tensors_are_mentioned(path):
     with h5py.File(path, "r+") as file:
         file["boundary_conditions/x_boundary"].attrs["associated_dims"] = ["x", "y"]
         add_field(file, "t2_fields", "stress", np.ones((3, 5, 8, 6, 2, 2)), [True, True])
-    notes = read_well(path, boundary="neumann").notes
+    notes = read_trajectories(path, boundary="neumann").notes
     assert "fields of rank 2 are not supported and not read: stress" in notes
     assert any("x_boundary (wall) may lie inside the domain" in note for note in notes)
 
@@ -161,7 +161,7 @@ def test_files_without_the_optional_groups_and_attributes(path):
         del file.attrs["simulation_parameters"]
         for name in ("dim_varying", "sample_varying", "time_varying"):
             del file["t0_fields/u"].attrs[name]
-    data = read_well(path, boundary="periodic")
+    data = read_trajectories(path, boundary="periodic")
     assert np.array_equal(data.states[:, :, 0], u)
     assert data.scalars == {}
 
@@ -172,11 +172,11 @@ def test_trajectories_may_start_at_times_of_their_own(path):
         del file["dimensions/time"]
         times = np.arange(3)[:, None] + np.linspace(0, 1, 5)
         add(file["dimensions"], "time", times, sample_varying=True)
-    assert read_well(path).layout.dt == pytest.approx(0.25)
+    assert read_trajectories(path).layout.dt == pytest.approx(0.25)
     with h5py.File(path, "r+") as file:
         file["dimensions/time"][1] = 2 * times[1]
     with pytest.raises(ValueError, match=r"time steps from 0.25 to 0.5"):
-        read_well(path)
+        read_trajectories(path)
 
 
 def replace_times(file):
@@ -234,7 +234,7 @@ def test_a_file_that_does_not_fit_is_refused_with_the_reason(path, change, messa
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(ValueError, match=r"small\.hdf5.*" + re.escape(message)):
-        read_well(path)
+        read_trajectories(path)
 
 
 def test_damage_that_shows_only_in_reading_is_named(path):
@@ -247,14 +247,14 @@ def test_damage_that_shows_only_in_reading_is_named(path):
     content[offset] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"small\.hdf5: not a whole HDF5 file"):
-        read_well(path)
+        read_trajectories(path)
 
 
 def test_missing_values_can_be_masked(path):
     u = write_well(path)
     with h5py.File(path, "r+") as file:
         not_finite(file)
-    data = read_well(path, missing="mask")
+    data = read_trajectories(path, missing="mask")
     assert int((~data.mask).sum()) == 1
     assert not data.mask[2, 3, 0, 1, 1]
     assert np.array_equal(data.states[:, :, 0][data.mask[:, :, 0]], u[data.mask[:, :, 0].numpy()])

@@ -116,7 +116,7 @@ def save(path: Path, u: np.ndarray) -> Path:
 def test_a_file_of_ones_own_trains(folder: Path) -> None:
     result = cotwin(*file_settings(save(folder / "mine.npz", waves(4))))
     assert result.exit_code == 0, result.output
-    assert "2 training, 1 validation and 1 test" in result.output
+    assert "the first 2 train, the next 1 validate, the last 1 test" in result.output
 
 
 def test_bad_data_are_named(folder: Path) -> None:

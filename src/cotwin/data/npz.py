@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,31 +11,7 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
-from cotwin.data.assemble import Missing, assemble
 from cotwin.data.contents import Array, Axis, Contents, StoredField
-from cotwin.data.trajectories import Trajectories
-from cotwin.layout import Boundary
-
-
-def read_npz(
-    path: str | Path,
-    *,
-    fields: Sequence[str] | None = None,
-    boundary: Boundary | Sequence[Boundary] | None = None,
-    extent: Sequence[tuple[float, float]] | None = None,
-    missing: Missing = "error",
-) -> Trajectories:
-    """Trajectories from an npz file: arrays [N, T, *S] with coordinates x, y, z and times t.
-
-    fields: which arrays to read, in order; default all but coordinates, times and masks.
-    boundary: of each axis, or of all, where the file has no `boundary`.
-    extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides.
-    missing: refuse values that are not finite, or mask them.
-
-    Raises ValueError, naming the array and the cure, for a file that does not fit.
-    """
-    with open_npz(path) as contents:
-        return assemble(contents, fields=fields, boundary=boundary, extent=extent, missing=missing)
 
 
 @contextmanager

@@ -34,6 +34,8 @@ def read_trajectories(
     boundary: what the file leaves open, for each axis or for all.
     extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides.
     missing: refuse values that are not finite, or mask them.
+
+    Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
     with open_contents(path) as contents:
         return assemble(contents, fields=fields, boundary=boundary, extent=extent, missing=missing)

@@ -6,7 +6,7 @@ Format: Ohana et al. (2024), The Well, arXiv:2412.00568. What is read and what i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,31 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cotwin.data.assemble import Missing, assemble
 from cotwin.data.contents import Array, Axis, Contents, StoredField
-from cotwin.data.trajectories import Trajectories
-from cotwin.layout import Boundary
-
-
-def read_well(
-    path: str | Path,
-    *,
-    fields: Sequence[str] | None = None,
-    boundary: Boundary | Sequence[Boundary] | None = None,
-    extent: Sequence[tuple[float, float]] | None = None,
-    missing: Missing = "error",
-) -> Trajectories:
-    """Trajectories from a file in The Well's layout: fields of rank 0 and 1, first those that change in time.
-
-    fields: which to read, in order; default all of rank 0 and 1.
-    boundary: for axes that the file calls WALL or OPEN, 'dirichlet' or 'neumann'.
-    extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides.
-    missing: refuse values that are not finite, or mask them.
-
-    Raises ValueError, naming the dataset and the cure, for a file that does not fit.
-    """
-    with open_well(path) as contents:
-        return assemble(contents, fields=fields, boundary=boundary, extent=extent, missing=missing)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
 
 
 def build_store(settings: s.Store) -> Store:
-    """The store with its budgets; the cache directory is not touched before it is needed."""
+    """The store with its budgets. Makes the cache directory, so that one of somebody else is refused at once."""
     return Store(
         Path(settings.cache_dir),
         memory_budget=int(settings.memory_budget_gb * GB),

@@ -12,7 +12,7 @@ from torch import Tensor
 from cotwin.data.noise import add_noise
 from cotwin.data.read import read_trajectories
 from cotwin.data.reference import BurgersReference
-from cotwin.data.split import split_in_time, split_trajectories
+from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.settings import Data, FileData, SimulatedBurgers
 from cotwin.held_out import HeldOut
@@ -92,11 +92,7 @@ def _from_file(settings: FileData) -> Dataset:
     if len(trajectories) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)
         test = None if split.test is None else _held_out(split.test)
-        note = (
-            f"{len(split.train)} training, {len(split.validation)} validation and "
-            f"{0 if split.test is None else len(split.test)} test trajectories."
-        )
-        return Dataset(split.train, _held_out(split.validation), test, notes=[note])
+        return Dataset(split.train, _held_out(split.validation), test, notes=_notes(trajectories, split))
     if settings.test:
         raise ValueError(
             f"{settings.path} holds a single trajectory, so none can be set aside for testing; use data.test=0."
@@ -104,11 +100,12 @@ def _from_file(settings: FileData) -> Dataset:
     split = split_in_time(trajectories, settings.held_out_fraction)
     # Rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
     validation = _held_out(trajectories, scored_from=split.train.num_frames)
-    note = (
-        f"A single trajectory: its first {split.train.num_frames} frames train, its last "
-        f"{trajectories.num_frames - split.train.num_frames} are held out; there is no test set."
-    )
-    return Dataset(split.train, validation, None, notes=[note])
+    return Dataset(split.train, validation, None, notes=_notes(trajectories, split))
+
+
+def _notes(trajectories: Trajectories, split: Split) -> list[str]:
+    """What the reader decided, and how the data are divided."""
+    return [f"{note[0].upper()}{note[1:]}." for note in (*trajectories.notes, split.note)]
 
 
 def _held_out(trajectories: Trajectories, scored_from: int = 1) -> HeldOut:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from cotwin.experiment.settings import Experiment
+from cotwin.experiment.settings import Experiment, LearnerSettings
 
 
 class ConfigError(ValueError):
@@ -93,15 +93,9 @@ def _merged(base: Any, change: Any) -> Any:
         return change
     for tag in ("kind", "model", "network"):
         if tag in change and tag in base and change[tag] != base[tag]:
-            shared = _shared_settings() if tag in ("model", "network") else ()
+            shared = LearnerSettings.model_fields if tag in ("model", "network") else ()
             return {**{key: value for key, value in base.items() if key in shared}, **change}
     return {**base, **{key: _merged(base.get(key), value) for key, value in change.items()}}
-
-
-def _shared_settings() -> tuple[str, ...]:
-    from cotwin.experiment.settings import LearnerSettings
-
-    return tuple(LearnerSettings.model_fields)
 
 
 def _explain(problem: ErrorDetails) -> str:
