@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -125,6 +126,17 @@ class HybridTrainer:
         learner = self.learners[phase.learner]
         return learner.warmup_steps if phase.cycle < 0 else learner.steps
 
+    def generated_windows(self, phase: Phase, alpha: float) -> int:
+        """How many windows the other model generates for a phase's learner, at this influence."""
+        if phase.cycle < 0 or alpha == 0.0:
+            return 0
+        per_real = alpha if self.generated_per_real is None else self.generated_per_real
+        return max(1, int(per_real * len(self.learners[phase.learner].real)))
+
+    def most_generated_windows(self, phase: Phase) -> int:
+        """The same for a teacher without error and a learner that knows nothing: the most that may be asked for."""
+        return self.generated_windows(phase, self.alpha(max(phase.cycle, 0), 0.0, math.inf))
+
     def state_dict(self) -> dict[str, Any]:
         """Both models, their optimisers and the place in the schedule."""
         trainers = {role: learner.trainer.state_dict() for role, learner in self.learners.items()}
@@ -154,8 +166,7 @@ class HybridTrainer:
 
     def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
-        per_real = alpha if self.generated_per_real is None else self.generated_per_real
-        count = max(1, int(per_real * len(learner.real)))
+        count = self.generated_windows(phase, alpha)
         # A generator for each phase: a resumed run draws what an uninterrupted one does.
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.phases_done)
         frozen = teacher.best()
