@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cotwin.store.array_file import ArrayFile, DamagedArrayError
 from cotwin.store.array_writer import write_array
+from cotwin.store.lock import LOCK
 from cotwin.store.ownership import MARKER
 from cotwin.windows import Source
 
@@ -103,11 +104,11 @@ def test_nothing_is_visible_before_the_end(root: Path) -> None:
     with write_array(path, root, (2, 3)) as writer:
         writer.append(torch.zeros(1, 3))
         assert not path.exists()
-        (staged,) = [entry for entry in root.iterdir() if entry.name != MARKER]
+        (staged,) = [entry for entry in root.iterdir() if entry.name not in (MARKER, LOCK)]
         with pytest.raises(DamagedArrayError, match=r"manifest\.json is missing"):
             ArrayFile(staged)
         writer.append(torch.zeros(1, 3))
-    assert [entry.name for entry in sorted(root.iterdir())] == [MARKER, "set"]
+    assert [entry.name for entry in sorted(root.iterdir())] == [MARKER, LOCK, "set"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -119,7 +120,7 @@ def test_an_abandoned_array_leaves_nothing(root: Path, error: type[BaseException
 
     with pytest.raises(error):
         begin()
-    assert [entry.name for entry in root.iterdir()] == [MARKER]
+    assert {entry.name for entry in root.iterdir()} <= {MARKER, LOCK}
 
 
 def test_too_few_too_many_or_misfit_rows_are_refused(root: Path) -> None:
@@ -129,7 +130,7 @@ def test_too_few_too_many_or_misfit_rows_are_refused(root: Path) -> None:
         w.append(torch.zeros(3, 3))
     with pytest.raises(ValueError, match="do not fit"), write_array(root / "a", root, (2, 3)) as w:
         w.append(torch.zeros(2, 3, dtype=torch.float64))
-    assert [entry.name for entry in root.iterdir()] == [MARKER]
+    assert {entry.name for entry in root.iterdir()} <= {MARKER, LOCK}
 
 
 def test_an_array_is_never_overwritten(root: Path) -> None:

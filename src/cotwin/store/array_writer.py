@@ -9,7 +9,7 @@ import sys
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cotwin.store.array_file import DATA, MANIFEST, Chunk, Manifest
+from cotwin.store.lock import LOCK, exclusive, in_use
 from cotwin.store.ownership import claim, remove
 
 STAGED = ".staged-"
@@ -29,18 +30,23 @@ def write_array(
 ) -> Iterator[ArrayWriter]:
     """Append all rows of `shape` in this context; at its end the array is at `path`, inside a claimed root.
 
-    Until then it is a staged directory beside it. Space is reserved first, so that a full disk shows at once,
-    as an OSError. On any error the staged directory is removed.
+    Until then it is a staged directory beside it, locked. Space is reserved first, so that a full disk shows at
+    once, as an OSError. On any error the staged directory is removed. Raises FileExistsError if there is an array
+    at `path`, perhaps another process's by now.
 
     meta: whatever JSON can hold; kept in the manifest.
     """
-    if path.exists():
-        raise FileExistsError(f"{path} exists already; stored arrays are never overwritten.")
+    _require_free(path)
     if len(shape) < 2 or 0 in shape:
         raise ValueError(f"shape is {shape}; a stored array needs at least one row and no empty axis.")
     staged = path.with_name(f"{STAGED}{uuid.uuid4().hex}")
-    claim(staged, root, files=(DATA, MANIFEST))
-    try:
+    with ExitStack() as stack:
+        with exclusive(root):
+            claim(staged, root, files=(DATA, MANIFEST, LOCK))
+            # From here on the directory is ours to remove, unless it is published.
+            unpublished = stack.enter_context(ExitStack())
+            unpublished.callback(remove, staged, root)
+            stack.enter_context(in_use(staged, root))
         with (staged / DATA).open("xb", buffering=0) as data:
             writer = ArrayWriter(data.fileno(), shape)
             yield writer
@@ -50,12 +56,16 @@ def write_array(
             text.flush()
             os.fsync(text.fileno())
         _sync(staged)
-        staged.rename(path)
+        with exclusive(root):
+            _require_free(path)
+            staged.rename(path)
+            unpublished.pop_all()
         _sync(path.parent)
-    except BaseException:
-        if staged.exists():
-            remove(staged, root)
-        raise
+
+
+def _require_free(path: Path) -> None:
+    if path.exists():
+        raise FileExistsError(f"{path} exists already; stored arrays are never overwritten.")
 
 
 class ArrayWriter:

@@ -41,6 +41,23 @@ def claim_root(path: Path) -> Path:
     return path
 
 
+def check_root(path: Path) -> None:
+    """Raise what `claim_root` would, and change nothing: a mistake should show before any work is done."""
+    path = path.absolute()
+    path = path.parent.resolve() / path.name
+    with suppress(FileNotFoundError), _open_child(None, str(path), path) as directory:
+        if _read_marker(directory) is None and set(os.listdir(directory)) - {MARKER}:
+            raise NotOursError(f"{path} is not empty and carries no {MARKER}. {_CURE}")
+
+
+@contextmanager
+def opened(path: Path, root: Path) -> Iterator[int]:
+    """A descriptor of a claimed root or of a directory that Cotwin made below it; no link is followed on the way."""
+    parts = () if path == root else _parts(path, root)
+    with _open_claimed(root, parts) as directory:
+        yield directory
+
+
 def claim(path: Path, root: Path, files: Sequence[str] = ()) -> Path:
     """Make a directory inside a claimed root, or accept one that Cotwin made there.
 

@@ -1,0 +1,142 @@
+"""Stored arrays of one kind below a cache root, each under the key of what it was made from.
+
+    root/generated/<key>/       windows that a teacher generated; gone when their phase ends
+    root/real/<key>/            trajectories converted from a user's file; kept
+    root/evaluation/<key>/      rollouts of a trained model on a split; kept
+
+An array is there whole or not at all. Half-written arrays, and generated ones, of processes that are dead are
+leftovers, which `sweep` removes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError
+from cotwin.store.array_writer import STAGED, ArrayWriter, write_array
+from cotwin.store.lock import LOCK, Owner, exclusive, in_use, is_in_use, owner
+from cotwin.store.ownership import NotOursError, claim, remove
+
+logger = logging.getLogger(__name__)
+
+ShelfName = Literal["real", "generated", "evaluation"]
+SHELVES: tuple[ShelfName, ...] = get_args(ShelfName)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A directory on a shelf.
+
+    num_bytes: of its files. modified: seconds since the epoch. owner: who made it, None if that is not known.
+    used: whether a process reads or writes it now.
+    """
+
+    shelf: ShelfName
+    path: Path
+    num_bytes: int
+    modified: float
+    owner: Owner | None
+    used: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was published; what is not is being written, or was when its process ended."""
+        return not self.path.name.startswith(STAGED)
+
+    @property
+    def is_leftover(self) -> bool:
+        """Whether it is of use to nobody: its maker is known to be dead, and nobody reads it."""
+        kept = self.is_whole and self.shelf != "generated"
+        unknown = self.owner is not None and not self.owner.is_local
+        return not (kept or self.used or unknown or (self.owner is not None and self.owner.lives))
+
+
+class Shelf:
+    """One shelf below a claimed root; made when something is put there."""
+
+    def __init__(self, root: Path, name: ShelfName) -> None:
+        self.root, self.name = root, name
+        self.path = root / name
+
+    @contextmanager
+    def open(self, key: str, *, verify: bool = False) -> Iterator[ArrayFile | None]:
+        """The array under this key, kept from being removed meanwhile; None if there is none.
+
+        Checksums are compared if another process made it, or `verify` asks for it. A damaged array is named in
+        the log and removed, so that it can be made again.
+        """
+        path = self._path(key)
+        with ExitStack() as stack:
+            file = None
+            try:
+                with exclusive(self.root):
+                    if path.exists():
+                        stack.enter_context(in_use(path, self.root))
+                        file = stack.enter_context(ArrayFile(path))
+                if file is not None and (verify or not self._is_own(path)):
+                    file.verify()
+            except DamagedArrayError as error:
+                logger.warning("%s", error)
+                with exclusive(self.root):
+                    remove(path, self.root)
+                file = None
+            yield file
+
+    @contextmanager
+    def add(self, key: str, shape: tuple[int, ...], meta: dict[str, Any] | None = None) -> Iterator[ArrayWriter]:
+        """Append all rows of an array in this context; at its end the array is under the key, on any error not.
+
+        Raises FileExistsError if there is one, perhaps another process's by now; OSError if the disk is full.
+        """
+        claim(self.path, self.root)
+        with write_array(self._path(key), self.root, shape, meta) as writer:
+            yield writer
+
+    def discard(self, key: str) -> None:
+        """Remove an array unless another process uses it: then that one will."""
+        self._discard(self._path(key))
+
+    def entries(self) -> list[Entry]:
+        """What is on the shelf and is Cotwin's, oldest first."""
+        if not self.path.is_dir() or self.path.is_symlink():
+            return []
+        found = []
+        with exclusive(self.root):
+            for path in self.path.iterdir():
+                with suppress(NotOursError, FileNotFoundError):
+                    found.append(self._entry(path))
+        return sorted(found, key=lambda entry: entry.modified)
+
+    def sweep(self) -> list[Entry]:
+        """Remove leftovers; what was removed."""
+        return [entry for entry in self.entries() if entry.is_leftover and self._discard(entry.path)]
+
+    def _discard(self, path: Path) -> bool:
+        with exclusive(self.root):
+            if not path.exists() or is_in_use(path, self.root):
+                return False
+            remove(path, self.root)
+        return True
+
+    def _is_own(self, path: Path) -> bool:
+        maker = owner(path, self.root)
+        return maker is not None and maker.is_this_process
+
+    def _entry(self, path: Path) -> Entry:
+        if re.fullmatch(rf"{re.escape(STAGED)}[0-9a-f]{{32}}", path.name):
+            # Killed between making the directory and marking it: finish that, so that it may be removed.
+            claim(path, self.root, files=(DATA, MANIFEST, LOCK))
+        maker, used = owner(path, self.root), is_in_use(path, self.root)
+        sizes = [file.stat().st_size for file in path.iterdir() if file.is_file() and not file.is_symlink()]
+        return Entry(self.name, path, sum(sizes), path.stat().st_mtime, maker, used)
+
+    def _path(self, key: str) -> Path:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", key):
+            raise ValueError(f"{key!r} is no key: letters, digits and hyphens only.")
+        return self.path / key
