@@ -65,7 +65,7 @@ def test_schedules_of_alpha_do_not_look_at_errors() -> None:
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 99))
 def test_real_states_each_come_once_before_any_comes_again(available: int, count: int, seed: int) -> None:
     states = torch.arange(float(available)).reshape(-1, 1, 1).expand(-1, 1, POINTS)
-    drawn = real(states)(count, heat(), seeded(seed))[:, 0, 0].long()
+    drawn = real(states)(count, heat(), seeded(seed)).every()[:, 0, 0].long()
     assert len(drawn) == count
     times = drawn.bincount(minlength=available)
     assert times.max() - times.min() <= 1
@@ -78,7 +78,7 @@ def test_real_states_each_come_once_before_any_comes_again(available: int, count
 def test_perturbed_states_are_real_ones_shifted_along_periodic_axes(boundary: Boundary) -> None:
     layout = box(4, 6, boundary=boundary)
     states = torch.randn(3, 1, 4, 6)
-    drawn = perturbed(states, layout)(30, heat(), seeded())
+    drawn = perturbed(states, layout)(30, heat(), seeded()).every()
     shifts = [range(n) if kind == "periodic" else [0] for n, kind in zip(layout.grid, layout.boundary, strict=True)]
     possible = torch.stack([states.roll((i, j), dims=(2, 3)) for i in shifts[0] for j in shifts[1]])
     hits = (possible[:, :, None] == drawn).flatten(3).all(dim=3)  # (shift, real state, drawn)
@@ -97,7 +97,7 @@ def test_what_cannot_be_shifted_is_refused() -> None:
 def test_simulated_starts_have_the_mean_and_the_spectrum_of_real_initial_states() -> None:
     initial = random_states(100, channels=2)
     layout = Layout.box([Field("v", 2)], grid=(POINTS,), extent=[(0, 1)], boundary="periodic", dt=0.1)
-    drawn = simulated(initial, layout, horizon=0)(4000, Growth(1.0, layout=layout), seeded(1))
+    drawn = simulated(initial, layout, horizon=0)(4000, Growth(1.0, layout=layout), seeded(1)).every()
     torch.testing.assert_close(drawn.mean(dim=(0, 2)), initial.mean(dim=(0, 2)), rtol=0.05, atol=0.05)
     torch.testing.assert_close(power(drawn), power(initial), rtol=0.2, atol=1e-3 * float(power(initial).max()))
     # Not the real ones again.
@@ -108,7 +108,7 @@ def test_simulated_starts_lie_on_trajectories_of_the_teacher() -> None:
     """The diffusion that a state went through says when it was drawn: at any time, also late."""
     initial = torch.sin(torch.tensor(LAYOUT.points(0)))[None, None] * torch.tensor([1.0, -1.0])[:, None, None]
     horizon = 15
-    drawn = simulated(initial, LAYOUT, horizon)(400, heat(), seeded())
+    drawn = simulated(initial, LAYOUT, horizon)(400, heat(), seeded()).every()
     # From sine waves the teacher makes smaller sine waves, whatever their phase.
     waves = torch.fft.rfft(drawn).abs()
     assert waves[..., [0, *range(2, POINTS // 2 + 1)]].max() < 1e-4 * waves.max()
@@ -121,10 +121,10 @@ def test_simulated_starts_lie_on_trajectories_of_the_teacher() -> None:
 def test_simulated_starts_come_from_the_generator_alone(count: int) -> None:
     draw = simulated(random_states(3), LAYOUT, horizon=15)
     torch.manual_seed(1)
-    once = draw(count, heat(), seeded(4))
+    once = draw(count, heat(), seeded(4)).every()
     torch.manual_seed(2)
-    assert torch.equal(once, draw(count, heat(), seeded(4)))
-    assert not torch.equal(once, draw(count, heat(), seeded(5)))
+    assert torch.equal(once, draw(count, heat(), seeded(4)).every())
+    assert not torch.equal(once, draw(count, heat(), seeded(5)).every())
     assert once.shape == (count, 1, POINTS)
     assert len(once.unique(dim=0)) == count
 
@@ -137,18 +137,18 @@ class Fragile(Growth):
 
 
 def test_starts_from_which_the_teacher_diverges_are_replaced() -> None:
-    drawn = simulated(random_states(50), LAYOUT, horizon=3)(100, Fragile(1.0), seeded())
+    drawn = simulated(random_states(50), LAYOUT, horizon=3)(100, Fragile(1.0), seeded()).every()
     assert torch.isfinite(drawn).all()
     assert drawn.shape == (100, 1, POINTS)
     with pytest.raises(DivergenceError, match="diverges from most initial states"):
-        simulated(random_states(5), LAYOUT, horizon=3)(10, Growth(2.0, limit=1.0), seeded())
+        simulated(random_states(5), LAYOUT, horizon=3)(10, Growth(2.0, limit=1.0), seeded()).every()
 
 
 def test_a_channel_that_always_starts_at_rest_does_so_when_simulated() -> None:
     layout = Layout.box([Field("u"), Field("v")], grid=(POINTS,), extent=[(0, 1)], boundary="periodic", dt=0.1)
     initial = random_states(3, channels=2)
     initial[:, 1] = 0.0
-    drawn = simulated(initial, layout, horizon=0)(20, Growth(1.0, layout=layout), seeded())
+    drawn = simulated(initial, layout, horizon=0)(20, Growth(1.0, layout=layout), seeded()).every()
     assert not drawn[:, 1].any()
     assert drawn[:, 0].std() > 0.1
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from cotwin.alpha import fixed, gated, linear
 from cotwin.held_out import HeldOut
 from cotwin.hybrid import HybridTrainer, Learner, Phase, Role
+from cotwin.start_states import PickedStates, StartStates
 from cotwin.starts import Starts, perturbed, real, simulated
 from cotwin.stepper import Stepper
 from cotwin.store.placement import Placement
@@ -221,9 +222,10 @@ def test_nothing_held_out_is_trained_on_or_starts_what_is_generated() -> None:
     data = windows()
     drawn: list[Tensor] = []
 
-    def watched(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
-        drawn.append(real(data.starts())(count, teacher, generator))
-        return drawn[-1]
+    def watched(count: int, teacher: Stepper, generator: torch.Generator) -> StartStates:
+        starts = real(data.starts())(count, teacher, generator)
+        drawn.append(starts.every())
+        return starts
 
     models = {"physical": Remembering(heat(0.3)), "synthetic": Remembering(Network())}
     learners = [Learner(trainer(model, held_out=marked), data, 6, 4, watched) for model in models.values()]
@@ -238,9 +240,9 @@ def test_nothing_held_out_is_trained_on_or_starts_what_is_generated() -> None:
 def test_each_phase_draws_its_own_starts() -> None:
     drawn: list[Tensor] = []
 
-    def watched(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
+    def watched(count: int, teacher: Stepper, generator: torch.Generator) -> StartStates:
         drawn.append(torch.rand(count, 1, *LAYOUT.grid, generator=generator))
-        return drawn[-1]
+        return PickedStates(drawn[-1])
 
     training = hybrid(alpha=fixed(1.0), steps=1, warmup_steps=1)
     for role, learner in training.learners.items():

@@ -10,8 +10,9 @@ from tiny import LAYOUT, POINTS, Growth
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import DivergenceError
-from cotwin.windows import Batch, JoinedWindows, RolloutWindows, SlidingWindows, Windows, collate
+from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows, collate
 
 
 def numbered(count: int, frames: int) -> Tensor:
@@ -50,7 +51,7 @@ def test_windows_are_the_slices_of_each_trajectory(count: int, frames: int, data
     windows = SlidingWindows(states, num_steps, stride=stride)
     slices = [row[first : first + num_steps + 1] for row in states for first in range(0, frames - num_steps, stride)]
     assert torch.equal(every(windows).states, torch.stack(slices))
-    assert torch.equal(windows.starts(), torch.stack(slices)[:, 0])
+    assert torch.equal(windows.starts().every(), torch.stack(slices)[:, 0])
     assert every(windows).mask is None
 
 
@@ -69,7 +70,7 @@ def test_windows_start_only_where_all_is_observed() -> None:
     windows = SlidingWindows(states, 2, mask)
     batch = every(windows)
     assert batch.states[:, 0, 0, 0].tolist() == [0, 2, 3, 6, 7, 8, 9]
-    assert torch.isfinite(windows.starts()).all()
+    assert torch.isfinite(windows.starts().every()).all()
     assert batch.mask is not None
     assert torch.equal(batch.mask, torch.isfinite(batch.states))
     with pytest.raises(ValueError, match="wholly observed"):
@@ -104,7 +105,7 @@ def test_a_standard_loader_serves_them(workers: int) -> None:
 def test_generated_windows_are_rollouts_of_the_teacher_without_a_gradient() -> None:
     windows = generated(3)
     states = windows.__getitems__([2, 0]).states
-    torch.testing.assert_close(states, torch.stack([windows.starts[[2, 0]] * 0.5**t for t in range(3)], dim=1))
+    torch.testing.assert_close(states, torch.stack([windows.starts.take([2, 0]) * 0.5**t for t in range(3)], dim=1))
     assert not states.requires_grad
     assert not states.is_inference()
 

@@ -10,10 +10,11 @@ from cotwin.layout import Field, Layout
 from cotwin.loss import RolloutLoss
 from cotwin.metrics import vrmse
 from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, estimates
+from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import DivergenceError, Stepper, rollout
 from cotwin.store.store import Store
 from cotwin.trainer import Trainer, TrainingDivergedError, cosine
-from cotwin.windows import Batch, JoinedWindows, RolloutWindows, SlidingWindows, Windows, collate
+from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows, collate
 
 __version__ = "0.1.0"
 

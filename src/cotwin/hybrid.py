@@ -12,11 +12,13 @@ from typing import Any, Literal
 import torch
 
 from cotwin.alpha import Alpha
+from cotwin.rollout_windows import RolloutWindows
+from cotwin.start_states import StartStates
 from cotwin.starts import Starts
 from cotwin.stepper import DivergenceError
 from cotwin.store.store import Store
 from cotwin.trainer import Trainer
-from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows
+from cotwin.windows import JoinedWindows, SlidingWindows
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class HybridTrainer:
     alpha: how much generated data count (see `cotwin.alpha`). `fixed(0.0)` trains both alone: the control.
     generated_per_real: generated windows for each real one, whatever their influence; None for as many as
         alpha asks for, so that each generated window weighs as much as a real one.
+    fresh_starts: new starts in every epoch of a phase; the windows are then generated as they are read.
     order: which model learns first in each cycle.
 
     A teacher that diverges while it generates does not teach in that phase; the learner then has real data alone.
@@ -95,6 +98,7 @@ class HybridTrainer:
         store: Store,
         alpha: Alpha,
         generated_per_real: float | None = None,
+        fresh_starts: bool = False,
         order: tuple[Role, Role] = ("synthetic", "physical"),
         seed: int = 0,
     ) -> None:
@@ -104,7 +108,7 @@ class HybridTrainer:
             raise ValueError(f"order is {order}; it names each of physical and synthetic once.")
         self.learners: dict[Role, Learner] = {"physical": physical, "synthetic": synthetic}
         self.store, self.alpha, self.generated_per_real = store, alpha, generated_per_real
-        self.order, self.seed = order, seed
+        self.fresh_starts, self.order, self.seed = fresh_starts, order, seed
         self.phases_done = 0
 
     def phases(self, cycles: int) -> list[Phase]:
@@ -150,7 +154,7 @@ class HybridTrainer:
 
     def _train(self, phase: Phase, on_step: Callable[[float], None]) -> PhaseResult:
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
-        alpha = 0.0
+        alpha, reason = 0.0, "nothing generated"
         if phase.cycle >= 0:
             alpha = self.alpha(phase.cycle, teacher.best_error, learner.trainer.best_error)
         if alpha != 0.0:
@@ -161,18 +165,24 @@ class HybridTrainer:
                 # The teacher's, since the trainer judges its own. A resumed run would only meet it again.
                 logger.warning("%s The %s model does not teach in cycle %d.", error, phase.teacher, phase.cycle)
                 learner.trainer.load_state_dict(before)
+                reason = f"nothing kept: the teacher diverged ({error})"
         fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)
-        return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", "nothing generated", **vars(fit))
+        return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", reason, **vars(fit))
 
     def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
         count = self.generated_windows(phase, alpha)
-        # A generator for each phase: a resumed run draws what an uninterrupted one does.
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.phases_done)
         frozen = teacher.best()
-        starts = learner.starts(count, frozen, generator)
-        generated = RolloutWindows(frozen, starts, learner.real.window_shape[0] - 1)
-        with self.store.keep(generated, shelf="generated") as kept:
+
+        def draw(epoch: int) -> StartStates:
+            # A generator for each phase, or epoch: a resumed run draws what an uninterrupted one does.
+            seed = 1_000_003 * (1_000_003 * self.seed + self.phases_done) + epoch
+            return learner.starts(count, frozen, torch.Generator().manual_seed(seed % 2**63))
+
+        generated = RolloutWindows(
+            frozen, draw(0), learner.real.window_shape[0] - 1, fresh_starts=draw if self.fresh_starts else None
+        )
+        with self.store.keep(generated) as kept:
             fit = learner.trainer.fit(JoinedWindows(learner.real, kept, alpha), self.steps(phase), on_step)
         choice = self.store.choices[-1]
         return PhaseResult(phase.cycle, phase.learner, alpha, count, choice.placement, choice.reason, **vars(fit))

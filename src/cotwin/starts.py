@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.start_states import PickedStates, StartStates
 from cotwin.stepper import DivergenceError, Stepper
 
 MOST_DRAWS = 8  # rounds of replacing initial states from which the teacher diverges
-ROLLOUTS_AT_ONCE = 64  # all their states together are many times what is drawn from them
+ROLLOUTS_AT_ONCE = 64  # fewer where their states, many times what is drawn from them, take more than
+BYTES_AT_ONCE = 16_000_000
 
-Starts = Callable[[int, Stepper, torch.Generator], Tensor]
-"""(how many, the teacher, randomness) -> states (M, C, *S)."""
+Starts = Callable[[int, Stepper, torch.Generator], StartStates]
+"""(how many, the teacher, randomness) -> states (M, C, *S), drawn now or as they are asked for."""
 
 
-def real(states: Float[Tensor, "M C *S"]) -> Starts:
+def real(states: Float[Tensor, "M C *S"] | PickedStates) -> Starts:
     """Real states, each once before any is drawn again: teaches what the real data already cover."""
+    every = PickedStates(states) if isinstance(states, Tensor) else states
 
-    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
-        rounds = math.ceil(count / len(states))
-        order = torch.cat([torch.randperm(len(states), generator=generator) for _ in range(rounds)])
-        return states[order[:count]]
+    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> PickedStates:
+        rounds = math.ceil(count / len(every))
+        order = torch.cat([torch.randperm(len(every), generator=generator) for _ in range(rounds)])
+        return every.picked(order[:count])
 
     return draw
 
 
-def perturbed(states: Float[Tensor, "M C *S"], layout: Layout) -> Starts:
+def perturbed(states: Float[Tensor, "M C *S"] | PickedStates, layout: Layout) -> Starts:
     """Real states shifted by a random number of points along each periodic axis.
 
     A shifted state is as possible a state of the system as the one observed, even where the system itself,
@@ -44,18 +47,43 @@ def perturbed(states: Float[Tensor, "M C *S"], layout: Layout) -> Starts:
         raise ValueError("starts: perturbed shifts along periodic axes and the layout has none; use starts: real.")
     draw_real = real(states)
 
-    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
+    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> ShiftedStates:
         chosen = draw_real(count, teacher, generator)
-        for axis in axes:
-            points = layout.grid[axis]
-            shift = torch.randint(points, (count,), generator=generator)
+        shifts = [torch.randint(layout.grid[axis], (count,), generator=generator) for axis in axes]
+        return ShiftedStates(chosen, dict(zip(axes, shifts, strict=True)))
+
+    return draw
+
+
+class ShiftedStates(StartStates):
+    """States, each shifted by its own number of points along some axes of the grid.
+
+    shifts: (M,) for each shifted axis.
+    """
+
+    def __init__(self, states: StartStates, shifts: Mapping[int, Int[Tensor, "M"]]) -> None:
+        self.states, self.shifts = states, shifts
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return self.states.state_shape
+
+    def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
+        chosen = self.states.take(indices)
+        for axis, shifts in self.shifts.items():
+            points = chosen.shape[axis + 2]
             shape = [1] * chosen.dim()
-            shape[0], shape[axis + 2] = count, points
-            index = (torch.arange(points) - shift[:, None]) % points
+            shape[0], shape[axis + 2] = len(chosen), points
+            index = (torch.arange(points) - shifts[torch.as_tensor(indices), None]) % points
             chosen = chosen.gather(axis + 2, index.reshape(shape).expand_as(chosen))
         return chosen
 
-    return draw
+    def identity(self) -> Iterator[Tensor]:
+        yield from self.states.identity()
+        yield from self.shifts.values()
 
 
 def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) -> Starts:
@@ -64,8 +92,8 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
     The initial states are Gaussian random fields with the mean and the mean power spectrum of the real
     initial states, scaled down where they would go further from the mean than 1.5 times those do; each is
     rolled out over `horizon` steps and yields states at random times. Draws from which the teacher diverges
-    are drawn again. Needs periodic axes and no static fields. Raises ValueError otherwise, and
-    DivergenceError if the teacher diverges from most draws.
+    are drawn again. Needs periodic axes and no static fields. Raises ValueError otherwise, and, when states are
+    taken, DivergenceError if the teacher diverges from most draws.
 
     initial: the first states of the real training trajectories.
     """
@@ -76,42 +104,90 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
         )
     if not torch.isfinite(initial).all():
         raise ValueError("starts: simulated needs real initial states without missing values; use starts: real.")
-    axes = tuple(range(2, initial.dim()))
-    mean = initial.mean(dim=(0, *axes), keepdim=True)
-    amplitude = torch.fft.rfftn(initial - mean, dim=axes).abs().square().mean(dim=0).sqrt()
-    furthest = 1.5 * (initial - mean).abs().amax(dim=(0, *axes), keepdim=True)
-    per_rollout = max(1, (horizon + 1) // 8)
 
-    def draw_rollouts(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
-        # At most `count` rollouts, `per_rollout` states of each: (R, P, C, *S).
-        noise = torch.randn(count, *initial.shape[1:], generator=generator)
-        # White noise has unit power at every wavenumber, and the conjugate symmetry of a real field.
-        white = torch.fft.rfftn(noise, dim=axes, norm="ortho")
-        fields = torch.fft.irfftn(white * amplitude, s=initial.shape[2:], dim=axes)
-        # tiny: a channel that always starts the same draws no field at all, and zero over zero is not a number.
-        largest = fields.abs().amax(dim=axes, keepdim=True).clamp(min=torch.finfo(fields.dtype).tiny)
-        fields = fields * (furthest / largest).clamp(max=1.0)
-        device = next((p.device for p in teacher.parameters()), fields.device)
-        with torch.no_grad():
-            states = teacher.rollout((mean + fields).to(device), horizon).to(fields.device)
-        states = states[torch.isfinite(states).flatten(1).all(dim=1)]
-        times = torch.rand(len(states), horizon + 1, generator=generator).argsort(dim=1)[:, :per_rollout]
-        return states[torch.arange(len(states))[:, None], times]
-
-    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> Tensor:
-        wanted = math.ceil(count / per_rollout)
-        parts: list[Tensor] = []
-        found = 0
-        for _ in range(MOST_DRAWS * math.ceil(wanted / ROLLOUTS_AT_ONCE)):
-            if found >= wanted:
-                break
-            parts.append(draw_rollouts(min(wanted - found, ROLLOUTS_AT_ONCE), teacher, generator))
-            found += len(parts[-1])
-        if found < wanted:
-            raise DivergenceError(
-                f"{type(teacher).__name__} diverges from most initial states like the real ones; take more substeps, "
-                "or use starts: real."
-            )
-        return torch.cat(parts).flatten(0, 1)[:count]
+    def draw(count: int, teacher: Stepper, generator: torch.Generator) -> SimulatedStates:
+        seed = int(torch.randint(2**62, (), generator=generator))
+        return SimulatedStates(teacher, initial, horizon, count, seed)
 
     return draw
+
+
+class SimulatedStates(StartStates):
+    """States at random times of random rollouts of a teacher, drawn block by block as they are asked for.
+
+    Each block has a seed of its own, and the last one used is kept: states in order cost one rollout for several
+    of them, in any order a block's rollouts for each.
+    """
+
+    random_access = False
+
+    def __init__(
+        self, teacher: Stepper, initial: Float[Tensor, "N C *S"], horizon: int, count: int, seed: int
+    ) -> None:
+        axes = tuple(range(2, initial.dim()))
+        self.teacher, self.initial, self.horizon, self.count, self.seed = teacher, initial, horizon, count, seed
+        self.mean = initial.mean(dim=(0, *axes), keepdim=True)
+        self.amplitude = torch.fft.rfftn(initial - self.mean, dim=axes).abs().square().mean(dim=0).sqrt()
+        self.furthest = 1.5 * (initial - self.mean).abs().amax(dim=(0, *axes), keepdim=True)
+        self.per_rollout = max(1, (horizon + 1) // 8)
+        fitting = BYTES_AT_ONCE // (4 * (horizon + 1) * math.prod(self.state_shape))
+        self.rollouts = max(1, min(fitting, ROLLOUTS_AT_ONCE))
+        self.block_size = self.rollouts * self.per_rollout
+        self._block = (-1, torch.empty(0))
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return tuple(self.initial.shape[1:])
+
+    def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
+        wanted = torch.as_tensor(indices)
+        blocks = wanted // self.block_size
+        states = torch.empty(len(wanted), *self.state_shape)
+        for block in sorted(set(blocks.tolist())):
+            here = blocks == block
+            states[here] = self._states(block)[wanted[here] % self.block_size]
+        return states
+
+    def identity(self) -> Iterator[Tensor]:
+        yield self.initial
+        yield torch.tensor([self.seed, self.horizon, self.count])
+
+    def _states(self, block: int) -> Float[Tensor, "K C *S"]:
+        if self._block[0] != block:
+            self._block = (block, self._draw(block))
+        return self._block[1]
+
+    def _draw(self, block: int) -> Float[Tensor, "K C *S"]:
+        generator = torch.Generator().manual_seed(self.seed + block)
+        wanted = min(self.rollouts, math.ceil((self.count - block * self.block_size) / self.per_rollout))
+        parts: list[Tensor] = []
+        found = 0
+        for _ in range(MOST_DRAWS):
+            parts.append(self._rollouts(wanted - found, generator))
+            found += len(parts[-1])
+            if found == wanted:
+                return torch.cat(parts).flatten(0, 1)
+        raise DivergenceError(
+            f"{type(self.teacher).__name__} diverges from most initial states like the real ones; "
+            "take more substeps, or use starts: real."
+        )
+
+    def _rollouts(self, count: int, generator: torch.Generator) -> Float[Tensor, "R P C *S"]:
+        """`per_rollout` states of each of at most `count` rollouts, less those that diverge."""
+        axes = tuple(range(2, self.initial.dim()))
+        noise = torch.randn(count, *self.state_shape, generator=generator)
+        # White noise has unit power at every wavenumber, and the conjugate symmetry of a real field.
+        white = torch.fft.rfftn(noise, dim=axes, norm="ortho")
+        fields = torch.fft.irfftn(white * self.amplitude, s=self.initial.shape[2:], dim=axes)
+        # tiny: a channel that always starts the same draws no field at all, and zero over zero is not a number.
+        largest = fields.abs().amax(dim=axes, keepdim=True).clamp(min=torch.finfo(fields.dtype).tiny)
+        fields = fields * (self.furthest / largest).clamp(max=1.0)
+        device = next((p.device for p in self.teacher.parameters()), fields.device)
+        with torch.no_grad():
+            states = self.teacher.rollout((self.mean + fields).to(device), self.horizon).to(fields.device)
+        states = states[torch.isfinite(states).flatten(1).all(dim=1)]
+        times = torch.rand(len(states), self.horizon + 1, generator=generator).argsort(dim=1)[:, : self.per_rollout]
+        return states[torch.arange(len(states))[:, None], times]

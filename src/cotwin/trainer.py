@@ -18,7 +18,7 @@ from cotwin.held_out import HeldOut
 from cotwin.loss import RolloutLoss
 from cotwin.parameters import estimates
 from cotwin.stepper import DivergenceError, Stepper, rollout
-from cotwin.store.prefetch import ahead
+from cotwin.store.prefetch import serve
 from cotwin.windows import Batch, Windows
 
 logger = logging.getLogger(__name__)
@@ -165,17 +165,16 @@ class Trainer:
         self.shrink = float(state["shrink"])
 
     def _batches(self, windows: Windows, count: int) -> Generator[Batch]:
-        """`count` batches along seeded permutations, prepared ahead where the windows ask for it."""
-        rows: list[list[int]] = []
-        while len(rows) < count:
+        """`count` batches along seeded permutations."""
+        epochs: list[tuple[int, list[list[int]]]] = []
+        while count > 0:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epochs_begun)
-            order = torch.randperm(len(windows), generator=generator)
-            firsts = range(0, len(order), self.batch_size)
-            rows += [order[first : first + self.batch_size].tolist() for first in firsts]
+            order = torch.randperm(len(windows), generator=generator).tolist()
+            batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
+            epochs.append((self.epochs_begun, batches[:count]))
+            count -= len(epochs[-1][1])
             self.epochs_begun += 1
-        read = (windows.__getitems__(indices) for indices in rows[:count])
-        with ahead(read, windows.batches_ahead(self.batch_size)) as batches:
-            yield from batches
+        yield from serve(windows, epochs, self.batch_size)
 
     def _step(self, batch: Batch) -> float:
         """One optimiser step, taken back and halved while it makes the model diverge; the loss before it."""

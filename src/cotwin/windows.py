@@ -18,9 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cotwin.stepper import Stepper, rollout
-
-MOST_AHEAD = 4  # batches: more would only even out longer stalls, which a rollout does not have
+from cotwin.start_states import PickedStates
 
 
 class Batch(NamedTuple):
@@ -93,11 +91,12 @@ class Windows(Dataset[Batch], ABC):
         """Bytes of one window in float32."""
         return 4 * math.prod(self.window_shape)
 
-    def batches_ahead(self, batch_size: int) -> int:
-        """How many batches a thread should prepare ahead, so that all of them stay within `ahead_bytes`."""
-        # Three more are alive: one in use, the next handed over, and one held twice while a rollout stacks it.
-        fitting = self.ahead_bytes // (batch_size * self.window_bytes) - 3
-        return max(0, min(fitting, MOST_AHEAD))
+    def will_read(self, indices: Sequence[int]) -> None:
+        """Hear which windows are asked for next; a kind that reads a disk can have it begin."""
+
+    def epoch(self, number: int) -> Windows:
+        """The windows of an epoch: these, unless a kind has others in each."""
+        return self
 
 
 class SlidingWindows(Windows):
@@ -154,44 +153,9 @@ class SlidingWindows(Windows):
         if self.mask_view is not None and batch.mask is not None:
             copy_windows(self.mask_view, frames, batch.mask, rows)
 
-    def starts(self) -> Float[Tensor, "M C *S"]:
-        """The first state of every window: where generated windows may start."""
-        return self.view[self._starts, 0]
-
-
-class RolloutWindows(Windows):
-    """Windows that a frozen teacher makes as they are read, from given starts.
-
-    starts: (M, C, *S). Nothing is kept: reading twice generates twice, with the same result to rounding.
-    ahead_bytes: what batches generated ahead, while others train, may hold in memory.
-    """
-
-    def __init__(
-        self, teacher: Stepper, starts: Float[Tensor, "M C *S"], num_steps: int, ahead_bytes: int = 0
-    ) -> None:
-        teacher.layout.require_state(tuple(starts.shape))
-        if num_steps < 1:
-            raise ValueError(f"num_steps is {num_steps}; a window has at least one step.")
-        self.teacher, self.starts, self.num_steps = teacher, starts, num_steps
-        self.ahead_bytes = ahead_bytes
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @property
-    def window_shape(self) -> tuple[int, ...]:
-        return (self.num_steps + 1, *self.starts.shape[1:])
-
-    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
-        batch.states[list(rows)] = self.generate(indices).to(batch.states)
-
-    def generate(self, indices: Sequence[int]) -> Float[Tensor, "B T C *S"]:
-        """The windows at these indices, made in one rollout."""
-        starts = self.starts[torch.as_tensor(indices)]
-        device = next((p.device for p in self.teacher.parameters()), starts.device)
-        # no_grad, not inference_mode: a learner may save these tensors for its backward pass.
-        with torch.no_grad():
-            return rollout(self.teacher, starts.to(device), self.num_steps)
+    def starts(self) -> PickedStates:
+        """The first state of every window, a view: where generated windows may start."""
+        return PickedStates(self.view[:, 0], self._starts)
 
 
 @runtime_checkable
@@ -203,6 +167,9 @@ class Source(Protocol):
 
     def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
         """Put the windows at `indices` into these rows of `states`, (B, W+1, C, *S)."""
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        """Hear which windows are asked for next."""
 
 
 class StoredWindows(Windows):
@@ -220,6 +187,9 @@ class StoredWindows(Windows):
 
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
         self.source.write(indices, batch.states, rows)
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        self.source.will_read(indices)
 
 
 class JoinedWindows(Windows):
@@ -267,6 +237,15 @@ class JoinedWindows(Windows):
                 own_indices, own_rows = zip(*part, strict=True)
                 windows.write(own_indices, batch, own_rows)
                 batch.weight[list(own_rows)] *= weight
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        first = len(self.real)
+        self.real.will_read([index for index in indices if index < first])
+        self.generated.will_read([index - first for index in indices if index >= first])
+
+    def epoch(self, number: int) -> JoinedWindows:
+        generated = self.generated.epoch(number)
+        return self if generated is self.generated else JoinedWindows(self.real, generated, self.alpha)
 
 
 def copy_windows(source: Tensor, indices: Sequence[int], target: Tensor, rows: Sequence[int]) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from cotwin.layout import Field, Layout
+from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import Stepper
 from cotwin.store.ownership import claim_root
-from cotwin.windows import RolloutWindows
 
 
 class Teacher(Stepper):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cotwin.store.prefetch import ahead
-from cotwin.windows import RolloutWindows
+from cotwin.rollout_windows import RolloutWindows
+from cotwin.start_states import PickedStates
+from cotwin.store.prefetch import GROUPS_ALIVE, ROLLOUT_WINDOWS, ahead, serve
+from cotwin.store.store import InMemory
+from cotwin.windows import Batch, StoredWindows, Windows
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +139,102 @@ def test_a_producer_that_yields_inside_no_grad_does_not_reach_the_consumer() -> 
 def test_a_negative_count_is_refused() -> None:
     with pytest.raises(ValueError, match="negative"), ahead([], -1):
         pass
+
+
+class Watched(Windows):
+    """Numbers in place of windows, and what was asked for."""
+
+    def __init__(self, count: int, ahead_bytes: int, epoch_number: int = 0) -> None:
+        self.count, self.ahead_bytes, self.epoch_number = count, ahead_bytes, epoch_number
+        self.asked: list[int] = []
+        self.announced: list[int] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return (2, 1, 4)
+
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        self.asked.append(len(indices))
+        for index, row in zip(indices, rows, strict=True):
+            batch.states[row] = 1000 * self.epoch_number + index
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        self.announced += indices
+
+    def epoch(self, number: int) -> Watched:
+        self.epoch_number = number
+        return self
+
+
+def batched(count: int, batch_size: int, seed: int) -> list[list[int]]:
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return [part.tolist() for part in order.split(batch_size)]
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 40_000), st.integers(1, 3))
+def test_served_as_asked_for_whatever_is_prepared_ahead(
+    count: int, batch_size: int, ahead_bytes: int, num_epochs: int
+) -> None:
+    """Every epoch the same multiset of windows, in the order asked for, cut as asked for."""
+    windows = Watched(count, ahead_bytes)
+    epochs = [(number, batched(count, batch_size, number)) for number in range(num_epochs)]
+    served = [batch.states[:, 0, 0, 0].tolist() for batch in serve(windows, epochs, batch_size)]
+    assert served == [[1000 * number + index for index in rows] for number, epoch in epochs for rows in epoch]
+    # What may be alive at once, counted generously, stays within what may be held.
+    if max(windows.asked) > batch_size:
+        assert GROUPS_ALIVE * max(windows.asked) * windows.window_bytes <= ahead_bytes
+        assert max(windows.asked) < ROLLOUT_WINDOWS + batch_size
+
+
+def test_batches_are_generated_together_by_a_thread_only_if_they_fit() -> None:
+    rows = [(0, batched(400, 10, seed=0))]
+    for ahead_bytes, asked, threads in ((0, 10, 0), (10 * 32 * GROUPS_ALIVE - 1, 10, 0), (50_000, 130, 1)):
+        windows = Watched(400, ahead_bytes)
+        batches = serve(windows, rows, batch_size=10)
+        next(batches)
+        assert sum(thread.name == "cotwin-ahead" for thread in threading.enumerate()) == threads
+        batches.close()
+        assert windows.asked[0] == asked
+
+
+def test_what_comes_next_is_announced() -> None:
+    windows = Watched(40, ahead_bytes=0)
+    rows = batched(40, 10, seed=0)
+    batches = serve(windows, [(0, rows)], batch_size=10)
+    for number in range(4):
+        next(batches)
+        assert windows.announced == [index for part in rows[1 : number + 2] for index in part]
+
+
+def test_generated_ahead_equals_kept(generated: Callable[..., RolloutWindows]) -> None:
+    windows = generated(30)
+    windows.teacher.eval()
+    kept = StoredWindows(InMemory(windows.generate(range(30)).clone()))
+    read = RolloutWindows(windows.teacher, windows.starts, windows.num_steps, ahead_bytes=10**7)
+    epochs = [(number, batched(30, 7, number)) for number in range(3)]
+    for one, other in zip(serve(read, epochs, 7), serve(kept, epochs, 7), strict=True):
+        torch.testing.assert_close(one.states, other.states, rtol=1e-6, atol=1e-6)
+
+
+def test_fresh_starts_differ_from_epoch_to_epoch_and_come_again_with_the_same_number(
+    generated: Callable[..., RolloutWindows],
+) -> None:
+    windows = generated(6)
+    windows.teacher.eval()
+
+    def draw(epoch: int) -> PickedStates:
+        return PickedStates(torch.randn(6, 2, 16, generator=torch.Generator().manual_seed(epoch)))
+
+    fresh = RolloutWindows(windows.teacher, draw(0), 3, 10**6, draw)
+    epochs = [(number, [[0, 1, 2], [3, 4, 5]]) for number in (4, 5, 4)]
+    first, second, third = (torch.cat([a.states, b.states]) for a, b in pairs(serve(fresh, epochs, 3)))
+    assert torch.equal(first, third)
+    assert torch.equal(first[:, 0], draw(4).every())
+    assert not torch.isclose(first, second).all(dim=(1, 2, 3)).any()
+
+
+def pairs(batches: Iterator[Batch]) -> Iterator[tuple[Batch, Batch]]:
+    return zip(batches, batches, strict=True)

@@ -16,11 +16,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cotwin.rollout_windows import RolloutWindows
 from cotwin.store.array_file import ArrayFile
+from cotwin.store.lock import LOCK
 from cotwin.store.ownership import MARKER, NotOursError, claim_root
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
-from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StoredWindows
+from cotwin.windows import JoinedWindows, SlidingWindows, StoredWindows
 
 MB = 1_000_000
 PLACEMENTS: tuple[Placement, ...] = ("memory", "cache", "on_the_fly")
@@ -65,7 +67,7 @@ def test_kept_windows_follow_the_teacher(generated: Make, store: Store) -> None:
     windows = generated(9)
     with store.keep(windows) as kept:
         states = kept.__getitems__(range(9)).states
-        assert torch.equal(states[:, 0], windows.starts)
+        assert torch.equal(states[:, 0], windows.starts.every())
         for before, after in pairwise(states.unbind(dim=1)):
             torch.testing.assert_close(windows.teacher(before), after)
 
@@ -110,13 +112,6 @@ def test_chunks_stay_below_the_budget(generated: Make, monkeypatch: pytest.Monke
     assert max(sizes) <= 64 * 1024 // 32
 
 
-def test_batches_ahead_stay_below_the_budget(generated: Make) -> None:
-    with Store(None, 51_200, 0).keep(generated(201)) as kept:
-        assert [kept.batches_ahead(size) for size in (5, 15, 20, 25, 34, 100)] == [4, 3, 2, 1, 0, 0]
-    with Store(None, 10 * MB, 0).keep(generated(201)) as kept:
-        assert kept.batches_ahead(5) == 0
-
-
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, None])
 def test_nothing_stays_behind(
     generated: Make, store: Store, tmp_path: Path, error: type[BaseException] | None
@@ -132,7 +127,7 @@ def test_nothing_stays_behind(
     else:
         with pytest.raises(error):
             use()
-    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
     assert not list((tmp_path / "cache").glob("generated/[!.]*"))
 
 
@@ -140,10 +135,10 @@ def test_a_teacher_that_raises_leaves_nothing(
     generated: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = generated(5)
-    windows.starts[4] = torch.nan
+    windows.starts.states[4] = torch.nan
     with pytest.raises(ArithmeticError, match="diverged"), store.keep(windows) as kept:
         kept.__getitems__(range(5))
-    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
     assert windows.teacher.training
 
 
@@ -193,13 +188,23 @@ def test_a_root_of_someone_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_root_replaced_by_a_link_is_refused(generated: Make, tmp_path: Path) -> None:
-    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
+    store = Store(claim_root(tmp_path / "cache"), 10 * MB, 10 * MB, "cache")
     precious = claim_root(tmp_path / "other")
     (tmp_path / "cache").rename(tmp_path / "moved")
     (tmp_path / "cache").symlink_to(precious)
     with pytest.raises(NotOursError, match="a symbolic link"), store.keep(generated(5)):
         pass
     assert files_below(precious) == [MARKER]
+
+
+def test_nothing_is_made_before_something_is_kept(generated: Make, tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", 10 * MB, 10 * MB)
+    store.choose(generated(5))
+    store.sweep()
+    assert not list(tmp_path.iterdir())
+    with store.keep(generated(5)):
+        assert store.choices[-1].placement == "memory"
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_root_means_no_file(generated: Make) -> None:
@@ -226,7 +231,7 @@ def test_a_full_disk_falls_back_to_on_the_fly(
     with store.keep(generated(5)) as kept:
         assert isinstance(kept, RolloutWindows)
         assert torch.isfinite(kept.__getitems__(range(5)).states).all()
-        assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+        assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
     assert [choice.placement for choice in store.choices] == ["on_the_fly"]
     assert "No space left" in store.choices[0].reason
     assert "generated as they are read" in caplog.text
@@ -241,7 +246,7 @@ import torch
 from cotwin.layout import Field, Layout
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
-from cotwin.windows import RolloutWindows
+from cotwin.rollout_windows import RolloutWindows
 
 class Damped(Stepper):
     def forward(self, state):
@@ -262,7 +267,7 @@ print(*(choice.placement for choice in store.choices))
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "cache")], capture_output=True, text=True)
     assert done.stdout.split() == ["on_the_fly", "on_the_fly"], done.stderr
-    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
 
 
 def test_another_error_of_the_disk_is_not_hidden(
@@ -275,4 +280,4 @@ def test_another_error_of_the_disk_is_not_hidden(
     store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
     with pytest.raises(OSError, match="Input/output"), store.keep(generated(5)):
         pass
-    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
+    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))

@@ -107,6 +107,7 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
+        fresh_starts=experiment.hybrid.fresh_starts,
         order=experiment.hybrid.order,
         seed=experiment.seed,
     )

@@ -226,6 +226,9 @@ class Hybrid(Settings):
     generated_per_real: PositiveFloat | None = Field(
         None, description="generated windows for each real one; if not given alpha"
     )
+    fresh_starts: bool = Field(
+        False, description="generate from new starts in every epoch; placement is then on_the_fly"
+    )
     order: tuple[Role, Role] = Field(("synthetic", "physical"), description="which model learns first")
 
     @model_validator(mode="after")
@@ -258,3 +261,12 @@ class Experiment(Settings):
     synthetic: Synthetic
     hybrid: Hybrid
     store: Store = Store()
+
+    @model_validator(mode="after")
+    def _fresh_starts_are_not_kept(self) -> Experiment:
+        if self.hybrid.fresh_starts and self.store.placement in ("memory", "cache"):
+            raise ValueError(
+                f"store.placement is {self.store.placement!r}, which keeps windows over epochs, while "
+                "hybrid.fresh_starts draws new ones in each; leave the placement open, or fresh_starts off"
+            )
+        return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -137,6 +138,12 @@ class ArrayFile:
             if not 0 <= index < self.shape[0]:
                 raise IndexError(f"row {index} of {self.path}, which has {self.shape[0]}.")
             self._read_exactly(file, memoryview(target[row]).cast("B"), offset + index * row_bytes)
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        """Ask the kernel to fetch these rows while the caller does something else."""
+        file, offset, row_bytes = self._file.fileno(), self.manifest.offset, self.manifest.row_bytes
+        for index in indices if sys.platform == "linux" else ():
+            os.posix_fadvise(file, offset + index * row_bytes, row_bytes, os.POSIX_FADV_WILLNEED)
 
     def verify(self) -> None:
         """Compare every chunk with its checksum; DamagedArrayError names the first that differs."""

@@ -46,7 +46,8 @@ def check_root(path: Path) -> None:
     path = path.absolute()
     path = path.parent.resolve() / path.name
     with suppress(FileNotFoundError), _open_child(None, str(path), path) as directory:
-        if _read_marker(directory) is None and set(os.listdir(directory)) - {MARKER}:
+        names = set(os.listdir(directory))  # noqa: PTH208 (a descriptor, no path)
+        if _read_marker(directory) is None and names - {MARKER}:
             raise NotOursError(f"{path} is not empty and carries no {MARKER}. {_CURE}")
 
 

@@ -1,15 +1,69 @@
-"""Makes the next batches in a thread while the present one is in use."""
+"""Serves batches in a given order, prepared ahead where that pays."""
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from itertools import chain
 from typing import TypeVar
 
+from cotwin.windows import Batch, Windows
+
 T = TypeVar("T")
+# A rollout of more is no faster for each window, and leaves the processor's caches.
+ROLLOUT_WINDOWS = 128
+ROLLOUT_BYTES = 16_000_000
+# Groups of batches held at once, counted generously: one in use, one waiting or being written, and its rollout,
+# which is there twice while it is stacked, with what the solver needs besides.
+GROUPS_ALIVE = 6
+
+
+def serve(
+    windows: Windows, epochs: Iterable[tuple[int, Sequence[Sequence[int]]]], batch_size: int
+) -> Generator[Batch]:
+    """The batches of each epoch, given as (number of the epoch, indices of each batch), in their order.
+
+    Windows that are generated as they are read are made by a thread, several batches in one rollout, since a
+    small rollout costs each window more. `windows.ahead_bytes` bounds what is held; where not even one batch
+    ahead fits, each is made when its turn comes. Close the generator to stop the thread early.
+    """
+    batch_bytes = batch_size * windows.window_bytes
+    fitting = windows.ahead_bytes // (GROUPS_ALIVE * batch_bytes)
+    efficient = min(math.ceil(ROLLOUT_WINDOWS / batch_size), ROLLOUT_BYTES // batch_bytes)
+    together = max(1, min(fitting, efficient))
+
+    def groups() -> Iterator[list[Batch]]:
+        for number, rows in epochs:
+            present = windows.epoch(number)
+            for first in range(0, len(rows), together):
+                group = rows[first : first + together]
+                batches = _split(present.__getitems__(_flat(group)), [len(part) for part in group])
+                present.will_read(_flat(rows[first + together : first + 2 * together]))
+                yield batches
+                del batches  # while the next ones are made, nobody needs these
+
+    with ahead(groups(), count=1 if fitting else 0) as made:
+        for batches in made:
+            yield from batches
+
+
+def _flat(parts: Sequence[Sequence[int]]) -> list[int]:
+    return list(chain.from_iterable(parts))
+
+
+def _split(batch: Batch, sizes: list[int]) -> list[Batch]:
+    batches, first = [], 0
+    for size in sizes:
+        rows = slice(first, first + size)
+        batches.append(
+            Batch(batch.states[rows], batch.weight[rows], None if batch.mask is None else batch.mask[rows])
+        )
+        first += size
+    return batches
 
 
 class _End(Enum):

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
-import uuid
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cotwin.store.array_file import ArrayFile
-from cotwin.store.array_writer import write_array
-from cotwin.store.ownership import claim, claim_root, remove
+from cotwin.rollout_windows import RolloutWindows
+from cotwin.start_states import PickedStates
+from cotwin.store.budgets import disk_budget as disk_bytes
+from cotwin.store.budgets import memory_budget as memory_bytes
+from cotwin.store.fingerprint import fingerprint
+from cotwin.store.ownership import check_root, claim_root
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
-from cotwin.windows import RolloutWindows, StoredWindows, Windows, copy_windows
+from cotwin.store.shelf import SHELVES, Shelf, ShelfName
+from cotwin.windows import StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
 
-Shelf = Literal["generated"]
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The disk is full, or may no longer be written; with a disk that is broken nothing goes on.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 class Store:
     """Where generated windows stay while they are in use. Placement never changes them.
 
     root: a directory for files, made by Cotwin or yet to be made; None for no files at all.
-    memory_budget, disk_budget: bytes of generated data in memory and on disk at once.
+    memory_budget, disk_budget: bytes of generated data in memory and on disk at once; None for what the machine
+        allows (see `cotwin.store.budgets`).
     placement: overrides the automatic choice.
     chunk_bytes: windows generated at once; fewer under a small memory budget.
+    verify: compare the checksums of every set before it is used, not only of those that another process made.
 
     choices: what was chosen so far, and why; the last entry is the present set's.
 
@@ -44,45 +48,77 @@ class Store:
     def __init__(
         self,
         root: Path | None = None,
-        memory_budget: int = 2 * 10**9,
-        disk_budget: int = 20 * 10**9,
+        memory_budget: int | None = None,
+        disk_budget: int | None = None,
         placement: Placement | None = None,
         chunk_bytes: int = 16_000_000,
+        *,
+        verify: bool = False,
     ) -> None:
         if root is None and placement == "cache":
             raise ValueError("placement 'cache' needs a root directory; name one, or choose another placement.")
-        self.root = None if root is None else claim_root(root)
-        self.memory_budget, self.placement = memory_budget, placement
-        self.disk_budget = 0 if root is None else disk_budget
+        if root is not None:
+            check_root(root)
+        self.root, self.placement, self.verify = root, placement, verify
+        self.memory_budget = memory_bytes(memory_budget)
+        self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root)
         # A rollout holds its states twice while it stacks them: a chunk and its copy stay below a sixteenth.
-        self.chunk_bytes = min(chunk_bytes, memory_budget // 32)
+        self.chunk_bytes = min(chunk_bytes, self.memory_budget // 32)
         self.choices: list[Choice] = []
 
-    def choose(self, windows: Windows) -> Choice:
-        """Where these windows would go. Raises ValueError if not even one fits the memory budget."""
+    def shelf(self, name: ShelfName) -> Shelf | None:
+        """A shelf for files, its root made if need be; None for a store without files."""
+        return None if self.root is None else Shelf(claim_root(self.root), name)
+
+    def choose(self, windows: RolloutWindows) -> Choice:
+        """Where these windows would go. Raises ValueError if the budgets leave no place for them."""
         if windows.window_bytes > self.memory_budget:
             raise ValueError(
                 f"one window takes {in_words(windows.window_bytes)}, the memory budget is "
                 f"{in_words(self.memory_budget)}; raise the budget, or use shorter windows."
             )
+        if windows.fresh_starts is not None:
+            if self.placement in ("memory", "cache"):
+                raise ValueError(
+                    f"placement {self.placement!r} keeps windows over epochs, fresh starts are drawn for each; "
+                    "use on_the_fly, or keep the starts."
+                )
+            reason = f"{in_words(windows.num_bytes)} in each epoch, from fresh starts"
+            return Choice("on_the_fly", windows.num_bytes, reason)
         return choose_placement(windows.num_bytes, self.memory_budget, self.disk_budget, self.placement)
 
     @contextmanager
-    def keep(self, windows: RolloutWindows, shelf: Shelf = "generated") -> Iterator[Windows]:
+    def keep(self, windows: RolloutWindows) -> Iterator[Windows]:
         """The same windows, made once if there is room; gone when the context ends, also on error.
 
-        Meanwhile their teacher is in eval mode.
+        Meanwhile their teacher is in eval mode. A set that a killed process left behind is used if it is this
+        one and whole; other leftovers are removed.
         """
         choice = self.choose(windows)
         self._record(choice)
-        with _evaluating(windows.teacher):
-            if choice.placement == "memory":
-                yield StoredWindows(self._fill_memory(windows))
-            elif choice.placement == "cache":
-                with self._cached(windows, shelf) as kept:
-                    yield kept
+        with _evaluating(windows.teacher), ExitStack() as stack:
+            if choice.placement == "cache":
+                kept = self._cached(windows, stack)
+            elif choice.placement == "memory":
+                kept = StoredWindows(self._fill_memory(windows))
             else:
-                yield self._on_the_fly(windows)
+                kept = self._on_the_fly(windows)
+            if choice.placement != "cache":
+                self.sweep()
+            yield kept
+
+    def sweep(self) -> None:
+        """Remove what dead processes left behind: half-written arrays, and generated windows."""
+        if self.root is None or not self.root.is_dir():
+            return
+        for name in SHELVES:
+            try:
+                removed = Shelf(claim_root(self.root), name).sweep()
+            except OSError as error:
+                logger.warning("leftovers in %s stay: %s", self.root / name, error)
+                continue
+            for entry in removed:
+                logger.info("removed %s, left by a process that ended", entry.path)
 
     def _fill_memory(self, windows: RolloutWindows) -> InMemory:
         states = torch.empty(len(windows), *windows.window_shape, dtype=torch.float32)
@@ -90,46 +126,63 @@ class Store:
             states[first : first + len(chunk)] = chunk
         return InMemory(states)
 
-    @contextmanager
-    def _cached(self, windows: RolloutWindows, shelf: Shelf) -> Iterator[Windows]:
-        assert self.root is not None, "the disk budget is zero without a root"
-        path = self.root / shelf / f"{os.getpid()}-{uuid.uuid4().hex}"
+    def _cached(self, windows: RolloutWindows, stack: ExitStack) -> Windows:
+        """Windows from a file while the stack is open, made first if need be; on the fly if the disk is full."""
         try:
-            if self._fill_file(windows, path):
-                with ArrayFile(path) as file:
-                    yield StoredWindows(file)
-            else:
-                yield self._on_the_fly(windows)
-        finally:
-            if path.exists():
-                remove(path, self.root)
-
-    def _fill_file(self, windows: RolloutWindows, path: Path) -> bool:
-        """Whether the windows are in a file at `path`; if not, the disk is full and nothing is there."""
-        assert self.root is not None
-        meta = {"teacher": type(windows.teacher).__name__, "layout": asdict(windows.teacher.layout)}
-        shape = (len(windows), *windows.window_shape)
-        try:
-            claim(path.parent, self.root)
-            with write_array(path, self.root, shape, meta) as writer:
-                for _, chunk in self._chunks(windows):
-                    writer.append(chunk)
+            shelf = self.shelf("generated")
+            assert shelf is not None, "the disk budget is zero without a root"
+            key = fingerprint(windows, self._rows_at_once(windows))
+            stack.callback(shelf.discard, key)
+            file = stack.enter_context(shelf.open(key, verify=self.verify))
+            if file is not None:
+                logger.info("generated windows: %s is whole and of the same teacher and starts", file.path.parent)
+            self.sweep()
+            while file is None:
+                # Another process with the same windows may be first, or take them away when it is done.
+                with suppress(FileExistsError):
+                    self._fill_file(windows, shelf, key)
+                file = stack.enter_context(shelf.open(key, verify=self.verify))
         except OSError as error:
-            if error.errno not in DISK_FULL:
+            if error.errno not in UNWRITABLE:
                 raise
-            reason = f"the disk has no room for {in_words(windows.num_bytes)} ({error.strerror})"
+            reason = f"the disk does not take {in_words(windows.num_bytes)} ({error.strerror})"
             logger.warning("%s; the windows are generated as they are read.", reason)
             self.choices.pop()
             self._record(Choice("on_the_fly", windows.num_bytes, reason))
-            return False
-        return True
+            return self._on_the_fly(windows)
+        return StoredWindows(file)
+
+    def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str) -> None:
+        meta = {"teacher": type(windows.teacher).__name__, "layout": asdict(windows.teacher.layout)}
+        with shelf.add(key, (len(windows), *windows.window_shape), meta) as writer:
+            for _, chunk in self._chunks(windows):
+                writer.append(chunk)
 
     def _on_the_fly(self, windows: RolloutWindows) -> RolloutWindows:
-        return RolloutWindows(windows.teacher, windows.starts, windows.num_steps, self.memory_budget)
+        starts, fresh, budget = windows.starts, windows.fresh_starts, self.memory_budget
+        if not starts.random_access:
+            # In the order of training each would cost a block of them, so all are drawn beforehand.
+            held = 4 * len(starts) * math.prod(starts.state_shape)
+            budget -= held if fresh is None else 2 * held  # of this epoch and the next
+            if budget < self.memory_budget // 2:
+                raise ValueError(
+                    f"the starts of windows that are generated as they are read take {in_words(held)}, which leaves "
+                    f"less than half of the memory budget ({in_words(self.memory_budget)}) for the windows; raise "
+                    "the budget, generate fewer windows, or use starts: real."
+                )
+            if fresh is None:
+                starts = PickedStates(starts.every())
+            else:
+                draw = fresh
+                fresh = lambda number: PickedStates(draw(number).every())  # noqa: E731
+        return RolloutWindows(windows.teacher, starts, windows.num_steps, budget, fresh)
+
+    def _rows_at_once(self, windows: RolloutWindows) -> int:
+        return max(1, self.chunk_bytes // windows.window_bytes)
 
     def _chunks(self, windows: RolloutWindows) -> Iterator[tuple[int, Tensor]]:
         """Index of the first window, and windows; cut alike for every placement, so the bits are alike."""
-        count = max(1, self.chunk_bytes // windows.window_bytes)
+        count = self._rows_at_once(windows)
         for first in range(0, len(windows), count):
             yield first, windows.generate(range(first, min(first + count, len(windows)))).float().cpu()
 
@@ -151,6 +204,9 @@ class InMemory:
     def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
         """Put the windows at `indices` into these rows of `states`."""
         copy_windows(self.states, indices, states, rows)
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        """Nothing to prepare."""
 
 
 @contextmanager

@@ -1,0 +1,61 @@
+"""Windows that a frozen teacher makes as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.start_states import StartStates, as_start_states
+from cotwin.stepper import Stepper, rollout
+from cotwin.windows import Batch, Windows
+
+
+class RolloutWindows(Windows):
+    """Windows that a frozen teacher makes as they are read, from given starts.
+
+    starts: (M, C, *S). Nothing is kept: reading twice generates twice, with the same result to rounding.
+    ahead_bytes: what batches generated ahead, while others train, may hold in memory.
+    fresh_starts: other starts for each epoch, as many, by its number; without them all epochs have the same.
+    """
+
+    def __init__(
+        self,
+        teacher: Stepper,
+        starts: Float[Tensor, "M C *S"] | StartStates,
+        num_steps: int,
+        ahead_bytes: int = 0,
+        fresh_starts: Callable[[int], StartStates] | None = None,
+    ) -> None:
+        self.starts = as_start_states(starts)
+        teacher.layout.require_state((len(self.starts), *self.starts.state_shape))
+        if num_steps < 1:
+            raise ValueError(f"num_steps is {num_steps}; a window has at least one step.")
+        self.teacher, self.num_steps = teacher, num_steps
+        self.ahead_bytes, self.fresh_starts = ahead_bytes, fresh_starts
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return (self.num_steps + 1, *self.starts.state_shape)
+
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        batch.states[list(rows)] = self.generate(indices).to(batch.states)
+
+    def epoch(self, number: int) -> RolloutWindows:
+        if self.fresh_starts is None:
+            return self
+        return RolloutWindows(
+            self.teacher, self.fresh_starts(number), self.num_steps, self.ahead_bytes, self.fresh_starts
+        )
+
+    def generate(self, indices: Sequence[int]) -> Float[Tensor, "B T C *S"]:
+        """The windows at these indices, made in one rollout; an inference tensor on the teacher's device."""
+        starts = self.starts.take(indices)
+        device = next((p.device for p in self.teacher.parameters()), starts.device)
+        with torch.inference_mode():
+            return rollout(self.teacher, starts.to(device), self.num_steps)
