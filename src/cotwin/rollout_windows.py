@@ -56,6 +56,5 @@ class RolloutWindows(Windows):
     def generate(self, indices: Sequence[int]) -> Float[Tensor, "B T C *S"]:
         """The windows at these indices, made in one rollout; an inference tensor on the teacher's device."""
         starts = self.starts.take(indices)
-        device = next((p.device for p in self.teacher.parameters()), starts.device)
         with torch.inference_mode():
-            return rollout(self.teacher, starts.to(device), self.num_steps)
+            return rollout(self.teacher, starts.to(self.teacher.device), self.num_steps)

@@ -10,13 +10,16 @@ leftovers, which `sweep` removes.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from torch import Tensor
 
 from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError
 from cotwin.store.array_writer import STAGED, ArrayWriter, write_array
@@ -27,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 ShelfName = Literal["real", "generated", "evaluation"]
 SHELVES: tuple[ShelfName, ...] = get_args(ShelfName)
+
+# The disk is full, or may no longer be written; with a disk that is broken nothing goes on.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,24 @@ class Shelf:
         claim(self.path, self.root)
         with write_array(self._path(key), self.root, shape, meta) as writer:
             yield writer
+
+    def load(self, key: str) -> tuple[Tensor, dict[str, Any]] | None:
+        """A whole array and what its maker wanted to remember; None if there is none, or it is damaged."""
+        with self.open(key) as file:
+            if file is None:
+                return None
+            return file.read(range(file.shape[0])), file.manifest.meta
+
+    def save(self, key: str, shape: tuple[int, ...], rows: Iterable[Tensor], meta: dict[str, Any]) -> None:
+        """Keep an array for `load`, if the disk takes it; it is never needed, so a warning says where it does not."""
+        try:
+            with suppress(FileExistsError), self.add(key, shape, meta) as writer:
+                for part in rows:
+                    writer.append(part)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            logger.warning("%s is not kept on disk: %s.", self._path(key), error.strerror)
 
     def discard(self, key: str) -> None:
         """Remove an array unless another process uses it: then that one will."""

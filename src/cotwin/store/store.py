@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -21,13 +20,10 @@ from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.ownership import check_root, claim_root
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
-from cotwin.store.shelf import SHELVES, Shelf, ShelfName
+from cotwin.store.shelf import SHELVES, UNWRITABLE, Shelf, ShelfName
 from cotwin.windows import StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
-
-# The disk is full, or may no longer be written; with a disk that is broken nothing goes on.
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 class Store:
@@ -131,7 +127,10 @@ class Store:
         try:
             shelf = self.shelf("generated")
             assert shelf is not None, "the disk budget is zero without a root"
-            key = fingerprint(windows, self._rows_at_once(windows))
+            # Cut into other rollouts, the windows would differ in their last bits.
+            key = fingerprint(
+                windows.teacher, windows.starts, len(windows), windows.num_steps, self._rows_at_once(windows)
+            )
             stack.callback(shelf.discard, key)
             file = stack.enter_context(shelf.open(key, verify=self.verify))
             if file is not None:
