@@ -1,0 +1,18 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import typer
+
+from cotwin.cli import config, data
+from cotwin.cli.train import train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Train a simulator and a surrogate of the same system together.",
+    pretty_exceptions_enable=False,
+)
+app.command()(train)
+app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data")
