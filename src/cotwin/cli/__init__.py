@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cotwin.cli import config, data
+from cotwin.cli import cache, config, data
 from cotwin.cli.train import train
 
 app = typer.Typer(
@@ -16,3 +16,4 @@ app = typer.Typer(
 app.command()(train)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")

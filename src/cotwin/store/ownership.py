@@ -41,14 +41,15 @@ def claim_root(path: Path) -> Path:
     return path
 
 
-def check_root(path: Path) -> None:
-    """Raise what `claim_root` would, and change nothing: a mistake should show before any work is done."""
+def check_root(path: Path) -> Path:
+    """What `claim_root` would return or raise, but change nothing: a mistake should show before any work is done."""
     path = path.absolute()
     path = path.parent.resolve() / path.name
     with suppress(FileNotFoundError), _open_child(None, str(path), path) as directory:
         names = set(os.listdir(directory))  # noqa: PTH208 (a descriptor, no path)
         if _read_marker(directory) is None and names - {MARKER}:
             raise NotOursError(f"{path} is not empty and carries no {MARKER}. {_CURE}")
+    return path
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.ownership import check_root, claim_root
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
-from cotwin.store.shelf import SHELVES, UNWRITABLE, Shelf, ShelfName
+from cotwin.store.shelf import UNWRITABLE, Shelf, ShelfName, shelves
 from cotwin.windows import StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
@@ -105,13 +105,11 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what dead processes left behind: half-written arrays, and generated windows."""
-        if self.root is None or not self.root.is_dir():
-            return
-        for name in SHELVES:
+        for shelf in () if self.root is None else shelves(self.root):
             try:
-                removed = Shelf(claim_root(self.root), name).sweep()
+                removed = shelf.sweep()
             except OSError as error:
-                logger.warning("leftovers in %s stay: %s", self.root / name, error)
+                logger.warning("leftovers in %s stay: %s", shelf.path, error)
                 continue
             for entry in removed:
                 logger.info("removed %s, left by a process that ended", entry.path)
@@ -152,7 +150,8 @@ class Store:
         return StoredWindows(file)
 
     def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str) -> None:
-        meta = {"teacher": type(windows.teacher).__name__, "layout": asdict(windows.teacher.layout)}
+        content = f"{type(windows.teacher).__name__}, {len(windows)} × {windows.num_steps} steps"
+        meta = {"content": content, "layout": asdict(windows.teacher.layout)}
         with shelf.add(key, (len(windows), *windows.window_shape), meta) as writer:
             for _, chunk in self._chunks(windows):
                 writer.append(chunk)
