@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cotwin.cli import cache, config, data
+from cotwin.cli.plan import plan
 from cotwin.cli.train import train
 
 app = typer.Typer(
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(train)
+app.command()(plan)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
