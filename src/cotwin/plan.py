@@ -9,7 +9,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -87,17 +87,17 @@ class Plan:
         return sum(phase.seconds for phase in self.phases)
 
 
-def plan(trainings: Mapping[str, HybridTrainer], cycles: int, real: list[RealData], evaluation_bytes: int) -> Plan:
-    """Plan trainings that have not begun.
+def plan(
+    trainings: Sequence[tuple[str, HybridTrainer]], cycles: int, real: list[RealData], evaluation_bytes: int
+) -> Plan:
+    """Plan named trainings that have not begun.
 
     Times a few optimiser steps and rollouts, after which the trainings' models are no longer as they were; nothing is
     written into a run. Raises what `Store.choose` does where a placement is impossible.
     """
     begin, trial = time.perf_counter(), Trial()
-    phases = [
-        trial.phase(name, hybrid, phase) for name, hybrid in trainings.items() for phase in hybrid.phases(cycles)
-    ]
-    stores = [hybrid.store for hybrid in trainings.values()]
+    phases = [trial.phase(name, hybrid, phase) for name, hybrid in trainings for phase in hybrid.phases(cycles)]
+    stores = [hybrid.store for _, hybrid in trainings]
     return Plan(
         real,
         phases,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cotwin.experiment.train import Session
-from cotwin.hybrid import HybridTrainer
 from cotwin.plan import Plan, RealData, plan
 
 
@@ -21,5 +20,4 @@ def plan_session(session: Session) -> Plan:
     ]
     # Rollouts of four models, two trained together and two alone.
     evaluation = 4 * sum(states.nbytes for name, (states, _) in parts.items() if name != "training")
-    trainings: dict[str, HybridTrainer] = {**session.trainings}
-    return plan(trainings, session.experiment.hybrid.cycles, real, evaluation)
+    return plan([*session.trainings.items()], session.experiment.hybrid.cycles, real, evaluation)
