@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,17 +24,17 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError
-from cotwin.store.array_writer import STAGED, ArrayWriter, write_array
+from cotwin.store.array_writer import STAGED, ArrayWriter, remove_array, write_array
 from cotwin.store.lock import LOCK, Owner, exclusive, in_use, is_in_use, owner
-from cotwin.store.ownership import NotOursError, check_root, claim, remove
+from cotwin.store.ownership import NotOursError, check_root, claim
 
 logger = logging.getLogger(__name__)
 
 ShelfName = Literal["real", "generated", "evaluation"]
 SHELVES: tuple[ShelfName, ...] = get_args(ShelfName)
 
-# The disk is full, or may no longer be written; with a disk that is broken nothing goes on.
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+# The disk is full, may no longer be written, or has no locks; with a disk that is broken nothing goes on.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOLCK)
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,16 @@ class Shelf:
             file = None
             try:
                 with exclusive(self.root):
-                    if path.exists():
+                    if os.path.lexists(path):
                         stack.enter_context(in_use(path, self.root))
                         file = stack.enter_context(ArrayFile(path))
                 if file is not None and (verify or not self._is_own(path)):
                     file.verify()
             except DamagedArrayError as error:
                 logger.warning("%s", error)
-                with exclusive(self.root):
-                    remove(path, self.root)
+                # Perhaps another process has found the same, and removed it already.
+                with suppress(FileNotFoundError), exclusive(self.root):
+                    remove_array(path, self.root)
                 file = None
             yield file
 
@@ -156,11 +158,11 @@ class Shelf:
         return whole + self.sweep()
 
     def _discard(self, path: Path) -> bool:
-        with exclusive(self.root):
-            if not path.exists() or is_in_use(path, self.root):
-                return False
-            remove(path, self.root)
-        return True
+        with suppress(FileNotFoundError), exclusive(self.root):
+            if not is_in_use(path, self.root):
+                remove_array(path, self.root)
+                return True
+        return False
 
     def _is_own(self, path: Path) -> bool:
         maker = owner(path, self.root)

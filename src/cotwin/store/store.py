@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ from cotwin.store.shelf import UNWRITABLE, Shelf, ShelfName, shelves
 from cotwin.windows import StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
+
+MOST_TRIES = 3  # to read what was just written; where that fails the disk is broken
 
 
 class Store:
@@ -133,16 +136,19 @@ class Store:
             key = fingerprint(
                 windows.teacher, windows.starts, len(windows), windows.num_steps, self.rows_at_once(windows)
             )
-            stack.callback(shelf.discard, key)
+            stack.callback(_discard, shelf, key)
             file = stack.enter_context(shelf.open(key, verify=self.verify))
             if file is not None:
                 logger.info("generated windows: %s is whole and of the same teacher and starts", file.path.parent)
             self.sweep()
-            while file is None:
-                # Another process with the same windows may be first, or take them away when it is done.
-                with suppress(FileExistsError):
-                    self._fill_file(windows, shelf, key)
-                file = stack.enter_context(shelf.open(key, verify=self.verify))
+            for _ in range(MOST_TRIES):
+                if file is None:
+                    # Another process with the same windows may be first, or take them away when it is done.
+                    with suppress(FileExistsError):
+                        self._fill_file(windows, shelf, key)
+                    file = stack.enter_context(shelf.open(key, verify=self.verify))
+            if file is None:
+                raise OSError(errno.EIO, f"{shelf.path} does not keep what is written; name another cache_dir")
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -218,6 +224,16 @@ class InMemory:
 
     def will_read(self, indices: Sequence[int]) -> None:
         """Nothing to prepare."""
+
+
+def _discard(shelf: Shelf, key: str) -> None:
+    try:
+        shelf.discard(key)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        # What was trained on it counts for more; a later run sweeps it.
+        logger.warning("the windows in %s stay: %s", shelf.path / key, error)
 
 
 @contextmanager
