@@ -61,7 +61,7 @@ def _rows(trajectories: Trajectories) -> Iterator[Tensor]:
 
 def _meta(trajectories: Trajectories) -> dict[str, Any]:
     return {
-        "content": trajectories.source,
+        "content": Path(trajectories.source).name,
         "layout": asdict(trajectories.layout),
         "masked": trajectories.mask is not None,
         "notes": list(trajectories.notes),
