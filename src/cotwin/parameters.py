@@ -6,6 +6,7 @@ Never a hard clip: it stops the gradient, so that a start on the bound would sta
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,10 @@ class Parameter(nn.Module, ABC):
     @abstractmethod
     def forward(self) -> Float[Tensor, "*K"]:
         """The value in natural units: a scalar, or an array."""
+
+    if TYPE_CHECKING:  # torch declares that calling a module may return anything
+
+        def __call__(self) -> Tensor: ...
 
 
 class Known(Parameter):

@@ -12,9 +12,14 @@ from torch import Tensor
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import CoarseField, Positive
 from cotwin.physics.advection import Advection
+from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.burgers import Burgers
+from cotwin.physics.gray_scott import SpectralGrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.initial import random_fourier
+from cotwin.physics.korteweg_de_vries import KortewegDeVries
+from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
+from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.refined import Refined
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import Stepper
@@ -94,6 +99,11 @@ def _advection(layout: Layout, diffusivity: Positive | None) -> Advection:
     return Advection(layout, Positive(velocity), diffusivity)
 
 
+def _gray_scott(layout: Layout) -> SpectralGrayScott:
+    return SpectralGrayScott(layout, scalar(0.02), scalar(0.01), scalar(0.4), scalar(0.6))
+
+
+CONCENTRATIONS = (Field("U"), Field("V"))
 U, UV = (Field("u"),), (Field("u", components=2),)
 MIXED: tuple[Boundary, ...] = ("dirichlet", "neumann")
 
@@ -114,6 +124,34 @@ CASES = [
     Case("advection 1-D", U, (24,), "periodic", lambda y: Advection(y, scalar(0.7))),
     Case("advection 2-D", UV, (12, 15), "periodic", lambda y: _advection(y, scalar(0.05))),
     Case("advection 3-D", U, (6, 7, 8), "periodic", lambda y: _advection(y, scalar(0.05))),
+    Case("Korteweg-de Vries 1-D", U, (24,), "periodic", lambda y: KortewegDeVries(y, scalar(0.9), scalar(0.01))),
+    Case("Zakharov-Kuznetsov 2-D", U, (12, 15), "periodic", lambda y: KortewegDeVries(y, scalar(0.9), scalar(0.01))),
+    Case(
+        "Kuramoto-Sivashinsky 1-D",
+        U,
+        (24,),
+        "periodic",
+        lambda y: KuramotoSivashinsky(y, scalar(1.1), scalar(0.2), scalar(0.01)),
+    ),
+    Case(
+        "Kuramoto-Sivashinsky 2-D",
+        U,
+        (12, 15),
+        "periodic",
+        lambda y: KuramotoSivashinsky(y, scalar(1.1), scalar(0.2), scalar(0.01)),
+    ),
+    Case("Allen-Cahn 1-D", U, (25,), "periodic", lambda y: AllenCahn(y, scalar(0.02), scalar(1.5))),
+    Case("Allen-Cahn 2-D", U, (12, 15), "periodic", lambda y: AllenCahn(y, scalar(0.02), scalar(1.5))),
+    Case("Navier-Stokes, decaying", U, (12, 15), "periodic", lambda y: NavierStokes(y, scalar(0.02))),
+    Case(
+        "Navier-Stokes, forced",
+        U,
+        (15, 12),
+        "periodic",
+        lambda y: NavierStokes(y, scalar(0.02), scalar(0.1), scalar(0.7), scalar(2.1)),
+    ),
+    Case("spectral Gray-Scott 2-D", CONCENTRATIONS, (12, 15), "periodic", _gray_scott),
+    Case("spectral Gray-Scott 3-D", CONCENTRATIONS, (6, 7, 8), "periodic", _gray_scott),
     Case("refined 1-D", U, (15,), "periodic", _refined, composes=False),
     Case("refined 2-D", UV, (10, 11), "periodic", _refined, composes=False),
 ]

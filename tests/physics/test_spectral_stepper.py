@@ -10,7 +10,7 @@ import pytest
 import torch
 from physics_cases import F64, U, box, scalar, smooth
 
-from cotwin.physics.spectral import phi_functions
+from cotwin.physics.exponential import phi_functions
 from cotwin.physics.spectral_burgers import SpectralBurgers
 
 ARGUMENTS = [0.0, 1e-12, -1e-5, 0.3, -0.999999, -1.000001, 2.0, -30.0, 1e-7j, 0.8j, -1.5 + 2j, 25j]
@@ -23,14 +23,14 @@ def test_phi_functions_are_their_integrals(z: complex) -> None:
     s, ds = (nodes + 1) / 2, weights / 2
     exact = [cmath.exp(z), np.sum(ds * np.exp((1 - s) * z)), np.sum(ds * s * np.exp((1 - s) * z))]
     dtype = torch.complex128 if isinstance(z, complex) else F64
-    found = phi_functions(torch.tensor(z, dtype=dtype))
+    found = phi_functions(torch.tensor(z, dtype=dtype), 2)
     for value, expected in zip(found, exact, strict=True):
         assert abs(complex(value) - expected) < 1e-14
 
 
 def test_phi_functions_decay_for_stiff_arguments() -> None:
     z = torch.tensor([-1e4, -1e9, -1e15], dtype=F64)
-    exponential, phi1, phi2 = phi_functions(z)
+    exponential, phi1, phi2 = phi_functions(z, 2)
     assert torch.equal(exponential, torch.zeros_like(z))
     assert torch.allclose(phi1 * z, -torch.ones_like(z), rtol=1e-12)
     assert torch.allclose(phi2 * z, -1 - 1 / z, rtol=1e-12)
@@ -38,7 +38,7 @@ def test_phi_functions_decay_for_stiff_arguments() -> None:
 
 def test_phi_functions_have_their_derivatives_at_zero_and_everywhere_finite_ones() -> None:
     z = torch.tensor([0.0, -1.0, 1.0, -1e-9, -1e9], dtype=F64, requires_grad=True)
-    for value, at_zero in zip(phi_functions(z), (1.0, 1 / 2, 1 / 6), strict=True):
+    for value, at_zero in zip(phi_functions(z, 2), (1.0, 1 / 2, 1 / 6), strict=True):
         (slope,) = torch.autograd.grad(value.sum(), z, retain_graph=True)
         assert slope.isfinite().all()
         assert float(slope[0]) == pytest.approx(at_zero, rel=1e-14)

@@ -39,6 +39,25 @@ def require_velocity(layout: Layout, equation: str) -> None:
         )
 
 
+def require_scalars(layout: Layout, equation: str, count: int = 1, dims: tuple[int, ...] = (1, 2, 3)) -> None:
+    """Raise ValueError unless the moving fields are so many scalars, on so many axes."""
+    moving = [field for field in layout.fields if not field.static]
+    if len(moving) != count or any(field.components != 1 for field in moving) or layout.dims not in dims:
+        found = ", ".join(f"{field.name} ({field.components})" for field in moving)
+        raise ValueError(
+            f"{equation} moves scalar fields, {count} of them, on {' or '.join(map(str, dims))} axes; the layout of "
+            f"{layout.dims} axes has the moving fields (components) {found}. Mark given fields as static."
+        )
+
+
+def require_scalar_coefficients(equation: str, **parameters: Parameter) -> None:
+    """Raise ValueError unless each parameter is a scalar."""
+    for name, parameter in parameters.items():
+        shape = tuple(parameter().shape)
+        if shape != ():
+            raise ValueError(f"{name} of shape {shape} must be a scalar in {equation}.")
+
+
 def require_coefficient(parameter: Parameter, layout: Layout, name: str) -> None:
     """Raise ValueError unless the parameter is a scalar or a field on the layout's grid."""
     shape = tuple(parameter().shape)

@@ -2,38 +2,41 @@
 
 L: linear with constant coefficients; the tensor `symbol()`, in 1/time, multiplies the Fourier coefficients.
 N: all the rest, evaluated on the grid; `nonlinearity()`.
-Scheme: real Fourier transforms, spectrally accurate in space, products of two fields free of aliasing by the
-2/3 rule; ETDRK2 in time, second order, exact where N is absent.
-Source: Cox & Matthews (2002), J. Comput. Phys. 176; Orszag (1971), J. Atmos. Sci. 28 for the 2/3 rule.
+Scheme: real Fourier transforms, spectrally accurate in space, products free of aliasing; exponential Runge-Kutta in
+time, exact where N is absent.
+Source: Cox & Matthews (2002), J. Comput. Phys. 176; Orszag (1971), J. Atmos. Sci. 28 for the removal of aliases.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 
 import torch
-from jaxtyping import Complex, Float, Inexact
+from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.physics.channels import put_moving, take_moving
+from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
 from cotwin.stepper import Stepper
-
-SpectralMap = Callable[[Complex[Tensor, "B M *K"]], Complex[Tensor, "B M *K"]]
 
 
 class SpectralStepper(Stepper):
     """∂u/∂t = L u + N(u), periodic, 1 to 3 dimensions. A subclass gives `symbol` and maybe `nonlinearity`.
 
-    substeps: ETDRK2 steps per layout.dt; of no effect where N is absent.
+    substeps: steps of the scheme per layout.dt; of no effect where N is absent.
+    scheme: `etdrk2` or `etdrk4`, of second or fourth order (see `cotwin.physics.exponential`).
 
-    Where N is present, the modes above the 2/3 limit are dropped from the start; the rollout still returns
-    the start as given. Coefficients are computed once a rollout, in double precision.
+    Where N is present, modes whose products would be aliases are dropped from the start: those above 1/(degree + 1)
+    of the points, where N is a polynomial of that degree. The rollout still returns the start as given. Coefficients
+    are computed once a rollout, in double precision.
     """
 
-    def __init__(self, layout: Layout, substeps: int = 1) -> None:
+    # Of the polynomial N: 2 for products of two fields, which makes Orszag's 2/3 rule.
+    degree = 2
+
+    def __init__(self, layout: Layout, substeps: int = 1, scheme: Scheme = etdrk2) -> None:
         super().__init__(layout)
         if any(kind != "periodic" for kind in layout.boundary):
             raise ValueError(
@@ -42,7 +45,12 @@ class SpectralStepper(Stepper):
             )
         if substeps < 1:
             raise ValueError(f"substeps is {substeps}; at least one is needed.")
-        self.substeps = substeps
+        if any(points <= self.degree + 1 for points in layout.grid):
+            raise ValueError(
+                f"{type(self).__name__} keeps modes below 1/{self.degree + 1} of the points, which leaves only the "
+                f"mean along some axis of the grid {layout.grid}; take at least {self.degree + 2} points along each."
+            )
+        self.substeps, self.scheme = substeps, scheme
         self.axes = tuple(range(-layout.dims, 0))
         for axis, points in enumerate(layout.grid):
             half = axis == layout.dims - 1
@@ -104,8 +112,8 @@ class SpectralStepper(Stepper):
         if nonlinear is None:
             advance = self._exponential(spectrum.dtype)
         else:
-            advance = self._etdrk2(nonlinear, spectrum.dtype)
-            spectrum = spectrum * self._unaliased()
+            advance = self._substepped(nonlinear, spectrum.dtype)
+            spectrum = spectrum * self.kept_modes()
         states = [start]
         for _ in range(num_steps):
             spectrum = advance(spectrum)
@@ -116,47 +124,19 @@ class SpectralStepper(Stepper):
         growth = (self.layout.dt * self.symbol()).exp().to(dtype)
         return lambda spectrum: growth * spectrum
 
-    def _etdrk2(self, nonlinear: SpectralMap, dtype: torch.dtype) -> SpectralMap:
-        h = self.layout.dt / self.substeps
-        # With the mask in the coefficients every substep removes the aliases, whatever `nonlinear` returns.
-        mask = self._unaliased()
-        exponential, phi1, phi2 = phi_functions(h * self.symbol())
-        growth, first, second = ((mask * c).to(dtype) for c in (exponential, h * phi1, h * phi2))
+    def _substepped(self, nonlinear: SpectralMap, dtype: torch.dtype) -> SpectralMap:
+        interval = self.layout.dt / self.substeps
+        step = self.scheme(self.symbol(), interval, self.kept_modes(), nonlinear, dtype)
 
         def advance(spectrum: Tensor) -> Tensor:
             for _ in range(self.substeps):
-                rate = nonlinear(spectrum)
-                predicted = torch.addcmul(growth * spectrum, first, rate)
-                spectrum = torch.addcmul(predicted, second, nonlinear(predicted) - rate)
+                spectrum = step(spectrum)
             return spectrum
 
         return advance
 
-    def _unaliased(self) -> Tensor:
-        """Modes whose products with each other do not fold back onto them: 3 |mode| < points."""
-        kept = torch.ones((), dtype=torch.bool)
-        for axis, points in enumerate(self.layout.grid):
-            modes: Tensor = getattr(self, f"modes_{axis}")
-            kept = kept.to(modes.device) & (3 * modes.abs() < points)
-        return kept
-
-
-def phi_functions(
-    z: Inexact[Tensor, "*K"],
-) -> tuple[Inexact[Tensor, "*K"], Inexact[Tensor, "*K"], Inexact[Tensor, "*K"]]:
-    """e^z, φ₁ = (e^z − 1)/z and φ₂ = (e^z − 1 − z)/z², accurate and differentiable at every z, 0 included.
-
-    >>> [float(value) for value in phi_functions(torch.zeros((), dtype=torch.float64))]
-    [1.0, 1.0, 0.5]
-    """
-    near = z.detach().abs() < 1
-    # Each branch gets harmless values where the other is used: 0/0 would reach the gradient through `where`.
-    small = torch.where(near, z, torch.zeros_like(z))
-    large = torch.where(near, torch.ones_like(z), z)
-    series = torch.zeros_like(z)
-    for n in range(17, -1, -1):  # Σ zⁿ / (n + 2)!, to rounding for |z| < 1
-        series = series * small + 1 / math.factorial(n + 2)
-    exponential = large.exp()
-    phi1 = torch.where(near, 1 + small * series, (exponential - 1) / large)
-    phi2 = torch.where(near, series, (exponential - 1 - large) / large**2)
-    return z.exp(), phi1, phi2
+    def kept_modes(self) -> Bool[Tensor, "*K"]:
+        """Modes whose products do not fold back onto them."""
+        return unaliased(
+            [getattr(self, f"modes_{axis}") for axis in range(self.layout.dims)], self.layout.grid, self.degree
+        )

@@ -9,7 +9,8 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_coefficient, require_velocity
-from cotwin.physics.spectral import SpectralMap, SpectralStepper
+from cotwin.physics.exponential import SpectralMap
+from cotwin.physics.spectral import SpectralStepper
 
 
 class SpectralBurgers(SpectralStepper):
