@@ -12,15 +12,20 @@ from torch import Tensor
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import CoarseField, Positive
 from cotwin.physics.advection import Advection
+from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.burgers import Burgers
-from cotwin.physics.gray_scott import SpectralGrayScott
+from cotwin.physics.closures import Constant, Logistic, NetworkClosure, Power
+from cotwin.physics.fisher import Fisher
+from cotwin.physics.gray_scott import GrayScott, SpectralGrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.initial import random_fourier
+from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.korteweg_de_vries import KortewegDeVries
 from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.refined import Refined
+from cotwin.physics.shallow_water import LinearShallowWater
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import Stepper
 
@@ -103,7 +108,40 @@ def _gray_scott(layout: Layout) -> SpectralGrayScott:
     return SpectralGrayScott(layout, scalar(0.02), scalar(0.01), scalar(0.4), scalar(0.6))
 
 
+def _gray_scott_walls(layout: Layout) -> GrayScott:
+    return GrayScott(layout, scalar(0.02), scalar(0.01), scalar(0.4), scalar(0.6))
+
+
+def _logistic() -> Logistic:
+    return Logistic(scalar(0.8), scalar(1.3))
+
+
+def _porous() -> Power:
+    return Power(scalar(0.1), scalar(1.3), scalar(1.5))
+
+
+def _fisher_networks(layout: Layout) -> Fisher:
+    generator = torch.Generator().manual_seed(4)
+    diffusivity = NetworkClosure(0.0, 0.3, 1.0, width=4, generator=generator)
+    growth = NetworkClosure(-1.0, 1.0, 1.0, width=4, generator=generator)
+    for closure in (diffusivity, growth):
+        torch.nn.init.normal_(closure.height, generator=generator)
+    return Fisher(layout, diffusivity, growth, 3.0).double()
+
+
+def _linear_water(layout: Layout) -> LinearShallowWater:
+    return LinearShallowWater(layout, scalar(1.2), scalar(0.8), 1.5)
+
+
+def _stream(layout: Layout) -> Positive:
+    """A velocity field that varies along each axis."""
+    waves = [torch.sin(torch.arange(n, dtype=F64) * (2 * math.pi / n)) for n in layout.grid]
+    x, y = waves[0][:, None], waves[1][None, :]
+    return Positive(torch.stack([0.5 + 0.2 * x + 0.1 * y, 0.4 - 0.1 * x + 0.2 * y]))
+
+
 CONCENTRATIONS = (Field("U"), Field("V"))
+WATER = (Field("h"), Field("u", components=2))
 U, UV = (Field("u"),), (Field("u", components=2),)
 MIXED: tuple[Boundary, ...] = ("dirichlet", "neumann")
 
@@ -152,6 +190,34 @@ CASES = [
     ),
     Case("spectral Gray-Scott 2-D", CONCENTRATIONS, (12, 15), "periodic", _gray_scott),
     Case("spectral Gray-Scott 3-D", CONCENTRATIONS, (6, 7, 8), "periodic", _gray_scott),
+    Case("Gray-Scott 2-D, walls", CONCENTRATIONS, (10, 12), ("neumann", "periodic"), _gray_scott_walls),
+    Case("Fisher-KPP 1-D", U, (24,), "neumann", lambda y: Fisher(y, Constant(scalar(0.1)), _logistic(), 3.0)),
+    Case("porous Fisher 2-D", U, (10, 12), "periodic", lambda y: Fisher(y, _porous(), _logistic(), 3.0)),
+    Case("Fisher 1-D, networks", U, (24,), "neumann", _fisher_networks),
+    Case("inviscid Burgers 1-D", U, (24,), "periodic", lambda y: InviscidBurgers(y, 2.0, field(y, 0.3))),
+    Case("inviscid Burgers 2-D", UV, (10, 12), "periodic", lambda y: InviscidBurgers(y, 2.0, field(y, 0.3))),
+    Case(
+        "linear shallow water 2-D, walls",
+        WATER,
+        (10, 12),
+        ("neumann", "periodic"),
+        lambda y: LinearShallowWater(y, scalar(1.2), scalar(0.8), 1.5, scalar(0.1)),
+    ),
+    Case("linear shallow water 1-D", (Field("h"), Field("u")), (24,), "periodic", _linear_water),
+    Case(
+        "advection-diffusion 2-D, fields",
+        U,
+        (10, 12),
+        MIXED,
+        lambda y: AdvectionDiffusion(y, _stream(y), field(y, 0.1)),
+    ),
+    Case(
+        "advection-diffusion 3-D",
+        U,
+        (6, 7, 8),
+        (*MIXED, "periodic"),
+        lambda y: AdvectionDiffusion(y, Positive(torch.tensor([0.7, 0.4, 1.1], dtype=F64)), scalar(0.05)),
+    ),
     Case("refined 1-D", U, (15,), "periodic", _refined, composes=False),
     Case("refined 2-D", UV, (10, 11), "periodic", _refined, composes=False),
 ]

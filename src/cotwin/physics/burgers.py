@@ -18,6 +18,7 @@ from cotwin.physics.finite_volume import (
     diffusion_bound,
     face_diffusivities,
     lower,
+    ssp_rk3_step,
     upper,
     with_ghosts,
 )
@@ -71,10 +72,7 @@ class Burgers(FiniteVolumeStepper):
 
         def advance(cells: Tensor) -> Tensor:
             for _ in range(substeps):
-                # SSP-RK3 by Shu and Osher; in place on fresh tensors, sums keep nothing for their gradient.
-                first = change(cells).add_(cells)
-                second = change(first).add_(first).mul_(1 / 4).add_(cells, alpha=3 / 4)
-                cells = change(second).add_(second).mul_(2 / 3).add_(cells, alpha=1 / 3)
+                cells = ssp_rk3_step(change, cells)
             return cells
 
         return advance

@@ -8,18 +8,11 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_coefficient
-from cotwin.physics.finite_volume import (
-    CellMap,
-    FiniteVolumeStepper,
-    diffusion,
-    diffusion_bound,
-    face_diffusivities,
-    rkl2_stages,
-    rkl2_step,
-)
+from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
+from cotwin.physics.parabolic import ParabolicStepper
 
 
-class Heat(FiniteVolumeStepper):
+class Heat(ParabolicStepper):
     """∂u/∂t = ∇·(κ ∇u), 1 to 3 dimensions, any boundary on each axis, any number of channels.
 
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
@@ -30,26 +23,14 @@ class Heat(FiniteVolumeStepper):
     Source: Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
     """
 
-    def __init__(self, layout: Layout, diffusivity: Parameter, substeps: int = 1) -> None:
-        super().__init__(layout)
+    def __init__(self, layout: Layout, diffusivity: Parameter, substeps: int = 1, stages: int | None = None) -> None:
+        super().__init__(layout, substeps, stages)
         require_coefficient(diffusivity, layout, "diffusivity")
-        if substeps < 1:
-            raise ValueError(f"substeps is {substeps}; at least one is needed.")
         self.diffusivity = diffusivity
-        self.substeps = substeps
 
-    def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
-        diffusivity = self.diffusivity().to(like.dtype)
-        interval = self.layout.dt / self.substeps
-        faces = face_diffusivities(diffusivity, self.layout, interval)
-        stages = rkl2_stages(diffusion_bound(diffusivity, self.layout), interval)
+    def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
+        faces = face_diffusivities(self.diffusivity().to(like.dtype), self.layout, interval)
+        return lambda cells: diffusion(cells, faces, self.layout.boundary)
 
-        def change(cells: Tensor) -> Tensor:
-            return diffusion(cells, faces, self.layout.boundary)
-
-        def advance(cells: Tensor) -> Tensor:
-            for _ in range(self.substeps):
-                cells = rkl2_step(change, cells, stages)
-            return cells
-
-        return advance
+    def decay(self) -> float:
+        return diffusion_bound(self.diffusivity(), self.layout)

@@ -1,0 +1,63 @@
+"""Fisher's equation for a spreading population, its porous form, and any other that closures describe."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+from cotwin.physics.channels import require_scalars
+from cotwin.physics.closures import Closure
+from cotwin.physics.finite_volume import CellMap, difference, lower, upper, with_ghosts
+from cotwin.physics.parabolic import ParabolicStepper
+
+
+class Fisher(ParabolicStepper):
+    """∂u/∂t = ∇·(D(u) ∇u) + r(u) u, one or two dimensions, any boundary on each axis.
+
+    u: density, in a unit of the data's, not negative.
+    diffusivity: D(u) in length²/time. growth: r(u) in 1/time. Closures: Fisher-KPP is Constant(D) with
+    Logistic(r, K); porous Fisher is Power(D, K, m) with the same; unknown functions are NetworkClosure.
+    ceiling: the largest u that is to remain stable, in the unit of u. Given, never measured: stages that depended on
+    a batch would make its samples influence each other.
+    Scheme: finite volumes, the flux through a face with the mean of the two cells' D(u), second order in space; RKL2,
+    second order in dt, with as many stages as the largest D(u) needs; r times the substep should stay below about
+    one.
+    Source: Fisher (1937), Ann. Eugen. 7; Witelski (1995), J. Math. Biol. 33 for the porous form; Meyer, Balsara &
+    Aslam (2014), J. Comput. Phys. 257.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        diffusivity: Closure,
+        growth: Closure,
+        ceiling: float,
+        substeps: int = 1,
+        stages: int | None = None,
+    ) -> None:
+        super().__init__(layout, substeps, stages)
+        require_scalars(layout, "Fisher", dims=(1, 2))
+        if not ceiling > 0:
+            raise ValueError(f"ceiling is {ceiling}; give the largest density to expect, a positive number.")
+        self.diffusivity, self.growth, self.ceiling = diffusivity, growth, ceiling
+
+    def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
+        diffusivity, growth = self.diffusivity.prepare(like), self.growth.prepare(like)
+        scales = [interval / (2 * dx**2) for dx in self.layout.spacing]
+
+        def change(cells: Tensor) -> Tensor:
+            mobility = diffusivity(cells)
+            total = interval * growth(cells) * cells
+            for axis, (scale, kind) in enumerate(zip(scales, self.layout.boundary, strict=True), start=2):
+                # The density's ghosts may mirror its sign; the mobility's do not.
+                moved = with_ghosts(mobility, axis, "periodic" if kind == "periodic" else "neumann")
+                flux = difference(with_ghosts(cells, axis, kind), axis) * (lower(moved, axis) + upper(moved, axis))
+                total = total + scale * difference(flux, axis)
+            return total
+
+        return change
+
+    def decay(self) -> float:
+        diffusion = self.diffusivity.largest(self.ceiling) * sum(4 / dx**2 for dx in self.layout.spacing)
+        return diffusion + self.growth.largest(self.ceiling)

@@ -1,0 +1,67 @@
+"""Inviscid Burgers equation with potential forcing, shocks included."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+from cotwin.parameters import Parameter
+from cotwin.physics.channels import require_coefficient, require_velocity
+from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
+from cotwin.physics.finite_volume import with_ghosts
+
+
+class InviscidBurgers(ConservationLaw):
+    """∂u/∂t + ∇(|u|²/2) = −∇φ, periodic, one or two dimensions.
+
+    u: velocity, length/time, one component for each axis. For a u without rotation this is ∂u/∂t + (u·∇)u = −∇φ, and
+    u stays without rotation, also across shocks; a start that rotates solves the equation above, not that one.
+    potential: φ in length²/time², a field on the grid. Its constant has no effect: its mean is taken out.
+    max_speed: the largest |u| of one component that is to remain stable. substeps: see ConservationLaw.
+    Scheme: MUSCL, Rusanov, SSP-RK3; second order where u is smooth, shocks over a few cells. The mean is conserved.
+    Source: Bec & Khanin (2007), Phys. Rep. 447; for the scheme see `cotwin.physics.conservation_law`.
+    """
+
+    def __init__(
+        self, layout: Layout, max_speed: float, potential: Parameter | None = None, substeps: int | None = None
+    ) -> None:
+        super().__init__(layout, max_speed, substeps)
+        require_velocity(layout, "InviscidBurgers")
+        if set(layout.boundary) != {"periodic"}:
+            raise ValueError(
+                f"InviscidBurgers is periodic, the layout has {layout.boundary}; make every axis periodic."
+            )
+        if potential is not None:
+            require_coefficient(potential, layout, "potential")
+        self.potential = potential
+
+    def law(self, like: Float[Tensor, "B M *S"]) -> Law:
+        # |u| without its corner; where the fluid all but rests it also keeps rarefactions free of jumps.
+        slowest = (ROUNDING * self.max_speed) ** 2
+
+        def flux(u: Tensor, axis: int) -> Tensor:
+            energy = 0.5 * u.square().sum(dim=1, keepdim=True)
+            blank = torch.zeros_like(energy)
+            return torch.cat([energy if along == axis else blank for along in range(u.shape[1])], dim=1)
+
+        def speed(u: Tensor, axis: int) -> Tensor:
+            return (u[:, axis : axis + 1].square() + slowest).sqrt()
+
+        if self.potential is None:
+            return Law(flux, speed)
+        force = self._force().to(like.dtype)
+        return Law(flux, speed, lambda u: force.expand_as(u))
+
+    def _force(self) -> Float[Tensor, "M *S"]:
+        """−∇φ by central differences, whose sum over the period is zero."""
+        assert self.potential is not None
+        potential = self.potential()
+        potential = (potential - potential.mean()).expand(self.layout.grid)
+        slopes = []
+        for axis, dx in enumerate(self.layout.spacing):
+            padded = with_ghosts(potential, axis, "periodic")
+            count = self.layout.grid[axis]
+            slopes.append((padded.narrow(axis, 0, count) - padded.narrow(axis, 2, count)) / (2 * dx))
+        return torch.stack(slopes)

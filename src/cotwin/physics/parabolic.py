@@ -1,0 +1,54 @@
+"""Finite volumes for ∂u/∂t = M(u) where diffusion makes M stiff: RKL2 with as many stages as that needs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, rkl2_stages, rkl2_step
+
+
+class ParabolicStepper(FiniteVolumeStepper):
+    """∂u/∂t = M(u), diffusion and perhaps reactions that are slow beside it. A subclass gives `change` and `decay`.
+
+    substeps: RKL2 steps per layout.dt.
+    stages: of each RKL2 step, odd; None for the fewest that are stable for the present parameters. Fixed, they do not
+        follow the parameters, which may then be batched (`torch.func.vmap`).
+    """
+
+    def __init__(self, layout: Layout, substeps: int = 1, stages: int | None = None) -> None:
+        super().__init__(layout)
+        if substeps < 1:
+            raise ValueError(f"substeps is {substeps}; at least one is needed.")
+        if stages is not None and (stages < 3 or stages % 2 == 0):
+            raise ValueError(f"stages is {stages}; give an odd number from 3 on, or None to choose from stability.")
+        self.substeps, self.stages = substeps, stages
+
+    @abstractmethod
+    def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
+        """M times the interval, as a map of the moving channels to new memory.
+
+        Called once a rollout: what depends on the parameters alone is computed here, in the precision of `like`.
+        """
+
+    @abstractmethod
+    def decay(self) -> float:
+        """An upper bound on the rates at which modes decay with the present parameters, in 1/time."""
+
+    def needed_stages(self) -> int:
+        """The fewest stages that are stable for the present parameters. Raises DivergenceError beyond all reason."""
+        return rkl2_stages(self.decay(), self.layout.dt / self.substeps)
+
+    def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
+        change = self.change(like, self.layout.dt / self.substeps)
+        stages = self.needed_stages() if self.stages is None else self.stages
+
+        def advance(cells: Tensor) -> Tensor:
+            for _ in range(self.substeps):
+                cells = rkl2_step(change, cells, stages)
+            return cells
+
+        return advance
