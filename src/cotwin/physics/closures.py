@@ -106,7 +106,8 @@ class NetworkClosure(Closure):
 
         def value(u: Tensor) -> Tensor:
             hidden = torch.tanh(torch.addcmul(place, u[..., None], bend))
-            return self.lower + (self.upper - self.lower) * torch.sigmoid(hidden @ height)
+            # lerp: what is computed otherwise may round to beyond a bound.
+            return torch.lerp(u.new_tensor(self.lower), u.new_tensor(self.upper), torch.sigmoid(hidden @ height))
 
         return value
 

@@ -30,9 +30,7 @@ class InviscidBurgers(ConservationLaw):
         super().__init__(layout, max_speed, substeps)
         require_velocity(layout, "InviscidBurgers")
         if set(layout.boundary) != {"periodic"}:
-            raise ValueError(
-                f"InviscidBurgers is periodic, the layout has {layout.boundary}; make every axis periodic."
-            )
+            raise ValueError(f"InviscidBurgers needs periodic axes, the layout has {layout.boundary}.")
         if potential is not None:
             require_coefficient(potential, layout, "potential")
         self.potential = potential
