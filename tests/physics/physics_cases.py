@@ -104,6 +104,10 @@ def _advection(layout: Layout, diffusivity: Positive | None) -> Advection:
     return Advection(layout, Positive(velocity), diffusivity)
 
 
+def _burgers_3d(layout: Layout) -> Burgers:
+    return Burgers(layout, field(layout, 0.1), 2.0)
+
+
 def _gray_scott(layout: Layout) -> SpectralGrayScott:
     return SpectralGrayScott(layout, scalar(0.02), scalar(0.01), scalar(0.4), scalar(0.6))
 
@@ -142,7 +146,7 @@ def _stream(layout: Layout) -> Positive:
 
 CONCENTRATIONS = (Field("U"), Field("V"))
 WATER = (Field("h"), Field("u", components=2))
-U, UV = (Field("u"),), (Field("u", components=2),)
+U, UV, UVW = ((Field("u", components=n),) for n in (1, 2, 3))
 MIXED: tuple[Boundary, ...] = ("dirichlet", "neumann")
 
 CASES = [
@@ -150,6 +154,9 @@ CASES = [
     Case("spectral Burgers 1-D, field", U, (25,), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
     Case("spectral Burgers 2-D, scalar", UV, (12, 15), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
     Case("spectral Burgers 2-D, field", UV, (15, 12), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
+    Case("spectral Burgers 3-D, scalar", UVW, (7, 8, 6), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
+    Case("spectral Burgers 3-D, field", UVW, (7, 8, 6), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
+    Case("Burgers 3-D, field", UVW, (6, 7, 8), ("periodic", "dirichlet", "periodic"), _burgers_3d),
     Case("Burgers 1-D, scalar", U, (24,), "periodic", lambda y: Burgers(y, scalar(0.1), 2.0)),
     Case("Burgers 1-D, field, walls", U, (24,), "dirichlet", lambda y: Burgers(y, field(y, 0.1), 2.0)),
     Case("Burgers 2-D, scalar, walls", UV, (10, 14), "dirichlet", lambda y: Burgers(y, scalar(0.1), 2.0, 3)),
