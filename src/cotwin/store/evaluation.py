@@ -28,6 +28,7 @@ def rollout_once(
     with torch.no_grad():
         states = rollout(stepper, starts.to(stepper.device), num_steps).cpu()
     if shelf is not None:
-        meta = {"model": type(stepper).__name__, "layout": asdict(stepper.layout)}
+        content = f"{type(stepper).__name__}, {len(starts)} × {num_steps} steps"
+        meta = {"content": content, "layout": asdict(stepper.layout)}
         shelf.save(key, tuple(states.shape), states[:, None].unbind(), meta)
     return states

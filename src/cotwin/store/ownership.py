@@ -41,8 +41,8 @@ def claim_root(path: Path) -> Path:
     return path
 
 
-def check_root(path: Path) -> None:
-    """Raise what `claim_root` would, and change nothing: a mistake should show before any work is done.
+def check_root(path: Path) -> Path:
+    """What `claim_root` would return or raise, but change nothing: a mistake should show before any work is done.
 
     Raises PermissionError with the cure for a directory that may not be made or written.
     """
@@ -53,6 +53,7 @@ def check_root(path: Path) -> None:
         names = set(os.listdir(directory))  # noqa: PTH208 (a descriptor, no path)
         if _read_marker(directory) is None and names - {MARKER}:
             raise NotOursError(f"{path} is not empty and carries no {MARKER}. {_CURE}")
+    return path
 
 
 def _require_writable(path: Path) -> None:

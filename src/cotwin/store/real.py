@@ -61,6 +61,7 @@ def _rows(trajectories: Trajectories) -> Iterator[Tensor]:
 
 def _meta(trajectories: Trajectories) -> dict[str, Any]:
     return {
+        "content": Path(trajectories.source).name,
         "layout": asdict(trajectories.layout),
         "masked": trajectories.mask is not None,
         "notes": list(trajectories.notes),

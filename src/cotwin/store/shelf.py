@@ -11,6 +11,7 @@ leftovers, which `sweep` removes.
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
@@ -25,7 +26,7 @@ from torch import Tensor
 from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError
 from cotwin.store.array_writer import STAGED, ArrayWriter, remove_array, write_array
 from cotwin.store.lock import LOCK, Owner, exclusive, in_use, is_in_use, owner
-from cotwin.store.ownership import NotOursError, claim
+from cotwin.store.ownership import NotOursError, check_root, claim
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,14 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES
 class Entry:
     """A directory on a shelf.
 
-    num_bytes: of its files. modified: seconds since the epoch. owner: who made it, None if that is not known.
+    content: what its maker said it holds. num_bytes: of its files. modified: seconds since the epoch.
+    owner: who made it, None if that is not known.
     used: whether a process reads or writes it now.
     """
 
     shelf: ShelfName
     path: Path
+    content: str
     num_bytes: int
     modified: float
     owner: Owner | None
@@ -62,6 +65,12 @@ class Entry:
         kept = self.is_whole and self.shelf != "generated"
         unknown = self.owner is not None and not self.owner.is_local
         return not (kept or self.used or unknown or (self.owner is not None and self.owner.lives))
+
+
+def shelves(root: Path) -> list[Shelf]:
+    """Every shelf below a root, even if nothing was put there yet. Raises NotOursError if the root is not ours."""
+    root = check_root(root)
+    return [Shelf(root, name) for name in SHELVES]
 
 
 class Shelf:
@@ -143,6 +152,11 @@ class Shelf:
         """Remove leftovers; what was removed."""
         return [entry for entry in self.entries() if entry.is_leftover and self._discard(entry.path)]
 
+    def clear(self) -> list[Entry]:
+        """Remove leftovers, and all else that nobody uses now; what was removed."""
+        whole = [entry for entry in self.entries() if entry.is_whole and self._discard(entry.path)]
+        return whole + self.sweep()
+
     def _discard(self, path: Path) -> bool:
         with suppress(FileNotFoundError), exclusive(self.root):
             if not is_in_use(path, self.root):
@@ -158,9 +172,11 @@ class Shelf:
         if re.fullmatch(rf"{re.escape(STAGED)}[0-9a-f]{{32}}", path.name):
             # Killed between making the directory and marking it: finish that, so that it may be removed.
             claim(path, self.root, files=(DATA, MANIFEST, LOCK))
-        maker, used = owner(path, self.root), is_in_use(path, self.root)
+        maker, used, content = owner(path, self.root), is_in_use(path, self.root), ""
+        with suppress(OSError, ValueError, KeyError):
+            content = str(json.loads((path / MANIFEST).read_text())["meta"]["content"])
         sizes = [file.stat().st_size for file in path.iterdir() if file.is_file() and not file.is_symlink()]
-        return Entry(self.name, path, sum(sizes), path.stat().st_mtime, maker, used)
+        return Entry(self.name, path, content, sum(sizes), path.stat().st_mtime, maker, used)
 
     def _path(self, key: str) -> Path:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", key):
