@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cotwin.store.array_file import ArrayFile, DamagedArrayError
+from cotwin.store.array_file import ArrayFile, DamagedArrayError, npy_header
 from cotwin.store.array_writer import write_array
 from cotwin.store.lock import LOCK
 from cotwin.store.ownership import MARKER
@@ -29,9 +31,9 @@ def stored(path: Path, root: Path, rows: Tensor = ROWS, chunk: int = 3) -> Path:
     return path
 
 
-def flip(path: Path, position: int) -> None:
+def flip(path: Path, position: int, bits: int = 1) -> None:
     content = bytearray(path.read_bytes())
-    content[position] ^= 1
+    content[position] ^= bits
     path.write_bytes(content)
 
 
@@ -145,6 +147,30 @@ def test_a_flipped_bit_is_found_and_named(root: Path, row: int) -> None:
     flip(path / "data.npy", -(10 - row) * ROWS[0].numel() * 4)
     with ArrayFile(path) as file, pytest.raises(DamagedArrayError, match=rf"chunk {row // 3} \(rows"):
         file.verify()
+
+
+def test_no_flipped_bit_of_header_or_manifest_goes_unnoticed(root: Path) -> None:
+    path = stored(root / "set", root)
+    with ArrayFile(path) as file:
+        offset, manifest = file.manifest.offset, file.manifest
+    for name, count in (("data.npy", offset), ("manifest.json", (path / "manifest.json").stat().st_size)):
+        for position in range(count):
+            for bit in range(8):
+                flip(path / name, position, 1 << bit)
+                # A blank may turn into another one; nothing else may be read.
+                with suppress(DamagedArrayError), ArrayFile(path) as file:
+                    assert name == "manifest.json"
+                    assert file.manifest == manifest
+                flip(path / name, position, 1 << bit)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 3), (10**12, 2, 5), (2, *[3] * 40)])
+def test_header_is_numpys(shape: tuple[int, ...]) -> None:
+    header = io.BytesIO(npy_header(shape))
+    assert np.lib.format.read_magic(header) == (1, 0)
+    assert np.lib.format.read_array_header_1_0(header) == (shape, False, np.dtype("<f4"))
+    assert header.tell() % 64 == 0
+    assert not header.read()
 
 
 def test_a_truncated_file_is_refused(root: Path) -> None:

@@ -35,6 +35,7 @@ def assert_recovers(root: Path) -> None:
     assert leftovers(root) == []
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_system_call_is_made_good_by_the_next_run(tmp_path: Path, calls: int) -> None:
     assert calls > 60
     for call in range(calls):
