@@ -17,7 +17,7 @@ CONTEXT.set_forkserver_preload(["cotwin.cli", "cotwin.experiment.train", "cotwin
 
 def start(act: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     """A process that calls a function of some module."""
-    process = CONTEXT.Process(target=_alone, args=(act, *arguments))
+    process = CONTEXT.Process(target=_alone, args=(act, *arguments), daemon=True)
     process.start()
     return process
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -112,6 +113,20 @@ def test_kills_among_many_harm_nobody_else(root: Path) -> None:
     assert leftovers(root) == []
 
 
+def test_an_array_stays_between_its_making_and_its_reading(root: Path) -> None:
+    shelf = Shelf(claim_root(root), "generated")
+    with ExitStack() as user:
+        with shelf.add("new", (1, 2), user=user) as writer:
+            writer.append(torch.ones(1, 2))
+        shelf.discard("new")
+        shelf.clear()
+        with shelf.open("new") as file:
+            assert file is not None
+            assert torch.equal(file.read([0]), torch.ones(1, 2))
+    shelf.discard("new")
+    assert leftovers(root) == []
+
+
 # --- whose a set is
 
 
@@ -120,8 +135,7 @@ def abandoned(root: Path, maker: Owner | None) -> Path:
     shelf = claim(claim_root(root) / "generated", root)
     path = claim(shelf / f".staged-{'a' * 32}", root, files=("data.npy", LOCK))
     if maker is not None:
-        with pytest.MonkeyPatch.context() as patch, exclusive(root), in_use(path, root):
-            patch.undo()
+        with exclusive(root), in_use(path, root):
             (path / LOCK).write_text(f'{{"pid": {maker.pid}, "host": "{maker.host}", "started": {maker.started}}}')
         assert owner(path, root) == maker
     return path
