@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -252,6 +253,15 @@ def test_two_processes_cannot_hold_one_run(path: Path) -> None:
     Run.reopen(path, CONFIG).close()
 
 
+def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(RunError, match=r"has no locks \(No locks available\); choose another with --run-dir"):
+        Run.create(path, CONFIG)
+
+
 def write_and_die(path: Path, call: int, report: Path | None = None) -> None:
     """A short run, dead at a system call; or else a report of how many there were."""
     calls = die_at(path, call)
@@ -268,6 +278,7 @@ def write(path: Path) -> None:
         run.write_json("result.json", {"number": 4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [False, True])
 def test_a_kill_at_any_system_call_leaves_a_run_to_go_on_with_or_to_replace(tmp_path: Path, before: bool) -> None:
     run(write_and_die, tmp_path / "undisturbed", -1, tmp_path / "calls")

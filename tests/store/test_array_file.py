@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -133,6 +134,26 @@ def test_too_few_too_many_or_misfit_rows_are_refused(root: Path) -> None:
     with pytest.raises(ValueError, match="do not fit"), write_array(root / "a", root, (2, 3)) as w:
         w.append(torch.zeros(2, 3, dtype=torch.float64))
     assert {entry.name for entry in root.iterdir()} <= {MARKER, LOCK}
+
+
+def test_everything_is_on_the_disk_before_the_array_has_its_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut cannot take back: each file's content, the names in the directory, then the new name."""
+    happened: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def watched_sync(file: int) -> None:
+        happened.append(Path(f"/proc/self/fd/{file}").readlink().name)
+        sync(file)
+
+    def watched_rename(old: str, new: str, **directories: int) -> None:
+        happened.append(f"{old} is {new}")
+        rename(old, new, **directories)
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    stored(root / "set", root)
+    staged = happened[3]
+    assert happened == [MARKER, "data.npy", "manifest.json", staged, f"{staged} is set", root.name]
 
 
 def test_an_array_is_never_overwritten(root: Path) -> None:

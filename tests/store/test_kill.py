@@ -48,6 +48,7 @@ def test_a_kill_at_any_system_call_is_made_good_by_the_next_run(tmp_path: Path, 
             assert not swept.exists() or leftovers(swept) == []
 
 
+@pytest.mark.slow
 def test_kills_while_making_good_are_made_good_too(tmp_path: Path, calls: int) -> None:
     moments = random.Random(0)
     for attempt in range(20):
