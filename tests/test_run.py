@@ -272,7 +272,7 @@ def write_and_die(path: Path, call: int, report: Path | None = None) -> None:
 
 def write(path: Path) -> None:
     with Run.create(path, CONFIG, overwrite=True) as run:
-        for number in range(4):
+        for number in range(KEPT_CHECKPOINTS + 1):
             run.save_checkpoint(number, {"number": number})
             run.write_metrics([{"number": number}])
         run.write_json("result.json", {"number": 4})
@@ -280,13 +280,13 @@ def write(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", [False, True])
-def test_a_kill_at_any_system_call_leaves_a_run_to_go_on_with_or_to_replace(tmp_path: Path, before: bool) -> None:
-    run(write_and_die, tmp_path / "undisturbed", -1, tmp_path / "calls")
-    expected = contents(tmp_path / "undisturbed").keys()
-    calls = int((tmp_path / "calls").read_text())
+def test_a_kill_at_any_system_call_leaves_a_run_to_go_on_with_or_to_replace(swift_path: Path, before: bool) -> None:
+    run(write_and_die, swift_path / "undisturbed", -1, swift_path / "calls")
+    expected = contents(swift_path / "undisturbed").keys()
+    calls = int((swift_path / "calls").read_text())
     assert calls > 60
     for call in range(calls):
-        path = tmp_path / str(call)
+        path = swift_path / str(call)
         if before:
             filled(path)
             for name in ("physical.safetensors", "synthetic.safetensors", "rollout.png"):

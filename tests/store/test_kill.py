@@ -36,10 +36,10 @@ def assert_recovers(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_system_call_is_made_good_by_the_next_run(tmp_path: Path, calls: int) -> None:
+def test_a_kill_at_any_system_call_is_made_good_by_the_next_run(swift_path: Path, calls: int) -> None:
     assert calls > 60
     for call in range(calls):
-        root, swept = tmp_path / str(call), tmp_path / f"{call}-swept"
+        root, swept = swift_path / str(call), swift_path / f"{call}-swept"
         die(root, call)
         if root.exists():
             shutil.copytree(root, swept)
@@ -49,10 +49,10 @@ def test_a_kill_at_any_system_call_is_made_good_by_the_next_run(tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_kills_while_making_good_are_made_good_too(tmp_path: Path, calls: int) -> None:
+def test_kills_while_making_good_are_made_good_too(swift_path: Path, calls: int) -> None:
     moments = random.Random(0)
     for attempt in range(20):
-        root = tmp_path / str(attempt)
+        root = swift_path / str(attempt)
         for _ in range(3):
             # Some of them get to the end, since there was less to do than the first time.
             process = start(fill_and_die, root, moments.randrange(calls))
@@ -61,15 +61,15 @@ def test_kills_while_making_good_are_made_good_too(tmp_path: Path, calls: int) -
         assert_recovers(root)
 
 
-def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
+def test_twenty_kills_at_random_moments(swift_path: Path) -> None:
     begun = CONTEXT.Event()
-    process = start(fill_and_read, tmp_path / "undisturbed", SLOW, begun)
+    process = start(fill_and_read, swift_path / "undisturbed", SLOW, begun)
     begun.wait()
     since = time.monotonic()
     finish(process)
     length, moments, killed = time.monotonic() - since, random.Random(0), 0
     while killed < 20:
-        root = tmp_path / str(killed)
+        root = swift_path / str(killed)
         begun.clear()
         process = start(fill_and_read, root, SLOW, begun)
         begun.wait()

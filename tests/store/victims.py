@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -53,6 +54,7 @@ def store(root: Path, placement: Placement = "cache") -> Store:
     return Store(root, 10 * MB, 10 * MB, placement, chunk_bytes=CHUNK_WINDOWS * 512)
 
 
+@functools.cache
 def expected(count: int = COUNT, seed: int = 0) -> Tensor:
     """The windows as an undisturbed store has them."""
     kept = Store(None, 10 * MB, 0, "memory", chunk_bytes=CHUNK_WINDOWS * 512).keep(windows(count, seed))

@@ -176,7 +176,7 @@ class Shelf:
             # Killed between making the directory and marking it: finish that, so that it may be removed.
             claim(path, self.root, files=(DATA, MANIFEST, LOCK))
         maker, used, content = owner(path, self.root), is_in_use(path, self.root), ""
-        with suppress(DamagedArrayError):
+        with suppress(OSError, DamagedArrayError):
             content = str(read_manifest(path).meta.get("content", ""))
         sizes = [file.stat().st_size for file in path.iterdir() if file.is_file() and not file.is_symlink()]
         return Entry(self.name, path, content, sum(sizes), path.stat().st_mtime, maker, used)
