@@ -27,6 +27,7 @@ from cotwin.store.store import Store
 
 MB = 1_000_000
 COUNT, NUM_STEPS, CHUNK_WINDOWS = 20, 3, 3
+HEADER = 128  # bytes before the rows of a file
 
 
 class Swirl(Stepper):
@@ -42,6 +43,20 @@ class Swirl(Stepper):
     def forward(self, state: Tensor) -> Tensor:
         time.sleep(self.seconds)
         return state + self.rate * torch.sin(state.roll(1, dims=1)) * torch.cos(state.roll(1, dims=2))
+
+
+class Interrupted(Swirl):
+    """Something happens at its so-manyth step."""
+
+    def __init__(self, step: int, happens: Callable[[], None]) -> None:
+        super().__init__()
+        self.left, self.happens = step, happens
+
+    def forward(self, state: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            self.happens()
+        return super().forward(state)
 
 
 def windows(count: int = COUNT, seed: int = 0, teacher: Stepper | None = None) -> RolloutWindows:
@@ -62,12 +77,24 @@ def expected(count: int = COUNT, seed: int = 0) -> Tensor:
         return there.__getitems__(range(count)).states
 
 
+def set_below(root: Path) -> Path:
+    """The one set under a root."""
+    (path,) = (path for path in (root / "generated").iterdir() if path.name != MARKER)
+    return path
+
+
 def leftovers(root: Path) -> list[str]:
     """All that is below a root but the markers, locks and shelves that stay."""
     stay = {Path(MARKER), Path(LOCK)}
     for shelf in SHELVES:
         stay |= {Path(shelf), Path(shelf, MARKER)}
     return sorted(str(path) for path in {path.relative_to(root) for path in root.rglob("*")} - stay)
+
+
+def fill_one(root: Path) -> None:
+    """Leave an empty shelf."""
+    with store(root).keep(windows()):
+        pass
 
 
 def fill_and_read(root: Path, seconds: float = 0.0, begun: Any = None) -> None:
