@@ -111,7 +111,8 @@ MACHINE = Bound(16 * GB, 12 * GB, "the machine")
         (3 * GB, [], 3 * GB),
         (16 * GB, [], 16 * GB),
         (17 * GB, [], 16 * GB),
-        (3 * GB, [Bound(2 * GB, GB, "a group")], 2 * GB),
+        (3 * GB, [Bound(2 * GB, GB, "a group")], 3 * GB // 4),  # three quarters of what is free
+        (GB // 2, [Bound(2 * GB, GB, "a group")], GB // 2),
     ],
 )
 def test_memory_budget_table(
@@ -126,10 +127,10 @@ def test_a_budget_that_is_lowered_says_by_what(
 ) -> None:
     monkeypatch.setattr(budgets, "bounds", lambda: [MACHINE, Bound(2 * GB, GB, "the control group /job")])
     with caplog.at_level(logging.WARNING):
-        memory_budget(2 * GB)
+        memory_budget(GB // 2)
         assert not caplog.records
         memory_budget(3 * GB)
-    assert "3.0 GB is lowered to 2.0 GB, which is all that the control group /job allows" in caplog.text
+    assert "3.0 GB is lowered to 750 MB: the control group /job is 2.0 GB, of which 1.0 GB are free" in caplog.text
 
 
 @pytest.mark.parametrize(
