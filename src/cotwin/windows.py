@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -73,7 +74,9 @@ class Windows(Dataset[Batch], ABC):
             raise IndexError(f"indices from {min(indices)} to {max(indices)}, of {len(self)} windows.")
         shape = (len(indices), *self.window_shape)
         mask = torch.ones(shape, dtype=torch.bool) if self.masked else None
-        batch = Batch(torch.empty(shape), torch.ones(len(indices)), mask)
+        # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
+        states = torch.from_numpy(np.empty(shape, dtype=np.float32))
+        batch = Batch(states, torch.ones(len(indices)), mask)
         self.write(indices, batch, range(len(indices)))
         return batch
 

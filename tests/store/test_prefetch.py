@@ -200,13 +200,13 @@ def test_batches_are_generated_together_by_a_thread_only_if_they_fit() -> None:
         assert windows.asked[0] == asked
 
 
-def test_what_comes_next_is_announced() -> None:
+def test_the_first_batch_and_each_next_one_are_announced() -> None:
     windows = Watched(40, ahead_bytes=0)
     rows = batched(40, 10, seed=0)
     batches = serve(windows, [(0, rows)], batch_size=10)
     for number in range(4):
         next(batches)
-        assert windows.announced == [index for part in rows[1 : number + 2] for index in part]
+        assert windows.announced == [index for part in rows[: number + 2] for index in part]
 
 
 def test_generated_ahead_equals_kept(generated: Callable[..., RolloutWindows]) -> None:

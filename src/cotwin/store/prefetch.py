@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TypeVar
 
 from cotwin.windows import Batch, Windows
@@ -39,10 +39,13 @@ def serve(
     def groups() -> Iterator[list[Batch]]:
         for number, rows in epochs:
             present = windows.epoch(number)
-            for first in range(0, len(rows), together):
-                group = rows[first : first + together]
+            parts = [rows[first : first + together] for first in range(0, len(rows), together)]
+            for group, following in pairwise([[], *parts, []]):
+                # Before this group is read, so that the disk does not wait for its copy.
+                present.will_read(_flat(following))
+                if not group:
+                    continue
                 batches = _split(present.__getitems__(_flat(group)), [len(part) for part in group])
-                present.will_read(_flat(rows[first + together : first + 2 * together]))
                 yield batches
                 del batches  # while the next ones are made, nobody needs these
 
