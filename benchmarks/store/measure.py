@@ -67,12 +67,12 @@ def in_turns(variants: Mapping[str, Callable[[int], Taken]], repeats: int) -> di
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """So many threads for torch's operations, on as many cores; threads begun meanwhile stay on them too."""
+def threads(count: int, on_cores: int | None = None) -> Iterator[None]:
+    """So many threads for torch's operations, on as many cores or those given; threads begun meanwhile stay there."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with cores(count):
+        with cores(on_cores or count):
             yield
     finally:
         torch.set_num_threads(before)
