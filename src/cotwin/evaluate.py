@@ -15,6 +15,7 @@ from cotwin.hybrid import Role
 from cotwin.parameters import Parameter, estimates
 from cotwin.physics.refined import Refined
 from cotwin.stepper import DivergenceError, Stepper
+from cotwin.store.shelf import Shelf
 
 Training = Literal["together", "alone"]
 
@@ -115,18 +116,25 @@ class Comparison:
         }
 
 
-def score(role: Role, training: Training, stepper: Stepper, validation: HeldOut, test: HeldOut | None) -> Score:
+def score(
+    role: Role,
+    training: Training,
+    stepper: Stepper,
+    validation: HeldOut,
+    test: HeldOut | None,
+    shelf: Shelf | None = None,
+) -> Score:
     """A model's errors on the held-out and, this once, on the test trajectories."""
     decisive = validation if test is None else test
     try:
-        errors = decisive.errors(stepper)
+        errors = decisive.errors(stepper, shelf)
     except DivergenceError:
         count, frames = decisive.states.shape[:2]
         errors = torch.full((count, frames - decisive.scored_from, 1), torch.inf)
     return Score(
         role=role,
         training=training,
-        validation=validation.error(stepper),
+        validation=validation.error(stepper, shelf),
         test=None if test is None else float(errors.nanmean()),
         per_trajectory=errors.nanmean(dim=(1, 2)).tolist(),
         over_time=errors.nanmean(dim=(0, 2)).tolist(),
@@ -139,12 +147,14 @@ def compare(
     truth: Mapping[str, Tensor],
     validation: HeldOut,
     test: HeldOut | None,
+    shelf: Shelf | None = None,
 ) -> Comparison:
     """Score all four models and set the estimates beside each other.
 
-    start: the physical model before training. truth: known parameters by name, perhaps none.
+    start: the physical model before training. truth: known parameters by name, perhaps none. shelf: where the
+    rollouts are kept, for whoever looks at them later.
     """
-    scores = [score(role, training, model, validation, test) for (role, training), model in models.items()]
+    scores = [score(*which, model, validation, test, shelf) for which, model in models.items()]
     units = {name: module.unit for name, module in start.named_modules() if isinstance(module, Parameter)}
     started = estimates(start)
     together, alone = estimates(models["physical", "together"]), estimates(models["physical", "alone"])

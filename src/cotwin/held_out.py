@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.metrics import vrmse
-from cotwin.stepper import DivergenceError, Stepper, rollout
+from cotwin.stepper import DivergenceError, Stepper
+from cotwin.store.evaluation import rollout_once
+from cotwin.store.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -45,28 +47,29 @@ class HeldOut:
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
 
-    def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
-        """The full rollout from each first frame. Raises DivergenceError."""
-        device = next((p.device for p in stepper.parameters()), self.states.device)
+    def predict(self, stepper: Stepper, shelf: Shelf | None = None) -> Float[Tensor, "N T C *S"]:
+        """The full rollout from each first frame. Raises DivergenceError.
+
+        shelf: where rollouts of a model that will not change any more are kept, and taken from.
+        """
         was_training = stepper.training
         stepper.eval()
         try:
-            with torch.no_grad():
-                return rollout(stepper, self.states[:, 0].to(device), self.states.shape[1] - 1).cpu()
+            return rollout_once(stepper, self.states[:, 0], self.states.shape[1] - 1, shelf)
         finally:
             stepper.train(was_training)
 
-    def errors(self, stepper: Stepper) -> Float[Tensor, "N T C"]:
+    def errors(self, stepper: Stepper, shelf: Shelf | None = None) -> Float[Tensor, "N T C"]:
         """VRMSE of the full rollout for each trajectory, scored time and dynamic channel of the stepper's layout."""
         channels = [channel for channel, static in enumerate(stepper.layout.static_channels) if not static]
         scored = slice(self.scored_from, None)
-        prediction = self.predict(stepper)[:, scored, channels]
+        prediction = self.predict(stepper, shelf)[:, scored, channels]
         mask = None if self.mask is None else self.mask[:, scored, channels]
         return vrmse(prediction, self.states[:, scored, channels], mask)
 
-    def error(self, stepper: Stepper) -> float:
+    def error(self, stepper: Stepper, shelf: Shelf | None = None) -> float:
         """Mean VRMSE of the full rollouts; infinite if one diverges."""
         try:
-            return float(self.errors(stepper).nanmean())
+            return float(self.errors(stepper, shelf).nanmean())
         except DivergenceError:
             return float("inf")

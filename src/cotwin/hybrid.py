@@ -141,6 +141,19 @@ class HybridTrainer:
         """The same for a teacher without error and a learner that knows nothing: the most that may be asked for."""
         return self.generated_windows(phase, self.alpha(max(phase.cycle, 0), 0.0, math.inf))
 
+    def generated(self, phase: Phase, count: int) -> RolloutWindows:
+        """What the other model, with its best weights now, generates for a phase's learner; made as it is read."""
+        learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer.best()
+        number = (phase.cycle + 1) * len(self.order) + self.order.index(phase.learner)
+
+        def draw(epoch: int) -> StartStates:
+            # A generator for each phase, or epoch: a resumed run draws what an uninterrupted one does.
+            seed = 1_000_003 * (1_000_003 * self.seed + number) + epoch
+            return learner.starts(count, teacher, torch.Generator().manual_seed(seed % 2**63))
+
+        steps = learner.real.window_shape[0] - 1
+        return RolloutWindows(teacher, draw(0), steps, fresh_starts=draw if self.fresh_starts else None)
+
     def state_dict(self) -> dict[str, Any]:
         """Both models, their optimisers and the place in the schedule."""
         trainers = {role: learner.trainer.state_dict() for role, learner in self.learners.items()}
@@ -170,19 +183,8 @@ class HybridTrainer:
         return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", reason, **vars(fit))
 
     def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
-        learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
-        count = self.generated_windows(phase, alpha)
-        frozen = teacher.best()
-
-        def draw(epoch: int) -> StartStates:
-            # A generator for each phase, or epoch: a resumed run draws what an uninterrupted one does.
-            seed = 1_000_003 * (1_000_003 * self.seed + self.phases_done) + epoch
-            return learner.starts(count, frozen, torch.Generator().manual_seed(seed % 2**63))
-
-        generated = RolloutWindows(
-            frozen, draw(0), learner.real.window_shape[0] - 1, fresh_starts=draw if self.fresh_starts else None
-        )
-        with self.store.keep(generated) as kept:
+        learner, count = self.learners[phase.learner], self.generated_windows(phase, alpha)
+        with self.store.keep(self.generated(phase, count)) as kept:
             fit = learner.trainer.fit(JoinedWindows(learner.real, kept, alpha), self.steps(phase), on_step)
         choice = self.store.choices[-1]
         return PhaseResult(phase.cycle, phase.learner, alpha, count, choice.placement, choice.reason, **vars(fit))

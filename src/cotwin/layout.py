@@ -7,8 +7,9 @@ exactly when their layouts are equal.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Boundary = Literal["periodic", "dirichlet", "neumann"]
 
@@ -105,6 +106,19 @@ class Layout:
         lower = tuple(float(low) for low, _ in extent)
         upper = tuple(float(high) for _, high in extent)
         return cls(tuple(fields), tuple(grid), lower, upper, kinds, float(dt), space_unit, time_unit)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Layout:
+        """From what `dataclasses.asdict` made of a layout, also by way of JSON, where tuples are lists.
+
+        >>> from dataclasses import asdict
+        >>> layout = Layout.box([Field("u")], grid=(8,), extent=[(0, 1)], boundary="neumann", dt=0.1)
+        >>> Layout.from_dict(asdict(layout)) == layout
+        True
+        """
+        fields = tuple(Field(**field) for field in values["fields"])
+        rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**(rest | {"fields": fields}))
 
     @property
     def dims(self) -> int:

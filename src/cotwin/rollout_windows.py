@@ -35,6 +35,10 @@ class RolloutWindows(Windows):
             raise ValueError(f"num_steps is {num_steps}; a window has at least one step.")
         self.teacher, self.num_steps = teacher, num_steps
         self.ahead_bytes, self.fresh_starts = ahead_bytes, fresh_starts
+        self._stream: torch.cuda.Stream | None = None  # which torch.cuda.stream takes for no change
+        if teacher.device.type == "cuda":
+            self._stream = torch.cuda.Stream(teacher.device)  # type: ignore[no-untyped-call]
+            self._stream.wait_stream(torch.cuda.current_stream(teacher.device))  # until the teacher is there
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -44,7 +48,9 @@ class RolloutWindows(Windows):
         return (self.num_steps + 1, *self.starts.state_shape)
 
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
-        batch.states[list(rows)] = self.generate(indices).to(batch.states)
+        # The copy to the CPU waits for this stream alone, not for the training step on the usual one.
+        with torch.cuda.stream(self._stream):
+            batch.states[list(rows)] = self.generate(indices).to(batch.states)
 
     def epoch(self, number: int) -> RolloutWindows:
         if self.fresh_starts is None:
@@ -56,6 +62,5 @@ class RolloutWindows(Windows):
     def generate(self, indices: Sequence[int]) -> Float[Tensor, "B T C *S"]:
         """The windows at these indices, made in one rollout; an inference tensor on the teacher's device."""
         starts = self.starts.take(indices)
-        device = next((p.device for p in self.teacher.parameters()), starts.device)
         with torch.inference_mode():
-            return rollout(self.teacher, starts.to(device), self.num_steps)
+            return rollout(self.teacher, starts.to(self.teacher.device), self.num_steps)

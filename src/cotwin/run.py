@@ -34,6 +34,7 @@ MARKER = "cotwin-run.json"
 NAMES = r"(config\.yaml|metrics\.jsonl|result\.json|(physical|synthetic)\.safetensors|rollout\.png)"
 OURS = re.compile(rf"{NAMES}|\.({NAMES}|{re.escape(MARKER)})\.part")
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
+PART_OF_CHECKPOINT = re.compile(r"\.?(\d{4,})\.(?:pt|json)(?:\.part)?")
 KEPT_CHECKPOINTS = 2
 
 
@@ -58,8 +59,9 @@ class Run:
         """
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise RunError(f"{path} is not a directory that Cotwin made; choose another with --run-dir.")
-        # A lock alone is left by a process killed before it wrote anything.
-        if path.is_dir() and any(entry.name != "lock" for entry in path.iterdir()):
+        # These alone are left by a process killed before it had marked the directory.
+        unmarked = {"lock", f".{MARKER}.part"}
+        if path.is_dir() and any(entry.name not in unmarked for entry in path.iterdir()):
             if not (path / MARKER).is_file():
                 raise RunError(f"{path} exists and is not a run of Cotwin; choose another with --run-dir.")
             if not overwrite:
@@ -134,9 +136,12 @@ class Run:
         # The manifest first: a checkpoint without one would look damaged.
         _write(folder / f"{number:04d}.json", json.dumps(manifest).encode())
         _write(folder / f"{number:04d}.pt", data)
-        for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
-            (folder / f"{old:04d}.pt").unlink()
-            (folder / f"{old:04d}.json").unlink(missing_ok=True)
+        kept = self.checkpoints()[-KEPT_CHECKPOINTS:]
+        for entry in folder.iterdir():
+            # Manifests too that have lost their checkpoint, or never got one, in a process that was killed.
+            match = PART_OF_CHECKPOINT.fullmatch(entry.name)
+            if match and int(match[1]) not in kept:
+                entry.unlink()
 
     def checkpoints(self) -> list[int]:
         """Numbers of the checkpoints that are there, oldest first."""
@@ -191,7 +196,7 @@ class Run:
         folder = self.path / "checkpoints"
         if folder.is_dir() and not folder.is_symlink():
             for entry in folder.iterdir():
-                if entry.is_file() and re.fullmatch(r"\d{4,}\.(pt|json)|\.\d{4,}\.(pt|json)\.part", entry.name):
+                if entry.is_file() and PART_OF_CHECKPOINT.fullmatch(entry.name):
                     entry.unlink()
 
 

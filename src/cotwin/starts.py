@@ -185,9 +185,8 @@ class SimulatedStates(StartStates):
         # tiny: a channel that always starts the same draws no field at all, and zero over zero is not a number.
         largest = fields.abs().amax(dim=axes, keepdim=True).clamp(min=torch.finfo(fields.dtype).tiny)
         fields = fields * (self.furthest / largest).clamp(max=1.0)
-        device = next((p.device for p in self.teacher.parameters()), fields.device)
         with torch.no_grad():
-            states = self.teacher.rollout((self.mean + fields).to(device), self.horizon).to(fields.device)
+            states = self.teacher.rollout((self.mean + fields).to(self.teacher.device), self.horizon).cpu()
         states = states[torch.isfinite(states).flatten(1).all(dim=1)]
         times = torch.rand(len(states), self.horizon + 1, generator=generator).argsort(dim=1)[:, : self.per_rollout]
         return states[torch.arange(len(states))[:, None], times]

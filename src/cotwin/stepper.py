@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,11 @@ class Stepper(nn.Module, ABC):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters and buffers are; the CPU if it has none."""
+        return next((value.device for value in chain(self.parameters(), self.buffers())), torch.device("cpu"))
 
     @abstractmethod
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:

@@ -75,12 +75,14 @@ def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
 
 
 def build_store(settings: s.Store) -> Store:
-    """The store with its budgets. Makes the cache directory, so that one of somebody else is refused at once."""
+    """The store with its budgets. Refuses a cache directory of somebody else at once."""
+    memory, disk = settings.memory_budget_gb, settings.disk_budget_gb
     return Store(
         Path(settings.cache_dir),
-        memory_budget=int(settings.memory_budget_gb * GB),
-        disk_budget=int(settings.disk_budget_gb * GB),
+        memory_budget=None if memory == "auto" else int(memory * GB),
+        disk_budget=None if disk == "auto" else int(disk * GB),
         placement=settings.placement,
+        verify=settings.verify,
     )
 
 

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from cotwin.data.noise import add_noise
-from cotwin.data.read import read_trajectories
 from cotwin.data.reference import BurgersReference
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.settings import Data, FileData, SimulatedBurgers
 from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout
+from cotwin.store.real import read_once
+from cotwin.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,12 @@ class Dataset:
         return self.train.layout
 
 
-def load_dataset(settings: Data, seed: int) -> Dataset:
-    """Read or simulate the trajectories, and split them. Raises ValueError or OSError with the cure."""
-    return _simulated(settings, seed) if isinstance(settings, SimulatedBurgers) else _from_file(settings)
+def load_dataset(settings: Data, seed: int, store: Store) -> Dataset:
+    """Read or simulate the trajectories, and split them. Raises ValueError or OSError with the cure.
+
+    store: keeps what a file was converted to, for the next time that it is read.
+    """
+    return _simulated(settings, seed) if isinstance(settings, SimulatedBurgers) else _from_file(settings, store)
 
 
 def _simulated(settings: SimulatedBurgers, seed: int) -> Dataset:
@@ -81,9 +85,10 @@ def _simulated(settings: SimulatedBurgers, seed: int) -> Dataset:
     )
 
 
-def _from_file(settings: FileData) -> Dataset:
-    trajectories = read_trajectories(
+def _from_file(settings: FileData, store: Store) -> Dataset:
+    trajectories = read_once(
         settings.path,
+        store.shelf("real"),
         fields=settings.fields,
         boundary=settings.boundary,
         extent=settings.extent,

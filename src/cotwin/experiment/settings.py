@@ -241,11 +241,17 @@ class Hybrid(Settings):
 class Store(Settings):
     """Where generated data are kept."""
 
-    memory_budget_gb: PositiveFloat = Field(2.0, description="most memory for generated data")
-    disk_budget_gb: Annotated[float, Field(ge=0)] = Field(20.0, description="most disk for generated data")
+    memory_budget_gb: PositiveFloat | Literal["auto"] = Field(
+        2.0, description="most memory for generated data; auto: a quarter of what this process may have"
+    )
+    disk_budget_gb: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="most disk for generated data; auto: 20 times the memory budget, or half of the free disk",
+    )
     placement: Literal["memory", "cache", "on_the_fly"] | None = Field(
         None, description="if not given the budgets decide"
     )
+    verify: bool = Field(False, description="compare checksums of every set, not only of other processes' sets")
     cache_dir: str = Field(".cotwin/cache", description="made by Cotwin; refused if somebody else made it")
 
 

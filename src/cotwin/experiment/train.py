@@ -18,6 +18,8 @@ from cotwin.hybrid import HybridTrainer, Role
 from cotwin.report.figure import draw
 from cotwin.run import Run
 from cotwin.stepper import Stepper
+from cotwin.store.shelf import Shelf
+from cotwin.store.store import Store
 
 
 @runtime_checkable
@@ -35,12 +37,14 @@ class Watcher(Protocol):
 class Session:
     """An experiment's data and its two trainings, built but not yet run.
 
+    store: where generated windows, converted files and rollouts are kept.
     trainings: "together", with generated data, and "alone", the same without: the control.
     start: the physical model before training.
     """
 
     experiment: Experiment
     data: Dataset
+    store: Store
     trainings: dict[Training, HybridTrainer]
     start: Stepper
 
@@ -58,19 +62,22 @@ def prepare(experiment: Experiment) -> Session:
     """
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
-    data = load_dataset(experiment.data, experiment.seed)
-    alpha = build_alpha(experiment.hybrid.alpha, experiment.hybrid.cycles)
     store = build_store(experiment.store)
+    data = load_dataset(experiment.data, experiment.seed, store)
+    alpha = build_alpha(experiment.hybrid.alpha, experiment.hybrid.cycles)
     trainings: dict[Training, HybridTrainer] = {
         "together": build_hybrid(experiment, data, store, alpha),
         "alone": build_hybrid(experiment, data, store, fixed(0.0)),
     }
     start = copy.deepcopy(trainings["together"].learners["physical"].trainer.stepper)
-    return Session(experiment, data, trainings, start)
+    return Session(experiment, data, store, trainings, start)
 
 
 def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, Any] | None = None) -> Comparison:
     """Run both trainings, from a checkpoint if one is given, and write everything into the run directory."""
+    # Now, not at the end: a cache directory that cannot be written should not cost a training.
+    shelf = session.store.shelf("evaluation")
+    session.store.sweep()
     torch.manual_seed(session.experiment.seed)
     metrics: list[dict[str, Any]] = []
     if checkpoint is not None:
@@ -87,7 +94,7 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
             metrics.append({"training": training, **asdict(result)})
             run.save_checkpoint(len(metrics), _state(session, metrics))
             run.write_metrics(metrics)
-    return _conclude(session, run, metrics)
+    return _conclude(session, run, metrics, shelf)
 
 
 def _describe(training: Training, cycle: int, cycles: int, learner: Role) -> str:
@@ -118,19 +125,19 @@ def _restore(session: Session, checkpoint: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(checkpoint["cuda_generators"])
 
 
-def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]]) -> Comparison:
+def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: Shelf | None) -> Comparison:
     data = session.data
     models: dict[tuple[Role, Training], Stepper] = {
         (role, training): hybrid.learners[role].trainer.best()
         for training, hybrid in session.trainings.items()
         for role in hybrid.learners
     }
-    comparison = compare(models, session.start, data.truth, data.validation, data.test)
+    comparison = compare(models, session.start, data.truth, data.validation, data.test, shelf)
     run.write_json("result.json", comparison.as_json())
     together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
     for role, model in together.items():
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
         run.write_bytes(f"{role}.safetensors", save(weights))
     shown = data.validation if data.test is None else data.test
-    run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics))
+    run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics, shelf))
     return comparison

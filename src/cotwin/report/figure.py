@@ -17,6 +17,7 @@ from cotwin.held_out import HeldOut
 from cotwin.hybrid import Role
 from cotwin.layout import Layout
 from cotwin.stepper import DivergenceError, Stepper
+from cotwin.store.shelf import Shelf
 
 # Together solid, alone dashed and in another shade: both show where they coincide.
 COLOURS: dict[tuple[Role, Training], str] = {
@@ -34,16 +35,17 @@ def draw(
     models: Mapping[Role, Stepper],
     comparison: Comparison,
     metrics: Sequence[Mapping[str, Any]],
+    shelf: Shelf | None = None,
 ) -> bytes:
     """A PNG of rollouts of the first shown trajectory, errors over time, learning curves and estimated fields.
 
     models: the simulator and the surrogate, by role, as trained together.
-    metrics: the lines of metrics.jsonl.
+    metrics: the lines of metrics.jsonl. shelf: where rollouts are kept.
     """
     fields = [e for e in comparison.estimates if e.together.numel() > 1]
     figure = Figure(figsize=(12, 6.6), layout="constrained")
     top, bottom = np.asarray(figure.subfigures(2, 1))
-    _rollouts(top, layout, shown, models)
+    _rollouts(top, layout, shown, models, shelf)
     panels = bottom.subplots(1, 3 if fields else 2)
     _errors_over_time(panels[0], layout, shown, comparison)
     _learning_curves(panels[1], metrics)
@@ -54,13 +56,14 @@ def draw(
     return buffer.getvalue()
 
 
-def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
+def _rollouts(
+    figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper], shelf: Shelf | None
+) -> None:
     channel = layout.static_channels.index(False)
     images = {"truth": shown.states[0, :, channel]}
     for role, model in models.items():
-        one = HeldOut(shown.states[:1])
         try:
-            images[NAMES[role]] = one.predict(model)[0, :, channel]
+            images[NAMES[role]] = shown.predict(model, shelf)[0, :, channel]
         except DivergenceError:
             images[f"{NAMES[role]} (diverged)"] = torch.full_like(images["truth"], torch.nan)
     low, high = float(images["truth"].min()), float(images["truth"].max())

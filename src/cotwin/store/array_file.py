@@ -10,6 +10,7 @@ import errno
 import json
 import math
 import os
+import struct
 import sys
 import zlib
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,13 +62,16 @@ class Manifest:
 
     def to_json(self) -> str:
         made = {"made_by": "cotwin", "format": FORMAT, "dtype": "float32", "file_bytes": self.file_bytes}
-        return json.dumps(made | asdict(self), indent=1)
+        content = made | asdict(self)
+        return json.dumps(content | {"crc32": _crc32(content)}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         content = json.loads(text)
         if content["made_by"] != "cotwin" or content["format"] != FORMAT or content["dtype"] != "float32":
             raise ValueError(f"not a manifest of format {FORMAT}")
+        if content["crc32"] != _crc32({name: value for name, value in content.items() if name != "crc32"}):
+            raise ValueError("not what was written")
         manifest = cls(
             shape=tuple(int(size) for size in content["shape"]),
             offset=int(content["offset"]),
@@ -99,8 +102,11 @@ class ArrayFile:
             self._file: BinaryIO = self.path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise DamagedArrayError(f"{error.filename} is missing; make the array again.") from error
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise DamagedArrayError(f"{directory / MANIFEST}: {error}; make the array again.") from error
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise DamagedArrayError(
+                f"{directory / MANIFEST} cannot be read ({what}); make the array again."
+            ) from error
         try:
             self._check()
         except DamagedArrayError:
@@ -175,14 +181,9 @@ class ArrayFile:
             raise DamagedArrayError(
                 f"{self.path} has {size} bytes instead of {self.manifest.file_bytes}; make the array again."
             )
-        try:
-            version = np.lib.format.read_magic(self._file)
-            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(self._file)
-        except ValueError as error:
-            raise DamagedArrayError(f"{self.path}: {error}; make the array again.") from error
-        found = (version, shape, fortran_order, dtype.str, self._file.tell())
-        if found != ((1, 0), self.shape, False, "<f4", self.manifest.offset):
-            raise DamagedArrayError(f"{self.path}: its header contradicts {MANIFEST}: {found}; make it again.")
+        header = npy_header(self.shape)
+        if self.manifest.offset != len(header) or self._file.read(len(header)) != header:
+            raise DamagedArrayError(f"{self.path}: its header is not that of {self.shape}; make the array again.")
 
     def _is_cached(self, index: int) -> bool:
         """Whether the first byte of a row is in the page cache."""
@@ -201,3 +202,15 @@ class ArrayFile:
             if count == 0:
                 raise DamagedArrayError(f"{self.path} ends at byte {offset + done}; make the array again.")
             done += count
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """What comes before the rows: the same bytes whatever version of NumPy there is, so they can be compared."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    # Magic, version 1.0 and the length of the rest; in all a multiple of 64 bytes, as the format asks for.
+    padded = text.ljust(-(-(len(text) + 11) // 64) * 64 - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode("latin1")
+
+
+def _crc32(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content).encode())

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cotwin.store.array_file import DATA, MANIFEST, Chunk, Manifest
+from cotwin.store.array_file import DATA, MANIFEST, Chunk, Manifest, npy_header
 from cotwin.store.lock import LOCK, exclusive, in_use
-from cotwin.store.ownership import claim, remove
+from cotwin.store.ownership import claim, remove, rename
 
 STAGED = ".staged-"
 
@@ -39,13 +37,13 @@ def write_array(
     _require_free(path)
     if len(shape) < 2 or 0 in shape:
         raise ValueError(f"shape is {shape}; a stored array needs at least one row and no empty axis.")
-    staged = path.with_name(f"{STAGED}{uuid.uuid4().hex}")
+    staged = _staged(path)
     with ExitStack() as stack:
         with exclusive(root):
             claim(staged, root, files=(DATA, MANIFEST, LOCK))
             # From here on the directory is ours to remove, unless it is published.
             unpublished = stack.enter_context(ExitStack())
-            unpublished.callback(remove, staged, root)
+            unpublished.callback(_abandon, staged, root)
             stack.enter_context(in_use(staged, root))
         with (staged / DATA).open("xb", buffering=0) as data:
             writer = ArrayWriter(data.fileno(), shape)
@@ -58,13 +56,33 @@ def write_array(
         _sync(staged)
         with exclusive(root):
             _require_free(path)
-            staged.rename(path)
+            rename(staged, path.name, root)
             unpublished.pop_all()
         _sync(path.parent)
 
 
+def remove_array(path: Path, root: Path) -> None:
+    """Delete a stored array inside `exclusive`. Whoever still reads it may go on.
+
+    It gets a staged name first: cut short, the removal leaves no array that is there by half.
+    """
+    staged = _staged(path)
+    rename(path, staged.name, root)
+    remove(staged, root)
+
+
+def _abandon(staged: Path, root: Path) -> None:
+    # Exclusive: a sweep in another process would meet a directory half removed, and take it for a leftover.
+    with suppress(FileNotFoundError), exclusive(root):
+        remove(staged, root)
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(f"{STAGED}{uuid.uuid4().hex}")
+
+
 def _require_free(path: Path) -> None:
-    if path.exists():
+    if os.path.lexists(path):
         raise FileExistsError(f"{path} exists already; stored arrays are never overwritten.")
 
 
@@ -72,13 +90,12 @@ class ArrayWriter:
     """Appends rows to a `.npy` file of known shape. Made by `write_array`."""
 
     def __init__(self, file: int, shape: tuple[int, ...]) -> None:
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        header = npy_header(shape)
         self._file, self._chunks = file, list[Chunk]()
-        self._plan = Manifest(shape, offset=len(header.getvalue()), chunks=())
+        self._plan = Manifest(shape, offset=len(header), chunks=())
         _reserve(file, self._plan.file_bytes)
         self._position = 0
-        self._put(memoryview(header.getvalue()))
+        self._put(memoryview(header))
 
     @property
     def rows_written(self) -> int:

@@ -110,23 +110,30 @@ def cgroup_bounds(membership: Path, mount: Path) -> list[Bound]:
 
 
 def _above(base: Path, path: str, limit: str, usage: str) -> Iterator[Bound]:
-    group = Path(os.path.normpath(base / path.lstrip("/")))
+    # A container may see its own group as "/../…", relative to a place that it cannot see.
+    group = base / os.path.normpath(f"/{path}").lstrip("/")
     while group.is_relative_to(base):
-        try:
-            # "max" in version 2, a number beyond every machine in version 1: no limit.
-            most = int((group / limit).read_text())
+        # "max" in version 2, a number beyond every machine in version 1: no limit.
+        most = _number(group / limit)
+        if most is not None and most < 1 << 60:
             # The page cache counts as used here although the kernel would give it up.
-            used = int((group / usage).read_text()) - _reclaimable(group)
-        except (OSError, ValueError):
-            pass
-        else:
-            if most < 1 << 60:
-                yield Bound(most, max(0, most - used), f"the control group {group}")
+            used = (_number(group / usage) or 0) - _reclaimable(group)
+            yield Bound(most, max(0, min(most, most - used)), f"the control group {group}")
         group = group.parent
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _reclaimable(group: Path) -> int:
     """Bytes of files in the page cache that nobody used lately."""
-    lines = (group / "memory.stat").read_text().splitlines()
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
     fields = dict(line.split(" ", 1) for line in lines if " " in line)
     return int(fields.get("total_inactive_file", fields.get("inactive_file", "0")))

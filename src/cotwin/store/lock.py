@@ -7,6 +7,7 @@ may be about to use it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -121,5 +122,5 @@ def _lock(file: int, kind: int, root: Path) -> None:
         fcntl.flock(file, kind)
     except OSError as error:
         raise OSError(
-            error.errno, f"{error.strerror}: the file system of {root} has no locks; name a cache_dir on another."
+            errno.ENOLCK, f"{error.strerror}: the file system of {root} has no locks; name a cache_dir on another"
         ) from error

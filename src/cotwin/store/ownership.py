@@ -41,14 +41,29 @@ def claim_root(path: Path) -> Path:
     return path
 
 
-def check_root(path: Path) -> None:
-    """Raise what `claim_root` would, and change nothing: a mistake should show before any work is done."""
+def check_root(path: Path) -> Path:
+    """What `claim_root` would return or raise, but change nothing: a mistake should show before any work is done.
+
+    Raises PermissionError with the cure for a directory that may not be made or written.
+    """
     path = path.absolute()
     path = path.parent.resolve() / path.name
+    if not path.is_symlink():
+        _require_writable(path)
     with suppress(FileNotFoundError), _open_child(None, str(path), path) as directory:
         names = set(os.listdir(directory))  # noqa: PTH208 (a descriptor, no path)
         if _read_marker(directory) is None and names - {MARKER}:
             raise NotOursError(f"{path} is not empty and carries no {MARKER}. {_CURE}")
+    return path
+
+
+def _require_writable(path: Path) -> None:
+    there = path
+    while not os.access(there, os.F_OK) and there != there.parent:
+        there = there.parent
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        what = "may not be written" if there == path else f"cannot be made, since {there} may not be written"
+        raise PermissionError(f"the cache directory {path} {what}; name another with store.cache_dir.")
 
 
 @contextmanager
@@ -81,6 +96,14 @@ def claim(path: Path, root: Path, files: Sequence[str] = ()) -> Path:
                     os.rmdir(name, dir_fd=parent)
                 raise
     return path
+
+
+def rename(path: Path, name: str, root: Path) -> None:
+    """Give a directory that `claim` made inside this root another name, in the same place."""
+    *above, old = _parts(path, root)
+    with _open_claimed(root, above) as parent, _open_child(parent, old, path) as directory:
+        _require_marker(directory, path)
+        os.rename(old, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
 def remove(path: Path, root: Path) -> None:
@@ -116,6 +139,8 @@ def _mark(directory: int, path: Path, files: Sequence[str]) -> None:
         if not content.startswith(os.pread(marker, len(content) + 1, 0)):
             raise NotOursError(f"{path / MARKER} is not Cotwin's. {_CURE}")
         os.pwrite(marker, content, 0)
+        # An empty marker, after a power cut, would make a whole directory somebody else's.
+        os.fsync(marker)
     finally:
         os.close(marker)
 

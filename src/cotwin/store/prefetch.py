@@ -31,10 +31,8 @@ def serve(
     small rollout costs each window more. `windows.ahead_bytes` bounds what is held; where not even one batch
     ahead fits, each is made when its turn comes. Close the generator to stop the thread early.
     """
-    batch_bytes = batch_size * windows.window_bytes
-    fitting = windows.ahead_bytes // (GROUPS_ALIVE * batch_bytes)
-    efficient = min(math.ceil(ROLLOUT_WINDOWS / batch_size), ROLLOUT_BYTES // batch_bytes)
-    together = max(1, min(fitting, efficient))
+    fitting = _batches_in_a_group(windows, batch_size)
+    together = max(1, fitting)
 
     def groups() -> Iterator[list[Batch]]:
         for number, rows in epochs:
@@ -52,6 +50,19 @@ def serve(
     with ahead(groups(), count=1 if fitting else 0) as made:
         for batches in made:
             yield from batches
+
+
+def held_bytes(windows: Windows, batch_size: int) -> int:
+    """What `serve` holds of windows at once, at most, beside the batch in use."""
+    return max(1, GROUPS_ALIVE * _batches_in_a_group(windows, batch_size)) * batch_size * windows.window_bytes
+
+
+def _batches_in_a_group(windows: Windows, batch_size: int) -> int:
+    """How many batches are made in one rollout ahead; zero where not even one is within the budget."""
+    batch_bytes = batch_size * windows.window_bytes
+    fitting = windows.ahead_bytes // (GROUPS_ALIVE * batch_bytes)
+    efficient = min(math.ceil(ROLLOUT_WINDOWS / batch_size), ROLLOUT_BYTES // batch_bytes)
+    return min(fitting, max(1, efficient))
 
 
 def _flat(parts: Sequence[Sequence[int]]) -> list[int]:

@@ -10,35 +10,45 @@ leftovers, which `sweep` removes.
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from torch import Tensor
+
 from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError
-from cotwin.store.array_writer import STAGED, ArrayWriter, write_array
+from cotwin.store.array_writer import STAGED, ArrayWriter, remove_array, write_array
 from cotwin.store.lock import LOCK, Owner, exclusive, in_use, is_in_use, owner
-from cotwin.store.ownership import NotOursError, claim, remove
+from cotwin.store.ownership import NotOursError, check_root, claim
 
 logger = logging.getLogger(__name__)
 
 ShelfName = Literal["real", "generated", "evaluation"]
 SHELVES: tuple[ShelfName, ...] = get_args(ShelfName)
 
+# The disk is full, may no longer be written, or has no locks; with a disk that is broken nothing goes on.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOLCK)
+
 
 @dataclass(frozen=True)
 class Entry:
     """A directory on a shelf.
 
-    num_bytes: of its files. modified: seconds since the epoch. owner: who made it, None if that is not known.
+    content: what its maker said it holds. num_bytes: of its files. modified: seconds since the epoch.
+    owner: who made it, None if that is not known.
     used: whether a process reads or writes it now.
     """
 
     shelf: ShelfName
     path: Path
+    content: str
     num_bytes: int
     modified: float
     owner: Owner | None
@@ -55,6 +65,12 @@ class Entry:
         kept = self.is_whole and self.shelf != "generated"
         unknown = self.owner is not None and not self.owner.is_local
         return not (kept or self.used or unknown or (self.owner is not None and self.owner.lives))
+
+
+def shelves(root: Path) -> list[Shelf]:
+    """Every shelf below a root, even if nothing was put there yet. Raises NotOursError if the root is not ours."""
+    root = check_root(root)
+    return [Shelf(root, name) for name in SHELVES]
 
 
 class Shelf:
@@ -76,15 +92,16 @@ class Shelf:
             file = None
             try:
                 with exclusive(self.root):
-                    if path.exists():
+                    if os.path.lexists(path):
                         stack.enter_context(in_use(path, self.root))
                         file = stack.enter_context(ArrayFile(path))
                 if file is not None and (verify or not self._is_own(path)):
                     file.verify()
             except DamagedArrayError as error:
                 logger.warning("%s", error)
-                with exclusive(self.root):
-                    remove(path, self.root)
+                # Perhaps another process has found the same, and removed it already.
+                with suppress(FileNotFoundError), exclusive(self.root):
+                    remove_array(path, self.root)
                 file = None
             yield file
 
@@ -97,6 +114,24 @@ class Shelf:
         claim(self.path, self.root)
         with write_array(self._path(key), self.root, shape, meta) as writer:
             yield writer
+
+    def load(self, key: str) -> tuple[Tensor, dict[str, Any]] | None:
+        """A whole array and what its maker wanted to remember; None if there is none, or it is damaged."""
+        with self.open(key) as file:
+            if file is None:
+                return None
+            return file.read(range(file.shape[0])), file.manifest.meta
+
+    def save(self, key: str, shape: tuple[int, ...], rows: Iterable[Tensor], meta: dict[str, Any]) -> None:
+        """Keep an array for `load`, if the disk takes it; it is never needed, so a warning says where it does not."""
+        try:
+            with suppress(FileExistsError), self.add(key, shape, meta) as writer:
+                for part in rows:
+                    writer.append(part)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            logger.warning("%s is not kept on disk: %s.", self._path(key), error.strerror)
 
     def discard(self, key: str) -> None:
         """Remove an array unless another process uses it: then that one will."""
@@ -117,12 +152,17 @@ class Shelf:
         """Remove leftovers; what was removed."""
         return [entry for entry in self.entries() if entry.is_leftover and self._discard(entry.path)]
 
+    def clear(self) -> list[Entry]:
+        """Remove leftovers, and all else that nobody uses now; what was removed."""
+        whole = [entry for entry in self.entries() if entry.is_whole and self._discard(entry.path)]
+        return whole + self.sweep()
+
     def _discard(self, path: Path) -> bool:
-        with exclusive(self.root):
-            if not path.exists() or is_in_use(path, self.root):
-                return False
-            remove(path, self.root)
-        return True
+        with suppress(FileNotFoundError), exclusive(self.root):
+            if not is_in_use(path, self.root):
+                remove_array(path, self.root)
+                return True
+        return False
 
     def _is_own(self, path: Path) -> bool:
         maker = owner(path, self.root)
@@ -132,9 +172,11 @@ class Shelf:
         if re.fullmatch(rf"{re.escape(STAGED)}[0-9a-f]{{32}}", path.name):
             # Killed between making the directory and marking it: finish that, so that it may be removed.
             claim(path, self.root, files=(DATA, MANIFEST, LOCK))
-        maker, used = owner(path, self.root), is_in_use(path, self.root)
+        maker, used, content = owner(path, self.root), is_in_use(path, self.root), ""
+        with suppress(OSError, ValueError, KeyError):
+            content = str(json.loads((path / MANIFEST).read_text())["meta"]["content"])
         sizes = [file.stat().st_size for file in path.iterdir() if file.is_file() and not file.is_symlink()]
-        return Entry(self.name, path, sum(sizes), path.stat().st_mtime, maker, used)
+        return Entry(self.name, path, content, sum(sizes), path.stat().st_mtime, maker, used)
 
     def _path(self, key: str) -> Path:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", key):

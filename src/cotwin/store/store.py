@@ -21,13 +21,12 @@ from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.ownership import check_root, claim_root
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
-from cotwin.store.shelf import SHELVES, Shelf, ShelfName
+from cotwin.store.shelf import UNWRITABLE, Shelf, ShelfName, shelves
 from cotwin.windows import StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
 
-# The disk is full, or may no longer be written; with a disk that is broken nothing goes on.
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+MOST_TRIES = 3  # to read what was just written; where that fails the disk is broken
 
 
 class Store:
@@ -84,8 +83,12 @@ class Store:
                     "use on_the_fly, or keep the starts."
                 )
             reason = f"{in_words(windows.num_bytes)} in each epoch, from fresh starts"
-            return Choice("on_the_fly", windows.num_bytes, reason)
-        return choose_placement(windows.num_bytes, self.memory_budget, self.disk_budget, self.placement)
+            choice = Choice("on_the_fly", windows.num_bytes, reason)
+        else:
+            choice = choose_placement(windows.num_bytes, self.memory_budget, self.disk_budget, self.placement)
+        if choice.placement == "on_the_fly":
+            self._bytes_ahead(windows)
+        return choice
 
     @contextmanager
     def keep(self, windows: RolloutWindows) -> Iterator[Windows]:
@@ -102,20 +105,18 @@ class Store:
             elif choice.placement == "memory":
                 kept = StoredWindows(self._fill_memory(windows))
             else:
-                kept = self._on_the_fly(windows)
+                kept = self.on_the_fly(windows)
             if choice.placement != "cache":
                 self.sweep()
             yield kept
 
     def sweep(self) -> None:
         """Remove what dead processes left behind: half-written arrays, and generated windows."""
-        if self.root is None or not self.root.is_dir():
-            return
-        for name in SHELVES:
+        for shelf in () if self.root is None else shelves(self.root):
             try:
-                removed = Shelf(claim_root(self.root), name).sweep()
+                removed = shelf.sweep()
             except OSError as error:
-                logger.warning("leftovers in %s stay: %s", self.root / name, error)
+                logger.warning("leftovers in %s stay: %s", shelf.path, error)
                 continue
             for entry in removed:
                 logger.info("removed %s, left by a process that ended", entry.path)
@@ -131,17 +132,23 @@ class Store:
         try:
             shelf = self.shelf("generated")
             assert shelf is not None, "the disk budget is zero without a root"
-            key = fingerprint(windows, self._rows_at_once(windows))
-            stack.callback(shelf.discard, key)
+            # Cut into other rollouts, the windows would differ in their last bits.
+            key = fingerprint(
+                windows.teacher, windows.starts, len(windows), windows.num_steps, self.rows_at_once(windows)
+            )
+            stack.callback(_discard, shelf, key)
             file = stack.enter_context(shelf.open(key, verify=self.verify))
             if file is not None:
                 logger.info("generated windows: %s is whole and of the same teacher and starts", file.path.parent)
             self.sweep()
-            while file is None:
-                # Another process with the same windows may be first, or take them away when it is done.
-                with suppress(FileExistsError):
-                    self._fill_file(windows, shelf, key)
-                file = stack.enter_context(shelf.open(key, verify=self.verify))
+            for _ in range(MOST_TRIES):
+                if file is None:
+                    # Another process with the same windows may be first, or take them away when it is done.
+                    with suppress(FileExistsError):
+                        self._fill_file(windows, shelf, key)
+                    file = stack.enter_context(shelf.open(key, verify=self.verify))
+            if file is None:
+                raise OSError(errno.EIO, f"{shelf.path} does not keep what is written; name another cache_dir")
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -149,27 +156,20 @@ class Store:
             logger.warning("%s; the windows are generated as they are read.", reason)
             self.choices.pop()
             self._record(Choice("on_the_fly", windows.num_bytes, reason))
-            return self._on_the_fly(windows)
+            return self.on_the_fly(windows)
         return StoredWindows(file)
 
     def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str) -> None:
-        meta = {"teacher": type(windows.teacher).__name__, "layout": asdict(windows.teacher.layout)}
+        content = f"{type(windows.teacher).__name__}, {len(windows)} × {windows.num_steps} steps"
+        meta = {"content": content, "layout": asdict(windows.teacher.layout)}
         with shelf.add(key, (len(windows), *windows.window_shape), meta) as writer:
             for _, chunk in self._chunks(windows):
                 writer.append(chunk)
 
-    def _on_the_fly(self, windows: RolloutWindows) -> RolloutWindows:
-        starts, fresh, budget = windows.starts, windows.fresh_starts, self.memory_budget
+    def on_the_fly(self, windows: RolloutWindows) -> RolloutWindows:
+        """The same windows, generated as they are read, some of them ahead within the memory budget."""
+        starts, fresh, budget = windows.starts, windows.fresh_starts, self._bytes_ahead(windows)
         if not starts.random_access:
-            # In the order of training each would cost a block of them, so all are drawn beforehand.
-            held = 4 * len(starts) * math.prod(starts.state_shape)
-            budget -= held if fresh is None else 2 * held  # of this epoch and the next
-            if budget < self.memory_budget // 2:
-                raise ValueError(
-                    f"the starts of windows that are generated as they are read take {in_words(held)}, which leaves "
-                    f"less than half of the memory budget ({in_words(self.memory_budget)}) for the windows; raise "
-                    "the budget, generate fewer windows, or use starts: real."
-                )
             if fresh is None:
                 starts = PickedStates(starts.every())
             else:
@@ -177,12 +177,29 @@ class Store:
                 fresh = lambda number: PickedStates(draw(number).every())  # noqa: E731
         return RolloutWindows(windows.teacher, starts, windows.num_steps, budget, fresh)
 
-    def _rows_at_once(self, windows: RolloutWindows) -> int:
+    def _bytes_ahead(self, windows: RolloutWindows) -> int:
+        """What batches generated ahead may hold: the budget, less starts that have to be drawn beforehand."""
+        starts = windows.starts
+        if starts.random_access:
+            return self.memory_budget
+        # In the order of training each would cost a block of them, so all are drawn beforehand.
+        held = 4 * len(starts) * math.prod(starts.state_shape)
+        budget = self.memory_budget - (held if windows.fresh_starts is None else 2 * held)  # this epoch's, the next's
+        if budget < self.memory_budget // 2:
+            raise ValueError(
+                f"the starts of windows that are generated as they are read take {in_words(held)}, which leaves "
+                f"less than half of the memory budget ({in_words(self.memory_budget)}) for the windows; raise "
+                "the budget, generate fewer windows, or use starts: real."
+            )
+        return budget
+
+    def rows_at_once(self, windows: RolloutWindows) -> int:
+        """How many windows are made in one rollout, where they are kept."""
         return max(1, self.chunk_bytes // windows.window_bytes)
 
     def _chunks(self, windows: RolloutWindows) -> Iterator[tuple[int, Tensor]]:
         """Index of the first window, and windows; cut alike for every placement, so the bits are alike."""
-        count = self._rows_at_once(windows)
+        count = self.rows_at_once(windows)
         for first in range(0, len(windows), count):
             yield first, windows.generate(range(first, min(first + count, len(windows)))).float().cpu()
 
@@ -207,6 +224,16 @@ class InMemory:
 
     def will_read(self, indices: Sequence[int]) -> None:
         """Nothing to prepare."""
+
+
+def _discard(shelf: Shelf, key: str) -> None:
+    try:
+        shelf.discard(key)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        # What was trained on it counts for more; a later run sweeps it.
+        logger.warning("the windows in %s stay: %s", shelf.path / key, error)
 
 
 @contextmanager

@@ -1,0 +1,24 @@
+"""Say what a training would take, without training."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from cotwin.cli.arguments import Config, Overrides
+from cotwin.cli.errors import errors_explained
+
+
+def plan(config: Config, overrides: Overrides = None) -> None:
+    """Print what training would take, without training: data, placements, memory, disk and time."""
+    from cotwin.experiment.load import load
+    from cotwin.experiment.plan import plan_session
+    from cotwin.experiment.train import prepare
+    from cotwin.report.plan import render
+
+    with errors_explained():
+        session = prepare(load(config, overrides or []))
+        planned = plan_session(session)
+    console = Console()
+    console.print(*session.data.notes, highlight=False, markup=False)
+    for part in render(planned):
+        console.print(part, highlight=False)

@@ -1,0 +1,82 @@
+"""Trajectories of a user's file, converted once and kept on the shelf `real`, whoever reads the file again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cotwin.data.assemble import Missing
+from cotwin.data.read import read_trajectories
+from cotwin.data.trajectories import Trajectories
+from cotwin.layout import Boundary, Layout
+from cotwin.store.shelf import Shelf
+from cotwin.store.version import code_version
+
+
+def read_once(
+    path: str | Path,
+    shelf: Shelf | None,
+    *,
+    fields: Sequence[str] | None = None,
+    boundary: Boundary | Sequence[Boundary] | None = None,
+    extent: Sequence[tuple[float, float]] | None = None,
+    missing: Missing = "error",
+) -> Trajectories:
+    """What `read_trajectories` gives for the same file and options; from the shelf if that file was read before.
+
+    A file is known by its content, not by its name or date. Raises what `read_trajectories` does.
+    """
+    if shelf is None:
+        return read_trajectories(path, fields=fields, boundary=boundary, extent=extent, missing=missing)
+    key = _key(path, (fields, boundary, extent, missing))
+    found = shelf.load(key)
+    if found is not None:
+        return _restored(*found, source=str(path))
+    trajectories = read_trajectories(path, fields=fields, boundary=boundary, extent=extent, missing=missing)
+    shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))
+    return trajectories
+
+
+def _key(path: str | Path, options: tuple[object, ...]) -> str:
+    with Path(path).open("rb") as file:
+        content = hashlib.file_digest(file, "sha256")
+    content.update(repr((code_version(), options)).encode())
+    return content.hexdigest()[:32]
+
+
+def _rows(trajectories: Trajectories) -> Iterator[Tensor]:
+    """One trajectory after the other; not a number where nothing was observed."""
+    for index in range(len(trajectories)):
+        states = trajectories.states[index : index + 1]
+        if trajectories.mask is not None:
+            states = states.masked_fill(~trajectories.mask[index : index + 1], torch.nan)
+        yield states
+
+
+def _meta(trajectories: Trajectories) -> dict[str, Any]:
+    return {
+        "content": Path(trajectories.source).name,
+        "layout": asdict(trajectories.layout),
+        "masked": trajectories.mask is not None,
+        "notes": list(trajectories.notes),
+        "scalars": {name: values.tolist() for name, values in trajectories.scalars.items()},
+    }
+
+
+def _restored(states: Tensor, meta: dict[str, Any], source: str) -> Trajectories:
+    mask = torch.isfinite(states) if meta["masked"] else None
+    scalars = {name: torch.tensor(values, dtype=torch.float64) for name, values in meta["scalars"].items()}
+    return Trajectories(
+        states if mask is None else states.nan_to_num_(nan=0.0),
+        Layout.from_dict(meta["layout"]),
+        mask,
+        source,
+        tuple(meta["notes"]),
+        scalars,
+    )

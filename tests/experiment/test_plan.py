@@ -1,0 +1,73 @@
+"""`cotwin plan` says beforehand what training then does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small import SMALL
+from test_command import cotwin, folder, refusal
+
+from cotwin.experiment.load import load
+from cotwin.experiment.plan import plan_session
+from cotwin.experiment.train import prepare
+
+__all__ = ["folder"]
+
+
+@pytest.mark.parametrize("store", [[], ["store.memory_budget_gb=0.00002"], ["store.placement=on_the_fly"]])
+def test_training_does_as_planned(folder: Path, store: list[str]) -> None:
+    plan = plan_session(prepare(load("burgers", [*SMALL, *store])))
+    assert not list(folder.glob("**/data.npy")), "a trial leaves nothing behind"
+    assert not (folder / "runs").exists()
+    assert cotwin("train", "burgers", *SMALL, *store).exit_code == 0
+    lines = [json.loads(line) for line in (folder / "runs/small/metrics.jsonl").read_text().splitlines()]
+    planned = [
+        (
+            phase.training,
+            phase.phase.cycle,
+            phase.phase.learner,
+            phase.steps,
+            phase.windows,
+            "none" if phase.choice is None else phase.choice.placement,
+            "nothing generated" if phase.choice is None else phase.choice.reason,
+        )
+        for phase in plan.phases
+    ]
+    keys = ("training", "cycle", "learner", "steps", "generated", "placement", "reason")
+    assert planned == [tuple(line[key] for key in keys) for line in lines]
+    if store == ["store.memory_budget_gb=0.00002"]:
+        assert {phase.choice.placement for phase in plan.phases if phase.choice} == {"cache"}
+
+
+def test_bytes_are_those_of_the_arrays(folder: Path) -> None:
+    session = prepare(load("burgers", SMALL))
+    plan = plan_session(session)
+    assert [(part.name, part.num_bytes) for part in plan.real] == [
+        ("training", session.data.train.states.nbytes),
+        ("validation", session.data.validation.states.nbytes),
+        ("test", session.data.test.states.nbytes),
+    ]
+    for phase in plan.phases:
+        learner = session.trainings["together"].learners[phase.phase.learner]
+        if phase.choice is not None:
+            assert phase.choice.num_bytes == phase.windows * learner.real.window_bytes
+            assert phase.held_bytes == phase.choice.num_bytes, "in memory"
+    assert plan.peak_bytes == plan.base_bytes + max(phase.held_bytes for phase in plan.phases)
+    assert plan.seconds == pytest.approx(sum(phase.seconds for phase in plan.phases))
+    assert all(phase.seconds > 0 for phase in plan.phases)
+
+
+def test_a_person_reads_it(folder: Path) -> None:
+    output = cotwin("plan", "burgers", *SMALL, "hybrid.generated_per_real=50").output
+    for words in ("training", "1 × 32", "together, cycles 1 to 2", "alone, warm-up", "memory", "Peak memory: about"):
+        assert words in output
+    assert "generated windows in its 3 steps" in output, "more is generated than is read"
+    assert not (folder / "runs").exists()
+
+
+def test_what_cannot_be_is_refused_before_it_runs(folder: Path) -> None:
+    tight = "store.memory_budget_gb=0.00001"
+    assert "the memory budget is 10 kB" in refusal("plan", "burgers", *SMALL, tight, "store.placement=memory")
+    assert "one window takes" in refusal("plan", "burgers", *SMALL, "store.memory_budget_gb=0.0000001")

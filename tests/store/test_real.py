@@ -1,0 +1,106 @@
+"""A user's file is converted once, whatever it is called, and what comes back is what reading it gave."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cotwin.data.read import read_trajectories
+from cotwin.data.trajectories import Trajectories
+from cotwin.store import real
+from cotwin.store.real import read_once
+from cotwin.store.shelf import Shelf
+
+
+@pytest.fixture
+def shelf(root: Path) -> Shelf:
+    return Shelf(root, "real")
+
+
+def measured(path: Path, gaps: int = 5) -> Path:
+    """Two trajectories of three frames on 8 × 6 cells, some values not observed."""
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=(2, 3, 8, 6))
+    u[:, 1:].flat[rng.choice(u[:, 1:].size, gaps, replace=False)] = np.nan
+    x, y = np.linspace(0.5, 7.5, 8), np.linspace(0.5, 5.5, 6)
+    np.savez(path, u=u, x=x, y=y, t=np.arange(3.0), boundary="neumann", viscosity=np.float64(0.1))
+    return path
+
+
+def same(one: Trajectories, other: Trajectories) -> bool:
+    assert (one.layout, one.source, one.notes) == (other.layout, other.source, other.notes)
+    assert one.scalars.keys() == other.scalars.keys()
+    assert all(torch.equal(one.scalars[name].double(), other.scalars[name].double()) for name in one.scalars)
+    assert (one.mask is None) == (other.mask is None)
+    assert one.mask is None or other.mask is None or torch.equal(one.mask, other.mask)
+    return torch.equal(one.states, other.states)
+
+
+def unreadable(*_: object, **__: object) -> Trajectories:
+    raise AssertionError("the file was converted again")
+
+
+@pytest.mark.parametrize("gaps", [0, 5])
+def test_a_file_is_converted_once(tmp_path: Path, shelf: Shelf, gaps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = measured(tmp_path / "mine.npz", gaps)
+    expected = read_trajectories(path, missing="mask")
+    assert (expected.mask is None) == (gaps == 0)
+    assert same(read_once(path, shelf, missing="mask"), expected)
+    monkeypatch.setattr(real, "read_trajectories", unreadable)
+    assert same(read_once(path, shelf, missing="mask"), expected)
+    # Known by its content, not by its name.
+    renamed = Path(shutil.copy(path, tmp_path / "again.npz"))
+    assert torch.equal(read_once(renamed, shelf, missing="mask").states, expected.states)
+    assert read_once(renamed, shelf, missing="mask").source == str(renamed)
+
+
+def test_other_content_or_other_options_are_read_anew(tmp_path: Path, shelf: Shelf) -> None:
+    path = measured(tmp_path / "mine.npz", gaps=0)
+    content = dict(np.load(path))
+    del content["boundary"]
+    np.savez(path, **content)
+    first = read_once(path, shelf, boundary="neumann")
+    assert read_once(path, shelf, boundary="dirichlet").layout.boundary == ("dirichlet", "dirichlet")
+    content["u"] = content["u"] + 1.0
+    np.savez(path, **content)
+    again = read_once(path, shelf, boundary="neumann")
+    torch.testing.assert_close(again.states, first.states + 1.0)
+    assert len(shelf.entries()) == 3
+
+
+def test_a_damaged_conversion_is_made_again(
+    tmp_path: Path, shelf: Shelf, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = measured(tmp_path / "mine.npz")
+    expected = read_once(path, shelf, missing="mask")
+    (entry,) = shelf.entries()
+    data = entry.path / "data.npy"
+    content = bytearray(data.read_bytes())
+    content[-1] ^= 1
+    data.write_bytes(content)
+    # Checksums are compared for what another process made.
+    monkeypatch.setattr(Shelf, "_is_own", lambda *_: False)
+    assert same(read_once(path, shelf, missing="mask"), expected)
+    assert "is not what was written" in caplog.text
+
+
+def test_a_full_disk_does_not_keep_anyone_from_reading(
+    tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = measured(tmp_path / "mine.npz", gaps=0)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    assert torch.isfinite(read_once(path, shelf).states).all()
+    assert "is not kept on disk: No space left on device" in caplog.text
+    assert not shelf.entries()
+
+
+def test_without_a_shelf_nothing_is_kept(tmp_path: Path) -> None:
+    path = measured(tmp_path / "mine.npz", gaps=0)
+    assert same(read_once(path, None), read_trajectories(path))
