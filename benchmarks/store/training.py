@@ -12,16 +12,14 @@ from typing import Any
 import torch
 from measure import Ratio, Taken, in_turns, threads, timed
 from page_cache import CAN_DROP, drop, require_dropped
+from rehearsal import LAYOUT, teach
 from table import Goal, show, show_goals
 from torch import Tensor
-from windows import BATCH, SHAPE
+from windows import BATCH, SHAPE, real_windows
 
 from cotwin.held_out import HeldOut
-from cotwin.layout import Field, Layout
 from cotwin.loss import RolloutLoss
 from cotwin.networks import Surrogate, UNet
-from cotwin.parameters import Positive
-from cotwin.physics import Heat
 from cotwin.rollout_windows import RolloutWindows
 from cotwin.store.array_file import DATA
 from cotwin.store.placement import Placement
@@ -29,10 +27,6 @@ from cotwin.store.store import Store
 from cotwin.trainer import Trainer
 from cotwin.windows import Batch, Windows
 
-LAYOUT = Layout.box(
-    [Field("a"), Field("b"), Field("c")], grid=(64, 64), extent=[(0, 1), (0, 1)], boundary="periodic", dt=0.01
-)
-STEPS = SHAPE[0] - 1
 MEMORY, WARM, COLD, FLY = "memory", "cache, warm", "cache, cold", "on the fly"
 SERIAL, ALONE = "serial, {} generated at once", "generating, no training"
 CORES = 2  # one for training and one for what is prepared ahead
@@ -41,9 +35,7 @@ GROUPS = (1, 2, 4)  # batches generated at once, then trained on
 
 def measure_training(scratch: Path, batches: int, substeps: int, repeats: int, num_threads: int) -> dict[str, Any]:
     """Epochs of so many batches. The teacher, a heat equation with so many substeps, sets the cost of generating."""
-    teacher = Heat(LAYOUT, Positive(torch.tensor(0.01)), substeps).eval().requires_grad_(False)
-    starts = torch.randn(batches * BATCH, *LAYOUT.state_shape, generator=torch.Generator().manual_seed(0))
-    generated = RolloutWindows(teacher, starts, STEPS)
+    generated = teach(real_windows(batches * BATCH), batches * BATCH, substeps)
     with ExitStack() as stack:
         stack.enter_context(threads(num_threads, on_cores=CORES))
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch))) / "cache"

@@ -15,8 +15,6 @@ from cotwin.windows import SlidingWindows
 SHAPE = (9, 3, 64, 64)
 BATCH = 32
 WINDOW_BYTES = 4 * 9 * 3 * 64 * 64
-# What Store makes and writes at once.
-ROWS_AT_ONCE = Store(memory_budget=1 << 30).chunk_bytes // WINDOW_BYTES
 
 
 def random_windows(count: int) -> Tensor:
@@ -36,8 +34,9 @@ def real_windows(count: int) -> SlidingWindows:
 
 def write_cache(windows: Tensor, root: Path, key: str) -> None:
     """Write a set as the store does, in its chunks: reserved, checksummed, synced, renamed."""
+    rows_at_once = Store(memory_budget=1 << 30).chunk_bytes // WINDOW_BYTES
     with Shelf(claim_root(root), "generated").add(key, tuple(windows.shape)) as writer:
-        for chunk in windows.split(ROWS_AT_ONCE):
+        for chunk in windows.split(rows_at_once):
             writer.append(chunk)
 
 
