@@ -69,7 +69,7 @@ def write(scratch: Path, repeats: int, quick: bool) -> list[dict[str, Any]]:
 def train(scratch: Path, repeats: int, quick: bool) -> list[dict[str, Any]]:
     found = []
     for threads in (1, 2):
-        found.append(training.measure_training(scratch, 2 if quick else 6, 16, repeats, threads))
+        found.append(training.measure_training(scratch, 2 if quick else 6, 11, repeats, threads))
         training.report(found[-1], repeats)
     return found
 

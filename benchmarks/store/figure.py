@@ -42,11 +42,14 @@ def draw_growth(axes: Axes, memory: dict[str, Any]) -> None:
     sizes = sorted({run["bytes"] / 1e6 for runs in memory["placements"].values() for run in runs if "bytes" in run})
     axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0, top=1.3 * budget / 1e6)
+    lowest = min(run["growth"] / 1e6 for runs in memory["placements"].values() for run in runs if "growth" in run)
+    axes.set_ylim(min(0, 1.5 * lowest), 1.3 * budget / 1e6)
     axes.set_xlabel("size of the generated set (MB)")
     axes.set_ylabel("added anonymous memory, peak (MB)")
-    axes.set_title("A set beyond the budget is refused in memory;\non disk or on the fly it needs no more")
-    axes.legend(loc="center left", frameon=False)
+    axes.set_title(
+        "A set beyond the budget is refused in memory; in the\ncache or on the fly it takes as little as a small one"
+    )
+    axes.legend(loc="center right", frameon=False)
 
 
 def draw_epochs(axes: Axes, training: dict[str, Any]) -> None:
