@@ -84,6 +84,17 @@ class Manifest:
         return manifest
 
 
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of a stored array. Raises DamagedArrayError."""
+    try:
+        return Manifest.from_json((directory / MANIFEST).read_text())
+    except FileNotFoundError as error:
+        raise DamagedArrayError(f"{error.filename} is missing; make the array again.") from error
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise DamagedArrayError(f"{directory / MANIFEST} cannot be read ({what}); make the array again.") from error
+
+
 class ArrayFile:
     """A stored array, read row by row into given memory. Safe to read from several threads.
 
@@ -97,16 +108,11 @@ class ArrayFile:
         self.path = directory / DATA
         if not directory.is_dir():
             raise FileNotFoundError(f"there is no stored array {directory}.")
+        self.manifest = read_manifest(directory)
         try:
-            self.manifest = Manifest.from_json((directory / MANIFEST).read_text())
             self._file: BinaryIO = self.path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise DamagedArrayError(f"{error.filename} is missing; make the array again.") from error
-        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
-            what = f"{type(error).__name__}: {error}"
-            raise DamagedArrayError(
-                f"{directory / MANIFEST} cannot be read ({what}); make the array again."
-            ) from error
         try:
             self._check()
         except DamagedArrayError:
