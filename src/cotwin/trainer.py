@@ -169,10 +169,10 @@ class Trainer:
         epochs: list[tuple[int, list[list[int]]]] = []
         while count > 0:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epochs_begun)
-            order = torch.randperm(len(windows), generator=generator).tolist()
-            batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
-            epochs.append((self.epochs_begun, batches[:count]))
-            count -= len(epochs[-1][1])
+            order = torch.randperm(len(windows), generator=generator)[: count * self.batch_size]
+            batches = [part.tolist() for part in torch.split(order, self.batch_size)]
+            epochs.append((self.epochs_begun, batches))
+            count -= len(batches)
             self.epochs_begun += 1
         yield from serve(windows, epochs, self.batch_size)
 

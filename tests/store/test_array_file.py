@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +102,25 @@ def test_threads_may_share_a_file(root: Path) -> None:
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are not told what will be read")
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_kernel_is_asked_only_for_what_it_does_not_have(
+    root: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    asked: list[int] = []
+
+    def not_cached(*arguments: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "would have to wait")
+
+    with ArrayFile(stored(root / "set", root)) as file:
+        monkeypatch.setattr(os, "posix_fadvise", lambda number, position, length, advice: asked.append(position))
+        if not cached:
+            monkeypatch.setattr(os, "preadv", not_cached)
+        file.will_read([7, 2, 9])
+        first, row_bytes = file.manifest.offset, file.manifest.row_bytes
+    assert asked == ([] if cached else [first + row * row_bytes for row in (7, 2, 9)])
 
 
 def test_nothing_is_visible_before_the_end(root: Path) -> None:
