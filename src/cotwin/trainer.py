@@ -166,15 +166,20 @@ class Trainer:
 
     def _batches(self, windows: Windows, count: int) -> Generator[Batch]:
         """`count` batches along seeded permutations."""
-        epochs: list[tuple[int, list[list[int]]]] = []
-        while count > 0:
-            generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epochs_begun)
-            order = torch.randperm(len(windows), generator=generator)[: count * self.batch_size]
+        first, each = self.epochs_begun, math.ceil(len(windows) / self.batch_size)
+        self.epochs_begun += math.ceil(count / each)
+        yield from serve(windows, self._epochs(len(windows), first, count), self.batch_size)
+
+    def _epochs(self, size: int, first: int, count: int) -> Iterator[tuple[int, list[list[int]]]]:
+        """Number and batches of each epoch from `first` on, made when it begins: together they could be large."""
+        for number in itertools.count(first):
+            generator = torch.Generator().manual_seed(1_000_003 * self.seed + number)
+            order = torch.randperm(size, generator=generator)[: count * self.batch_size]
             batches = [part.tolist() for part in torch.split(order, self.batch_size)]
-            epochs.append((self.epochs_begun, batches))
+            yield number, batches
             count -= len(batches)
-            self.epochs_begun += 1
-        yield from serve(windows, epochs, self.batch_size)
+            if count == 0:
+                return
 
     def _step(self, batch: Batch) -> float:
         """One optimiser step, taken back and halved while it makes the model diverge; the loss before it."""

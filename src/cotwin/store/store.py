@@ -61,8 +61,8 @@ class Store:
         self.root, self.placement, self.verify = root, placement, verify
         self.memory_budget = memory_bytes(memory_budget)
         self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root)
-        # A rollout holds its states twice while it stacks them: a chunk and its copy stay below a sixteenth.
-        self.chunk_bytes = min(chunk_bytes, self.memory_budget // 32)
+        # A rollout needs several times its states, which come on top of what is kept.
+        self.chunk_bytes = min(chunk_bytes, self.memory_budget // 64)
         self.choices: list[Choice] = []
 
     def shelf(self, name: ShelfName) -> Shelf | None:
