@@ -172,14 +172,13 @@ class Trainer:
 
     def _epochs(self, size: int, first: int, count: int) -> Iterator[tuple[int, list[list[int]]]]:
         """Number and batches of each epoch from `first` on, made when it begins: together they could be large."""
-        for number in itertools.count(first):
+        number = first
+        while count > 0:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + number)
             order = torch.randperm(size, generator=generator)[: count * self.batch_size]
             batches = [part.tolist() for part in torch.split(order, self.batch_size)]
             yield number, batches
-            count -= len(batches)
-            if count == 0:
-                return
+            number, count = number + 1, count - len(batches)
 
     def _step(self, batch: Batch) -> float:
         """One optimiser step, taken back and halved while it makes the model diverge; the loss before it."""
