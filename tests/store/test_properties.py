@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,8 +19,9 @@ from cotwin.rollout_windows import RolloutWindows
 from cotwin.start_states import PickedStates
 from cotwin.store.array_file import DATA, ArrayFile, npy_header
 from cotwin.store.placement import Placement
+from cotwin.store.prefetch import serve
 from cotwin.store.store import InMemory, Store
-from cotwin.trainer import Trainer
+from cotwin.trainer import seeded_epochs
 from cotwin.windows import Batch, JoinedWindows, SlidingWindows, StoredWindows, Windows
 
 PLACEMENTS: tuple[Placement, ...] = ("memory", "cache", "on_the_fly")
@@ -47,10 +47,9 @@ def starts(count: int, seed: int) -> PickedStates:
 
 def trained_on(windows: Windows, batch_size: int, seed: int) -> list[list[Batch]]:
     """The batches of each epoch, as a trainer gets them."""
-    trainer = SimpleNamespace(batch_size=batch_size, seed=seed, epochs_begun=0)
     in_epoch = -(-len(windows) // batch_size)
-    batches = list(Trainer._batches(trainer, windows, EPOCHS * in_epoch))  # type: ignore[arg-type]
-    assert trainer.epochs_begun == EPOCHS
+    epochs = seeded_epochs(len(windows), batch_size, seed, first=0, count=EPOCHS * in_epoch)
+    batches = list(serve(windows, epochs, batch_size))
     return [batches[first : first + in_epoch] for first in range(0, len(batches), in_epoch)]
 
 
