@@ -17,7 +17,7 @@ from cotwin.hybrid import HybridTrainer, Phase
 from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
-from cotwin.store.prefetch import held_bytes
+from cotwin.store.prefetch import has_spare_core, held_bytes
 from cotwin.store.store import InMemory, Store
 from cotwin.trainer import Trainer
 from cotwin.windows import StoredWindows, Windows
@@ -131,12 +131,12 @@ class Trial:
         read = round(steps * batch * count / (len(learner.real) + count))
         each = self._seconds_a_window(hybrid, phase, windows, choice)
         if choice.placement == "on_the_fly":
-            # Generated while the learner trains, as far as cores allow: the longer of the two at least.
-            seconds = max(seconds, read * each)
+            # Beside the training if there is a core for it: then the longer of the two decides.
+            seconds = max(seconds, read * each) if has_spare_core() else seconds + read * each
             held = held_bytes(hybrid.store.on_the_fly(windows), batch)
         else:
             seconds += count * each
-            held = choice.num_bytes if choice.placement == "memory" else 2 * hybrid.store.chunk_bytes
+            held = choice.num_bytes if choice.placement == "memory" else 4 * hybrid.store.chunk_bytes
         return PhasePlan(training, phase, steps, count, read, choice, held, seconds)
 
     def _seconds_a_step(self, hybrid: HybridTrainer, phase: Phase, batch: int) -> float:

@@ -207,6 +207,11 @@ def _locked(path: Path) -> IO[str]:
     except BlockingIOError:
         lock.close()
         raise RunError(f"another process is working in {path}; wait for it, or choose another --run-dir.") from None
+    except OSError as error:
+        lock.close()
+        raise RunError(
+            f"the file system of {path} has no locks ({error.strerror}); choose another with --run-dir."
+        ) from error
     return lock
 
 

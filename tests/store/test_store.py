@@ -109,7 +109,7 @@ def test_chunks_stay_below_the_budget(generated: Make, monkeypatch: pytest.Monke
     with Store(None, 64 * 1024, 0, "memory").keep(generated(100)):
         pass
     assert sum(sizes) == 100 * 512
-    assert max(sizes) <= 64 * 1024 // 32
+    assert max(sizes) <= 64 * 1024 // 64
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, None])

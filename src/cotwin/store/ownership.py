@@ -48,8 +48,7 @@ def check_root(path: Path) -> Path:
     """
     path = path.absolute()
     path = path.parent.resolve() / path.name
-    if not path.is_symlink():
-        _require_writable(path)
+    _require_writable(path)
     with suppress(FileNotFoundError), _open_child(None, str(path), path) as directory:
         names = set(os.listdir(directory))  # noqa: PTH208 (a descriptor, no path)
         if _read_marker(directory) is None and names - {MARKER}:

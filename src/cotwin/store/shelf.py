@@ -11,7 +11,6 @@ leftovers, which `sweep` removes.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import re
@@ -23,7 +22,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError
+from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError, read_manifest
 from cotwin.store.array_writer import STAGED, ArrayWriter, remove_array, write_array
 from cotwin.store.lock import LOCK, Owner, exclusive, in_use, is_in_use, owner
 from cotwin.store.ownership import NotOursError, check_root, claim
@@ -106,13 +105,17 @@ class Shelf:
             yield file
 
     @contextmanager
-    def add(self, key: str, shape: tuple[int, ...], meta: dict[str, Any] | None = None) -> Iterator[ArrayWriter]:
+    def add(
+        self, key: str, shape: tuple[int, ...], meta: dict[str, Any] | None = None, user: ExitStack | None = None
+    ) -> Iterator[ArrayWriter]:
         """Append all rows of an array in this context; at its end the array is under the key, on any error not.
+
+        It is kept from being removed until `user` closes.
 
         Raises FileExistsError if there is one, perhaps another process's by now; OSError if the disk is full.
         """
         claim(self.path, self.root)
-        with write_array(self._path(key), self.root, shape, meta) as writer:
+        with write_array(self._path(key), self.root, shape, meta, user) as writer:
             yield writer
 
     def load(self, key: str) -> tuple[Tensor, dict[str, Any]] | None:
@@ -173,8 +176,8 @@ class Shelf:
             # Killed between making the directory and marking it: finish that, so that it may be removed.
             claim(path, self.root, files=(DATA, MANIFEST, LOCK))
         maker, used, content = owner(path, self.root), is_in_use(path, self.root), ""
-        with suppress(OSError, ValueError, KeyError):
-            content = str(json.loads((path / MANIFEST).read_text())["meta"]["content"])
+        with suppress(OSError, DamagedArrayError):
+            content = str(read_manifest(path).meta.get("content", ""))
         sizes = [file.stat().st_size for file in path.iterdir() if file.is_file() and not file.is_symlink()]
         return Entry(self.name, path, content, sum(sizes), path.stat().st_mtime, maker, used)
 
