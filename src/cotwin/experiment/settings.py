@@ -71,9 +71,12 @@ class Unknown(Settings):
     )
     grid: tuple[int, ...] | None = Field(None, description="of coefficients, for a field; without it a scalar")
     unit: str = "1"
+    fixed: bool = Field(False, description="hold it at initial: a known constant")
 
     @model_validator(mode="after")
     def _inside(self) -> Unknown:
+        if self.fixed:
+            return self
         if self.bounds is None and not self.initial > 0:
             raise ValueError(f"initial is {self.initial}; without bounds the parameter is positive")
         if self.bounds is not None and not self.bounds[0] < self.initial < self.bounds[1]:
@@ -154,6 +157,114 @@ class Advection(LearnerSettings):
     diffusivity: Unknown | None = None
 
 
+class AdvectionDiffusion(LearnerSettings):
+    """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
+
+    model: Literal["advection_diffusion"]
+    velocity: tuple[Unknown, ...] = Field(description="one for each axis")
+    diffusivity: Unknown
+    substeps: Count | None = Field(None, description="if not given as many as the velocity needs")
+
+
+class InviscidBurgers(LearnerSettings):
+    """Shock-capturing finite volumes, forced by a potential; periodic."""
+
+    model: Literal["inviscid_burgers"]
+    potential: Unknown | None = Field(None, description="a field, of which the mean is taken out")
+    max_speed: PositiveFloat | None = Field(
+        None, description="largest |u| to expect; if not given 1.5 times that of the training data"
+    )
+
+
+class KortewegDeVries(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["korteweg_de_vries"]
+    steepening: Unknown
+    dispersion: Unknown
+    substeps: Count = 4
+
+
+class KuramotoSivashinsky(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["kuramoto_sivashinsky"]
+    steepening: Unknown
+    production: Unknown
+    hyperviscosity: Unknown
+    substeps: Count = 2
+
+
+class AllenCahn(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["allen_cahn"]
+    diffusivity: Unknown
+    reaction: Unknown
+    substeps: Count = 1
+
+
+class Fisher(LearnerSettings):
+    """Logistic growth and diffusion, D (u/K)^m; finite volumes, any boundary."""
+
+    model: Literal["fisher"]
+    diffusivity: Unknown
+    growth: Unknown
+    capacity: Unknown
+    exponent: Unknown | None = Field(None, description="m, of the porous form; without it D is constant")
+    ceiling: PositiveFloat | None = Field(
+        None, description="largest density to expect; if not given 1.5 times that of the training data"
+    )
+    substeps: Count = 1
+
+
+class GrayScott(LearnerSettings):
+    """Finite volumes, any boundary."""
+
+    model: Literal["gray_scott"]
+    diffusivity_u: Unknown
+    diffusivity_v: Unknown
+    feed: Unknown
+    kill: Unknown
+    substeps: Count = 1
+
+
+class SpectralGrayScott(GrayScott):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["spectral_gray_scott"]  # type: ignore[assignment]
+
+
+class NavierStokes(LearnerSettings):
+    """Vorticity, pseudo-spectral; periodic, two dimensions."""
+
+    model: Literal["navier_stokes"]
+    viscosity: Unknown
+    drag: Unknown | None = None
+    forcing: Unknown | None = Field(None, description="amplitude of a Kolmogorov force; with wavenumber")
+    wavenumber: Unknown | None = Field(None, description="periods of the force along y")
+    substeps: Count = 1
+
+
+class LinearShallowWater(LearnerSettings):
+    """Finite volumes; periodic or walls."""
+
+    model: Literal["linear_shallow_water"]
+    gravity: Unknown
+    depth: Unknown
+    drag: Unknown | None = None
+    max_speed: PositiveFloat = Field(description="above √(gravity · depth) for all that is tried")
+
+
+class ShallowWater(LearnerSettings):
+    """Shock-capturing finite volumes; periodic or walls."""
+
+    model: Literal["shallow_water"]
+    gravity: Unknown
+    drag: Unknown | None = None
+    max_speed: PositiveFloat = Field(description="largest |u| + √(gravity · depth) to expect")
+
+
 class PhiFlowBurgers(LearnerSettings):
     """2-D, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
 
@@ -161,7 +272,25 @@ class PhiFlowBurgers(LearnerSettings):
     viscosity: Unknown
 
 
-Physical = Annotated[Burgers | SpectralBurgers | Heat | Advection | PhiFlowBurgers, Field(discriminator="model")]
+Physical = Annotated[
+    Burgers
+    | SpectralBurgers
+    | InviscidBurgers
+    | Heat
+    | Advection
+    | AdvectionDiffusion
+    | KortewegDeVries
+    | KuramotoSivashinsky
+    | AllenCahn
+    | Fisher
+    | GrayScott
+    | SpectralGrayScott
+    | NavierStokes
+    | LinearShallowWater
+    | ShallowWater
+    | PhiFlowBurgers,
+    Field(discriminator="model"),
+]
 
 # Synthetic models
 
