@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,6 +37,37 @@ class SimulatedBurgers(Settings):
     noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="relative to the states' deviation")
 
 
+class SimulatedField(Settings):
+    """A field of simulated data, and its initial states: smooth and random around a mean."""
+
+    name: str
+    components: Annotated[int, Field(ge=1, le=3)] = 1
+    unit: str = "1"
+    mean: float = 0.0
+    amplitude: Annotated[float, Field(ge=0)] = Field(1.0, description="root mean square around the mean")
+
+
+class Simulated(Settings):
+    """Noisy trajectories of the physical model itself, at parameters that it does not know, on a finer grid."""
+
+    kind: Literal["simulated"]
+    fields: tuple[SimulatedField, ...]
+    grid: tuple[Annotated[int, Field(ge=4)], ...]
+    extent: tuple[tuple[float, float], ...]
+    boundary: Boundary | tuple[Boundary, ...] = "periodic"
+    dt: PositiveFloat
+    num_steps: Count
+    truth: dict[str, Any] = Field(
+        description="true values by the names that the table of estimates shows: numbers, or lists of coefficients"
+    )
+    refine: Count = Field(2, description="cells of the truth's solver for each one of the data")
+    modes: Count = Field(3, description="waves of the initial states along each axis")
+    train: Count = Field(2, description="noisy training trajectories")
+    validation: Count = Field(1, description="noisy held-out trajectories")
+    test: Count = Field(8, description="clean test trajectories from other initial states")
+    noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.01, description="relative to the states' deviation")
+
+
 class FileData(Settings):
     """Trajectories of yours, in npz or in HDF5 of The Well's layout (docs/data.md)."""
 
@@ -57,7 +88,7 @@ class FileData(Settings):
         return self
 
 
-Data = Annotated[SimulatedBurgers | FileData, Field(discriminator="kind")]
+Data = Annotated[SimulatedBurgers | Simulated | FileData, Field(discriminator="kind")]
 
 # Unknowns and physical models
 

@@ -63,7 +63,7 @@ def prepare(experiment: Experiment) -> Session:
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
     store = build_store(experiment.store)
-    data = load_dataset(experiment.data, experiment.seed, store)
+    data = load_dataset(experiment.data, experiment.physical, experiment.seed, store)
     alpha = build_alpha(experiment.hybrid.alpha, experiment.hybrid.cycles)
     trainings: dict[Training, HybridTrainer] = {
         "together": build_hybrid(experiment, data, store, alpha),
