@@ -295,9 +295,8 @@ def test_a_full_disk_goes_on_though_the_starts_do_not_fit_in_memory(
         raise OSError(28, "No space left on device")
 
     teacher.eval()
-    starts = simulated(torch.randn(2, 2, 16), teacher.layout, horizon=15)(
-        400, teacher, torch.Generator().manual_seed(0)
-    )
+    draw = simulated(torch.randn(2, 2, 16), teacher.layout, horizon=15)
+    starts = draw(400, teacher, torch.Generator().manual_seed(0))
     windows = RolloutWindows(teacher, starts, 3)
     expected = windows.generate([5, 399])
     store = Store(tmp_path / "cache", 64_000, 10 * MB)

@@ -243,7 +243,7 @@ class Store(Settings):
 
     memory_budget_gb: PositiveFloat | Literal["auto"] = Field(
         2.0,
-        description="most memory for generated data; auto: a quarter of what the process may have, or half of what is free",
+        description="most memory for generated data; auto: a quarter of what there is, at most half of what is free",
     )
     disk_budget_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = Field(
         "auto",
