@@ -78,21 +78,25 @@ class Run:
 
     @classmethod
     def reopen(cls, path: Path, config: str) -> Run:
-        """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`."""
+        """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`.
+
+        The block `store` may differ: where generated data are kept does not change them.
+        """
         if not (path / MARKER).is_file():
             raise RunError(f"there is no run in {path} to resume; start it without --resume.")
         if not (path / "config.yaml").is_file():
             raise RunError(f"the run in {path} has lost its config.yaml; start again with --overwrite.")
         run = cls(path, _locked(path))
         saved = (path / "config.yaml").read_text(encoding="utf-8")
-        if saved != config:
+        if _without_store(saved) != _without_store(config):
             run.close()
-            lines = difflib.ndiff(saved.splitlines(), config.splitlines())
+            lines = difflib.ndiff(_without_store(saved).splitlines(), _without_store(config).splitlines())
             changed = [line for line in lines if line.startswith(("-", "+"))]
             raise RunError(
                 f"the run in {path} has another configuration; resume it with its own, or choose another directory "
                 "with --run-dir. Lines of the run (-) and asked for (+):\n  " + "\n  ".join(changed[:12])
             )
+        run.write_text("config.yaml", config)
         return run
 
     def close(self) -> None:
@@ -198,6 +202,10 @@ class Run:
             for entry in folder.iterdir():
                 if entry.is_file() and PART_OF_CHECKPOINT.fullmatch(entry.name):
                     entry.unlink()
+
+
+def _without_store(config: str) -> str:
+    return re.sub(r"^store:\n(?: .*\n)*", "", config, flags=re.MULTILINE)
 
 
 def _locked(path: Path) -> IO[str]:

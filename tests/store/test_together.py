@@ -157,12 +157,19 @@ def test_a_number_that_is_used_again_protects_nothing(root: Path) -> None:
     assert is_swept(root, abandoned(root, replace(me, started=me.started - 100)))
 
 
-def test_a_maker_on_another_host_may_be_alive(root: Path) -> None:
+def test_a_maker_on_another_host_may_be_alive(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system reaches further than this machine; on a local disk its lock would be seen."""
     me = Owner.this_process()
+    monkeypatch.setattr("cotwin.store.lock.LOCAL", ())
     for started in (me.started, me.started - 100):
         path = abandoned(root, Owner(me.pid, "elsewhere", started))
         assert not is_swept(root, path)
         assert Shelf(root, "generated").entries()[0].owner == Owner(me.pid, "elsewhere", started)
+
+
+def test_a_container_that_is_gone_leaves_no_protection(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cotwin.store.shelf.is_local_disk", lambda path: True)
+    assert is_swept(root, abandoned(root, Owner(1, "a7f3c0ffee", 0.0)))
 
 
 def test_a_zombie_is_dead(root: Path, holders: Any) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cotwin.layout import Boundary
 
-PositiveFloat = Annotated[float, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -402,9 +402,10 @@ class Store(Settings):
     """Where generated data are kept."""
 
     memory_budget_gb: PositiveFloat | Literal["auto"] = Field(
-        2.0, description="most memory for generated data; auto: a quarter of what this process may have"
+        2.0,
+        description="most memory for generated data; auto: a quarter of what there is, at most half of what is free",
     )
-    disk_budget_gb: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+    disk_budget_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = Field(
         "auto",
         description="most disk for generated data; auto: 20 times the memory budget, or half of the free disk",
     )

@@ -62,14 +62,14 @@ def write_array(
         _sync(path.parent)
 
 
-def remove_array(path: Path, root: Path) -> None:
-    """Delete a stored array inside `exclusive`. Whoever still reads it may go on.
+def remove_array(path: Path, root: Path) -> bool:
+    """Delete a stored array inside `exclusive`; whether it is gone. Whoever still reads it may go on.
 
     It gets a staged name first: cut short, the removal leaves no array that is there by half.
     """
     staged = _staged(path)
     rename(path, staged.name, root)
-    remove(staged, root)
+    return remove(staged, root)
 
 
 def _abandon(staged: Path, root: Path) -> None:
