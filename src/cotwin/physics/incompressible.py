@@ -13,7 +13,7 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import put_moving, require_scalar_coefficients, require_velocity, take_moving
 from cotwin.physics.finite_volume import CellMap, diffusion_bound, ssp_rk3_step
-from cotwin.physics.projection import Projection, divergence, gradient
+from cotwin.physics.projection import Projection, divergence, without_gradient
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, with_flow_ghosts
 from cotwin.stepper import DivergenceError, Stepper
 
@@ -29,7 +29,8 @@ class IncompressibleStepper(Stepper, ABC):
     a, as `cotwin.physics.phiflow.to_fields` has it. p: pressure over density.
     Ends of an axis: dirichlet is a closed wall, at which the fluid rests, or if `slip` passes without friction; the
     first face along it is the wall, and what a state has there is not read, and written as zero. neumann is open: no
-    pressure, no normal derivative, fluid leaves and enters; at most one axis has open ends.
+    normal derivative, no pressure where fluid leaves, and −u²/2 where it enters, straight, as if drawn from rest, so
+    that the ends never add energy. At most one axis has open ends.
     viscosity: ν in length²/time, a scalar.
     max_speed: the largest |u| of one component that is to remain stable, length/time. Given, never measured: substeps
     that depended on a batch would make its samples influence each other.
@@ -102,13 +103,12 @@ class IncompressibleStepper(Stepper, ABC):
 
         def change(cells: Tensor) -> Tensor:
             padded = with_flow_ghosts(cells, layout, signs)
-            moved = momentum_change(padded, scales, frictions)
+            moved = momentum_change(padded, layout, scales, frictions)
             if force is not None:
                 moved = moved + force(padded)
             # Of the sum, not of the change alone: rounding would add up from step to step.
             surplus = divergence(moved + inner(inner(padded[:, :2], 2), 3), layout)
-            moved = moved[..., : layout.grid[0], : layout.grid[1]] - gradient(pressure(surplus), layout)
-            moved = moved * free
+            moved = without_gradient(moved, pressure(surplus), layout) * free
             return moved if carried is None else torch.cat([moved, carried(padded)], dim=1)
 
         return change

@@ -51,9 +51,8 @@ class Projection(nn.Module):
             self.register_buffer(f"orders_{axis}", torch.arange(points), persistent=False)
 
     def forward(self, velocity: Float[Tensor, "B 2 *S"]) -> Float[Tensor, "B 2 *S"]:
-        faces = with_end_face(velocity * self.free_faces(velocity), self.layout)
-        pressure = self.prepare(velocity)(divergence(faces, self.layout))
-        return (velocity - gradient(pressure, self.layout)) * self.free_faces(velocity)
+        pressure = self.prepare(velocity)(divergence(with_end_face(velocity, self.layout), self.layout))
+        return without_gradient(velocity, pressure, self.layout) * self.free_faces(velocity)
 
     def prepare(self, like: Tensor) -> Callable[[Scalar], Scalar]:
         """The map from a divergence, 1/time, to the p without mean with ∇·∇p as that, in the precision of `like`.
@@ -133,19 +132,22 @@ def divergence(faces: Float[Tensor, "B 2 *F"], layout: Layout) -> Float[Tensor, 
     for axis, (kind, dx) in enumerate(zip(layout.boundary, layout.spacing, strict=True)):
         across = 1 - axis
         component = faces[:, axis : axis + 1].narrow(across + 2, 0, layout.grid[across])
-        part = difference(closed(component, axis, kind), axis + 2).mul_(1 / dx)
-        total = part if total is None else total.add_(part)
+        part = difference(closed(component, axis, kind), axis + 2)
+        total = part.mul_(1 / dx) if total is None else total.add_(part, alpha=1 / dx)
     assert total is not None
     return total
 
 
-def gradient(pressure: Float[Tensor, "B 1 *S"], layout: Layout) -> Float[Tensor, "B 2 *S"]:
-    """∇p on the face below each cell, zero in walls."""
-    slopes = []
+def without_gradient(
+    faces: Float[Tensor, "B 2 *F"], pressure: Float[Tensor, "B 1 *S"], layout: Layout
+) -> Float[Tensor, "B 2 *S"]:
+    """u − ∇p on the face below each cell; ∇p is zero in walls."""
+    components = []
     for axis, (kind, dx) in enumerate(zip(layout.boundary, layout.spacing, strict=True)):
-        padded = lower(with_ghosts(pressure, axis + 2, PRESSURE[kind]), axis + 2)
-        slopes.append(difference(padded, axis + 2).mul_(1 / dx))
-    return torch.cat(slopes, dim=1)
+        slope = difference(lower(with_ghosts(pressure, axis + 2, PRESSURE[kind]), axis + 2), axis + 2)
+        component = faces[:, axis : axis + 1, : layout.grid[0], : layout.grid[1]]
+        components.append(torch.sub(component, slope, alpha=1 / dx))
+    return torch.cat(components, dim=1)
 
 
 def closed(normal: Float[Tensor, "B 1 *F"], axis: int, kind: Boundary) -> Float[Tensor, "B 1 *G"]:

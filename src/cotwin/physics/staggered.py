@@ -4,8 +4,9 @@ States are those of `projection.py`: the velocity's two components on the faces 
 channels at cell centres. With ghosts, index 0 along an axis is the place below the first, and there are two more than
 cells; three more along an open axis, which has a face more.
 Advection: ∇·(u u) by central fluxes, second order; momentum is conserved, and where there is no divergence the energy
-too.
-Source: Harlow & Welch (1965), Phys. Fluids 8; Morinishi, Lund, Vasilyev & Moin (1998), J. Comput. Phys. 143.
+too. At open ends it leaves with the fluid, and energy can only leave.
+Source: Harlow & Welch (1965), Phys. Fluids 8; Morinishi, Lund, Vasilyev & Moin (1998), J. Comput. Phys. 143; for open
+ends Bruneau & Fabrie (1996), ESAIM: M2AN 30.
 """
 
 from __future__ import annotations
@@ -65,19 +66,21 @@ def _beyond_open_ends(cells: Tensor, layout: Layout) -> Tensor:
 
 
 def momentum_change(
-    padded: Float[Tensor, "B M *P"], scales: Sequence[float], frictions: Sequence[Tensor]
+    padded: Float[Tensor, "B M *P"], layout: Layout, scales: Sequence[float], frictions: Sequence[Tensor]
 ) -> Float[Tensor, "B 2 *F"]:
     """interval · (ν ∇²u − ∇·(u u)) on every face below a cell, and on the outer faces of open ends.
 
     scales: interval/Δx for each axis; frictions: ν interval/Δx².
     """
     u, v = padded[:, :1], padded[:, 1:2]
-    # At the corners, where the momentum of each component passes with the other.
-    u_there = upper(upper(u, 2), 3) + lower(upper(u, 2), 3)
-    v_there = upper(upper(v, 2), 3) + lower(upper(v, 3), 2)
-    corner = u_there * v_there
+    # At the corners, where the momentum of each component passes with the other; twice the means of two.
+    there = [upper(upper(u, 2), 3) + lower(upper(u, 2), 3), upper(upper(v, 2), 3) + lower(upper(v, 3), 2)]
+    if "neumann" in layout.boundary:
+        axis = layout.boundary.index("neumann")
+        there[axis] = _leaving(there[axis], axis + 2)
+    corner = there[0] * there[1]
     changes = []
-    for axis, component in enumerate((u, v)):
+    for axis, (component, kind) in enumerate(zip((u, v), layout.boundary, strict=True)):
         along, across = axis + 2, 3 - axis
         central = inner(component, across)
         # The friction first: what depends on a batched parameter cannot be added in place to what does not.
@@ -85,12 +88,35 @@ def momentum_change(
         for dim, friction in zip((2, 3), frictions, strict=True):
             row = inner(component, 5 - dim)
             count = row.shape[dim] - 2
-            change.addcmul_(row.narrow(dim, 0, count) + row.narrow(dim, 2, count), friction)
+            change.add_((row.narrow(dim, 0, count) + row.narrow(dim, 2, count)) * friction)
         passing = (lower(central, along) + upper(central, along)).square()
+        if kind == "neumann":
+            passing = _through_open_ends(passing, central, along)
         change.sub_(difference(passing, along), alpha=scales[axis] / 4)
         change.sub_(difference(lower(corner, along), across), alpha=scales[1 - axis] / 4)
         changes.append(change)
     return torch.cat(changes, dim=1)
+
+
+def _leaving(normal: Tensor, dim: int) -> Tensor:
+    """At open ends, only what leaves: what enters brings no momentum along the end, which would grow unchecked."""
+    count = normal.shape[dim]
+    below, above = normal.narrow(dim, 0, 1), normal.narrow(dim, count - 2, 1)
+    middle, beyond = normal.narrow(dim, 1, count - 3), normal.narrow(dim, count - 1, 1)
+    return torch.cat([below.clamp(max=0), middle, above.clamp(min=0), beyond], dim=dim)
+
+
+def _through_open_ends(passing: Tensor, faces: Tensor, dim: int) -> Tensor:
+    """What passes the ends, and the pressure there, as if it passed a cell beyond the outer faces.
+
+    The outer faces' cells are halves: u² leaves them, over half the distance. Where fluid enters the pressure is
+    −u²/2, as in fluid drawn from rest: at zero it would bring energy without bound.
+    """
+    count = passing.shape[dim]
+    below, above = faces.narrow(dim, 1, 1), faces.narrow(dim, count - 1, 1)
+    before = 4 * (below.square() + below.clamp(max=0).square()) - passing.narrow(dim, 1, 1)
+    beyond = 4 * (above.square() + above.clamp(min=0).square()) - passing.narrow(dim, count - 2, 1)
+    return torch.cat([before, passing.narrow(dim, 1, count - 2), beyond], dim=dim)
 
 
 def carried_change(
