@@ -16,6 +16,7 @@ from torch.func import functional_call, vmap
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import Known
 from cotwin.physics.incompressible import IncompressibleFlow
+from cotwin.physics.initial_flow import random_smoke
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.projection import divergence, with_end_face
 from cotwin.physics.smoke import Smoke
@@ -316,6 +317,46 @@ def test_open_ends_never_add_energy(ends: Ends) -> None:
     left = energy(faces)
     assert (left[:, 1:] <= left[:, :-1] * (1 + 1e-12)).all()
     assert (left[:, -1] < 0.9 * left[:, 0]).all()
+
+
+@pytest.mark.parametrize(("viscosity", "along_both"), [(0.0, True), (1e-3, True), (1.0, False)])
+def test_the_chosen_substep_is_stable_and_one_a_little_longer_is_not(viscosity: float, along_both: bool) -> None:
+    """A stream at max_speed along both axes, or much friction, and a disturbance small enough to be linear."""
+
+    def growth(excess: float) -> float:
+        extent = [(-1.0, 1.0), (-1.0, 2.0)]
+        layout = Layout.box(list(UV), grid=(16, 18), extent=extent, boundary="periodic", dt=1.0)
+        rate = (
+            sum(1 / dx for dx in layout.spacing) / 1.73 + viscosity * sum(4 / dx**2 for dx in layout.spacing) / 2.51
+        )
+        layout = Layout.box(list(UV), grid=(16, 18), extent=extent, boundary="periodic", dt=0.9999 * excess / rate)
+        chosen = IncompressibleFlow(layout, known(viscosity), 1.0).needed_substeps()
+        assert chosen == (1 if excess == 1 else 2)
+        model = IncompressibleFlow(layout, known(viscosity), 0.5, substeps=1)
+        noise = torch.randn(2, *layout.state_shape, generator=torch.Generator().manual_seed(0), dtype=F64)
+        states = model.rollout(1e-8 * noise + float(along_both), 60)
+        disturbance = (states - states.mean(dim=(-2, -1), keepdim=True)).flatten(2).norm(dim=-1)
+        return float((disturbance[:, -1] / disturbance[:, 1]).max())
+
+    assert growth(1.0) < 1
+    assert growth(1.15) > 10
+
+
+@every_box
+def test_no_parameter_blows_it_up(ends: Ends) -> None:
+    """Nearly without friction, fluid and smoke let go at random: fast enough to be unresolved, yet bounded."""
+    generator = torch.Generator().manual_seed(0)
+    layout = Layout.box(list(SMOKE), grid=(14, 16), extent=[(0, 1), (0, 1.2)], boundary=ends, dt=0.05)
+    shape = torch.zeros(14, 16)
+    shape[5:9, 1:4] = 1.0
+    for draw in range(2):
+        a, b, c = (float(value) for value in torch.rand(3, generator=generator))
+        viscosity, buoyancy, inflow = Known(10 ** (-6 + 4 * a)), Known(10 ** (2 * b - 1.5)), Known(2 * c)
+        start = random_smoke(layout, 3, generator, amplitude=0.5)
+        model = Smoke(layout, viscosity, buoyancy, 4.0, inflow, shape, slip=draw % 2 == 0)
+        states = rollout(model, start, 40)
+        assert float(states[:, :, :2].abs().max()) < 4.0
+        assert float(states[:, :, 2].min()) > -0.01 * float(states[:, :, 2].max())
 
 
 @pytest.mark.parametrize("name", ["viscosity", "buoyancy", "inflow", "diffusivity"])

@@ -24,8 +24,9 @@ class Smoke(IncompressibleStepper):
     inflow and no diffusion unless given.
     Smoke passes no wall; at open ends it has no normal derivative: what enters there is as thick as what is inside.
     max_speed, slip, substeps, boundaries, the velocity's scheme: see IncompressibleStepper.
-    Scheme of the smoke: MUSCL, second order where it is smooth, without overshoot where it is not; its substeps are
-    shorter than those of a flow alone. Smoke that is the same everywhere weighs on the pressure and moves nothing.
+    Scheme of the smoke: MUSCL, second order where it is smooth; where it is not, overshoots stay below a hundredth.
+    Its substeps are shorter than those of a flow alone. Smoke that is the same everywhere weighs on the pressure and
+    moves nothing.
     Source: Harlow & Welch (1965), Phys. Fluids 8; van Albada, van Leer & Roberts (1982), Astron. Astrophys. 108.
     """
 
