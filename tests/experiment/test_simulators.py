@@ -30,6 +30,12 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
     "gray_scott": ({"diffusivity_u": P, "diffusivity_v": P, "feed": P, "kill": P}, (8, 8), ["a", "b"]),
     "spectral_gray_scott": ({"diffusivity_u": P, "diffusivity_v": P, "feed": P, "kill": P}, (8, 8), ["a", "b"]),
     "navier_stokes": ({"viscosity": P, "forcing": P, "wavenumber": {"initial": 2, "fixed": True}}, (8, 8), ["w"]),
+    "incompressible_flow": ({"viscosity": P, "max_speed": 1}, (8, 8), ["uv"]),
+    "smoke": (
+        {"viscosity": P, "buoyancy": P, "max_speed": 1, "inflow": P, "inflow_box": [[1, 3], [0, 2]]},
+        (8, 8),
+        ["uv", "s"],
+    ),
     "linear_shallow_water": ({"gravity": P, "depth": P, "max_speed": 1}, (8, 8), ["h", "uv"]),
     "shallow_water": ({"gravity": P, "max_speed": 9}, (8, 8), ["h", "uv"]),
     "phiflow_burgers": ({"viscosity": P}, (8, 8), ["uv"]),

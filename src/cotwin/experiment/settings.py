@@ -277,6 +277,27 @@ class NavierStokes(LearnerSettings):
     substeps: Count = 1
 
 
+class IncompressibleFlow(LearnerSettings):
+    """Staggered; periodic, walls, one open axis; two dimensions."""
+
+    model: Literal["incompressible_flow"]
+    viscosity: Unknown
+    max_speed: PositiveFloat = Field(description="largest |u| of one component to expect")
+    slip: bool = Field(False, description="walls without friction")
+
+
+class Smoke(IncompressibleFlow):
+    """The same with smoke that it carries and that drives it upwards, along the second axis."""
+
+    model: Literal["smoke"]  # type: ignore[assignment]
+    buoyancy: Unknown
+    inflow: Unknown | None = Field(None, description="smoke per time inside inflow_box")
+    inflow_box: tuple[tuple[float, float], tuple[float, float]] | None = Field(
+        None, description="where smoke enters: its ends along both axes"
+    )
+    diffusivity: Unknown | None = None
+
+
 class LinearShallowWater(LearnerSettings):
     """Finite volumes; periodic or walls."""
 
@@ -317,6 +338,8 @@ Physical = Annotated[
     | GrayScott
     | SpectralGrayScott
     | NavierStokes
+    | IncompressibleFlow
+    | Smoke
     | LinearShallowWater
     | ShallowWater
     | PhiFlowBurgers,

@@ -77,6 +77,21 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
             return physics.NavierStokes(
                 layout, unknown(settings.viscosity), perhaps(settings.drag), *force, settings.substeps
             )
+        case s.Smoke():
+            return physics.Smoke(
+                layout,
+                unknown(settings.viscosity),
+                unknown(settings.buoyancy),
+                settings.max_speed,
+                perhaps(settings.inflow),
+                None if settings.inflow_box is None else _box(settings.inflow_box, layout),
+                perhaps(settings.diffusivity),
+                settings.slip,
+            )
+        case s.IncompressibleFlow():
+            return physics.IncompressibleFlow(
+                layout, unknown(settings.viscosity), settings.max_speed, slip=settings.slip
+            )
         case s.LinearShallowWater():
             waves = unknown(settings.gravity), unknown(settings.depth)
             return physics.LinearShallowWater(layout, *waves, settings.max_speed, perhaps(settings.drag))
@@ -96,6 +111,16 @@ def _unknown(settings: s.Unknown, layout: Layout) -> Parameter:
             f"grid {list(settings.grid)} of the parameter needs one number for each of the {layout.dims} axes."
         )
     return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
+
+
+def _box(ends: tuple[tuple[float, float], ...], layout: Layout) -> Tensor:
+    """One inside a box, zero outside, on the grid."""
+    inside = torch.ones(layout.grid)
+    for axis, (low, high) in enumerate(ends):
+        points = torch.tensor(layout.points(axis))
+        within = ((points >= low) & (points <= high)).float()
+        inside = inside * within.view([-1, *[1] * (layout.dims - 1 - axis)])
+    return inside
 
 
 def _vector(components: tuple[s.Unknown, ...], layout: Layout) -> Parameter:

@@ -10,7 +10,9 @@ from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.physics.fisher import Fisher
 from cotwin.physics.gray_scott import GrayScott, SpectralGrayScott
 from cotwin.physics.heat import Heat
+from cotwin.physics.incompressible import IncompressibleFlow, IncompressibleStepper
 from cotwin.physics.initial import random_fourier
+from cotwin.physics.initial_flow import random_flow, random_smoke
 from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.korteweg_de_vries import KortewegDeVries
 from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
@@ -18,6 +20,7 @@ from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.refined import Refined
 from cotwin.physics.shallow_water import LinearShallowWater, ShallowWater
+from cotwin.physics.smoke import Smoke
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.physics.spectral_burgers import SpectralBurgers
 
@@ -33,6 +36,8 @@ __all__ = [
     "Fisher",
     "GrayScott",
     "Heat",
+    "IncompressibleFlow",
+    "IncompressibleStepper",
     "InviscidBurgers",
     "KortewegDeVries",
     "KuramotoSivashinsky",
@@ -45,8 +50,11 @@ __all__ = [
     "Power",
     "Refined",
     "ShallowWater",
+    "Smoke",
     "SpectralBurgers",
     "SpectralGrayScott",
     "SpectralStepper",
+    "random_flow",
     "random_fourier",
+    "random_smoke",
 ]
