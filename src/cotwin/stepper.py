@@ -26,6 +26,8 @@ class Stepper(nn.Module, ABC):
 
     # What to try when it diverges, for the message.
     remedy = ""
+    # Whether two rollouts in sequence are one, to rounding.
+    composes = True
     fixed_pace: tuple[int, ...] | None = None
 
     def __init__(self, layout: Layout) -> None:

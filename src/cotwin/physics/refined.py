@@ -24,6 +24,8 @@ class Refined(Stepper):
     Source: Trefethen (2000), Spectral Methods in MATLAB, chapter 3.
     """
 
+    composes = False
+
     def __init__(self, inner: Stepper, layout: Layout, factor: int) -> None:
         super().__init__(layout)
         if any(kind != "periodic" for kind in layout.boundary):

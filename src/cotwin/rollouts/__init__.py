@@ -1,5 +1,6 @@
 """Ways to roll a stepper out: for many sets of its parameters at once, in little memory, compiled."""
 
 from cotwin.rollouts.batched import at_common_pace, rollout_each, rollout_paired, rollout_with
+from cotwin.rollouts.checkpointed import Checkpointed
 
-__all__ = ["at_common_pace", "rollout_each", "rollout_paired", "rollout_with"]
+__all__ = ["Checkpointed", "at_common_pace", "rollout_each", "rollout_paired", "rollout_with"]
