@@ -107,6 +107,8 @@ def test_what_does_not_fit_is_refused_with_the_name_of_the_function(step: object
         rollout(FunctionStepper(LAYOUT, step, {}), smooth(LAYOUT), 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one"):
         stepper(0)
+    with pytest.raises(ValueError, match=r"cannot be named \['half', 'a.b'\].*rename them"):
+        FunctionStepper(LAYOUT, shift, {"half": scalar(1.0), "a.b": scalar(1.0)})
 
 
 def test_cached_sets_are_not_those_of_another_function() -> None:

@@ -67,6 +67,14 @@ class FunctionStepper(Stepper):
 class Unknowns(nn.ModuleDict):
     """Parameters by name; calling it gives their values by name."""
 
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        taken = [name for name in parameters if name in dir(nn.ModuleDict) or "." in name or not name]
+        if taken:
+            raise ValueError(
+                f"parameters cannot be named {taken}, which torch's modules use themselves; rename them."
+            )
+        super().__init__(parameters)
+
     def forward(self) -> dict[str, Tensor]:
         return {name: parameter() for name, parameter in self.items()}
 
