@@ -2,5 +2,6 @@
 
 from cotwin.rollouts.batched import at_common_pace, rollout_each, rollout_paired, rollout_with
 from cotwin.rollouts.checkpointed import Checkpointed
+from cotwin.rollouts.compiled import Compiled
 
-__all__ = ["Checkpointed", "at_common_pace", "rollout_each", "rollout_paired", "rollout_with"]
+__all__ = ["Checkpointed", "Compiled", "at_common_pace", "rollout_each", "rollout_paired", "rollout_with"]
