@@ -34,6 +34,7 @@ test: lint  ## lint and all tests
 
 bench: $(VENV)/installed  ## speed of the simulators and of the batches, as ratios in one run
 	$(BIN)/python benchmarks/bench_physics.py
+	$(BIN)/python benchmarks/bench_jax.py
 	$(BIN)/python benchmarks/bench_store.py
 
 bench-store: $(VENV)/installed  ## speed of the placements alone
