@@ -35,6 +35,8 @@ test: lint  ## lint and all tests
 bench: $(VENV)/installed  ## speed of the simulators and cost of the placements, as ratios in one run
 	$(BIN)/python benchmarks/bench_physics.py
 	$(BIN)/python benchmarks/store
+	$(BIN)/python benchmarks/bench_flow.py
+	$(BIN)/python benchmarks/bench_jax.py
 
 bench-store: $(VENV)/installed  ## cost of the placements alone, in time and memory (a quarter of an hour)
 	$(BIN)/python benchmarks/store

@@ -8,6 +8,7 @@ from tiny import LAYOUT, POINTS, Growth
 from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
+from cotwin.networks.surrogate import Surrogate
 from cotwin.stepper import DivergenceError, Stepper, rollout
 
 
@@ -112,3 +113,21 @@ def test_rollout_checks_what_a_stepper_returns() -> None:
     # One step instead of two would otherwise broadcast against the truth.
     with pytest.raises(ValueError, match=r"Forgetful.rollout returned \(3, 2, 1, 16\)"):
         rollout(Forgetful(1.0), torch.ones(3, 1, POINTS), 2)
+
+
+def test_rollout_refuses_a_state_on_another_device() -> None:
+    with pytest.raises(ValueError, match="the state is on meta, Growth on cpu; move one of them"):
+        rollout(Growth(1.0), torch.zeros(1, 1, POINTS, device="meta"), 1)
+
+
+def test_rollout_refuses_a_state_of_a_precision_that_the_stepper_cannot_take() -> None:
+    surrogate = Surrogate(torch.nn.Conv1d(1, 1, 1), LAYOUT)
+    with pytest.raises(ValueError, match=r"the state is torch.float64, Surrogate computes in torch.float32; convert"):
+        rollout(surrogate, torch.zeros(1, 1, POINTS, dtype=torch.float64), 1)
+    assert rollout(surrogate.double(), torch.zeros(1, 1, POINTS, dtype=torch.float64), 1).dtype == torch.float64
+
+
+def test_a_stepper_without_tensors_takes_states_of_any_device_and_precision() -> None:
+    state = torch.ones(2, 1, POINTS, dtype=torch.float64)
+    assert torch.equal(rollout(Overflowing(LAYOUT), state, 1)[:, 1], state)
+    Overflowing(LAYOUT).require_state(state.to("meta"))

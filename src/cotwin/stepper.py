@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from itertools import chain
 
 import torch
@@ -23,6 +24,12 @@ class Stepper(nn.Module, ABC):
     channels through. Samples of a batch never influence each other.
     """
 
+    # What to try when it diverges, for the message.
+    remedy = ""
+    # Whether two rollouts in sequence are one, to rounding.
+    composes = True
+    fixed_pace: tuple[int, ...] | None = None
+
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
@@ -30,7 +37,13 @@ class Stepper(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where its parameters and buffers are; the CPU if it has none."""
-        return next((value.device for value in chain(self.parameters(), self.buffers())), torch.device("cpu"))
+        tensor = self._any_tensor()
+        return torch.device("cpu") if tensor is None else tensor.device
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The only precision of states that it takes; None if it computes in that of the state."""
+        return None
 
     @abstractmethod
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
@@ -47,14 +60,52 @@ class Stepper(nn.Module, ABC):
             states.append(self(states[-1]))
         return torch.stack(states, dim=1)
 
+    def needed_pace(self) -> tuple[int, ...]:
+        """Substeps, stages: counts in one interval that follow from the parameters' present values; () if none do.
+
+        Raises DivergenceError beyond all reason.
+        """
+        return ()
+
+    def pace(self) -> tuple[int, ...]:
+        """The counts a rollout uses: those given by `paced`, else `needed_pace`."""
+        return self.needed_pace() if self.fixed_pace is None else self.fixed_pace
+
+    def paced(self, pace: tuple[int, ...]) -> Stepper:
+        """This stepper, its parameters shared, at a given pace, which spares it to look at its parameters' values.
+
+        `torch.func.vmap` over parameters needs that: it cannot count differently for each set.
+        """
+        twin = copy(self)
+        twin.fixed_pace = pace
+        return twin
+
+    def require_state(self, state: Tensor) -> None:
+        """Raise ValueError unless a state has the layout's shape, and the device and precision of the stepper."""
+        self.layout.require_state(tuple(state.shape))
+        own = self._any_tensor()
+        if own is not None and own.device != state.device:
+            raise ValueError(
+                f"the state is on {state.device}, {type(self).__name__} on {own.device}; move one of them: "
+                f"state.to(stepper.device)."
+            )
+        if self.dtype is not None and state.dtype != self.dtype:
+            raise ValueError(
+                f"the state is {state.dtype}, {type(self).__name__} computes in {self.dtype}; convert one of them: "
+                f"state.to({self.dtype})."
+            )
+
+    def _any_tensor(self) -> Tensor | None:
+        return next(chain(self.parameters(), self.buffers()), None)
+
 
 def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
     """`stepper.rollout` with its input and output checked; T = num_steps + 1, the start included.
 
-    Raises ValueError if the state does not fit the stepper's layout or the stepper returns another number of
-    states, and `DivergenceError`, naming the first step and the number of samples, if a state is not finite.
+    Raises ValueError if the state does not fit the stepper (`require_state`) or the stepper returns another number
+    of states, and `DivergenceError`, naming the first step and the number of samples, if a state is not finite.
     """
-    stepper.layout.require_state(tuple(state.shape))
+    stepper.require_state(state)
     if num_steps < 0:
         raise ValueError(f"num_steps is {num_steps}; a rollout goes forward in time.")
     states = stepper.rollout(state, num_steps)
@@ -73,6 +124,6 @@ def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) ->
             samples = int((~finite).any(dim=1).sum())
             raise DivergenceError(
                 f"{type(stepper).__name__} diverged at step {step} of {num_steps}, "
-                f"in {samples} of {len(state)} samples."
+                f"in {samples} of {len(state)} samples. {stepper.remedy}".rstrip()
             )
     return states

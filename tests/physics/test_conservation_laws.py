@@ -16,7 +16,7 @@ from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import Known
 from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.shallow_water import LinearShallowWater, ShallowWater
-from cotwin.stepper import rollout
+from cotwin.stepper import DivergenceError, rollout
 
 
 def known(value: float | Tensor) -> Known:
@@ -214,3 +214,9 @@ def test_third_order_of_the_time_stepping_is_not_the_bottleneck() -> None:
     start = (1 + 0.5 * torch.sin(x))[None, None]
     ends = [rollout(InviscidBurgers(layout, 1.6, substeps=n), start, 20)[0, -1] for n in (2, 16)]
     assert np.isclose(float((ends[0] - ends[1]).abs().max()), 0.0, atol=2e-4)
+
+
+def test_waves_faster_than_expected_are_named_as_the_cause() -> None:
+    layout = box([*U], (24,))
+    with pytest.raises(DivergenceError, match=r"diverged at step .* max_speed, 0.5: raise it"):
+        rollout(InviscidBurgers(layout, max_speed=0.5), 60 * smooth(layout), 20)

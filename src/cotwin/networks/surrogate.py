@@ -111,6 +111,11 @@ class Surrogate(Stepper):
         """
         return cls(network, layout, measure(layout, trajectories, mask))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of its weights."""
+        return self.mean.dtype
+
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         over_grid = (-1, *(1 for _ in self.layout.grid))
         normalised = (state - self.mean.view(over_grid)) / self.scale.view(over_grid)

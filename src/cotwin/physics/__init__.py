@@ -6,8 +6,10 @@ from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.closures import Closure, Constant, Logistic, NetworkClosure, Power
 from cotwin.physics.conservation_law import ConservationLaw, Law
+from cotwin.physics.external import ExternalStepper, one_by_one
 from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.physics.fisher import Fisher
+from cotwin.physics.function import FunctionStepper
 from cotwin.physics.gray_scott import GrayScott, SpectralGrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.incompressible import IncompressibleFlow, IncompressibleStepper
@@ -32,8 +34,10 @@ __all__ = [
     "Closure",
     "ConservationLaw",
     "Constant",
+    "ExternalStepper",
     "FiniteVolumeStepper",
     "Fisher",
+    "FunctionStepper",
     "GrayScott",
     "Heat",
     "IncompressibleFlow",
@@ -54,6 +58,7 @@ __all__ = [
     "SpectralBurgers",
     "SpectralGrayScott",
     "SpectralStepper",
+    "one_by_one",
     "random_flow",
     "random_fourier",
     "random_smoke",

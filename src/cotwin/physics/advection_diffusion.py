@@ -28,6 +28,7 @@ from cotwin.physics.finite_volume import (
 from cotwin.stepper import DivergenceError
 
 MAX_SUBSTEPS = 1000
+PARTS = (1 / 3, 1 / 2, 1.0)
 
 
 class AdvectionDiffusion(FiniteVolumeStepper):
@@ -61,15 +62,11 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         self.velocity, self.diffusivity, self.substeps = velocity, diffusivity, substeps
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
-        substeps = self.needed_substeps() if self.substeps is None else self.substeps
+        substeps, *stages = self.pace()
         interval = self.layout.dt / substeps
         speeds = self._face_speeds(interval, like.dtype)
         diffusivity = self.diffusivity().to(like.dtype)
-        rate = diffusion_bound(diffusivity, self.layout)
-        parts = [
-            (part, face_diffusivities(diffusivity, self.layout, part * interval), rkl2_stages(rate, part * interval))
-            for part in (1 / 3, 1 / 2, 1.0)
-        ]
+        faces = [face_diffusivities(diffusivity, self.layout, part * interval) for part in PARTS]
 
         def carry(cells: Tensor) -> Tensor:
             total = torch.zeros_like(cells)
@@ -84,15 +81,21 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         def advance(cells: Tensor) -> Tensor:
             for _ in range(substeps):
                 after = cells
-                for part, faces, stages in parts:
+                for part, along, count in zip(PARTS, faces, stages, strict=True):
                     carried = part * carry(after)
-                    after = rkl2_step(partial(spread, faces=faces, carried=carried), cells, stages)
+                    after = rkl2_step(partial(spread, faces=along, carried=carried), cells, count)
                 cells = after
             return cells
 
         return advance
 
-    def needed_substeps(self) -> int:
+    def needed_pace(self) -> tuple[int, ...]:
+        """The substeps, and the stages of RKL2 in each of the three parts of one."""
+        substeps = self._stable_substeps() if self.substeps is None else self.substeps
+        rate, interval = diffusion_bound(self.diffusivity(), self.layout), self.layout.dt / substeps
+        return (substeps, *(rkl2_stages(rate, part * interval) for part in PARTS))
+
+    def _stable_substeps(self) -> int:
         """The fewest steps stable for the present velocity. Raises DivergenceError beyond all reason."""
         velocity = self.velocity().detach().abs()
         rate = sum(float(velocity[axis].max()) / dx for axis, dx in enumerate(self.layout.spacing))

@@ -60,7 +60,7 @@ class Burgers(FiniteVolumeStepper):
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         viscosity = self.viscosity().to(like.dtype)
-        substeps = self._stable_substeps(viscosity)
+        (substeps,) = self.pace()
         interval = self.layout.dt / substeps
         faces = face_diffusivities(viscosity, self.layout, interval)
         scales = [interval / dx for dx in self.layout.spacing]
@@ -77,7 +77,9 @@ class Burgers(FiniteVolumeStepper):
 
         return advance
 
-    def _stable_substeps(self, viscosity: Tensor) -> int:
+    def needed_pace(self) -> tuple[int, ...]:
+        """The substeps."""
+        viscosity = self.viscosity().detach()
         # SSP-RK3 is stable to 1.73 on the imaginary axis (advection) and 2.51 on the real one (diffusion),
         # and in the triangle between them.
         advection = self.max_speed * sum(1 / dx for dx in self.layout.spacing) / 1.73
@@ -87,11 +89,11 @@ class Burgers(FiniteVolumeStepper):
         if needed > allowed:
             raise DivergenceError(
                 f"Burgers needs {needed} substeps per dt to be stable, and may take {allowed}: the largest "
-                f"viscosity is {float(viscosity.detach().max()):.3g}, max_speed {self.max_speed:.3g}, "
+                f"viscosity is {float(viscosity.max()):.3g}, max_speed {self.max_speed:.3g}, "
                 f"spacing {self.layout.spacing}, dt {self.layout.dt:.3g}. Allow more substeps, bound the "
                 "viscosity (parameters.Bounded), or use SpectralBurgers, which takes it implicitly."
             )
-        return int(needed) if self.substeps is None else self.substeps
+        return (int(needed) if self.substeps is None else self.substeps,)
 
 
 def _conservative_change(cells: Tensor, kappa: Tensor, scale: float, kind: Boundary) -> Tensor:

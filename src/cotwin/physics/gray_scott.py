@@ -105,4 +105,4 @@ class GrayScott(ParabolicStepper):
 
     def decay(self) -> float:
         largest = torch.maximum(self.diffusivity_u(), self.diffusivity_v())
-        return diffusion_bound(largest, self.layout) + float(self.feed() + self.kill())
+        return diffusion_bound(largest, self.layout) + float((self.feed() + self.kill()).detach())

@@ -15,8 +15,7 @@ class ParabolicStepper(FiniteVolumeStepper):
     """∂u/∂t = M(u), diffusion and perhaps reactions that are slow beside it. A subclass gives `change` and `decay`.
 
     substeps: RKL2 steps per layout.dt.
-    stages: of each RKL2 step, odd; None for the fewest that are stable for the present parameters. Fixed, they do not
-        follow the parameters, which may then be batched (`torch.func.vmap`).
+    stages: of each RKL2 step, odd; None for the fewest that are stable for the present parameters.
     """
 
     def __init__(self, layout: Layout, substeps: int = 1, stages: int | None = None) -> None:
@@ -38,13 +37,13 @@ class ParabolicStepper(FiniteVolumeStepper):
     def decay(self) -> float:
         """An upper bound on the rates at which modes decay with the present parameters, in 1/time."""
 
-    def needed_stages(self) -> int:
-        """The fewest stages that are stable for the present parameters. Raises DivergenceError beyond all reason."""
-        return rkl2_stages(self.decay(), self.layout.dt / self.substeps)
+    def needed_pace(self) -> tuple[int, ...]:
+        """The stages."""
+        return (rkl2_stages(self.decay(), self.layout.dt / self.substeps) if self.stages is None else self.stages,)
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         change = self.change(like, self.layout.dt / self.substeps)
-        stages = self.needed_stages() if self.stages is None else self.stages
+        (stages,) = self.pace()
 
         def advance(cells: Tensor) -> Tensor:
             for _ in range(self.substeps):

@@ -24,6 +24,8 @@ class Refined(Stepper):
     Source: Trefethen (2000), Spectral Methods in MATLAB, chapter 3.
     """
 
+    composes = False
+
     def __init__(self, inner: Stepper, layout: Layout, factor: int) -> None:
         super().__init__(layout)
         if any(kind != "periodic" for kind in layout.boundary):
@@ -38,14 +40,22 @@ class Refined(Stepper):
             )
         self.inner = inner
         self.factor = factor
+        self.remedy = inner.remedy
+
+    def needed_pace(self) -> tuple[int, ...]:
+        """The inner stepper's."""
+        return self.inner.pace()
+
+    def paced(self, pace: tuple[int, ...]) -> Refined:
+        return Refined(self.inner.paced(pace), self.layout, self.factor)
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         fine = self.inner.rollout(interpolate(state, self.factor), num_steps)
-        for axis in range(3, fine.ndim):
-            fine = fine.unfold(axis, 1, self.factor).squeeze(-1)
+        whole, coarse = slice(None), slice(None, None, self.factor)
+        fine = fine[(whole, whole, whole, *[coarse] * self.layout.dims)]
         states = [take_moving(state, self.layout)]
         states += [take_moving(fine[:, step], self.layout) for step in range(1, num_steps + 1)]
         return put_moving(torch.stack(states, dim=1), state, self.layout)

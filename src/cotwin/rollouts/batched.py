@@ -1,0 +1,123 @@
+"""Rollouts as functions of a stepper's parameters, for many sets of them at once and for Jacobians.
+
+Parameters are named and shaped as in `stepper.named_parameters()`: raw, as the optimiser sees them. What is not
+named keeps the stepper's own value. P sets of them are stacked along a first axis. Nothing here raises
+`DivergenceError` for a rollout, since one set that diverges should not end the others: its states are not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from cotwin.stepper import DivergenceError, Stepper
+
+
+def rollout_with(
+    stepper: Stepper, parameters: Mapping[str, Tensor], state: Float[Tensor, "B C *S"], num_steps: int
+) -> Float[Tensor, "B T C *S"]:
+    """The rollout with these parameters: a pure function, which `torch.func` differentiates (jacfwd, jacrev).
+
+    For `vmap` the stepper must be at a pace of its own: see `at_common_pace`.
+
+    >>> from cotwin.layout import Field, Layout
+    >>> from cotwin.parameters import Positive
+    >>> from cotwin.physics.heat import Heat
+    >>> layout = Layout.box([Field("u")], grid=(8,), extent=[(0, 1)], boundary="neumann", dt=0.01)
+    >>> heat = Heat(layout, Positive(0.1))
+    >>> raw = {name: value.detach() for name, value in heat.named_parameters()}
+    >>> last = lambda raw: rollout_with(heat, raw, torch.arange(8.0).view(1, 1, 8), 5)[0, -1, 0]
+    >>> torch.func.jacfwd(last)(raw)["diffusivity.raw"].shape
+    torch.Size([8])
+    """
+    named = {f"stepper.{name}": value for name, value in parameters.items()}
+    states: Tensor = functional_call(_Rollout(stepper, num_steps), named, (state,))
+    return states
+
+
+def rollout_each(
+    stepper: Stepper, parameters: Mapping[str, Tensor], state: Float[Tensor, "B C *S"], num_steps: int
+) -> Float[Tensor, "P B T C *S"]:
+    """The rollout from every state with every one of P sets of parameters."""
+    stepper.require_state(state)
+    paced = at_common_pace(stepper, parameters)
+    # Each set with its own view of the states: vmap cannot add in place to what only the states determine.
+    states = state.expand(_count(stepper, parameters), *state.shape)
+    rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start, num_steps))(
+        dict(parameters), states
+    )
+    return rolled
+
+
+def rollout_paired(
+    stepper: Stepper, parameters: Mapping[str, Tensor], state: Float[Tensor, "B C *S"], num_steps: int
+) -> Float[Tensor, "B T C *S"]:
+    """The rollout of each sample with a set of parameters of its own, B sets."""
+    stepper.require_state(state)
+    paced = at_common_pace(stepper, parameters)
+    if _count(stepper, parameters) != len(state):
+        raise ValueError(f"{_count(stepper, parameters)} sets of parameters for {len(state)} samples; give as many.")
+    rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start[None], num_steps)[0])(
+        dict(parameters), state
+    )
+    return rolled
+
+
+def at_common_pace(stepper: Stepper, parameters: Mapping[str, Tensor]) -> Stepper:
+    """The stepper at the pace that the most demanding of P sets needs, so that it may be vmapped over all of them.
+
+    Raises DivergenceError, naming the set, if one is beyond all reason.
+    """
+    paces = []
+    for index in range(_count(stepper, parameters)):
+        named = {f"stepper.{name}": values[index] for name, values in parameters.items()}
+        try:
+            paces.append(functional_call(_Pace(stepper), named, ()))
+        except DivergenceError as error:
+            raise DivergenceError(f"set {index} of the parameters: {error}") from error
+    return stepper.paced(tuple(max(counts) for counts in zip(*paces, strict=True)))
+
+
+class _Rollout(nn.Module):
+    """A rollout as a module's forward, for functional_call."""
+
+    def __init__(self, stepper: Stepper, num_steps: int) -> None:
+        super().__init__()
+        self.stepper, self.num_steps = stepper, num_steps
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B T C *S"]:
+        return self.stepper.rollout(state, self.num_steps)
+
+
+class _Pace(nn.Module):
+    """A stepper's pace, likewise."""
+
+    def __init__(self, stepper: Stepper) -> None:
+        super().__init__()
+        self.stepper = stepper
+
+    def forward(self) -> tuple[int, ...]:
+        return self.stepper.pace()
+
+
+def _count(stepper: Stepper, parameters: Mapping[str, Tensor]) -> int:
+    """How many sets there are. Raises ValueError where a name or a shape does not fit the stepper."""
+    own = dict(stepper.named_parameters())
+    if not parameters:
+        raise ValueError(f"no parameters given; name some of {sorted(own)}.")
+    for name, values in parameters.items():
+        if name not in own:
+            raise ValueError(f"{type(stepper).__name__} has no parameter {name!r}; it has {sorted(own)}.")
+        if values.ndim == 0 or values.shape[1:] != own[name].shape:
+            raise ValueError(
+                f"{name} of shape {tuple(values.shape)} must be P sets of shape {tuple(own[name].shape)} each, "
+                f"{('P', *own[name].shape)}."
+            )
+    counts = {name: len(values) for name, values in parameters.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        raise ValueError(f"every parameter needs the same number of sets, at least one; got {counts}.")
+    return next(iter(counts.values()))

@@ -1,0 +1,42 @@
+"""Finite-volume steppers whose step torch.compile has turned into one piece of machine code."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper
+
+
+class Compiled(FiniteVolumeStepper):
+    """The inner stepper, its map from one state to the next compiled; what a rollout prepares once is not.
+
+    Numbers and gradients are the inner stepper's, to rounding. Stencils gain by it; spectral steppers would lose,
+    since transforms cannot be fused. Compiling takes seconds to a minute, once for each shape and precision, for
+    gradients and without, and again where the number of stages or substeps changes: fix it (stages, substeps) for a
+    parameter that moves far. After eight such versions of one kind of stepper torch warns and runs further ones
+    uncompiled. Needs a C++ compiler on CPUs, and no checking of shapes at run time (jaxtyping's import hook).
+    """
+
+    def __init__(self, inner: FiniteVolumeStepper) -> None:
+        super().__init__(inner.layout)
+        if not isinstance(inner, FiniteVolumeStepper):
+            raise ValueError(
+                f"{type(inner).__name__} is no FiniteVolumeStepper; only their stencils are faster compiled."
+            )
+        self.inner, self.remedy = inner, inner.remedy
+
+    def needed_pace(self) -> tuple[int, ...]:
+        """The inner stepper's."""
+        return self.inner.pace()
+
+    def paced(self, pace: tuple[int, ...]) -> Compiled:
+        inner = self.inner.paced(pace)
+        assert isinstance(inner, FiniteVolumeStepper)
+        return Compiled(inner)
+
+    def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
+        # Not dynamic: a loop over stages is unrolled, and sizes that are known make faster code.
+        compiled: CellMap = torch.compile(self.inner.prepare(like), dynamic=False)
+        return compiled

@@ -1,0 +1,58 @@
+"""The check of test_compiled.py for one model: python compiled_models.py "Burgers 1-D".
+
+A program of its own, since what checks shapes in tests (jaxtyping's import hook) cannot be compiled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from physics_cases import MIXED, UV, U, box, field, scalar, smooth
+from torch._dynamo.utils import counters
+
+from cotwin.layout import Layout
+from cotwin.physics.burgers import Burgers
+from cotwin.physics.finite_volume import FiniteVolumeStepper
+from cotwin.physics.heat import Heat
+from cotwin.rollouts import Compiled
+from cotwin.stepper import rollout
+
+MAKERS: dict[str, tuple[Layout, Callable[[Layout], FiniteVolumeStepper]]] = {
+    "heat 2-D, field": (box([*U], (12, 10), MIXED), lambda layout: Heat(layout, field(layout, 0.1), stages=5)),
+    "Burgers 1-D": (box([*U], (24,)), lambda layout: Burgers(layout, scalar(0.1), 2.0, substeps=2)),
+    "Burgers 2-D, walls": (box([*UV], (10, 14), "dirichlet"), lambda layout: Burgers(layout, scalar(0.1), 2.0, 3)),
+}
+
+
+def check(name: str) -> None:
+    """The same numbers and gradients to rounding, also after the parameters have changed, for which nothing is
+    compiled again; in one piece each time.
+    """
+    layout, make = MAKERS[name]
+    plain = make(layout)
+    compiled = Compiled(plain)
+    start = smooth(layout)
+    weights = torch.randn(3, 4, *layout.state_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    graphs = []
+    for _ in range(3):
+        results: list[list[Any]] = []
+        for stepper in (plain, compiled):
+            tracked = start.clone().requires_grad_()
+            states = rollout(stepper, tracked, 3)
+            gradients = torch.autograd.grad((weights * states).sum(), [tracked, *stepper.parameters()])
+            results.append([states, *gradients])
+        for left, right in zip(*results, strict=True):
+            assert torch.allclose(left, right, rtol=1e-11, atol=1e-12)
+        graphs.append(counters["stats"]["unique_graphs"])
+        with torch.no_grad():
+            for value in plain.parameters():
+                value.add_(0.02)
+    assert graphs == [1, 1, 1]
+    assert not counters["graph_break"]
+
+
+if __name__ == "__main__":
+    check(sys.argv[1])

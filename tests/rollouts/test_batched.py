@@ -1,0 +1,144 @@
+"""Many sets of parameters at once, and Jacobians, for every native stepper."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from physics_cases import CASES, F64, Case, box, scalar, smooth
+from torch import Tensor
+from torch.func import jacfwd, jacrev
+
+from cotwin.layout import Field
+from cotwin.physics.gray_scott import GrayScott
+from cotwin.physics.heat import Heat
+from cotwin.physics.shallow_water import ShallowWater
+from cotwin.rollouts import at_common_pace, rollout_each, rollout_paired, rollout_with
+from cotwin.stepper import DivergenceError, Stepper, rollout
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+SETS = 3
+
+
+def sets(stepper: Stepper) -> dict[str, Tensor]:
+    """Sets around the stepper's own parameters, by factors of up to about two."""
+    generator = torch.Generator().manual_seed(2)
+    return {
+        name: value.detach() + 0.3 * torch.randn(SETS, *value.shape, generator=generator, dtype=value.dtype)
+        for name, value in stepper.named_parameters()
+    }
+
+
+def one_by_one(stepper: Stepper, parameters: dict[str, Tensor], state: Tensor, num_steps: int) -> Tensor:
+    paced = at_common_pace(stepper, parameters)
+    return torch.stack(
+        [
+            rollout_with(paced, {name: values[index] for name, values in parameters.items()}, state, num_steps)
+            for index in range(SETS)
+        ]
+    )
+
+
+@every_case
+def test_all_sets_at_once_are_the_sets_one_by_one(case: Case) -> None:
+    """To rounding, and so are the gradients."""
+    stepper = case.stepper()
+    parameters = {name: values.requires_grad_() for name, values in sets(stepper).items()}
+    start = smooth(stepper.layout)
+    together = rollout_each(stepper, parameters, start, 3)
+    apart = one_by_one(stepper, parameters, start, 3)
+    assert together.shape == (SETS, len(start), 4, *stepper.layout.state_shape)
+    assert torch.allclose(together, apart, rtol=0, atol=1e-13)
+    weights = torch.randn(together.shape, generator=torch.Generator().manual_seed(1), dtype=F64)
+    gradients = [
+        torch.autograd.grad((weights * states).sum(), list(parameters.values())) for states in (together, apart)
+    ]
+    for name, left, right in zip(parameters, *gradients, strict=True):
+        assert torch.allclose(left, right, rtol=1e-11, atol=1e-12), name
+        assert (left.reshape(SETS, -1).abs().sum(dim=1) > 0).all(), name
+
+
+@every_case
+def test_each_sample_may_have_its_own_parameters(case: Case) -> None:
+    stepper = case.stepper()
+    parameters, start = sets(stepper), smooth(stepper.layout)
+    every = rollout_each(stepper, parameters, start, 2)
+    own = torch.stack([every[sample, sample] for sample in range(SETS)])
+    assert torch.allclose(rollout_paired(stepper, parameters, start, 2), own, rtol=0, atol=1e-13)
+
+
+@every_case
+def test_jacobians_of_both_modes_are_the_gradient_in_every_entry(case: Case) -> None:
+    stepper = case.stepper()
+    parameters = {name: value.detach() for name, value in stepper.named_parameters()}
+    start = smooth(stepper.layout)
+    tracked = {name: value.clone().requires_grad_() for name, value in parameters.items()}
+    states = rollout(stepper, start, 3)
+    weights = torch.randn(states[:, -1].shape, generator=torch.Generator().manual_seed(1), dtype=F64)
+    last = rollout_with(stepper, tracked, start, 3)[:, -1]
+    gradients = torch.autograd.grad((weights * last).sum(), list(tracked.values()))
+    # A few numbers instead of the whole state, so that the reverse mode stays small; linear, so nothing is lost.
+    for jacobian in (jacfwd, jacrev):
+        by_name = jacobian(lambda raw: (weights * rollout_with(stepper, raw, start, 3)[:, -1]).flatten(1).sum(1))(
+            parameters
+        )
+        for (name, value), gradient in zip(parameters.items(), gradients, strict=True):
+            assert by_name[name].shape == (len(start), *value.shape)
+            assert torch.allclose(by_name[name].sum(dim=0), gradient, rtol=1e-10, atol=1e-12), name
+
+
+def test_the_most_demanding_set_decides_how_often_all_step() -> None:
+    """Else it would be unstable: at the pace of the first, the second grows without bound."""
+    layout = box([Field("u")], (24,))
+    heat, start = Heat(layout, scalar(0.1)), smooth(layout)
+    kappa = {"diffusivity.raw": torch.tensor([0.1, 50.0], dtype=F64).log()}
+    states = rollout_each(heat, kappa, start, 20)
+    assert states.abs().max() <= start.abs().max() + 1e-12
+    alone = rollout(Heat(layout, scalar(0.1), stages=at_common_pace(heat, kappa).pace()[0]), start, 20)
+    assert torch.allclose(states[0], alone, rtol=0, atol=1e-13)
+    careless = rollout_with(heat.paced(heat.pace()), {"diffusivity.raw": kappa["diffusivity.raw"][1]}, start, 20)
+    assert not careless.abs().max() < 1e3
+
+
+def test_the_stepper_itself_keeps_choosing() -> None:
+    layout = box([Field("u")], (24,))
+    heat = Heat(layout, scalar(0.1))
+    before = heat.pace()
+    assert at_common_pace(heat, {"diffusivity.raw": torch.tensor([50.0], dtype=F64).log()}).pace() > before
+    assert heat.pace() == before
+    torch.nn.init.constant_(next(heat.parameters()), math.log(50.0))
+    assert heat.pace() > before
+
+
+def test_parameters_that_are_not_named_keep_their_values() -> None:
+    layout = box([Field("U"), Field("V")], (8, 9), ("neumann", "periodic"))
+    model, start = GrayScott(layout, scalar(0.02), scalar(0.01), scalar(0.4), scalar(0.6)), smooth(layout)
+    for name, value in model.named_parameters():
+        states = rollout_each(model, {name: value.detach() + torch.zeros(2, dtype=F64)}, start, 2)
+        assert torch.allclose(states[1], rollout(model, start, 2), rtol=0, atol=1e-13)
+
+
+def test_a_set_that_diverges_leaves_the_others() -> None:
+    layout = box([Field("h"), Field("u")], (24,))
+    water = ShallowWater(layout, scalar(1.0), max_speed=3.0)
+    start = 0.1 * smooth(layout) + torch.tensor([1.0, 0.0], dtype=F64)[:, None]
+    gravity = {"gravity.raw": torch.tensor([1.0, 1e6], dtype=F64).log()}
+    states = rollout_each(water, gravity, start, 5)
+    assert torch.allclose(states[0], rollout(water, start, 5), rtol=0, atol=1e-13)
+    assert not states[1].isfinite().all()
+
+
+def test_bad_sets_are_refused_with_the_cure() -> None:
+    layout = box([Field("u")], (24,))
+    heat, start = Heat(layout, scalar(0.1)), smooth(layout)
+    with pytest.raises(ValueError, match=r"no parameter 'kappa'; it has \['diffusivity.raw'\]"):
+        rollout_each(heat, {"kappa": torch.zeros(2)}, start, 1)
+    with pytest.raises(ValueError, match="must be P sets"):
+        rollout_each(heat, {"diffusivity.raw": torch.zeros(2, 3)}, start, 1)
+    with pytest.raises(ValueError, match="name some of"):
+        rollout_each(heat, {}, start, 1)
+    with pytest.raises(ValueError, match="2 sets of parameters for 3 samples"):
+        rollout_paired(heat, {"diffusivity.raw": torch.zeros(2)}, start, 1)
+    with pytest.raises(DivergenceError, match="set 1 of the parameters: diffusion"):
+        rollout_each(heat, {"diffusivity.raw": torch.tensor([0.0, 80.0])}, start, 1)
