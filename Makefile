@@ -32,13 +32,14 @@ fast: lint  ## lint and the tests that take seconds
 test: lint  ## lint and all tests
 	$(PYTEST) --durations=10
 
-bench: $(VENV)/installed  ## speed of the simulators and of the batches, as ratios in one run
+bench: $(VENV)/installed  ## speed of the simulators and cost of the placements, as ratios in one run
 	$(BIN)/python benchmarks/bench_physics.py
+	$(BIN)/python benchmarks/store
+	$(BIN)/python benchmarks/bench_flow.py
 	$(BIN)/python benchmarks/bench_jax.py
-	$(BIN)/python benchmarks/bench_store.py
 
-bench-store: $(VENV)/installed  ## speed of the placements alone
-	$(BIN)/python benchmarks/bench_store.py
+bench-store: $(VENV)/installed  ## cost of the placements alone, in time and memory (a quarter of an hour)
+	$(BIN)/python benchmarks/store
 
 clean:  ## remove the virtual environment and tool caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis

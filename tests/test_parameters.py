@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cotwin.layout import Boundary, Field, Layout
-from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, estimates, spline_weights
+from cotwin.parameters import (
+    Bounded,
+    CoarseField,
+    GaussianSum,
+    Known,
+    Parameter,
+    Positive,
+    Real,
+    ZeroMean,
+    estimates,
+    spline_weights,
+)
+from cotwin.physics.heat import Heat
 
 BOUNDARIES = st.sampled_from(["periodic", "dirichlet", "neumann"])
 
@@ -165,3 +177,41 @@ def test_estimates_are_the_unknowns_in_natural_units() -> None:
     assert float(found["speed"]) == pytest.approx(1.5)
     # Frozen, as a model is that is only looked at, it still estimated what it did.
     assert list(estimates(model.requires_grad_(False))) == ["viscosity", "speed"]
+
+
+def test_bumps_are_where_they_are_said_to_be() -> None:
+    layout = Layout.box([Field("u")], grid=(60, 40), extent=[(-3, 3), (0, 4)], boundary="dirichlet", dt=0.1)
+    centres = torch.tensor([[1.0, 1.0], [-2.05, 3.05]])
+    field = GaussianSum(Known(torch.tensor([3.0, 2.5])), Known(centres), Known(0.8), layout, base=0.1)()
+    x, y = (torch.tensor(layout.points(axis)) for axis in range(2))
+    expected = 0.1 + sum(
+        height * torch.exp(-((x[:, None] - cx) ** 2 + (y[None, :] - cy) ** 2) / 0.64)
+        for height, (cx, cy) in zip((3.0, 2.5), centres.tolist(), strict=True)
+    )
+    torch.testing.assert_close(field, expected)
+
+
+def test_bumps_are_reported_by_what_places_them() -> None:
+    layout = Layout.box([Field("u")], grid=(8,), extent=[(0, 1)], boundary="neumann", dt=0.1)
+    model = Heat(layout, GaussianSum(Positive(torch.ones(2)), Real(torch.zeros(2, 1)), Known(0.3), layout, base=0.1))
+    found = estimates(model)
+    assert set(found) == {"diffusivity.amplitudes", "diffusivity.centres"}
+    assert torch.equal(found["diffusivity.amplitudes"], torch.ones(2))
+
+
+def test_bumps_that_do_not_fit_are_refused() -> None:
+    layout = Layout.box([Field("u")], grid=(8, 8), extent=[(0, 1)] * 2, boundary="neumann", dt=0.1)
+    with pytest.raises(ValueError, match=r"need \(n,\), \(n, 2\) and \(\)"):
+        GaussianSum(Known(torch.ones(3)), Known(torch.zeros(2, 2)), Known(1.0), layout)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=9))
+def test_a_potential_has_no_constant(values: list[float]) -> None:
+    field = ZeroMean(Real(torch.tensor(values, dtype=torch.float64), scale=10.0))()
+    assert abs(float(field.mean())) < 1e-10
+    torch.testing.assert_close(field, torch.tensor(values, dtype=torch.float64) - sum(values) / len(values))
+
+
+def test_a_scale_is_positive() -> None:
+    with pytest.raises(ValueError, match="typical size"):
+        Real(1.0, scale=0.0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from children import die_at, finish, run, start
 from tiny import hybrid, same
 
 from cotwin.alpha import fixed
@@ -248,3 +251,51 @@ def test_two_processes_cannot_hold_one_run(path: Path) -> None:
             with pytest.raises(RunError, match=r"another process|holds a run"):
                 Run.create(path, CONFIG, overwrite=overwrite)
     Run.reopen(path, CONFIG).close()
+
+
+def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(RunError, match=r"has no locks \(No locks available\); choose another with --run-dir"):
+        Run.create(path, CONFIG)
+
+
+def write_and_die(path: Path, call: int, report: Path | None = None) -> None:
+    """A short run, dead at a system call; or else a report of how many there were."""
+    calls = die_at(path, call)
+    write(path)
+    if report is not None:
+        report.write_text(str(calls()))
+
+
+def write(path: Path) -> None:
+    with Run.create(path, CONFIG, overwrite=True) as run:
+        for number in range(KEPT_CHECKPOINTS + 1):
+            run.save_checkpoint(number, {"number": number})
+            run.write_metrics([{"number": number}])
+        run.write_json("result.json", {"number": 4})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [False, True])
+def test_a_kill_at_any_system_call_leaves_a_run_to_go_on_with_or_to_replace(swift_path: Path, before: bool) -> None:
+    run(write_and_die, swift_path / "undisturbed", -1, swift_path / "calls")
+    expected = contents(swift_path / "undisturbed").keys()
+    calls = int((swift_path / "calls").read_text())
+    assert calls > 60
+    for call in range(calls):
+        path = swift_path / str(call)
+        if before:
+            filled(path)
+            for name in ("physical.safetensors", "synthetic.safetensors", "rollout.png"):
+                (path / name).unlink()
+        finish(start(write_and_die, path, call), -signal.SIGKILL)
+        if (path / MARKER).is_file() and (path / "config.yaml").is_file():
+            with Run.reopen(path, CONFIG) as reopened:
+                for number in reopened.checkpoints():
+                    assert reopened.load_checkpoint(number)["number"] == number
+        write(path)
+        assert contents(path).keys() == expected
+        assert json.loads((path / "result.json").read_text()) == {"number": 4}

@@ -35,7 +35,7 @@ def test_windows_are_a_view() -> None:
     assert len(windows) >= 100_000
     assert windows.view.untyped_storage().data_ptr() == states.untyped_storage().data_ptr()
     own = [value for value in vars(windows).values() if isinstance(value, Tensor) and value is not windows.view]
-    assert sum(tensor.untyped_storage().nbytes() for tensor in own) < 1_000_000
+    assert not own, "whatever their number, they take no memory"
     # What changes in the trajectories has changed in the windows.
     states[1, 3] = 5.0
     assert (windows[50_001 + 3].states[0, 0] == 5.0).all()

@@ -9,7 +9,17 @@ from cotwin.hybrid import HybridTrainer, Learner, PhaseResult
 from cotwin.layout import Field, Layout
 from cotwin.loss import RolloutLoss
 from cotwin.metrics import vrmse
-from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, estimates
+from cotwin.parameters import (
+    Bounded,
+    CoarseField,
+    GaussianSum,
+    Known,
+    Parameter,
+    Positive,
+    Real,
+    ZeroMean,
+    estimates,
+)
 from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import DivergenceError, Stepper, rollout
 from cotwin.store.store import Store
@@ -24,6 +34,7 @@ __all__ = [
     "CoarseField",
     "DivergenceError",
     "Field",
+    "GaussianSum",
     "HeldOut",
     "HybridTrainer",
     "JoinedWindows",
@@ -33,6 +44,7 @@ __all__ = [
     "Parameter",
     "PhaseResult",
     "Positive",
+    "Real",
     "RolloutLoss",
     "RolloutWindows",
     "SlidingWindows",
@@ -41,6 +53,7 @@ __all__ = [
     "Trainer",
     "TrainingDivergedError",
     "Windows",
+    "ZeroMean",
     "alpha",
     "collate",
     "cosine",

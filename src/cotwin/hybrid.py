@@ -141,6 +141,13 @@ class HybridTrainer:
         """The same for a teacher without error and a learner that knows nothing: the most that may be asked for."""
         return self.generated_windows(phase, self.alpha(max(phase.cycle, 0), 0.0, math.inf))
 
+    def check_room(self, cycles: int) -> None:
+        """Raise ValueError if the store has no place for what some phase may generate."""
+        for phase in self.phases(cycles):
+            count = self.most_generated_windows(phase)
+            if count:
+                self.store.choose(self.generated(phase, count))
+
     def generated(self, phase: Phase, count: int) -> RolloutWindows:
         """What the other model, with its best weights now, generates for a phase's learner; made as it is read."""
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer.best()

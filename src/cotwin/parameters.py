@@ -5,6 +5,7 @@ Never a hard clip: it stops the gradient, so that a start on the bound would sta
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,82 @@ class Bounded(Parameter):
         return torch.lerp(self.raw.new_tensor(self.lower), self.raw.new_tensor(self.upper), torch.sigmoid(self.raw))
 
 
+class Real(Parameter):
+    """An unknown without bounds, p = raw · scale.
+
+    scale: its typical size, in its unit, so that the optimiser meets numbers near one.
+
+    >>> Real(-3.0, scale=10.0)()
+    tensor(-3., grad_fn=<MulBackward0>)
+    """
+
+    def __init__(self, initial: Values, scale: float = 1.0, unit: str = "1") -> None:
+        super().__init__(unit)
+        if not (scale > 0 and math.isfinite(scale)):
+            raise ValueError(f"scale is {scale}; give the parameter's typical size, a positive number.")
+        self.scale = float(scale)
+        self.raw = nn.Parameter(_as_tensor(initial) / self.scale)
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        return self.raw * self.scale
+
+
+class ZeroMean(Parameter):
+    """A field less its mean: for a potential, whose constant nothing determines.
+
+    >>> ZeroMean(Real(torch.tensor([1.0, 2.0, 6.0])))()
+    tensor([-2., -1.,  3.], grad_fn=<SubBackward0>)
+    """
+
+    def __init__(self, field: Parameter) -> None:
+        super().__init__(field.unit)
+        self.field = field
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        value = self.field()
+        return value - value.mean()
+
+
+class GaussianSum(Parameter):
+    """A field of bumps on the layout's grid, p(x) = base + Σ_i A_i exp(−|x − c_i|²/w²).
+
+    amplitudes: A, of shape (n,), in the field's unit. centres: c, of shape (n, dims), and width: w, a scalar, in the
+    layout's unit of length. base: in the field's unit.
+
+    >>> from cotwin.layout import Field, Layout
+    >>> layout = Layout.box([Field("u")], grid=(4, 6), extent=[(-1, 1), (0, 3)], boundary="neumann", dt=0.1)
+    >>> bumps = GaussianSum(Positive(torch.ones(2)), Real(torch.zeros(2, 2)), Known(1.0), layout, base=0.1)
+    >>> bumps().shape
+    torch.Size([4, 6])
+    """
+
+    def __init__(
+        self, amplitudes: Parameter, centres: Parameter, width: Parameter, layout: Layout, base: float = 0.0
+    ) -> None:
+        super().__init__(amplitudes.unit)
+        heights, places = tuple(amplitudes().shape), tuple(centres().shape)
+        if len(heights) != 1 or places != (heights[0], layout.dims) or tuple(width().shape) != ():
+            raise ValueError(
+                f"amplitudes {heights}, centres {places} and width {tuple(width().shape)} do not fit: n bumps on "
+                f"{layout.dims} axes need (n,), (n, {layout.dims}) and ()."
+            )
+        self.amplitudes, self.centres, self.width, self.base = amplitudes, centres, width, base
+        self.dims = layout.dims
+        for axis in range(layout.dims):
+            points = torch.tensor(layout.points(axis), dtype=torch.float64)
+            self.register_buffer(f"points_{axis}", points, persistent=False)
+
+    def forward(self) -> Float[Tensor, "*S"]:
+        amplitudes, centres, width = self.amplitudes(), self.centres(), self.width()
+        bumps = amplitudes.view(-1, *[1] * self.dims)
+        for axis in range(self.dims):
+            points: Tensor = getattr(self, f"points_{axis}").to(amplitudes.dtype)
+            shape = [len(amplitudes), *[1] * self.dims]
+            shape[axis + 1] = len(points)
+            bumps = bumps * torch.exp(-(((points - centres[:, axis, None]) / width) ** 2)).view(shape)
+        return self.base + bumps.sum(dim=0)
+
+
 class CoarseField(Parameter):
     """A smooth field on the layout's grid from coefficients c on a coarse grid.
 
@@ -153,12 +230,13 @@ def spline_weights(num_coarse: int, num_fine: int, boundary: Boundary) -> Float[
 def estimates(model: nn.Module) -> dict[str, Tensor]:
     """Name and value, in natural units, of every parameter of a model that is estimated.
 
-    A `CoarseField` is reported as the field on the grid, under its own name.
+    A field is reported as it is on the grid, under its own name, rather than by its coefficients; but a `GaussianSum`
+    by its amplitudes, centres and width, which say more.
     """
     found: dict[str, Tensor] = {}
     inside: list[str] = []
     for name, module in model.named_modules():
-        if not isinstance(module, Parameter) or isinstance(module, Known):
+        if not isinstance(module, Parameter) or isinstance(module, Known | GaussianSum):
             continue
         if any(name.startswith(f"{outer}.") for outer in inside):
             continue

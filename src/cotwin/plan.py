@@ -17,7 +17,7 @@ from cotwin.hybrid import HybridTrainer, Phase
 from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
-from cotwin.store.prefetch import held_bytes
+from cotwin.store.prefetch import has_spare_core, held_bytes
 from cotwin.store.store import InMemory, Store
 from cotwin.trainer import Trainer
 from cotwin.windows import StoredWindows, Windows
@@ -59,8 +59,8 @@ class Plan:
     """Everything that is known of a training beforehand.
 
     memory_budget, disk_budget: bytes of generated data. base_bytes: the process's largest size during the trial, so
-    with models, gradients and real data. evaluation_bytes: rollouts kept at the end. trial_seconds: what this
-    took.
+    with models, gradients and real data. kept_bytes: rollouts and a converted file, which stay on disk.
+    trial_seconds: what this took.
     """
 
     real: list[RealData]
@@ -68,7 +68,7 @@ class Plan:
     memory_budget: int
     disk_budget: int
     base_bytes: int
-    evaluation_bytes: int
+    kept_bytes: int
     trial_seconds: float
 
     @property
@@ -87,9 +87,7 @@ class Plan:
         return sum(phase.seconds for phase in self.phases)
 
 
-def plan(
-    trainings: Sequence[tuple[str, HybridTrainer]], cycles: int, real: list[RealData], evaluation_bytes: int
-) -> Plan:
+def plan(trainings: Sequence[tuple[str, HybridTrainer]], cycles: int, real: list[RealData], kept_bytes: int) -> Plan:
     """Plan named trainings that have not begun.
 
     Times a few optimiser steps and rollouts, after which the trainings' models are no longer as they were; nothing is
@@ -104,7 +102,7 @@ def plan(
         max(store.memory_budget for store in stores),
         max(store.disk_budget for store in stores),
         _largest_size(),
-        evaluation_bytes,
+        kept_bytes,
         time.perf_counter() - begin,
     )
 
@@ -131,12 +129,15 @@ class Trial:
         read = round(steps * batch * count / (len(learner.real) + count))
         each = self._seconds_a_window(hybrid, phase, windows, choice)
         if choice.placement == "on_the_fly":
-            # Generated while the learner trains, as far as cores allow: the longer of the two at least.
-            seconds = max(seconds, read * each)
-            held = held_bytes(hybrid.store.on_the_fly(windows), batch)
+            # Beside the training if there is a core for it: then the longer of the two decides.
+            seconds = max(seconds, read * each) if has_spare_core() else seconds + read * each
+            ahead = hybrid.store.bytes_ahead(windows)
+            read_ahead = RolloutWindows(windows.teacher, windows.starts, windows.num_steps, ahead)
+            # What the budget lacks is for starts that have to be drawn beforehand.
+            held = hybrid.store.memory_budget - ahead + held_bytes(read_ahead, batch)
         else:
             seconds += count * each
-            held = choice.num_bytes if choice.placement == "memory" else 2 * hybrid.store.chunk_bytes
+            held = choice.num_bytes if choice.placement == "memory" else 4 * hybrid.store.chunk_bytes
         return PhasePlan(training, phase, steps, count, read, choice, held, seconds)
 
     def _seconds_a_step(self, hybrid: HybridTrainer, phase: Phase, batch: int) -> float:
@@ -161,13 +162,14 @@ class Trial:
         if (phase.learner, choice.placement) not in self._windows:
             store = hybrid.store
             some = range(min(len(windows), store.rows_at_once(windows)))
-            part = RolloutWindows(windows.teacher, windows.starts.take(some), windows.num_steps)
             way = Store(store.root, store.memory_budget, store.disk_budget, choice.placement)
             begin = time.perf_counter()
             # An untrained network may diverge; the time is the same.
-            with suppress(DivergenceError), way.keep(part) as kept:
-                if choice.placement == "on_the_fly":
-                    kept.__getitems__(some)
+            with suppress(DivergenceError):
+                part = RolloutWindows(windows.teacher, windows.starts.take(some), windows.num_steps)
+                with way.keep(part) as kept:
+                    if choice.placement == "on_the_fly":
+                        kept.__getitems__(some)
             self._windows[phase.learner, choice.placement] = (time.perf_counter() - begin) / len(some)
         return self._windows[phase.learner, choice.placement]
 

@@ -78,21 +78,25 @@ class Run:
 
     @classmethod
     def reopen(cls, path: Path, config: str) -> Run:
-        """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`."""
+        """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`.
+
+        The block `store` may differ: where generated data are kept does not change them.
+        """
         if not (path / MARKER).is_file():
             raise RunError(f"there is no run in {path} to resume; start it without --resume.")
         if not (path / "config.yaml").is_file():
             raise RunError(f"the run in {path} has lost its config.yaml; start again with --overwrite.")
         run = cls(path, _locked(path))
         saved = (path / "config.yaml").read_text(encoding="utf-8")
-        if saved != config:
+        if _without_store(saved) != _without_store(config):
             run.close()
-            lines = difflib.ndiff(saved.splitlines(), config.splitlines())
+            lines = difflib.ndiff(_without_store(saved).splitlines(), _without_store(config).splitlines())
             changed = [line for line in lines if line.startswith(("-", "+"))]
             raise RunError(
                 f"the run in {path} has another configuration; resume it with its own, or choose another directory "
                 "with --run-dir. Lines of the run (-) and asked for (+):\n  " + "\n  ".join(changed[:12])
             )
+        run.write_text("config.yaml", config)
         return run
 
     def close(self) -> None:
@@ -200,6 +204,10 @@ class Run:
                     entry.unlink()
 
 
+def _without_store(config: str) -> str:
+    return re.sub(r"^store:\n(?: .*\n)*", "", config, flags=re.MULTILINE)
+
+
 def _locked(path: Path) -> IO[str]:
     lock = (path / "lock").open("a", encoding="utf-8")
     try:
@@ -207,6 +215,11 @@ def _locked(path: Path) -> IO[str]:
     except BlockingIOError:
         lock.close()
         raise RunError(f"another process is working in {path}; wait for it, or choose another --run-dir.") from None
+    except OSError as error:
+        lock.close()
+        raise RunError(
+            f"the file system of {path} has no locks ({error.strerror}); choose another with --run-dir."
+        ) from error
     return lock
 
 

@@ -49,6 +49,24 @@ def cosine(total_steps: int, final: float = 0.01) -> Schedule:
     return factor
 
 
+def seeded_epochs(
+    size: int, batch_size: int, seed: int, first: int, count: int
+) -> Iterator[tuple[int, list[list[int]]]]:
+    """Number and batches of indices of each epoch from `first` on, each in its own order; `count` batches in all.
+
+    An epoch is made when it begins: all together could be larger than the windows' budget.
+
+    >>> list(seeded_epochs(size=3, batch_size=2, seed=0, first=4, count=3))
+    [(4, [[1, 0], [2]]), (5, [[2, 1]])]
+    """
+    while count > 0:
+        generator = torch.Generator().manual_seed(1_000_003 * seed + first)
+        order = torch.randperm(size, generator=generator)[: count * batch_size]
+        batches = [part.tolist() for part in torch.split(order, batch_size)]
+        yield first, batches
+        first, count = first + 1, count - len(batches)
+
+
 class TrainingDivergedError(RuntimeError):
     """A model kept diverging although its step was shrunk again and again."""
 
@@ -166,14 +184,8 @@ class Trainer:
 
     def _batches(self, windows: Windows, count: int) -> Generator[Batch]:
         """`count` batches along seeded permutations."""
-        epochs: list[tuple[int, list[list[int]]]] = []
-        while count > 0:
-            generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epochs_begun)
-            order = torch.randperm(len(windows), generator=generator).tolist()
-            batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
-            epochs.append((self.epochs_begun, batches[:count]))
-            count -= len(epochs[-1][1])
-            self.epochs_begun += 1
+        epochs = seeded_epochs(len(windows), self.batch_size, self.seed, self.epochs_begun, count)
+        self.epochs_begun += math.ceil(count / math.ceil(len(windows) / self.batch_size))
         yield from serve(windows, epochs, self.batch_size)
 
     def _step(self, batch: Batch) -> float:

@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -73,7 +74,9 @@ class Windows(Dataset[Batch], ABC):
             raise IndexError(f"indices from {min(indices)} to {max(indices)}, of {len(self)} windows.")
         shape = (len(indices), *self.window_shape)
         mask = torch.ones(shape, dtype=torch.bool) if self.masked else None
-        batch = Batch(torch.empty(shape), torch.ones(len(indices)), mask)
+        # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
+        states = torch.from_numpy(np.empty(shape, dtype=np.float32))
+        batch = Batch(states, torch.ones(len(indices)), mask)
         self.write(indices, batch, range(len(indices)))
         return batch
 
@@ -129,33 +132,48 @@ class SlidingWindows(Windows):
                 f"a window of {num_steps} steps needs {num_steps + 1} frames, the trajectories have "
                 f"{frames}; use at most {frames - 1} steps."
             )
-        starts = torch.arange(0, frames - num_steps, stride)
-        self._starts = (torch.arange(count)[:, None] * frames + starts).flatten()
+        self._count, self._frames, self._stride = count, frames, stride
+        self._in_each = len(range(0, frames - num_steps, stride))  # windows in a trajectory
         self.view = _overlapping(trajectories, num_steps)
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
         self.masked = mask is not None
+        # Where windows start, if some are left out; kept for all, it could be larger than small trajectories are.
+        self._observed_starts: Tensor | None = None
         if mask is not None:
             observed = mask.flatten(0, 1).flatten(1).all(dim=1)
-            self._starts = self._starts[observed[self._starts]]
-            if len(self._starts) == 0:
+            every = self._every_start()
+            self._observed_starts = every[observed[every]]
+            if len(self._observed_starts) == 0:
                 raise ValueError("no window starts from a wholly observed state; a rollout needs one.")
 
     def __len__(self) -> int:
-        return len(self._starts)
+        return self._count * self._in_each if self._observed_starts is None else len(self._observed_starts)
 
     @property
     def window_shape(self) -> tuple[int, ...]:
         return tuple(self.view.shape[1:])
 
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
-        frames = self._starts[torch.as_tensor(indices)].tolist()
+        frames = self._starts_of(torch.as_tensor(indices)).tolist()
         copy_windows(self.view, frames, batch.states, rows)
         if self.mask_view is not None and batch.mask is not None:
             copy_windows(self.mask_view, frames, batch.mask, rows)
 
     def starts(self) -> PickedStates:
         """The first state of every window, a view: where generated windows may start."""
-        return PickedStates(self.view[:, 0], self._starts)
+        every = self._every_start() if self._observed_starts is None else self._observed_starts
+        return PickedStates(self.view[:, 0], every)
+
+    def _starts_of(self, indices: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+        """The frames, counted over all trajectories, where these windows start."""
+        if self._observed_starts is not None:
+            return self._observed_starts[indices]
+        return indices // self._in_each * self._frames + indices % self._in_each * self._stride
+
+    def _every_start(self) -> Int[Tensor, "M"]:
+        """The same for all windows that there could be."""
+        within = torch.arange(self._in_each) * self._stride
+        return (torch.arange(self._count)[:, None] * self._frames + within).flatten()
 
 
 @runtime_checkable

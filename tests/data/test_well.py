@@ -8,7 +8,7 @@ import pytest
 import torch
 from well_files import add, add_field, write_well
 
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import is_self_contained, read_trajectories
 
 
 @pytest.fixture
@@ -258,3 +258,26 @@ def test_missing_values_can_be_masked(path):
     assert int((~data.mask).sum()) == 1
     assert not data.mask[2, 3, 0, 1, 1]
     assert np.array_equal(data.states[:, :, 0][data.mask[:, :, 0]], u[data.mask[:, :, 0].numpy()])
+
+
+@pytest.mark.parametrize("kind", ["none", "external link", "virtual dataset", "external storage"])
+def test_content_in_other_files_is_noticed(tmp_path, kind):
+    path = tmp_path / "main.h5"
+    values = write_well(path)
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["u"] = values
+    with h5py.File(path, "a") as file:
+        fields = file["t0_fields"]
+        if kind != "none":
+            del fields["u"]
+        if kind == "external link":
+            fields["u"] = h5py.ExternalLink("other.h5", "u")
+        elif kind == "virtual dataset":
+            layout = h5py.VirtualLayout(values.shape, values.dtype)
+            layout[...] = h5py.VirtualSource("other.h5", "u", values.shape)
+            fields.create_virtual_dataset("u", layout)
+        elif kind == "external storage":
+            fields.create_dataset(
+                "u", values.shape, values.dtype, external=[(str(tmp_path / "raw"), 0, values.nbytes)]
+            )
+    assert is_self_contained(path) == (kind == "none")

@@ -71,3 +71,19 @@ def test_what_cannot_be_is_refused_before_it_runs(folder: Path) -> None:
     tight = "store.memory_budget_gb=0.00001"
     assert "the memory budget is 10 kB" in refusal("plan", "burgers", *SMALL, tight, "store.placement=memory")
     assert "one window takes" in refusal("plan", "burgers", *SMALL, "store.memory_budget_gb=0.0000001")
+
+
+@pytest.mark.parametrize("command", [["config", "validate"], ["train"]])
+def test_a_set_without_a_place_is_refused_before_anything_is_trained(folder: Path, command: list[str]) -> None:
+    tight = ["store.memory_budget_gb=0.00001", "store.placement=memory"]
+    assert "the memory budget is 10 kB" in refusal(*command, "burgers", *SMALL, *tight)
+    assert not (folder / "runs").exists()
+
+
+def test_a_run_may_go_on_with_another_budget(folder: Path) -> None:
+    assert cotwin("train", "burgers", *SMALL).exit_code == 0
+    result = (folder / "runs/small/result.json").read_text()
+    assert cotwin("train", "burgers", *SMALL, "store.memory_budget_gb=3", "--resume").exit_code == 0
+    assert (folder / "runs/small/result.json").read_text() == result
+    assert "memory_budget_gb: 3" in (folder / "runs/small/config.yaml").read_text()
+    assert "other directory" in refusal("train", "burgers", *SMALL, "seed=1", "--resume")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -91,30 +90,6 @@ def test_memory_and_cache_train_the_same_models(undisturbed: Path, tmp_path: Pat
 
 def newest_checkpoint(run: Path) -> int:
     return max((int(path.stem) for path in run.glob("checkpoints/*.pt")), default=-1)
-
-
-@pytest.mark.slow
-def test_kill_at_any_moment_then_resume(undisturbed: Path, tmp_path: Path) -> None:
-    cache = undisturbed.parent / "cache"
-    command = [sys.executable, "-m", "cotwin", "train", "burgers", *SMALL, f"store.cache_dir={cache}"]
-    command += ["--run-dir", str(tmp_path / "run")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    moments = random.Random(0)
-    for attempt in range(6):
-        before = newest_checkpoint(tmp_path / "run")
-        process = subprocess.Popen(
-            [*command, *(["--resume"] if attempt else [])], env=environment, stdout=subprocess.DEVNULL
-        )
-        if attempt < 5:
-            while newest_checkpoint(tmp_path / "run") <= before:
-                assert process.poll() is None, "it ended before it was killed"
-                time.sleep(0.01)
-            time.sleep(moments.uniform(0.0, 0.1))
-            process.kill()
-            assert process.wait() == -signal.SIGKILL
-        else:
-            assert process.wait() == 0
-    assert_same(tmp_path / "run", undisturbed)
 
 
 def test_interrupt_tells_how_to_go_on(tmp_path: Path) -> None:

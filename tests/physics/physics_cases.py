@@ -19,6 +19,7 @@ from cotwin.physics.closures import Constant, Logistic, NetworkClosure, Power
 from cotwin.physics.fisher import Fisher
 from cotwin.physics.gray_scott import GrayScott, SpectralGrayScott
 from cotwin.physics.heat import Heat
+from cotwin.physics.incompressible import IncompressibleFlow
 from cotwin.physics.initial import random_fourier
 from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.korteweg_de_vries import KortewegDeVries
@@ -26,6 +27,7 @@ from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.refined import Refined
 from cotwin.physics.shallow_water import LinearShallowWater
+from cotwin.physics.smoke import Smoke
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import Stepper
 
@@ -104,6 +106,10 @@ def _advection(layout: Layout, diffusivity: Positive | None) -> Advection:
     return Advection(layout, Positive(velocity), diffusivity)
 
 
+def _burgers_3d(layout: Layout) -> Burgers:
+    return Burgers(layout, field(layout, 0.1), 2.0)
+
+
 def _gray_scott(layout: Layout) -> SpectralGrayScott:
     return SpectralGrayScott(layout, scalar(0.02), scalar(0.01), scalar(0.4), scalar(0.6))
 
@@ -133,6 +139,12 @@ def _linear_water(layout: Layout) -> LinearShallowWater:
     return LinearShallowWater(layout, scalar(1.2), scalar(0.8), 1.5)
 
 
+def _smoke(layout: Layout) -> Smoke:
+    x, y = (torch.linspace(-1, 1, n, dtype=F64) for n in layout.grid)
+    shape = torch.exp(-8 * (x[:, None] ** 2 + (y[None, :] + 0.5) ** 2))
+    return Smoke(layout, scalar(0.05), scalar(0.8), 3.0, scalar(0.4), shape, scalar(0.02))
+
+
 def _stream(layout: Layout) -> Positive:
     """A velocity field that varies along each axis."""
     waves = [torch.sin(torch.arange(n, dtype=F64) * (2 * math.pi / n)) for n in layout.grid]
@@ -141,8 +153,9 @@ def _stream(layout: Layout) -> Positive:
 
 
 CONCENTRATIONS = (Field("U"), Field("V"))
+SMOKE = (Field("velocity", components=2), Field("smoke"))
 WATER = (Field("h"), Field("u", components=2))
-U, UV = (Field("u"),), (Field("u", components=2),)
+U, UV, UVW = ((Field("u", components=n),) for n in (1, 2, 3))
 MIXED: tuple[Boundary, ...] = ("dirichlet", "neumann")
 
 CASES = [
@@ -150,6 +163,9 @@ CASES = [
     Case("spectral Burgers 1-D, field", U, (25,), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
     Case("spectral Burgers 2-D, scalar", UV, (12, 15), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
     Case("spectral Burgers 2-D, field", UV, (15, 12), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
+    Case("spectral Burgers 3-D, scalar", UVW, (7, 8, 6), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
+    Case("spectral Burgers 3-D, field", UVW, (7, 8, 6), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
+    Case("Burgers 3-D, field", UVW, (6, 7, 8), ("periodic", "dirichlet", "periodic"), _burgers_3d),
     Case("Burgers 1-D, scalar", U, (24,), "periodic", lambda y: Burgers(y, scalar(0.1), 2.0)),
     Case("Burgers 1-D, field, walls", U, (24,), "dirichlet", lambda y: Burgers(y, field(y, 0.1), 2.0)),
     Case("Burgers 2-D, scalar, walls", UV, (10, 14), "dirichlet", lambda y: Burgers(y, scalar(0.1), 2.0, 3)),
@@ -218,6 +234,17 @@ CASES = [
         (*MIXED, "periodic"),
         lambda y: AdvectionDiffusion(y, Positive(torch.tensor([0.7, 0.4, 1.1], dtype=F64)), scalar(0.05)),
     ),
+    Case("flow, closed", UV, (10, 12), "dirichlet", lambda y: IncompressibleFlow(y, scalar(0.05), 3.0)),
+    Case("flow, periodic", UV, (12, 9), "periodic", lambda y: IncompressibleFlow(y, scalar(0.05), 3.0, substeps=3)),
+    Case(
+        "flow, open along x",
+        UV,
+        (10, 12),
+        ("neumann", "dirichlet"),
+        lambda y: IncompressibleFlow(y, scalar(0.05), 3.0, slip=True),
+    ),
+    Case("smoke, closed", SMOKE, (10, 12), "dirichlet", _smoke),
+    Case("smoke, open above and below", SMOKE, (12, 10), ("periodic", "neumann"), _smoke),
     Case("refined 1-D", U, (15,), "periodic", _refined, composes=False),
     Case("refined 2-D", UV, (10, 11), "periodic", _refined, composes=False),
 ]

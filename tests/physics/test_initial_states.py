@@ -6,7 +6,7 @@ import pytest
 import torch
 from physics_cases import box
 
-from cotwin.layout import Field
+from cotwin.layout import Boundary, Field
 from cotwin.physics.initial import random_fourier
 
 
@@ -53,8 +53,21 @@ def test_static_channels_are_left_blank_and_draws_repeat() -> None:
     assert not torch.equal(states, random_fourier(layout, 3, seeded(2)))
 
 
-def test_walls_and_unresolved_modes_are_refused() -> None:
-    with pytest.raises(ValueError, match="periodic"):
-        random_fourier(box([Field("u")], (16,), "neumann"), 1, seeded())
+@pytest.mark.parametrize(("kind", "sign"), [("neumann", 1), ("dirichlet", -1)])
+def test_between_walls_states_go_on_as_their_mirror_image(kind: Boundary, sign: int) -> None:
+    """Of 2N points, the states between walls and their image behind one are periodic and as smooth."""
+    layout = box([Field("u")], (24, 8), (kind, "periodic"))
+    states = random_fourier(layout, 3, seeded(3), modes=3, dtype=torch.float64)
+    power = torch.fft.rfft(torch.cat([states, sign * states.flip(2)], dim=2), dim=2).abs()
+    assert power[:, :, 4:].max() < 1e-12 * power.max()
+
+
+def test_the_root_mean_square_is_the_amplitude_between_walls() -> None:
+    layout = box([Field("u")], (16, 12), ("dirichlet", "neumann"))
+    states = random_fourier(layout, 4000, seeded(), modes=3, amplitude=2.5)
+    assert float(states.square().mean().sqrt()) == pytest.approx(2.5, rel=0.03)
+
+
+def test_unresolved_modes_are_refused() -> None:
     with pytest.raises(ValueError, match="resolves 1 to 3"):
         random_fourier(box([Field("u")], (8,)), 1, seeded(), modes=4)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from physics_cases import F64, box, smooth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from physics_cases import CASES, F64, Case, box, smooth
 
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Known, Parameter
@@ -45,3 +47,23 @@ def test_energy_never_grows_whatever_the_parameter(name: str, grid: tuple[int, .
             assert (energy <= 1.001 * energy[:, :1]).all(), (decade, spread)
     assert refused < 24
     assert name != "spectral Burgers" or refused == 0
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32), spread=st.floats(0.1, 1.0), size=st.floats(0.01, 30.0))
+def test_any_parameters_and_states_end_finite_or_in_the_documented_error(
+    case: Case, seed: int, spread: float, size: float
+) -> None:
+    """Parameters e^(spread · normal) times those of the case, rough states of any size."""
+    stepper = case.stepper()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in stepper.parameters():
+            value.add_(spread * torch.randn(value.shape, generator=generator, dtype=value.dtype))
+    state = size * torch.randn(1, *stepper.layout.state_shape, generator=generator, dtype=F64)
+    try:
+        states = rollout(stepper, state, 2)
+    except DivergenceError:
+        return
+    assert states.isfinite().all()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cotwin.store.array_file import ArrayFile, DamagedArrayError
+from cotwin.store.array_file import ArrayFile, DamagedArrayError, npy_header
 from cotwin.store.array_writer import write_array
 from cotwin.store.lock import LOCK
 from cotwin.store.ownership import MARKER
@@ -29,9 +34,9 @@ def stored(path: Path, root: Path, rows: Tensor = ROWS, chunk: int = 3) -> Path:
     return path
 
 
-def flip(path: Path, position: int) -> None:
+def flip(path: Path, position: int, bits: int = 1) -> None:
     content = bytearray(path.read_bytes())
-    content[position] ^= 1
+    content[position] ^= bits
     path.write_bytes(content)
 
 
@@ -99,6 +104,25 @@ def test_threads_may_share_a_file(root: Path) -> None:
     assert not wrong
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are not told what will be read")
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_kernel_is_asked_only_for_what_it_does_not_have(
+    root: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    asked: list[int] = []
+
+    def not_cached(*arguments: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "would have to wait")
+
+    with ArrayFile(stored(root / "set", root)) as file:
+        monkeypatch.setattr(os, "posix_fadvise", lambda number, position, length, advice: asked.append(position))
+        if not cached:
+            monkeypatch.setattr(os, "preadv", not_cached)
+        file.will_read([7, 2, 9])
+        first, row_bytes = file.manifest.offset, file.manifest.row_bytes
+    assert asked == ([] if cached else [first + row * row_bytes for row in (7, 2, 9)])
+
+
 def test_nothing_is_visible_before_the_end(root: Path) -> None:
     path = root / "set"
     with write_array(path, root, (2, 3)) as writer:
@@ -133,6 +157,26 @@ def test_too_few_too_many_or_misfit_rows_are_refused(root: Path) -> None:
     assert {entry.name for entry in root.iterdir()} <= {MARKER, LOCK}
 
 
+def test_everything_is_on_the_disk_before_the_array_has_its_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut cannot take back: each file's content, the names in the directory, then the new name."""
+    happened: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def watched_sync(file: int) -> None:
+        happened.append(Path(f"/proc/self/fd/{file}").readlink().name)
+        sync(file)
+
+    def watched_rename(old: str, new: str, **directories: int) -> None:
+        happened.append(f"{old} is {new}")
+        rename(old, new, **directories)
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    stored(root / "set", root)
+    staged = happened[3]
+    assert happened == [MARKER, "data.npy", "manifest.json", staged, f"{staged} is set", root.name]
+
+
 def test_an_array_is_never_overwritten(root: Path) -> None:
     path = stored(root / "set", root)
     with pytest.raises(FileExistsError, match="never overwritten"):
@@ -145,6 +189,30 @@ def test_a_flipped_bit_is_found_and_named(root: Path, row: int) -> None:
     flip(path / "data.npy", -(10 - row) * ROWS[0].numel() * 4)
     with ArrayFile(path) as file, pytest.raises(DamagedArrayError, match=rf"chunk {row // 3} \(rows"):
         file.verify()
+
+
+def test_no_flipped_byte_of_header_or_manifest_goes_unnoticed(root: Path) -> None:
+    path = stored(root / "set", root)
+    with ArrayFile(path) as file:
+        offset, manifest = file.manifest.offset, file.manifest
+    for name, count in (("data.npy", offset), ("manifest.json", (path / "manifest.json").stat().st_size)):
+        for position in range(count):
+            for bits in (0x01, 0x10, 0xFF):
+                flip(path / name, position, bits)
+                # A blank may turn into another one; nothing else may be read.
+                with suppress(DamagedArrayError), ArrayFile(path) as file:
+                    assert name == "manifest.json"
+                    assert file.manifest == manifest
+                flip(path / name, position, bits)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 3), (10**12, 2, 5), (2, *[3] * 40)])
+def test_header_is_numpys(shape: tuple[int, ...]) -> None:
+    header = io.BytesIO(npy_header(shape))
+    assert np.lib.format.read_magic(header) == (1, 0)
+    assert np.lib.format.read_array_header_1_0(header) == (shape, False, np.dtype("<f4"))
+    assert header.tell() % 64 == 0
+    assert not header.read()
 
 
 def test_a_truncated_file_is_refused(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from cotwin.rollout_windows import RolloutWindows
 from cotwin.start_states import PickedStates
+from cotwin.store import prefetch
 from cotwin.store.prefetch import GROUPS_ALIVE, ROLLOUT_WINDOWS, ahead, serve
 from cotwin.store.store import InMemory
 from cotwin.windows import Batch, StoredWindows, Windows
@@ -189,7 +191,8 @@ def test_served_as_asked_for_whatever_is_prepared_ahead(
         assert max(windows.asked) < ROLLOUT_WINDOWS + batch_size
 
 
-def test_batches_are_generated_together_by_a_thread_only_if_they_fit() -> None:
+def test_batches_are_generated_together_by_a_thread_only_if_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch, "has_spare_core", lambda: True)
     rows = [(0, batched(400, 10, seed=0))]
     for ahead_bytes, asked, threads in ((0, 10, 0), (10 * 32 * GROUPS_ALIVE - 1, 10, 0), (50_000, 130, 1)):
         windows = Watched(400, ahead_bytes)
@@ -200,13 +203,25 @@ def test_batches_are_generated_together_by_a_thread_only_if_they_fit() -> None:
         assert windows.asked[0] == asked
 
 
-def test_what_comes_next_is_announced() -> None:
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_a_thread_generates_only_on_a_core_that_torch_leaves(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    torch.set_num_threads(2)
+    batches = serve(Watched(40, ahead_bytes=10**6), [(0, batched(40, 10, seed=0))], batch_size=10)
+    next(batches)
+    threads = sum(thread.name == "cotwin-ahead" for thread in threading.enumerate())
+    batches.close()
+    assert threads == (1 if cores > 2 or torch.cuda.is_available() else 0)
+
+
+def test_the_first_batch_and_each_next_one_are_announced() -> None:
     windows = Watched(40, ahead_bytes=0)
     rows = batched(40, 10, seed=0)
     batches = serve(windows, [(0, rows)], batch_size=10)
     for number in range(4):
         next(batches)
-        assert windows.announced == [index for part in rows[1 : number + 2] for index in part]
+        assert windows.announced == [index for part in rows[: number + 2] for index in part]
 
 
 def test_generated_ahead_equals_kept(generated: Callable[..., RolloutWindows]) -> None:

@@ -104,3 +104,12 @@ def test_a_full_disk_does_not_keep_anyone_from_reading(
 def test_without_a_shelf_nothing_is_kept(tmp_path: Path) -> None:
     path = measured(tmp_path / "mine.npz", gaps=0)
     assert same(read_once(path, None), read_trajectories(path))
+
+
+def test_what_takes_from_other_files_is_read_each_time(
+    tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = measured(tmp_path / "mine.npz", gaps=0)
+    monkeypatch.setattr(real, "is_self_contained", lambda path: False)
+    assert same(read_once(path, shelf), read_trajectories(path))
+    assert not shelf.entries()

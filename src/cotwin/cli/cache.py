@@ -29,7 +29,9 @@ def list_(cache_dir: CacheDir = Path(".cotwin/cache")) -> None:
 
 @app.command()
 def clean(
-    shelf: Annotated[list[str] | None, typer.Option(help="Also all that this shelf keeps: real, evaluation.")] = None,
+    shelf: Annotated[
+        list[str] | None, typer.Option(help="Also all that this shelf keeps: real, generated or evaluation.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also all that every shelf keeps.")] = False,
     cache_dir: CacheDir = Path(".cotwin/cache"),
 ) -> None:

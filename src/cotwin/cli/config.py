@@ -21,7 +21,7 @@ def show(config: Config, overrides: Overrides = None) -> None:
 
 @app.command("validate")
 def validate(config: Config, overrides: Overrides = None) -> None:
-    """Check settings and data together, building everything but training nothing."""
+    """Check settings and data together: build everything, train nothing. A file is converted into the cache."""
     from cotwin.experiment.load import load
     from cotwin.experiment.train import prepare
 

@@ -10,7 +10,7 @@ from cotwin.data.assemble import Missing, assemble
 from cotwin.data.contents import Contents
 from cotwin.data.npz import open_npz
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.well import open_well
+from cotwin.data.well import open_well, takes_from_other_files
 from cotwin.layout import Boundary
 
 Opener = Callable[[str | Path], AbstractContextManager[Contents]]
@@ -39,6 +39,13 @@ def read_trajectories(
     """
     with open_contents(path) as contents:
         return assemble(contents, fields=fields, boundary=boundary, extent=extent, missing=missing)
+
+
+def is_self_contained(path: str | Path) -> bool:
+    """Whether all that a file holds lies in it, so that its bytes decide what is read."""
+    with Path(path).open("rb") as file:
+        is_hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    return not (is_hdf5 and takes_from_other_files(path))
 
 
 def open_contents(path: str | Path) -> AbstractContextManager[Contents]:

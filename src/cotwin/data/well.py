@@ -30,6 +30,24 @@ def open_well(path: str | Path) -> Iterator[Contents]:
         raise ValueError(f"{path}: not a whole HDF5 file ({error}); it may be truncated: copy it again.") from error
 
 
+def takes_from_other_files(path: str | Path) -> bool:
+    """Whether an HDF5 file has content that lies elsewhere: external links or storage, virtual datasets."""
+    found: list[str] = []
+
+    def look_at_link(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            found.append(name)
+
+    def look_at(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            found.append(name)
+
+    with h5py.File(path, "r") as file:
+        file.visititems_links(look_at_link)
+        file.visititems(look_at)
+    return bool(found)
+
+
 def _contents(file: Any, source: str) -> Contents:
     try:
         return _read_contents(file, source)

@@ -12,6 +12,7 @@ import cotwin.starts
 from cotwin.alpha import Alpha
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
+from cotwin.experiment.simulators import build_physical
 from cotwin.hybrid import HybridTrainer, Learner
 from cotwin.layout import Layout
 from cotwin.loss import RolloutLoss
@@ -19,12 +20,6 @@ from cotwin.networks.convolution import ResidualConvNet
 from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
 from cotwin.networks.unet import UNet
-from cotwin.parameters import Bounded, CoarseField, Parameter, Positive
-from cotwin.physics.advection import Advection
-from cotwin.physics.burgers import Burgers
-from cotwin.physics.heat import Heat
-from cotwin.physics.refined import Refined
-from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.starts import Starts
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
@@ -32,30 +27,6 @@ from cotwin.trainer import Trainer, constant, cosine
 from cotwin.windows import SlidingWindows
 
 GB = 10**9
-
-
-def build_physical(settings: s.Physical, data: Dataset) -> Stepper:
-    """The simulator with its unknowns at their initial values."""
-    layout = data.layout
-    match settings:
-        case s.SpectralBurgers():
-            fine = layout.refined(settings.refine)
-            inner = SpectralBurgers(fine, _unknown(settings.viscosity, fine), substeps=settings.substeps)
-            return inner if settings.refine == 1 else Refined(inner, layout, settings.refine)
-        case s.Burgers():
-            speed = settings.max_speed
-            if speed is None:
-                speed = 1.5 * float(data.train.states.nan_to_num().abs().max())
-            return Burgers(layout, _unknown(settings.viscosity, layout), max_speed=speed)
-        case s.Heat():
-            return Heat(layout, _unknown(settings.diffusivity, layout))
-        case s.Advection():
-            diffusivity = None if settings.diffusivity is None else _unknown(settings.diffusivity, layout)
-            return Advection(layout, _vector(settings.velocity, layout), diffusivity)
-        case s.PhiFlowBurgers():
-            from cotwin.physics.phiflow.burgers import PhiFlowBurgers
-
-            return PhiFlowBurgers(layout, _unknown(settings.viscosity, layout))
 
 
 def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
@@ -101,7 +72,7 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     """Both models, their trainers and the cycle; nothing is trained yet. The same settings build the same."""
     device = torch.device(experiment.device)
     cycles = experiment.hybrid.cycles
-    physical = build_physical(experiment.physical, data).to(device)
+    physical = build_physical(experiment.physical, data.layout, data.train.states).to(device)
     synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
     return HybridTrainer(
         _learner(experiment.physical, physical, data, cycles, experiment.seed),
@@ -163,25 +134,3 @@ def _starts(settings: s.LearnerSettings, real: SlidingWindows, data: Dataset) ->
         case "simulated":
             initial = data.train.states[:, 0]
             return cotwin.starts.simulated(initial, data.layout, data.train.num_frames - 1)
-
-
-def _unknown(settings: s.Unknown, layout: Layout) -> Parameter:
-    if settings.grid is None:
-        return _leaf(settings, settings.initial)
-    if len(settings.grid) != layout.dims:
-        raise ValueError(
-            f"grid {list(settings.grid)} of the parameter needs one number for each of the {layout.dims} axes."
-        )
-    return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
-
-
-def _vector(components: tuple[s.Unknown, ...], layout: Layout) -> Parameter:
-    if len(components) != layout.dims or len({(c.bounds, c.unit) for c in components}) != 1:
-        raise ValueError(f"velocity needs {layout.dims} components, all with the same bounds and unit.")
-    return _leaf(components[0], torch.tensor([c.initial for c in components]))
-
-
-def _leaf(settings: s.Unknown, initial: float | torch.Tensor) -> Parameter:
-    if settings.bounds is None:
-        return Positive(initial, unit=settings.unit)
-    return Bounded(initial, *settings.bounds, unit=settings.unit)

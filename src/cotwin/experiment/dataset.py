@@ -13,7 +13,8 @@ from cotwin.data.noise import add_noise
 from cotwin.data.reference import BurgersReference
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
-from cotwin.experiment.settings import Data, FileData, SimulatedBurgers
+from cotwin.experiment.settings import Data, FileData, Physical, Simulated, SimulatedBurgers
+from cotwin.experiment.simulated import simulate
 from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout
 from cotwin.store.real import read_once
@@ -40,15 +41,23 @@ class Dataset:
         return self.train.layout
 
 
-def load_dataset(settings: Data, seed: int, store: Store) -> Dataset:
+def load_dataset(settings: Data, physical: Physical, seed: int, store: Store) -> Dataset:
     """Read or simulate the trajectories, and split them. Raises ValueError or OSError with the cure.
 
-    store: keeps what a file was converted to, for the next time that it is read.
+    physical: the model that simulates where the data are its own. store: keeps what a file was converted to, for the
+    next time that it is read.
     """
-    return _simulated(settings, seed) if isinstance(settings, SimulatedBurgers) else _from_file(settings, store)
+    match settings:
+        case SimulatedBurgers():
+            return _simulated_burgers(settings, seed)
+        case Simulated():
+            clean, truth = simulate(settings, physical, seed)
+            return _with_noise(clean, settings, truth, seed)
+        case FileData():
+            return _from_file(settings, store)
 
 
-def _simulated(settings: SimulatedBurgers, seed: int) -> Dataset:
+def _simulated_burgers(settings: SimulatedBurgers, seed: int) -> Dataset:
     reference = BurgersReference(
         points=settings.points,
         dt=settings.dt,
@@ -67,17 +76,23 @@ def _simulated(settings: SimulatedBurgers, seed: int) -> Dataset:
     count = settings.train + settings.validation + settings.test
     states = reference.trajectories(reference.initial(count, np.random.default_rng(seed)))
     clean = Trajectories(torch.from_numpy(states).float().unsqueeze(2), layout, source="simulated Burgers")
+    viscosity = torch.from_numpy(reference.viscosity(np.asarray(layout.points(0)))).float()
+    return _with_noise(clean, settings, {"viscosity": viscosity}, seed)
+
+
+def _with_noise(
+    clean: Trajectories, settings: SimulatedBurgers | Simulated, truth: dict[str, Tensor], seed: int
+) -> Dataset:
     split = split_trajectories(clean, settings.validation, settings.test)
     generator = torch.Generator().manual_seed(seed)
     train = add_noise(split.train, settings.noise, generator)
     validation = add_noise(split.validation, settings.noise, generator)
-    viscosity = torch.from_numpy(reference.viscosity(np.asarray(layout.points(0)))).float()
     assert split.test is not None
     return Dataset(
         train,
         _held_out(validation),
         _held_out(split.test),
-        {"viscosity": viscosity},
+        truth,
         [
             f"{settings.train} training and {settings.validation} validation trajectories with {settings.noise:.0%} "
             f"noise, {settings.test} clean test trajectories from other initial states."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cotwin.experiment.settings import FileData
 from cotwin.experiment.train import Session
 from cotwin.plan import Plan, RealData, plan
 
@@ -18,6 +19,8 @@ def plan_session(session: Session) -> Plan:
         RealData(name, tuple(states.shape), states.nbytes + (0 if mask is None else mask.nbytes))
         for name, (states, mask) in parts.items()
     ]
-    # Rollouts of four models, two trained together and two alone.
-    evaluation = 4 * sum(states.nbytes for name, (states, _) in parts.items() if name != "training")
-    return plan([*session.trainings.items()], session.experiment.hybrid.cycles, real, evaluation)
+    # Rollouts of four models, two trained together and two alone; and what a file was converted to.
+    kept = 4 * sum(states.nbytes for name, (states, _) in parts.items() if name != "training")
+    if isinstance(session.experiment.data, FileData):
+        kept += sum(states.nbytes for states, _ in parts.values())
+    return plan([*session.trainings.items()], session.experiment.hybrid.cycles, real, kept)

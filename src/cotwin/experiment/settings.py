@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cotwin.layout import Boundary
 
-PositiveFloat = Annotated[float, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -37,6 +37,37 @@ class SimulatedBurgers(Settings):
     noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="relative to the states' deviation")
 
 
+class SimulatedField(Settings):
+    """A field of simulated data, and its initial states: smooth and random around a mean."""
+
+    name: str
+    components: Annotated[int, Field(ge=1, le=3)] = 1
+    unit: str = "1"
+    mean: float = 0.0
+    amplitude: Annotated[float, Field(ge=0)] = Field(1.0, description="root mean square around the mean")
+
+
+class Simulated(Settings):
+    """Noisy trajectories of the physical model itself, at parameters that it does not know, on a finer grid."""
+
+    kind: Literal["simulated"]
+    fields: tuple[SimulatedField, ...]
+    grid: tuple[Annotated[int, Field(ge=4)], ...]
+    extent: tuple[tuple[float, float], ...]
+    boundary: Boundary | tuple[Boundary, ...] = "periodic"
+    dt: PositiveFloat
+    num_steps: Count
+    truth: dict[str, Any] = Field(
+        description="true values by the names that the table of estimates shows: numbers, or lists of coefficients"
+    )
+    refine: Count = Field(2, description="cells of the truth's solver for each one of the data")
+    modes: Count = Field(3, description="waves of the initial states along each axis")
+    train: Count = Field(2, description="noisy training trajectories")
+    validation: Count = Field(1, description="noisy held-out trajectories")
+    test: Count = Field(8, description="clean test trajectories from other initial states")
+    noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.01, description="relative to the states' deviation")
+
+
 class FileData(Settings):
     """Trajectories of yours, in npz or in HDF5 of The Well's layout (docs/data.md)."""
 
@@ -57,7 +88,7 @@ class FileData(Settings):
         return self
 
 
-Data = Annotated[SimulatedBurgers | FileData, Field(discriminator="kind")]
+Data = Annotated[SimulatedBurgers | Simulated | FileData, Field(discriminator="kind")]
 
 # Unknowns and physical models
 
@@ -71,9 +102,12 @@ class Unknown(Settings):
     )
     grid: tuple[int, ...] | None = Field(None, description="of coefficients, for a field; without it a scalar")
     unit: str = "1"
+    fixed: bool = Field(False, description="hold it at initial: a known constant")
 
     @model_validator(mode="after")
     def _inside(self) -> Unknown:
+        if self.fixed:
+            return self
         if self.bounds is None and not self.initial > 0:
             raise ValueError(f"initial is {self.initial}; without bounds the parameter is positive")
         if self.bounds is not None and not self.bounds[0] < self.initial < self.bounds[1]:
@@ -154,6 +188,135 @@ class Advection(LearnerSettings):
     diffusivity: Unknown | None = None
 
 
+class AdvectionDiffusion(LearnerSettings):
+    """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
+
+    model: Literal["advection_diffusion"]
+    velocity: tuple[Unknown, ...] = Field(description="one for each axis")
+    diffusivity: Unknown
+    substeps: Count | None = Field(None, description="if not given as many as the velocity needs")
+
+
+class InviscidBurgers(LearnerSettings):
+    """Shock-capturing finite volumes, forced by a potential; periodic."""
+
+    model: Literal["inviscid_burgers"]
+    potential: Unknown | None = Field(None, description="a field, of which the mean is taken out")
+    max_speed: PositiveFloat | None = Field(
+        None, description="largest |u| to expect; if not given 1.5 times that of the training data"
+    )
+
+
+class KortewegDeVries(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["korteweg_de_vries"]
+    steepening: Unknown
+    dispersion: Unknown
+    substeps: Count = 4
+
+
+class KuramotoSivashinsky(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["kuramoto_sivashinsky"]
+    steepening: Unknown
+    production: Unknown
+    hyperviscosity: Unknown
+    substeps: Count = 2
+
+
+class AllenCahn(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["allen_cahn"]
+    diffusivity: Unknown
+    reaction: Unknown
+    substeps: Count = 1
+
+
+class Fisher(LearnerSettings):
+    """Logistic growth and diffusion, D (u/K)^m; finite volumes, any boundary."""
+
+    model: Literal["fisher"]
+    diffusivity: Unknown
+    growth: Unknown
+    capacity: Unknown
+    exponent: Unknown | None = Field(None, description="m, of the porous form; without it D is constant")
+    ceiling: PositiveFloat | None = Field(
+        None, description="largest density to expect; if not given 1.5 times that of the training data"
+    )
+    substeps: Count = 1
+
+
+class GrayScott(LearnerSettings):
+    """Finite volumes, any boundary."""
+
+    model: Literal["gray_scott"]
+    diffusivity_u: Unknown
+    diffusivity_v: Unknown
+    feed: Unknown
+    kill: Unknown
+    substeps: Count = 1
+
+
+class SpectralGrayScott(GrayScott):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["spectral_gray_scott"]  # type: ignore[assignment]
+
+
+class NavierStokes(LearnerSettings):
+    """Vorticity, pseudo-spectral; periodic, two dimensions."""
+
+    model: Literal["navier_stokes"]
+    viscosity: Unknown
+    drag: Unknown | None = None
+    forcing: Unknown | None = Field(None, description="amplitude of a Kolmogorov force; with wavenumber")
+    wavenumber: Unknown | None = Field(None, description="periods of the force along y")
+    substeps: Count = 1
+
+
+class IncompressibleFlow(LearnerSettings):
+    """Staggered; periodic, walls, one open axis; two dimensions."""
+
+    model: Literal["incompressible_flow"]
+    viscosity: Unknown
+    max_speed: PositiveFloat = Field(description="largest |u| of one component to expect")
+    slip: bool = Field(False, description="walls without friction")
+
+
+class Smoke(IncompressibleFlow):
+    """The same with smoke that it carries and that drives it upwards, along the second axis."""
+
+    model: Literal["smoke"]  # type: ignore[assignment]
+    buoyancy: Unknown
+    inflow: Unknown | None = Field(None, description="smoke per time inside inflow_box")
+    inflow_box: tuple[tuple[float, float], tuple[float, float]] | None = Field(
+        None, description="where smoke enters: its ends along both axes"
+    )
+    diffusivity: Unknown | None = None
+
+
+class LinearShallowWater(LearnerSettings):
+    """Finite volumes; periodic or walls."""
+
+    model: Literal["linear_shallow_water"]
+    gravity: Unknown
+    depth: Unknown
+    drag: Unknown | None = None
+    max_speed: PositiveFloat = Field(description="above √(gravity · depth) for all that is tried")
+
+
+class ShallowWater(LearnerSettings):
+    """Shock-capturing finite volumes; periodic or walls."""
+
+    model: Literal["shallow_water"]
+    gravity: Unknown
+    drag: Unknown | None = None
+    max_speed: PositiveFloat = Field(description="largest |u| + √(gravity · depth) to expect")
+
+
 class PhiFlowBurgers(LearnerSettings):
     """2-D, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
 
@@ -161,7 +324,27 @@ class PhiFlowBurgers(LearnerSettings):
     viscosity: Unknown
 
 
-Physical = Annotated[Burgers | SpectralBurgers | Heat | Advection | PhiFlowBurgers, Field(discriminator="model")]
+Physical = Annotated[
+    Burgers
+    | SpectralBurgers
+    | InviscidBurgers
+    | Heat
+    | Advection
+    | AdvectionDiffusion
+    | KortewegDeVries
+    | KuramotoSivashinsky
+    | AllenCahn
+    | Fisher
+    | GrayScott
+    | SpectralGrayScott
+    | NavierStokes
+    | IncompressibleFlow
+    | Smoke
+    | LinearShallowWater
+    | ShallowWater
+    | PhiFlowBurgers,
+    Field(discriminator="model"),
+]
 
 # Synthetic models
 
@@ -242,9 +425,10 @@ class Store(Settings):
     """Where generated data are kept."""
 
     memory_budget_gb: PositiveFloat | Literal["auto"] = Field(
-        2.0, description="most memory for generated data; auto: a quarter of what this process may have"
+        2.0,
+        description="most memory for generated data; auto: a quarter of what there is, at most half of what is free",
     )
-    disk_budget_gb: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+    disk_budget_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = Field(
         "auto",
         description="most disk for generated data; auto: 20 times the memory budget, or half of the free disk",
     )

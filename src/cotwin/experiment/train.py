@@ -63,12 +63,14 @@ def prepare(experiment: Experiment) -> Session:
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
     store = build_store(experiment.store)
-    data = load_dataset(experiment.data, experiment.seed, store)
+    data = load_dataset(experiment.data, experiment.physical, experiment.seed, store)
     alpha = build_alpha(experiment.hybrid.alpha, experiment.hybrid.cycles)
     trainings: dict[Training, HybridTrainer] = {
         "together": build_hybrid(experiment, data, store, alpha),
         "alone": build_hybrid(experiment, data, store, fixed(0.0)),
     }
+    for hybrid in trainings.values():
+        hybrid.check_room(experiment.hybrid.cycles)
     start = copy.deepcopy(trainings["together"].learners["physical"].trainer.stepper)
     return Session(experiment, data, store, trainings, start)
 
@@ -77,7 +79,6 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     """Run both trainings, from a checkpoint if one is given, and write everything into the run directory."""
     # Now, not at the end: a cache directory that cannot be written should not cost a training.
     shelf = session.store.shelf("evaluation")
-    session.store.sweep()
     torch.manual_seed(session.experiment.seed)
     metrics: list[dict[str, Any]] = []
     if checkpoint is not None:
@@ -94,6 +95,8 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
             metrics.append({"training": training, **asdict(result)})
             run.save_checkpoint(len(metrics), _state(session, metrics))
             run.write_metrics(metrics)
+    # What a killed run left is used where it is this run's, so only now is the rest of use to nobody.
+    session.store.sweep()
     return _conclude(session, run, metrics, shelf)
 
 

@@ -28,7 +28,7 @@ MAX_SUBSTEPS = 1000
 
 
 class Burgers(FiniteVolumeStepper):
-    """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic or zero at the walls, one or two dimensions.
+    """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic or zero at the walls, one to three dimensions.
 
     u: velocity, length/time, one component for each axis.
     viscosity: ν in length²/time, scalar or field on the grid.
@@ -36,7 +36,7 @@ class Burgers(FiniteVolumeStepper):
     substeps that depended on a batch would make its samples influence each other.
     substeps: steps per layout.dt; None for the fewest that are stable for max_speed and the largest ν.
     Scheme: second order in space, central; in one dimension the flux (a² + ab + b²)/6 between cells a and b,
-    which conserves the mean and, without viscosity, the energy; in two the advective form. SSP-RK3 in time.
+    which conserves the mean and, without viscosity, the energy; in more the advective form. SSP-RK3 in time.
     Fronts must be resolved: central differences oscillate where |u| Δx > 2ν.
     Source: Gottlieb, Shu & Tadmor (2001), SIAM Review 43; Tadmor (2003), Acta Numerica 12 for the flux.
     """

@@ -27,13 +27,13 @@ def put_moving(
     return everywhere.index_copy(2, _moving_index(layout, state.device), moved)
 
 
-def require_velocity(layout: Layout, equation: str) -> None:
+def require_velocity(layout: Layout, equation: str, most_dims: int = 3) -> None:
     """Raise ValueError unless the moving fields are one vector with a component for each axis."""
     moving = [field for field in layout.fields if not field.static]
-    if len(moving) != 1 or moving[0].components != layout.dims or layout.dims > 2:
+    if len(moving) != 1 or moving[0].components != layout.dims or layout.dims > most_dims:
         found = ", ".join(f"{field.name} ({field.components})" for field in moving)
         raise ValueError(
-            f"{equation} moves one velocity field with a component for each of 1 or 2 axes; the layout of "
+            f"{equation} moves one velocity field with a component for each of 1 to {most_dims} axes; the layout of "
             f"{layout.dims} axes has the moving fields (components) {found}. Declare Field('u', "
             f"components={layout.dims}), and mark given fields as static."
         )

@@ -110,12 +110,17 @@ def mirrored(cells: Float[Tensor, "B M *S"], axis: int, signs: Tensor | None) ->
 def face_flux(law: Law, cells: Float[Tensor, "B M *P"], axis: int) -> Float[Tensor, "B M *Q"]:
     """Rusanov's flux through every face between cells that have two neighbours on each side."""
     dim = axis + 2
+    below, above = reconstructed(cells, dim)
+    s, t = law.speed(below, axis), law.speed(above, axis)
+    fastest = 0.5 * (s + t) + 0.5 * ((s - t) ** 2 + (ROUNDING * (s + t)) ** 2).sqrt()
+    return 0.5 * (law.flux(below, axis) + law.flux(above, axis) - fastest * (above - below))
+
+
+def reconstructed(cells: Float[Tensor, "B M *P"], dim: int) -> tuple[Tensor, Tensor]:
+    """Values below and above every face between cells that have two neighbours on each side along `dim`."""
     steps = difference(cells, dim)
     a, b = lower(steps, dim), upper(steps, dim)
     # van Albada: the mean slope where both sides agree, little at extrema, and smooth, so that gradients are.
     slopes = a * b * (a + b) / (a * a + b * b + torch.finfo(cells.dtype).tiny)
     inner = cells.narrow(dim, 1, cells.shape[dim] - 2)
-    below, above = lower(inner + 0.5 * slopes, dim), upper(inner - 0.5 * slopes, dim)
-    s, t = law.speed(below, axis), law.speed(above, axis)
-    fastest = 0.5 * (s + t) + 0.5 * ((s - t) ** 2 + (ROUNDING * (s + t)) ** 2).sqrt()
-    return 0.5 * (law.flux(below, axis) + law.flux(above, axis) - fastest * (above - below))
+    return lower(inner + 0.5 * slopes, dim), upper(inner - 0.5 * slopes, dim)

@@ -22,11 +22,11 @@ def random_fourier(
     zero_mean: bool = True,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "B C *S"]:
-    """Periodic random states u(x) = Σ_k w(k) g_k e_k(x), with independent standard normal g_k.
+    """Smooth random states u(x) = Σ_k w(k) g_k e_k(x) that meet the boundaries, with independent standard normal g_k.
 
-    e_k: products over the axes of 1, √2 cos(2π k x/length) and √2 sin(2π k x/length), k up to `modes`.
-    w(k): proportional to exp(−2|k|²/modes²), k counted in periods of the domain, so the spectrum decays
-    smoothly and is small at the highest mode.
+    e_k: products over the axes of 1, √2 cos(2π k x/length) and √2 sin(2π k x/length) along a periodic axis, of 1 and
+    √2 cos(π k x/length) along a Neumann axis, of √2 sin(π k x/length) along a Dirichlet axis; k up to `modes`.
+    w(k): proportional to exp(−2|k|²/modes²), so the spectrum decays smoothly and is small at the highest mode.
     amplitude: root mean square of each channel, in the mean over samples, in the field's unit.
     zero_mean: whether the constant is left out.
 
@@ -38,29 +38,44 @@ def random_fourier(
     >>> random_fourier(layout, 3, torch.Generator().manual_seed(0)).shape
     torch.Size([3, 1, 64])
     """
-    if any(kind != "periodic" for kind in layout.boundary):
-        raise ValueError(f"Fourier series are periodic, the layout's boundaries are {layout.boundary}.")
     if not 1 <= modes < min(layout.grid) / 2:
         raise ValueError(f"modes is {modes}; a grid of {layout.grid} resolves 1 to {(min(layout.grid) - 1) // 2}.")
     device = generator.device
-    orders = torch.arange(2 * modes + 1, device=device, dtype=torch.float64)
-    frequencies = ((orders + 1) / 2).floor()  # 0, 1, 1, 2, 2, …: the constant, then a cosine and a sine each
-    squares = sum(torch.meshgrid(*[frequencies**2] * layout.dims, indexing="ij"), start=torch.zeros(()))
-    weights = torch.exp(-2 * squares.to(device) / modes**2)
-    if zero_mean:
+    bases = [_basis(layout, axis, modes, device) for axis in range(layout.dims)]
+    squares = [frequencies**2 for frequencies, _ in bases]
+    weights = torch.exp(-2 * sum(torch.meshgrid(*squares, indexing="ij"), start=torch.zeros(())) / modes**2)
+    if zero_mean and "dirichlet" not in layout.boundary:
         weights.view(-1)[0] = 0.0
     weights = weights * (amplitude / weights.square().sum().sqrt())
     moving = layout.static_channels.count(False)
     values = weights * torch.randn(
         count, moving, *weights.shape, generator=generator, dtype=torch.float64, device=device
     )
-    for points in layout.grid:
-        positions = torch.arange(points, device=device, dtype=torch.float64)[:, None] / points
-        angles = 2 * math.pi * frequencies * positions
-        basis = math.sqrt(2) * torch.where(orders % 2 == 1, angles.cos(), angles.sin())
-        basis[:, 0] = 1.0
+    for _, basis in bases:
         # Contracting the first remaining axis and appending its points keeps the axes in order.
         values = torch.tensordot(values, basis, dims=([2], [1]))
     fields = values.to(dtype)
     blank = fields.new_zeros(count, *layout.state_shape)
     return put_moving(fields[:, None], blank, layout)[:, 0]
+
+
+def _basis(
+    layout: Layout, axis: int, modes: int, device: torch.device
+) -> tuple[Float[Tensor, "K"], Float[Tensor, "N K"]]:
+    """Orders k of the functions along one axis, and their values at its points."""
+    kind, length = layout.boundary[axis], layout.upper[axis] - layout.lower[axis]
+    positions = torch.tensor(layout.points(axis), dtype=torch.float64, device=device)
+    places = ((positions - layout.lower[axis]) / length)[:, None]
+    orders = torch.arange(modes + 1, dtype=torch.float64, device=device)
+    if kind == "dirichlet":
+        return orders[1:], math.sqrt(2) * torch.sin(math.pi * orders[1:] * places)
+    if kind == "neumann":
+        frequencies, angles = orders, math.pi * orders * places
+        basis = math.sqrt(2) * torch.cos(angles)
+    else:
+        counted = torch.arange(2 * modes + 1, device=device, dtype=torch.float64)
+        frequencies = ((counted + 1) / 2).floor()  # 0, 1, 1, 2, 2, …: the constant, then a cosine and a sine each
+        angles = 2 * math.pi * frequencies * places
+        basis = math.sqrt(2) * torch.where(counted % 2 == 1, angles.cos(), angles.sin())
+    basis[:, 0] = 1.0
+    return frequencies, basis

@@ -28,7 +28,7 @@ class InviscidBurgers(ConservationLaw):
         self, layout: Layout, max_speed: float, potential: Parameter | None = None, substeps: int | None = None
     ) -> None:
         super().__init__(layout, max_speed, substeps)
-        require_velocity(layout, "InviscidBurgers")
+        require_velocity(layout, "InviscidBurgers", most_dims=2)
         if set(layout.boundary) != {"periodic"}:
             raise ValueError(f"InviscidBurgers needs periodic axes, the layout has {layout.boundary}.")
         if potential is not None:

@@ -14,7 +14,7 @@ from cotwin.physics.spectral import SpectralStepper
 
 
 class SpectralBurgers(SpectralStepper):
-    """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic, one or two dimensions.
+    """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic, one to three dimensions.
 
     u: velocity, length/time, one component for each axis.
     viscosity: ν in length²/time, scalar or field on the grid.
@@ -43,11 +43,12 @@ class SpectralBurgers(SpectralStepper):
         # ν itself is not dealiased: at the points it stays positive, so the discrete term dissipates energy.
         excess = None if viscosity.ndim == 0 else (viscosity - viscosity.amax()).to(like.dtype)
         dtype = torch.promote_types(like.dtype, torch.complex32)
-        dx = self.derivative(0).to(dtype)
+        along = [self.derivative(axis).to(dtype) for axis in range(self.layout.dims)]
         if self.layout.dims == 1:
-            return self._conservative(dx, excess)
-        dy = self.derivative(1).to(dtype)
-        return self._rotational(dx, dy) if excess is None else self._advective(dx, dy, excess)
+            return self._conservative(along[0], excess)
+        if excess is not None:
+            return self._advective(along, excess)
+        return self._rotational_plane(*along) if self.layout.dims == 2 else self._rotational_space(along)
 
     def _conservative(self, dx: Tensor, excess: Tensor | None) -> SpectralMap:
         """∂x(−u²/2 + excess ∂x u)."""
@@ -61,7 +62,7 @@ class SpectralBurgers(SpectralStepper):
 
         return rate
 
-    def _rotational(self, dx: Tensor, dy: Tensor) -> SpectralMap:
+    def _rotational_plane(self, dx: Tensor, dy: Tensor) -> SpectralMap:
         """−(u·∇)u = −∇|u|²/2 + u × ω: six transforms, where the advective form takes eight."""
 
         def rate(spectrum: Tensor) -> Tensor:
@@ -74,15 +75,35 @@ class SpectralBurgers(SpectralStepper):
 
         return rate
 
-    def _advective(self, dx: Tensor, dy: Tensor, excess: Tensor) -> SpectralMap:
-        """−(u·∇)u + ∇·(excess ∇u): with a field both need the same gradients."""
+    def _rotational_space(self, along: list[Tensor]) -> SpectralMap:
+        """The same in three dimensions: ten transforms, where the advective form takes fifteen."""
 
         def rate(spectrum: Tensor) -> Tensor:
-            on_grid = self.to_grid(torch.cat([spectrum, dx * spectrum, dy * spectrum], dim=1))
-            u, along_x, along_y = on_grid.chunk(3, dim=1)
-            advection = -torch.addcmul(u[:, :1] * along_x, u[:, 1:], along_y)
-            terms = self.to_spectrum(torch.cat([advection, excess * along_x, excess * along_y], dim=1))
-            source, flux_x, flux_y = terms.chunk(3, dim=1)
-            return source + dx * flux_x + dy * flux_y
+            u, v, w = (spectrum[:, a : a + 1] for a in range(3))
+            dx, dy, dz = along
+            curl = torch.cat([dy * w - dz * v, dz * u - dx * w, dx * v - dy * u], dim=1)
+            velocity, vorticity = self.to_grid(torch.cat([spectrum, curl], dim=1)).chunk(2, dim=1)
+            energy = -0.5 * velocity.square().sum(dim=1, keepdim=True)
+            turning = torch.linalg.cross(velocity, vorticity, dim=1)
+            products = self.to_spectrum(torch.cat([energy, turning], dim=1))
+            return torch.cat([d * products[:, :1] for d in along], dim=1) + products[:, 1:]
+
+        return rate
+
+    def _advective(self, along: list[Tensor], excess: Tensor) -> SpectralMap:
+        """−(u·∇)u + ∇·(excess ∇u): with a field both need the same gradients."""
+        parts = self.layout.dims + 1
+
+        def rate(spectrum: Tensor) -> Tensor:
+            on_grid = self.to_grid(torch.cat([spectrum, *(d * spectrum for d in along)], dim=1))
+            u, *gradients = on_grid.chunk(parts, dim=1)
+            advection = -u[:, :1] * gradients[0]
+            for axis, gradient in enumerate(gradients[1:], start=1):
+                advection = torch.addcmul(advection, u[:, axis : axis + 1], gradient, value=-1)
+            fluxes = [excess * gradient for gradient in gradients]
+            total, *divergences = self.to_spectrum(torch.cat([advection, *fluxes], dim=1)).chunk(parts, dim=1)
+            for d, divergence in zip(along, divergences, strict=True):
+                total = total + d * divergence
+            return total
 
         return rate

@@ -36,7 +36,7 @@ def render(plan: Plan) -> Iterator[RenderableType]:
     )
     yield Text(
         f"Disk: {in_words(plan.cache_bytes)} for generated data (budget {in_words(plan.disk_budget)}), "
-        f"{in_words(plan.evaluation_bytes)} for rollouts that are kept."
+        f"{in_words(plan.kept_bytes)} for rollouts and converted files that are kept."
     )
     yield Text(
         f"Time: about {_duration(plan.seconds)}, from a trial of {_duration(plan.trial_seconds)} on this machine. A "

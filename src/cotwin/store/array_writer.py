@@ -24,7 +24,7 @@ STAGED = ".staged-"
 
 @contextmanager
 def write_array(
-    path: Path, root: Path, shape: tuple[int, ...], meta: dict[str, Any] | None = None
+    path: Path, root: Path, shape: tuple[int, ...], meta: dict[str, Any] | None = None, user: ExitStack | None = None
 ) -> Iterator[ArrayWriter]:
     """Append all rows of `shape` in this context; at its end the array is at `path`, inside a claimed root.
 
@@ -33,6 +33,7 @@ def write_array(
     at `path`, perhaps another process's by now.
 
     meta: whatever JSON can hold; kept in the manifest.
+    user: keeps others from removing the array until this closes, if it is about to be read.
     """
     _require_free(path)
     if len(shape) < 2 or 0 in shape:
@@ -44,7 +45,7 @@ def write_array(
             # From here on the directory is ours to remove, unless it is published.
             unpublished = stack.enter_context(ExitStack())
             unpublished.callback(_abandon, staged, root)
-            stack.enter_context(in_use(staged, root))
+            (stack if user is None else user).enter_context(in_use(staged, root))
         with (staged / DATA).open("xb", buffering=0) as data:
             writer = ArrayWriter(data.fileno(), shape)
             yield writer
@@ -61,14 +62,14 @@ def write_array(
         _sync(path.parent)
 
 
-def remove_array(path: Path, root: Path) -> None:
-    """Delete a stored array inside `exclusive`. Whoever still reads it may go on.
+def remove_array(path: Path, root: Path) -> bool:
+    """Delete a stored array inside `exclusive`; whether it is gone. Whoever still reads it may go on.
 
     It gets a staged name first: cut short, the removal leaves no array that is there by half.
     """
     staged = _staged(path)
     rename(path, staged.name, root)
-    remove(staged, root)
+    return remove(staged, root)
 
 
 def _abandon(staged: Path, root: Path) -> None:

@@ -39,25 +39,35 @@ def memory_budget(asked: int | None) -> int:
 
     A budget beyond that is lowered, with a warning: else the kernel would end the run in the middle.
     """
-    present = bounds()
+    machine, *others = bounds()
     if asked is None:
+        present = (machine, *others)
         return min(min(bound.limit for bound in present) // SHARE, min(bound.free for bound in present) // 2)
-    least = min(present, key=lambda bound: bound.limit)
-    if asked > least.limit:
+    # A hard limit counts what is used already, and leaves something for the models; the machine can make room.
+    allowed = [(machine.limit, machine), *((bound.free * 3 // 4, bound) for bound in others)]
+    least, bound = min(allowed, key=lambda pair: pair[0])
+    if asked > least:
         logger.warning(
-            "the memory budget of %s is lowered to %s, which is all that %s allows.",
+            "the memory budget of %s is lowered to %s: %s is %s, of which %s are free.",
             in_words(asked),
-            in_words(least.limit),
-            least.name,
+            in_words(least),
+            bound.name,
+            in_words(bound.limit),
+            in_words(bound.free),
         )
-    return min(asked, least.limit)
+    return min(asked, least)
 
 
-def disk_budget(asked: int | None, memory_budget: int, root: Path | None) -> int:
-    """Bytes of generated data on disk: as asked, or by the memory budget and the free disk; none without a root."""
+def disk_budget(asked: int | None, memory_budget: int, root: Path | None, leftover: int = 0) -> int:
+    """Bytes of generated data on disk: as asked, or by the memory budget and the free disk; none without a root.
+
+    leftover: bytes below the root that are of use to nobody, so as good as free.
+    """
     if root is None:
         return 0
-    return min(DISK_FOR_MEMORY * memory_budget, free_disk(root) // 2) if asked is None else asked
+    if asked is not None:
+        return asked
+    return min(DISK_FOR_MEMORY * memory_budget, (free_disk(root) + leftover) // 2)
 
 
 def free_disk(path: Path) -> int:

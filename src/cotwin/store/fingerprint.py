@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +15,21 @@ from cotwin.start_states import StartStates
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.version import code_version
 
+PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)
+OURS = ("torch", "cotwin")  # whose code `code_version` stands for
+
 
 def fingerprint(stepper: Stepper, starts: StartStates, *numbers: int) -> str:
-    """Of the stepper's code, weights and layout, the starts, and numbers that say what is made from them.
+    """Of the stepper's code, weights, buffers and settings, the starts, and numbers that say what is made from them.
 
-    What is in no weight, such as a solver's substeps, shows in the step from the first start, which is made for
-    this. Starts stand for the seed that drew them.
+    Settings are the attributes of each module: a solver's substeps, its layout, functions. Starts stand for the seed
+    that drew them. What an attribute hides in an object of another library shows, as a rule, in the step from the
+    first start, which is made for this.
     """
     parts = hashlib.sha256()
-    for text in (code_version(), *_foreign_sources(stepper), repr(stepper), repr(stepper.layout), repr(numbers)):
+    for text in (code_version(), repr(numbers), *_foreign_sources(stepper), *_settings(stepper)):
         parts.update(text.encode() + b"\0")
-    for name, value in sorted(stepper.state_dict().items()):
+    for name, value in sorted((*stepper.named_parameters(), *stepper.named_buffers()), key=lambda pair: pair[0]):
         parts.update(name.encode())
         _update(parts, [value])
     _update(parts, starts.identity())
@@ -38,14 +44,48 @@ def _update(parts: hashlib._Hash, values: Iterable[Tensor]) -> None:
         parts.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
+def _settings(stepper: nn.Module) -> Iterator[str]:
+    """Every module by its place and class, with its attributes; in an order of their own."""
+    for place, module in stepper.named_modules(remove_duplicate=False):
+        kind = type(module)
+        yield f"{place}: {kind.__module__}.{kind.__qualname__}"
+        for name, value in sorted(vars(module).items()):
+            # torch's own dictionaries begin with an underscore; modules in them are visited by themselves.
+            if not name.startswith("_") and name != "training":
+                yield f"{place}.{name} = {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    """A value in words that are the same in every process."""
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, Tensor):
+        parts = hashlib.sha256()
+        _update(parts, [value])
+        return parts.hexdigest()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(_text, value)))}}}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(sorted(f'{_text(key)}: {_text(item)}' for key, item in value.items()))}}}"
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"{type(value).__qualname__}{_text([getattr(value, field.name) for field in fields(value)])}"
+    if inspect.isroutine(value):
+        return f"{value.__module__}.{value.__qualname__} {_source(value)}"
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def _foreign_sources(stepper: nn.Module) -> list[str]:
-    """The source of every class in the stepper that is neither torch's nor ours; code_version covers those."""
-    classes = {type(module) for module in stepper.modules()}
-    return sorted(_source(found) for found in classes if found.__module__.split(".")[0] not in ("torch", "cotwin"))
+    """The source of every class in the stepper, and of those it is made from, that is neither torch's nor ours."""
+    classes = {found for module in stepper.modules() for found in type(module).__mro__ if found is not object}
+    return sorted(_source(found) for found in classes)
 
 
-def _source(found: type) -> str:
+def _source(code: Any) -> str:
+    if code.__module__ is None or code.__module__.split(".")[0] in (*OURS, "abc", "builtins"):
+        return ""
     try:
-        return inspect.getsource(found)
-    except (OSError, TypeError):  # typed into an interpreter
-        return f"{found.__module__}.{found.__qualname__}"
+        return inspect.getsource(code)
+    except (OSError, TypeError):  # typed into an interpreter, or compiled
+        return f"{code.__module__}.{code.__qualname__}"

@@ -22,6 +22,7 @@ import psutil
 from cotwin.store.ownership import opened
 
 LOCK = ".lock"
+LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2fs", "apfs", "hfs")
 CLOCK_TOLERANCE = 2.0  # seconds; a start time is the boot time, which the clock's corrections move, plus ticks
 
 
@@ -102,6 +103,14 @@ def is_in_use(path: Path, root: Path) -> bool:
     return False
 
 
+def is_local_disk(path: Path) -> bool:
+    """Whether a path is on a file system that only this machine reaches, as far as that can be known."""
+    partitions = psutil.disk_partitions(all=True)
+    holding = [partition for partition in partitions if path.resolve().is_relative_to(partition.mountpoint)]
+    nearest = max(holding, key=lambda partition: len(partition.mountpoint), default=None)
+    return nearest is not None and nearest.fstype in LOCAL
+
+
 def owner(path: Path, root: Path) -> Owner | None:
     """Who made a directory; None if its maker was killed before saying so."""
     try:
@@ -114,7 +123,7 @@ def owner(path: Path, root: Path) -> Owner | None:
 
 def _open(directory: int, flags: int) -> int:
     # Read and write: network file systems grant no lock otherwise.
-    return os.open(LOCK, os.O_RDWR | os.O_NOFOLLOW | flags, 0o644, dir_fd=directory)
+    return os.open(LOCK, os.O_RDWR | os.O_NOFOLLOW | flags, 0o666, dir_fd=directory)
 
 
 def _lock(file: int, kind: int, root: Path) -> None:

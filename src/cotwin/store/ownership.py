@@ -48,8 +48,7 @@ def check_root(path: Path) -> Path:
     """
     path = path.absolute()
     path = path.parent.resolve() / path.name
-    if not path.is_symlink():
-        _require_writable(path)
+    _require_writable(path)
     with suppress(FileNotFoundError), _open_child(None, str(path), path) as directory:
         names = set(os.listdir(directory))  # noqa: PTH208 (a descriptor, no path)
         if _read_marker(directory) is None and names - {MARKER}:
@@ -106,8 +105,8 @@ def rename(path: Path, name: str, root: Path) -> None:
         os.rename(old, name, src_dir_fd=parent, dst_dir_fd=parent)
 
 
-def remove(path: Path, root: Path) -> None:
-    """Delete a directory that `claim` made inside this root, with the files that its marker names.
+def remove(path: Path, root: Path) -> bool:
+    """Delete a directory that `claim` made inside this root, with the files that its marker names; whether it went.
 
     Whatever else is in it stays, and the directory with it; a warning says so.
     """
@@ -119,10 +118,11 @@ def remove(path: Path, root: Path) -> None:
         foreign = sorted(set(os.listdir(directory)) - {MARKER})  # noqa: PTH208 (a descriptor, no path)
         if foreign:
             logger.warning("%s stays: Cotwin did not make %s in it.", path, ", ".join(foreign))
-            return
+            return False
         # Last: a removal cut short leaves a directory that is still known as ours.
         os.unlink(MARKER, dir_fd=directory)
         os.rmdir(name, dir_fd=parent)
+    return True
 
 
 def _mark(directory: int, path: Path, files: Sequence[str]) -> None:

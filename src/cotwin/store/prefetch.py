@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import queue
+import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TypeVar
+
+import torch
 
 from cotwin.windows import Batch, Windows
 
@@ -27,9 +31,10 @@ def serve(
 ) -> Generator[Batch]:
     """The batches of each epoch, given as (number of the epoch, indices of each batch), in their order.
 
-    Windows that are generated as they are read are made by a thread, several batches in one rollout, since a
-    small rollout costs each window more. `windows.ahead_bytes` bounds what is held; where not even one batch
-    ahead fits, each is made when its turn comes. Close the generator to stop the thread early.
+    Windows that are generated as they are read are made several batches in one rollout, since a small rollout costs
+    each window more; by a thread if there is a core for it that torch leaves. `windows.ahead_bytes` bounds what is
+    held; where not even one batch ahead fits, each is made when its turn comes. Close the generator to stop the
+    thread early.
     """
     fitting = _batches_in_a_group(windows, batch_size)
     together = max(1, fitting)
@@ -37,16 +42,28 @@ def serve(
     def groups() -> Iterator[list[Batch]]:
         for number, rows in epochs:
             present = windows.epoch(number)
-            for first in range(0, len(rows), together):
-                group = rows[first : first + together]
+            parts = [rows[first : first + together] for first in range(0, len(rows), together)]
+            for group, following in pairwise([[], *parts, []]):
+                # Before this group is read, so that the disk does not wait for its copy.
+                present.will_read(_flat(following))
+                if not group:
+                    continue
                 batches = _split(present.__getitems__(_flat(group)), [len(part) for part in group])
-                present.will_read(_flat(rows[first + together : first + 2 * together]))
                 yield batches
                 del batches  # while the next ones are made, nobody needs these
 
-    with ahead(groups(), count=1 if fitting else 0) as made:
+    with ahead(groups(), count=1 if fitting and has_spare_core() else 0) as made:
         for batches in made:
             yield from batches
+
+
+def has_spare_core() -> bool:
+    """Whether a thread that generates takes no core from torch's own threads; on a GPU, models leave them all.
+
+    Else two pools of threads on the same cores wait for each other, and to generate and train in turn is faster.
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return torch.get_num_threads() < cores or torch.cuda.is_available()
 
 
 def held_bytes(windows: Windows, batch_size: int) -> int:

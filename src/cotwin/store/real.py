@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cotwin.data.assemble import Missing
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import is_self_contained, read_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.layout import Boundary, Layout
 from cotwin.store.shelf import Shelf
@@ -30,9 +30,10 @@ def read_once(
 ) -> Trajectories:
     """What `read_trajectories` gives for the same file and options; from the shelf if that file was read before.
 
-    A file is known by its content, not by its name or date. Raises what `read_trajectories` does.
+    A file is known by its content, not by its name or date; one that takes content from other files is read each
+    time. Raises what `read_trajectories` does.
     """
-    if shelf is None:
+    if shelf is None or not is_self_contained(path):
         return read_trajectories(path, fields=fields, boundary=boundary, extent=extent, missing=missing)
     key = _key(path, (fields, boundary, extent, missing))
     found = shelf.load(key)

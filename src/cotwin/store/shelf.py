@@ -11,7 +11,6 @@ leftovers, which `sweep` removes.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import re
@@ -23,9 +22,9 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError
+from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError, read_manifest
 from cotwin.store.array_writer import STAGED, ArrayWriter, remove_array, write_array
-from cotwin.store.lock import LOCK, Owner, exclusive, in_use, is_in_use, owner
+from cotwin.store.lock import LOCK, Owner, exclusive, in_use, is_in_use, is_local_disk, owner
 from cotwin.store.ownership import NotOursError, check_root, claim
 
 logger = logging.getLogger(__name__)
@@ -62,9 +61,12 @@ class Entry:
     @property
     def is_leftover(self) -> bool:
         """Whether it is of use to nobody: its maker is known to be dead, and nobody reads it."""
-        kept = self.is_whole and self.shelf != "generated"
-        unknown = self.owner is not None and not self.owner.is_local
-        return not (kept or self.used or unknown or (self.owner is not None and self.owner.lives))
+        if self.used or (self.is_whole and self.shelf != "generated"):
+            return False
+        if self.owner is None or not self.owner.is_local:
+            # On a local disk a lock is seen by all who can reach it, also from another container.
+            return self.owner is None or is_local_disk(self.path)
+        return not self.owner.lives
 
 
 def shelves(root: Path) -> list[Shelf]:
@@ -106,21 +108,34 @@ class Shelf:
             yield file
 
     @contextmanager
-    def add(self, key: str, shape: tuple[int, ...], meta: dict[str, Any] | None = None) -> Iterator[ArrayWriter]:
+    def add(
+        self, key: str, shape: tuple[int, ...], meta: dict[str, Any] | None = None, user: ExitStack | None = None
+    ) -> Iterator[ArrayWriter]:
         """Append all rows of an array in this context; at its end the array is under the key, on any error not.
+
+        It is kept from being removed until `user` closes.
 
         Raises FileExistsError if there is one, perhaps another process's by now; OSError if the disk is full.
         """
         claim(self.path, self.root)
-        with write_array(self._path(key), self.root, shape, meta) as writer:
+        with write_array(self._path(key), self.root, shape, meta, user) as writer:
             yield writer
 
     def load(self, key: str) -> tuple[Tensor, dict[str, Any]] | None:
-        """A whole array and what its maker wanted to remember; None if there is none, or it is damaged."""
-        with self.open(key) as file:
-            if file is None:
-                return None
-            return file.read(range(file.shape[0])), file.manifest.meta
+        """A whole array and what its maker wanted to remember; None if there is none, or it is damaged.
+
+        None too, with a warning, where the directory may not be used: what `save` keeps is never needed.
+        """
+        try:
+            with self.open(key) as file:
+                if file is None:
+                    return None
+                return file.read(range(file.shape[0])), file.manifest.meta
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            logger.warning("%s is not looked at: %s.", self._path(key), error.strerror)
+            return None
 
     def save(self, key: str, shape: tuple[int, ...], rows: Iterable[Tensor], meta: dict[str, Any]) -> None:
         """Keep an array for `load`, if the disk takes it; it is never needed, so a warning says where it does not."""
@@ -160,8 +175,7 @@ class Shelf:
     def _discard(self, path: Path) -> bool:
         with suppress(FileNotFoundError), exclusive(self.root):
             if not is_in_use(path, self.root):
-                remove_array(path, self.root)
-                return True
+                return remove_array(path, self.root)
         return False
 
     def _is_own(self, path: Path) -> bool:
@@ -173,8 +187,8 @@ class Shelf:
             # Killed between making the directory and marking it: finish that, so that it may be removed.
             claim(path, self.root, files=(DATA, MANIFEST, LOCK))
         maker, used, content = owner(path, self.root), is_in_use(path, self.root), ""
-        with suppress(OSError, ValueError, KeyError):
-            content = str(json.loads((path / MANIFEST).read_text())["meta"]["content"])
+        with suppress(OSError, DamagedArrayError):
+            content = str(read_manifest(path).meta.get("content", ""))
         sizes = [file.stat().st_size for file in path.iterdir() if file.is_file() and not file.is_symlink()]
         return Entry(self.name, path, content, sum(sizes), path.stat().st_mtime, maker, used)
 

@@ -21,7 +21,7 @@ from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.ownership import check_root, claim_root
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
-from cotwin.store.shelf import UNWRITABLE, Shelf, ShelfName, shelves
+from cotwin.store.shelf import SHELVES, UNWRITABLE, Shelf, ShelfName, shelves
 from cotwin.windows import StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
@@ -60,9 +60,10 @@ class Store:
             check_root(root)
         self.root, self.placement, self.verify = root, placement, verify
         self.memory_budget = memory_bytes(memory_budget)
-        self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root)
-        # A rollout holds its states twice while it stacks them: a chunk and its copy stay below a sixteenth.
-        self.chunk_bytes = min(chunk_bytes, self.memory_budget // 32)
+        self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root, self._leftover_bytes())
+        # A rollout needs several times its states, which come on top of what is kept. A power of two: a little more
+        # or less free memory should not cut a set into other rollouts, which differ in their last bits.
+        self.chunk_bytes = min(chunk_bytes, 1 << max(self.memory_budget // 64, 1).bit_length() - 1)
         self.choices: list[Choice] = []
 
     def shelf(self, name: ShelfName) -> Shelf | None:
@@ -87,7 +88,7 @@ class Store:
         else:
             choice = choose_placement(windows.num_bytes, self.memory_budget, self.disk_budget, self.placement)
         if choice.placement == "on_the_fly":
-            self._bytes_ahead(windows)
+            self.bytes_ahead(windows)
         return choice
 
     @contextmanager
@@ -110,13 +111,23 @@ class Store:
                 self.sweep()
             yield kept
 
+    def _leftover_bytes(self) -> int:
+        """What `sweep` will free: else what a killed run left would change the choices of the next."""
+        found = 0
+        for shelf in () if self.root is None else shelves(self.root):
+            with suppress(OSError):
+                found += sum(entry.num_bytes for entry in shelf.entries() if entry.is_leftover)
+        return found
+
     def sweep(self) -> None:
         """Remove what dead processes left behind: half-written arrays, and generated windows."""
-        for shelf in () if self.root is None else shelves(self.root):
+        if self.root is None:
+            return
+        for name in SHELVES:
             try:
-                removed = shelf.sweep()
+                removed = Shelf(check_root(self.root), name).sweep()
             except OSError as error:
-                logger.warning("leftovers in %s stay: %s", shelf.path, error)
+                logger.warning("leftovers in %s stay: %s", self.root / name, error)
                 continue
             for entry in removed:
                 logger.info("removed %s, left by a process that ended", entry.path)
@@ -141,14 +152,15 @@ class Store:
             if file is not None:
                 logger.info("generated windows: %s is whole and of the same teacher and starts", file.path.parent)
             self.sweep()
-            for _ in range(MOST_TRIES):
-                if file is None:
-                    # Another process with the same windows may be first, or take them away when it is done.
-                    with suppress(FileExistsError):
-                        self._fill_file(windows, shelf, key)
-                    file = stack.enter_context(shelf.open(key, verify=self.verify))
-            if file is None:
-                raise OSError(errno.EIO, f"{shelf.path} does not keep what is written; name another cache_dir")
+            made = 0
+            while file is None:
+                if made == MOST_TRIES:
+                    raise OSError(errno.EIO, f"{shelf.path} does not keep what is written; name another cache_dir")
+                # Another process with the same windows may be first, and take them away before they are opened.
+                with suppress(FileExistsError):
+                    self._fill_file(windows, shelf, key, stack)
+                    made += 1
+                file = stack.enter_context(shelf.open(key, verify=self.verify))
         except OSError as error:
             if error.errno not in UNWRITABLE:
                 raise
@@ -156,19 +168,24 @@ class Store:
             logger.warning("%s; the windows are generated as they are read.", reason)
             self.choices.pop()
             self._record(Choice("on_the_fly", windows.num_bytes, reason))
-            return self.on_the_fly(windows)
+            try:
+                return self.on_the_fly(windows)
+            except ValueError as refusal:
+                # Each start then costs a block of rollouts, but the phase goes on.
+                logger.warning("%s Starts are drawn as they are read, which is slow.", refusal)
+                return windows
         return StoredWindows(file)
 
-    def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str) -> None:
+    def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str, user: ExitStack) -> None:
         content = f"{type(windows.teacher).__name__}, {len(windows)} × {windows.num_steps} steps"
         meta = {"content": content, "layout": asdict(windows.teacher.layout)}
-        with shelf.add(key, (len(windows), *windows.window_shape), meta) as writer:
+        with shelf.add(key, (len(windows), *windows.window_shape), meta, user) as writer:
             for _, chunk in self._chunks(windows):
                 writer.append(chunk)
 
     def on_the_fly(self, windows: RolloutWindows) -> RolloutWindows:
         """The same windows, generated as they are read, some of them ahead within the memory budget."""
-        starts, fresh, budget = windows.starts, windows.fresh_starts, self._bytes_ahead(windows)
+        starts, fresh, budget = windows.starts, windows.fresh_starts, self.bytes_ahead(windows)
         if not starts.random_access:
             if fresh is None:
                 starts = PickedStates(starts.every())
@@ -177,7 +194,7 @@ class Store:
                 fresh = lambda number: PickedStates(draw(number).every())  # noqa: E731
         return RolloutWindows(windows.teacher, starts, windows.num_steps, budget, fresh)
 
-    def _bytes_ahead(self, windows: RolloutWindows) -> int:
+    def bytes_ahead(self, windows: RolloutWindows) -> int:
         """What batches generated ahead may hold: the budget, less starts that have to be drawn beforehand."""
         starts = windows.starts
         if starts.random_access:

@@ -12,6 +12,15 @@ except ModuleNotFoundError as missing:
 from cotwin.physics.phiflow.backend import phiflow_context
 from cotwin.physics.phiflow.burgers import PhiFlowBurgers
 from cotwin.physics.phiflow.fields import from_fields, to_fields, to_phi
+from cotwin.physics.phiflow.smoke import PhiFlowSmoke
 from cotwin.physics.phiflow.stepper import PhiFlowStepper
 
-__all__ = ["PhiFlowBurgers", "PhiFlowStepper", "from_fields", "phiflow_context", "to_fields", "to_phi"]
+__all__ = [
+    "PhiFlowBurgers",
+    "PhiFlowSmoke",
+    "PhiFlowStepper",
+    "from_fields",
+    "phiflow_context",
+    "to_fields",
+    "to_phi",
+]

@@ -1,0 +1,137 @@
+"""From settings to simulators, with their unknowns at their initial values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cotwin import physics
+from cotwin.experiment import settings as s
+from cotwin.layout import Layout
+from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, ZeroMean
+from cotwin.stepper import Stepper
+
+
+def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
+    """The simulator. states: of the training data, for the largest value to expect where none is given."""
+    largest = 1.5 * float(states.nan_to_num().abs().max())
+
+    def unknown(of: s.Unknown) -> Parameter:
+        return _unknown(of, layout)
+
+    def perhaps(of: s.Unknown | None) -> Parameter | None:
+        return None if of is None else unknown(of)
+
+    match settings:
+        case s.SpectralBurgers():
+            fine = layout.refined(settings.refine)
+            inner = physics.SpectralBurgers(fine, _unknown(settings.viscosity, fine), substeps=settings.substeps)
+            return inner if settings.refine == 1 else physics.Refined(inner, layout, settings.refine)
+        case s.Burgers():
+            return physics.Burgers(layout, unknown(settings.viscosity), settings.max_speed or largest)
+        case s.InviscidBurgers():
+            potential = perhaps(settings.potential)
+            free = None if potential is None else ZeroMean(potential)
+            return physics.InviscidBurgers(layout, settings.max_speed or largest, free)
+        case s.Heat():
+            return physics.Heat(layout, unknown(settings.diffusivity))
+        case s.Advection():
+            return physics.Advection(layout, _vector(settings.velocity, layout), perhaps(settings.diffusivity))
+        case s.AdvectionDiffusion():
+            velocity, diffusivity = _vector(settings.velocity, layout), unknown(settings.diffusivity)
+            return physics.AdvectionDiffusion(layout, velocity, diffusivity, settings.substeps)
+        case s.KortewegDeVries():
+            coefficients = unknown(settings.steepening), unknown(settings.dispersion)
+            return physics.KortewegDeVries(layout, *coefficients, settings.substeps)
+        case s.KuramotoSivashinsky():
+            return physics.KuramotoSivashinsky(
+                layout,
+                steepening=unknown(settings.steepening),
+                production=unknown(settings.production),
+                hyperviscosity=unknown(settings.hyperviscosity),
+                substeps=settings.substeps,
+            )
+        case s.AllenCahn():
+            return physics.AllenCahn(
+                layout, unknown(settings.diffusivity), unknown(settings.reaction), settings.substeps
+            )
+        case s.Fisher():
+            capacity, diffusivity = unknown(settings.capacity), unknown(settings.diffusivity)
+            mobility: physics.Closure = physics.Constant(diffusivity)
+            if settings.exponent is not None:
+                mobility = physics.Power(diffusivity, capacity, unknown(settings.exponent))
+            growth = physics.Logistic(unknown(settings.growth), capacity)
+            return physics.Fisher(layout, mobility, growth, settings.ceiling or largest, settings.substeps)
+        case s.GrayScott():
+            spectral = isinstance(settings, s.SpectralGrayScott)
+            return (physics.SpectralGrayScott if spectral else physics.GrayScott)(
+                layout,
+                diffusivity_u=unknown(settings.diffusivity_u),
+                diffusivity_v=unknown(settings.diffusivity_v),
+                feed=unknown(settings.feed),
+                kill=unknown(settings.kill),
+                substeps=settings.substeps,
+            )
+        case s.NavierStokes():
+            force = perhaps(settings.forcing), perhaps(settings.wavenumber)
+            return physics.NavierStokes(
+                layout, unknown(settings.viscosity), perhaps(settings.drag), *force, settings.substeps
+            )
+        case s.Smoke():
+            return physics.Smoke(
+                layout,
+                unknown(settings.viscosity),
+                unknown(settings.buoyancy),
+                settings.max_speed,
+                perhaps(settings.inflow),
+                None if settings.inflow_box is None else _box(settings.inflow_box, layout),
+                perhaps(settings.diffusivity),
+                settings.slip,
+            )
+        case s.IncompressibleFlow():
+            return physics.IncompressibleFlow(
+                layout, unknown(settings.viscosity), settings.max_speed, slip=settings.slip
+            )
+        case s.LinearShallowWater():
+            waves = unknown(settings.gravity), unknown(settings.depth)
+            return physics.LinearShallowWater(layout, *waves, settings.max_speed, perhaps(settings.drag))
+        case s.ShallowWater():
+            return physics.ShallowWater(layout, unknown(settings.gravity), settings.max_speed, perhaps(settings.drag))
+        case s.PhiFlowBurgers():
+            from cotwin.physics.phiflow.burgers import PhiFlowBurgers
+
+            return PhiFlowBurgers(layout, unknown(settings.viscosity))
+
+
+def _unknown(settings: s.Unknown, layout: Layout) -> Parameter:
+    if settings.grid is None:
+        return _leaf(settings, settings.initial)
+    if len(settings.grid) != layout.dims:
+        raise ValueError(
+            f"grid {list(settings.grid)} of the parameter needs one number for each of the {layout.dims} axes."
+        )
+    return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
+
+
+def _box(ends: tuple[tuple[float, float], ...], layout: Layout) -> Tensor:
+    """One inside a box, zero outside, on the grid."""
+    inside = torch.ones(layout.grid)
+    for axis, (low, high) in enumerate(ends):
+        points = torch.tensor(layout.points(axis))
+        within = ((points >= low) & (points <= high)).float()
+        inside = inside * within.view([-1, *[1] * (layout.dims - 1 - axis)])
+    return inside
+
+
+def _vector(components: tuple[s.Unknown, ...], layout: Layout) -> Parameter:
+    if len(components) != layout.dims or len({(c.bounds, c.unit, c.fixed) for c in components}) != 1:
+        raise ValueError(f"velocity needs {layout.dims} components, all with the same bounds and unit.")
+    return _leaf(components[0], torch.tensor([c.initial for c in components]))
+
+
+def _leaf(settings: s.Unknown, initial: float | torch.Tensor) -> Parameter:
+    if settings.fixed:
+        return Known(initial, unit=settings.unit)
+    if settings.bounds is None:
+        return Positive(initial, unit=settings.unit)
+    return Bounded(initial, *settings.bounds, unit=settings.unit)

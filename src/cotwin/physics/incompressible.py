@@ -1,0 +1,149 @@
+"""Incompressible flow on a staggered grid, between walls, open ends and on periodic axes."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+from cotwin.parameters import Parameter
+from cotwin.physics.channels import put_moving, require_scalar_coefficients, require_velocity, take_moving
+from cotwin.physics.finite_volume import CellMap, diffusion_bound, ssp_rk3_step
+from cotwin.physics.projection import Projection, divergence, without_gradient
+from cotwin.physics.staggered import inner, momentum_change, wall_signs, with_flow_ghosts
+from cotwin.stepper import DivergenceError, Stepper
+
+MAX_SUBSTEPS = 1000
+
+
+class IncompressibleStepper(Stepper, ABC):
+    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0, two dimensions, and what the flow carries.
+
+    A subclass gives `further`: the force f, and the change of channels beyond the velocity.
+
+    u: velocity, length/time, the first moving field; component a at index i lies on the face below cell i along axis
+    a, as `cotwin.physics.phiflow.to_fields` has it. p: pressure over density.
+    Ends of an axis: dirichlet is a closed wall, at which the fluid rests, or if `slip` passes without friction; the
+    first face along it is the wall, and what a state has there is not read, and written as zero. neumann is open: no
+    normal derivative, no pressure where fluid leaves, and −u²/2 where it enters, straight, as if drawn from rest, so
+    that the ends never add energy. At most one axis has open ends.
+    viscosity: ν in length²/time, a scalar.
+    max_speed: the largest |u| of one component that is to remain stable, length/time. Given, never measured: substeps
+    that depended on a batch would make its samples influence each other.
+    substeps: steps per layout.dt; None for the fewest that are stable for max_speed and the present ν. Fixed, they do
+    not follow ν, which may then be batched (`torch.func.vmap`).
+    Scheme: central differences that conserve momentum, and without friction energy; SSP-RK3 with an exact projection
+    (`projection.py`) in each stage, third order in time. What must be resolved: central differences oscillate where
+    |u| Δx > 2ν. The start is projected first.
+    """
+
+    # The largest stable Σ|u| dt/Δx: of SSP-RK3 on the imaginary axis, where central differences are.
+    courant = 1.73
+
+    def __init__(
+        self, layout: Layout, viscosity: Parameter, max_speed: float, slip: bool = False, substeps: int | None = None
+    ) -> None:
+        super().__init__(layout)
+        name = type(self).__name__
+        require_scalar_coefficients(name, viscosity=viscosity)
+        if not max_speed > 0 or not math.isfinite(max_speed):
+            raise ValueError(f"max_speed is {max_speed}; give the largest |u| to expect, a positive number.")
+        if substeps is not None and substeps < 1:
+            raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
+        self.projection = Projection(layout)
+        self.viscosity, self.max_speed, self.slip, self.substeps = viscosity, max_speed, slip, substeps
+        needed = math.ceil(layout.dt * self._advection_rate())
+        allowed = MAX_SUBSTEPS if substeps is None else substeps
+        if needed > allowed:
+            raise ValueError(
+                f"{name} needs {needed} substeps per dt to be stable for max_speed {max_speed:.3g} on spacing "
+                f"{layout.spacing}, and may take {allowed}: the largest stable substep is "
+                f"{layout.dt / needed:.3g}. Allow more substeps, or expect a lower speed."
+            )
+
+    @abstractmethod
+    def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
+        """interval · f, on the faces of `momentum_change`, and the change of the channels beyond the velocity.
+
+        Both are maps from states with ghosts, or None where there is nothing. Called once a rollout.
+        """
+
+    def largest_diffusivity(self) -> Float[Tensor, ""]:
+        """Of all that moves, with the present parameters; length²/time."""
+        return self.viscosity()
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        return self.rollout(state, 1)[:, 1]
+
+    def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
+        start = take_moving(state, self.layout)
+        substeps = self.needed_substeps() if self.substeps is None else self.substeps
+        change = self.change(start, self.layout.dt / substeps)
+        cells = torch.cat([self.projection(start[:, :2]), start[:, 2:]], dim=1)
+        states = [start]
+        for _ in range(num_steps):
+            for _ in range(substeps):
+                cells = ssp_rk3_step(change, cells)
+            states.append(cells)
+        return put_moving(torch.stack(states, dim=1), state, self.layout)
+
+    def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
+        """The right-hand side over the interval; its velocity leaves what it is added to without divergence."""
+        layout = self.layout
+        viscosity = self.viscosity().to(like.dtype)
+        scales = [interval / dx for dx in layout.spacing]
+        frictions = [viscosity * (interval / dx**2) for dx in layout.spacing]
+        signs = wall_signs(layout, like.shape[1], self.slip, like)
+        free, pressure = self.projection.free_faces(like), self.projection.prepare(like)
+        force, carried = self.further(like, interval)
+
+        def change(cells: Tensor) -> Tensor:
+            padded = with_flow_ghosts(cells, layout, signs)
+            moved = momentum_change(padded, layout, scales, frictions)
+            if force is not None:
+                moved = moved + force(padded)
+            # Of the sum, not of the change alone: rounding would add up from step to step.
+            surplus = divergence(moved + inner(inner(padded[:, :2], 2), 3), layout)
+            moved = without_gradient(moved, pressure(surplus), layout) * free
+            return moved if carried is None else torch.cat([moved, carried(padded)], dim=1)
+
+        return change
+
+    def needed_substeps(self) -> int:
+        """The fewest that are stable for the present viscosity. Raises DivergenceError beyond all reason."""
+        # SSP-RK3 is stable to 2.51 on the real axis, where diffusion is, and between it and the imaginary one.
+        largest = self.largest_diffusivity()
+        rate = self._advection_rate() + diffusion_bound(largest, self.layout) / 2.51
+        needed = self.layout.dt * rate
+        if not math.isfinite(needed) or needed > MAX_SUBSTEPS:
+            raise DivergenceError(
+                f"{type(self).__name__} needs {needed:.0f} substeps per dt, more than {MAX_SUBSTEPS}: the largest "
+                f"diffusivity is {float(largest):.3g}, max_speed {self.max_speed:.3g}, spacing "
+                f"{self.layout.spacing}, dt {self.layout.dt:.3g}. Bound it (parameters.Bounded), or use a shorter dt."
+            )
+        return max(1, math.ceil(needed))
+
+    def _advection_rate(self) -> float:
+        return self.max_speed * sum(1 / dx for dx in self.layout.spacing) / self.courant
+
+
+class IncompressibleFlow(IncompressibleStepper):
+    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u, ∇·u = 0: a velocity alone.
+
+    Symbols, boundaries, scheme: see IncompressibleStepper. On periodic axes `NavierStokes` is more accurate.
+    Source: Harlow & Welch (1965), Phys. Fluids 8; Gottlieb, Shu & Tadmor (2001), SIAM Review 43; Sanderse & Koren
+    (2012), J. Comput. Phys. 231 for the order of projected Runge-Kutta steps.
+    """
+
+    def __init__(
+        self, layout: Layout, viscosity: Parameter, max_speed: float, slip: bool = False, substeps: int | None = None
+    ) -> None:
+        super().__init__(layout, viscosity, max_speed, slip, substeps)
+        require_velocity(layout, "IncompressibleFlow")
+
+    def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
+        return None, None

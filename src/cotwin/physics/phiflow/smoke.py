@@ -1,0 +1,61 @@
+"""Smoke that rises around an obstacle, in PhiFlow's own words: an example of what the native models do not have."""
+
+from __future__ import annotations
+
+from phi.field import Field, resample
+from phi.geom import Geometry
+from phi.physics import advect, diffuse
+from phi.physics.fluid import make_incompressible
+from phiml.math import Solve, vec
+
+from cotwin.layout import Layout
+from cotwin.parameters import Parameter
+from cotwin.physics.channels import require_scalar_coefficients
+from cotwin.physics.phiflow.fields import to_phi
+from cotwin.physics.phiflow.stepper import PhiFlowStepper
+
+
+class PhiFlowSmoke(PhiFlowStepper):
+    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + β s ŷ, ∇·u = 0, ∂s/∂t + (u·∇)s = q in the source: a closed box with an obstacle.
+
+    Needs Field('velocity', components=2), on faces as `to_fields` says, and Field('smoke').
+    viscosity: ν in length²/time. buoyancy: β in length/time² for each unit of smoke. inflow: q in smoke/time. All
+    scalars.
+    source, obstacle: shapes such as phi.geom's Sphere(x=0.5, y=0.5, radius=0.2) or Box(x=(0, 1), y=(0, 0.1)).
+    tolerance: of the pressure's solve; to it the samples of a batch are independent of each other.
+    Scheme: semi-Lagrangian advection, explicit forces and diffusion, pressure by conjugate gradients; first order.
+    The advection adds a viscosity of up to Δx²/(8 dt). At the obstacle's edge, on faces partly covered, PhiFlow
+    leaves some divergence. Where there is no obstacle the native `Smoke` is more accurate, and far faster in batches.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        viscosity: Parameter,
+        buoyancy: Parameter,
+        inflow: Parameter,
+        source: Geometry,
+        obstacle: Geometry,
+        *,
+        substeps: int = 1,
+        tolerance: float = 1e-5,
+    ) -> None:
+        super().__init__(layout, staggered={"velocity"}, substeps=substeps)
+        if set(layout.boundary) != {"dirichlet"}:
+            raise ValueError(f"PhiFlowSmoke needs closed walls, dirichlet; the layout has {layout.boundary}.")
+        require_scalar_coefficients("PhiFlowSmoke", viscosity=viscosity, buoyancy=buoyancy, inflow=inflow)
+        self.viscosity, self.buoyancy, self.inflow = viscosity, buoyancy, inflow
+        self.source, self.obstacle, self.tolerance = source, obstacle, tolerance
+
+    def step(self, fields: dict[str, Field], dt: float) -> dict[str, Field]:
+        velocity, smoke = fields["velocity"], fields["smoke"]
+        viscosity, buoyancy, inflow = (
+            to_phi(parameter(), self.layout) for parameter in (self.viscosity, self.buoyancy, self.inflow)
+        )
+        lift = (smoke * vec(x=0, y=buoyancy)).at(velocity)
+        smoke = advect.semi_lagrangian(smoke, velocity, dt) + dt * inflow * resample(self.source, smoke, soft=True)
+        forces = diffuse.finite_difference(velocity, viscosity) + lift
+        velocity = advect.semi_lagrangian(velocity, velocity, dt) + dt * forces
+        solve = Solve("CG", rel_tol=self.tolerance, abs_tol=self.tolerance, rank_deficiency=0)
+        velocity, _ = make_incompressible(velocity, self.obstacle, solve)
+        return {"velocity": velocity, "smoke": smoke}

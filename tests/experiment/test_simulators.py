@@ -1,0 +1,84 @@
+"""Every simulator can be named in a configuration, and trains from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from small import SMALL
+
+from cotwin.experiment.load import ConfigError, load, validate
+from cotwin.experiment.settings import Experiment, Physical
+from cotwin.experiment.train import prepare
+
+P = {"initial": 0.1}
+MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
+    # settings, grid, fields (two letters: a vector)
+    "burgers": ({"viscosity": P}, (16,), ["u"]),
+    "spectral_burgers": ({"viscosity": P, "refine": 2}, (16,), ["u"]),
+    "inviscid_burgers": ({"potential": {"initial": 0.1, "bounds": [-1, 1], "grid": [4]}}, (16,), ["u"]),
+    "heat": ({"diffusivity": P}, (8, 8), ["u"]),
+    "advection": ({"velocity": [P, P]}, (8, 8), ["u"]),
+    "advection_diffusion": ({"velocity": [P], "diffusivity": P}, (16,), ["u"]),
+    "korteweg_de_vries": ({"steepening": P, "dispersion": {"initial": 0.01}}, (16,), ["u"]),
+    "kuramoto_sivashinsky": ({"steepening": P, "production": P, "hyperviscosity": P}, (16,), ["u"]),
+    "allen_cahn": ({"diffusivity": P, "reaction": P}, (16,), ["u"]),
+    "fisher": ({"diffusivity": P, "growth": P, "capacity": P, "exponent": P}, (16,), ["u"]),
+    "gray_scott": ({"diffusivity_u": P, "diffusivity_v": P, "feed": P, "kill": P}, (8, 8), ["a", "b"]),
+    "spectral_gray_scott": ({"diffusivity_u": P, "diffusivity_v": P, "feed": P, "kill": P}, (8, 8), ["a", "b"]),
+    "navier_stokes": ({"viscosity": P, "forcing": P, "wavenumber": {"initial": 2, "fixed": True}}, (8, 8), ["w"]),
+    "incompressible_flow": ({"viscosity": P, "max_speed": 1}, (8, 8), ["uv"]),
+    "smoke": (
+        {"viscosity": P, "buoyancy": P, "max_speed": 1, "inflow": P, "inflow_box": [[1, 3], [0, 2]]},
+        (8, 8),
+        ["uv", "s"],
+    ),
+    "linear_shallow_water": ({"gravity": P, "depth": P, "max_speed": 1}, (8, 8), ["h", "uv"]),
+    "shallow_water": ({"gravity": P, "max_speed": 9}, (8, 8), ["h", "uv"]),
+    "phiflow_burgers": ({"viscosity": P}, (8, 8), ["uv"]),
+}
+
+
+def data(path: Path, grid: tuple[int, ...], fields: list[str]) -> Path:
+    """Four trajectories of five states, positive and smooth."""
+    axes = {name: np.arange(n) * 2 * np.pi / n for name, n in zip("xyz", grid, strict=False)}
+    waves = sum(np.sin(a) for a in np.meshgrid(*axes.values(), indexing="ij"))
+    scales = 1 + 0.1 * np.arange(4 * 5).reshape(4, 5, *[1] * len(grid))
+    values = 0.5 + 0.05 * waves / scales
+    arrays = {name: values if len(name) == 1 else np.stack([values] * len(grid), axis=-1) for name in fields}
+    np.savez(path, **arrays, **axes, t=np.arange(5) * 0.05, boundary="periodic")
+    return path
+
+
+def test_every_model_is_here() -> None:
+    union = get_args(get_args(Physical)[0])
+    names = {name for kind in union for name in get_args(kind.model_fields["model"].annotation)}
+    assert names == set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_built_from_its_settings_and_takes_a_step(tmp_path: Path, name: str) -> None:
+    model, grid, fields = MODELS[name]
+    settings = [setting for setting in SMALL if not setting.startswith(("data.", "physical."))]
+    base = load("burgers", settings).model_dump()
+    base["data"] = {"kind": "file", "path": str(data(tmp_path / "mine.npz", grid, fields))}
+    training = {"window": 2, "optimizer": {"kind": "adam"}, "warmup_steps": 1, "steps": 1}
+    base["physical"] = {"model": name, **training, **model}
+    base["synthetic"]["starts"] = "real"
+    base["store"]["cache_dir"] = str(tmp_path / "cache")
+    session = prepare(validate(base))
+    trainer = session.trainings["together"].learners["physical"].trainer
+    before = {name: value.clone() for name, value in trainer.stepper.named_parameters()}
+    trainer.fit(session.trainings["together"].learners["physical"].real, 1)
+    assert all(value.isfinite().all() for value in trainer.stepper.parameters())
+    assert any(not torch.equal(value, before[name]) for name, value in trainer.stepper.named_parameters())
+
+
+def test_a_fixed_parameter_is_known() -> None:
+    experiment = load("burgers", [*SMALL, "physical.viscosity={initial: 0.1, fixed: true}"])
+    assert isinstance(experiment, Experiment)
+    with pytest.raises(ConfigError, match="not strictly inside"):
+        load("burgers", [*SMALL, "physical.viscosity={initial: 3, bounds: [0, 1]}"])
