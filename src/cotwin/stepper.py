@@ -28,6 +28,8 @@ class Stepper(nn.Module, ABC):
     remedy = ""
     # Whether two rollouts in sequence are one, to rounding.
     composes = True
+    # Whether torch.func.vmap sees through it; where not, sets of parameters are rolled out one by one.
+    vmaps = True
     fixed_pace: tuple[int, ...] | None = None
 
     def __init__(self, layout: Layout) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import exponax
@@ -22,7 +23,7 @@ from cotwin.physics.jax import JaxStepper
 from cotwin.physics.jax.stepper import _to_jax, _to_torch
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.spectral_burgers import SpectralBurgers
-from cotwin.rollouts import Checkpointed
+from cotwin.rollouts import Checkpointed, rollout_each
 from cotwin.start_states import as_start_states
 from cotwin.stepper import rollout
 from cotwin.store.fingerprint import fingerprint
@@ -167,6 +168,35 @@ def test_a_start_changed_before_its_gradient_is_noticed() -> None:
     start.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         states.sum().backward()
+
+
+def test_two_threads_may_work_in_two_precisions() -> None:
+    """As the producer of generated windows does, in inference mode, beside the trainer."""
+    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    start = smooth(LINE)
+    expected = rollout(stepper, start, 5).detach(), rollout(stepper, start.float(), 5).detach()
+    equal: list[bool] = []
+
+    def produce() -> None:
+        with torch.inference_mode():
+            equal.extend(torch.equal(rollout(stepper, start, 5), expected[0]) for _ in range(30))
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    for _ in range(30):
+        states = rollout(stepper, start.float(), 5)
+        states.sum().backward()
+        equal.append(torch.equal(states, expected[1]))
+    producer.join()
+    assert equal == [True] * 60
+
+
+def test_sets_of_parameters_are_rolled_out_one_by_one() -> None:
+    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    start, raw = smooth(LINE), torch.tensor([-3.0, -2.0], dtype=F64)
+    states = rollout_each(stepper, {"unknowns.viscosity.raw": raw}, start, 3)
+    native = rollout_each(SpectralBurgers(LINE, scalar(0.1), substeps=1), {"viscosity.raw": raw}, start, 3)
+    assert torch.allclose(states, native, rtol=0, atol=1e-13)
 
 
 def test_checkpoints_and_copies_work() -> None:

@@ -349,7 +349,7 @@ def test_the_chosen_substep_is_stable_and_one_a_little_longer_is_not(viscosity: 
             sum(1 / dx for dx in layout.spacing) / 1.73 + viscosity * sum(4 / dx**2 for dx in layout.spacing) / 2.51
         )
         layout = Layout.box(list(UV), grid=(16, 18), extent=extent, boundary="periodic", dt=0.9999 * excess / rate)
-        chosen = IncompressibleFlow(layout, known(viscosity), 1.0).needed_substeps()
+        (chosen,) = IncompressibleFlow(layout, known(viscosity), 1.0).needed_pace()
         assert chosen == (1 if excess == 1 else 2)
         model = IncompressibleFlow(layout, known(viscosity), 0.5, substeps=1)
         noise = torch.randn(2, *layout.state_shape, generator=torch.Generator().manual_seed(0), dtype=F64)

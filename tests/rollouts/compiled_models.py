@@ -1,4 +1,4 @@
-"""The check of test_compiled.py for one model: python compiled_models.py "Burgers 1-D".
+"""The checks of test_compiled.py: without an argument every model is captured, with a name one is compiled.
 
 A program of its own, since what checks shapes in tests (jaxtyping's import hook) cannot be compiled.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from physics_cases import MIXED, UV, U, box, field, scalar, smooth
+from physics_cases import CASES, MIXED, UV, U, box, field, scalar, smooth
 from torch._dynamo.utils import counters
 
 from cotwin.layout import Layout
@@ -54,5 +54,16 @@ def check(name: str) -> None:
     assert not counters["graph_break"]
 
 
+def capture() -> None:
+    """Every finite-volume model's step is one graph, with nothing in it that looks at values; and no compiler yet."""
+    for case in CASES:
+        stepper = case.stepper()
+        if isinstance(stepper, FiniteVolumeStepper):
+            torch._dynamo.reset()
+            start = smooth(stepper.layout)
+            step = torch.compile(stepper.prepare(start), backend="eager", fullgraph=True, dynamic=False)
+            assert torch.allclose(step(start), stepper(start), rtol=0, atol=1e-13), case.name
+
+
 if __name__ == "__main__":
-    check(sys.argv[1])
+    check(sys.argv[1]) if sys.argv[1:] else capture()

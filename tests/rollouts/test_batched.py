@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.func import jacfwd, jacrev
 
 from cotwin.layout import Field
+from cotwin.physics.external import ExternalStepper
 from cotwin.physics.gray_scott import GrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.shallow_water import ShallowWater
@@ -117,6 +119,27 @@ def test_parameters_that_are_not_named_keep_their_values() -> None:
     for name, value in model.named_parameters():
         states = rollout_each(model, {name: value.detach() + torch.zeros(2, dtype=F64)}, start, 2)
         assert torch.allclose(states[1], rollout(model, start, 2), rtol=0, atol=1e-13)
+
+
+def test_what_vmap_cannot_see_through_is_rolled_out_set_by_set() -> None:
+    layout = box([Field("u")], (24,))
+    heat, start = Heat(layout, scalar(0.1), stages=5), smooth(layout)
+
+    def program(states: Any, dt: float, parameters: dict[str, Any]) -> Any:
+        raw = {"diffusivity.raw": torch.tensor(parameters["kappa"], dtype=F64).log()}
+        with torch.no_grad():
+            return rollout_with(heat, raw, torch.from_numpy(states), 1)[:, 1].numpy()
+
+    external = ExternalStepper(layout, program, {"kappa": scalar(0.1)})
+    raw = torch.tensor([-2.0, -1.5, -1.0], dtype=F64)
+    for rolled in (rollout_each, rollout_paired):
+        tracked = [raw.clone().requires_grad_() for _ in range(2)]
+        states = rolled(external, {"unknowns.kappa.raw": tracked[0]}, start, 3)
+        native = rolled(heat, {"diffusivity.raw": tracked[1]}, start, 3)
+        assert torch.allclose(states, native, rtol=0, atol=1e-13)
+        states.square().sum().backward()
+        native.square().sum().backward()
+        assert torch.allclose(tracked[0].grad, tracked[1].grad, rtol=1e-8, atol=0)
 
 
 def test_a_set_that_diverges_leaves_the_others() -> None:

@@ -43,6 +43,8 @@ class ExternalStepper(Stepper):
     parameters through its start: roll out in one call, where the chain of steps is differentiated as a whole.
     """
 
+    vmaps = False
+
     def __init__(
         self,
         layout: Layout,

@@ -81,7 +81,7 @@ class IncompressibleStepper(Stepper, ABC):
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         start = take_moving(state, self.layout)
-        substeps = self.needed_substeps() if self.substeps is None else self.substeps
+        (substeps,) = self.pace()
         change = self.change(start, self.layout.dt / substeps)
         cells = torch.cat([self.projection(start[:, :2]), start[:, 2:]], dim=1)
         states = [start]
@@ -113,8 +113,13 @@ class IncompressibleStepper(Stepper, ABC):
 
         return change
 
-    def needed_substeps(self) -> int:
-        """The fewest that are stable for the present viscosity. Raises DivergenceError beyond all reason."""
+    def needed_pace(self) -> tuple[int, ...]:
+        """The substeps: those given, or the fewest that are stable for the present viscosity.
+
+        Raises DivergenceError beyond all reason.
+        """
+        if self.substeps is not None:
+            return (self.substeps,)
         # SSP-RK3 is stable to 2.51 on the real axis, where diffusion is, and between it and the imaginary one.
         largest = self.largest_diffusivity()
         rate = self._advection_rate() + diffusion_bound(largest, self.layout) / 2.51
@@ -125,7 +130,7 @@ class IncompressibleStepper(Stepper, ABC):
                 f"diffusivity is {float(largest):.3g}, max_speed {self.max_speed:.3g}, spacing "
                 f"{self.layout.spacing}, dt {self.layout.dt:.3g}. Bound it (parameters.Bounded), or use a shorter dt."
             )
-        return max(1, math.ceil(needed))
+        return (max(1, math.ceil(needed)),)
 
     def _advection_rate(self) -> float:
         return self.max_speed * sum(1 / dx for dx in self.layout.spacing) / self.courant

@@ -40,7 +40,7 @@ class Refined(Stepper):
             )
         self.inner = inner
         self.factor = factor
-        self.remedy = inner.remedy
+        self.remedy, self.vmaps = inner.remedy, inner.vmaps
 
     def needed_pace(self) -> tuple[int, ...]:
         """The inner stepper's."""

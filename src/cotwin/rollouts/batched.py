@@ -45,6 +45,8 @@ def rollout_each(
     """The rollout from every state with every one of P sets of parameters."""
     stepper.require_state(state)
     paced = at_common_pace(stepper, parameters)
+    if not stepper.vmaps:
+        return torch.stack([rollout_with(paced, one, state, num_steps) for one in _unstacked(parameters)])
     # Each set with its own view of the states: vmap cannot add in place to what only the states determine.
     states = state.expand(_count(stepper, parameters), *state.shape)
     rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start, num_steps))(
@@ -61,6 +63,9 @@ def rollout_paired(
     paced = at_common_pace(stepper, parameters)
     if _count(stepper, parameters) != len(state):
         raise ValueError(f"{_count(stepper, parameters)} sets of parameters for {len(state)} samples; give as many.")
+    if not stepper.vmaps:
+        pairs = zip(_unstacked(parameters), state.unbind(), strict=True)
+        return torch.cat([rollout_with(paced, one, start[None], num_steps) for one, start in pairs])
     rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start[None], num_steps)[0])(
         dict(parameters), state
     )
@@ -73,8 +78,9 @@ def at_common_pace(stepper: Stepper, parameters: Mapping[str, Tensor]) -> Steppe
     Raises DivergenceError, naming the set, if one is beyond all reason.
     """
     paces = []
-    for index in range(_count(stepper, parameters)):
-        named = {f"stepper.{name}": values[index] for name, values in parameters.items()}
+    _count(stepper, parameters)
+    for index, one in enumerate(_unstacked(parameters)):
+        named = {f"stepper.{name}": value for name, value in one.items()}
         try:
             paces.append(functional_call(_Pace(stepper), named, ()))
         except DivergenceError as error:
@@ -102,6 +108,12 @@ class _Pace(nn.Module):
 
     def forward(self) -> tuple[int, ...]:
         return self.stepper.pace()
+
+
+def _unstacked(parameters: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The sets one by one."""
+    columns = zip(*(values.unbind() for values in parameters.values()), strict=True)
+    return [dict(zip(parameters, column, strict=True)) for column in columns]
 
 
 def _count(stepper: Stepper, parameters: Mapping[str, Tensor]) -> int:

@@ -32,7 +32,8 @@ class Checkpointed(Stepper):
                 f"two rollouts of {name} in sequence are not one, so it cannot be cut into segments; put the wrapper "
                 f"inside: {name}(Checkpointed(…), …)."
             )
-        self.inner, self.segment, self.remedy = inner, segment, inner.remedy
+        self.inner, self.segment = inner, segment
+        self.remedy, self.vmaps = inner.remedy, inner.vmaps
 
     @property
     def dtype(self) -> torch.dtype | None:

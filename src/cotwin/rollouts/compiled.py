@@ -19,6 +19,8 @@ class Compiled(FiniteVolumeStepper):
     uncompiled. Needs a C++ compiler on CPUs, and no checking of shapes at run time (jaxtyping's import hook).
     """
 
+    vmaps = False
+
     def __init__(self, inner: FiniteVolumeStepper) -> None:
         super().__init__(inner.layout)
         if not isinstance(inner, FiniteVolumeStepper):

@@ -47,8 +47,10 @@ class JaxStepper(Stepper):
     Compiled once for each shape, number of steps and precision. float64 states are computed in float64 whatever
     `jax_enable_x64` says, and that setting of the process stays as it is. The gradient keeps JAX's residuals of the
     forward pass, which `Checkpointed` cannot drop: wrap the function in `jax.checkpoint` instead. Batches are
-    vmapped. `torch.func` cannot see through it: for Jacobians use `jax.jacfwd` on build.
+    vmapped. `torch.func` cannot see through it: for Jacobians use `jax.jacfwd` on build; `rollout_each` loops.
     """
+
+    vmaps = False
 
     def __init__(self, layout: Layout, build: Build, parameters: Any) -> None:
         super().__init__(layout)

@@ -27,6 +27,8 @@ class PhiFlowStepper(Stepper):
     it, so only to that tolerance are they independent of each other.
     """
 
+    vmaps = False
+
     def __init__(self, layout: Layout, *, staggered: Collection[str] = (), substeps: int = 1) -> None:
         super().__init__(layout)
         if substeps < 1:
