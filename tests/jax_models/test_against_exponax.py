@@ -51,6 +51,7 @@ class Case:
     mean: float = 0.0
     sign: int = 1
     tolerance: float = 1e-6
+    substeps: int = 4
     order_of_theirs: int = 2
 
 
@@ -113,7 +114,9 @@ CASES = {
             *a, diffusivity_1=0.05, diffusivity_2=0.02, feed_rate=0.4, kill_rate=0.6
         ),
         mean=0.5,
+        # They take the feed as part of N, so the two differ by errors in time.
         tolerance=2e-5,
+        substeps=16,
     ),
     # Their vorticity turns the other way round.
     "Navier-Stokes": Case(
@@ -159,4 +162,4 @@ def test_both_approach_one_solution(name: str) -> None:
         assert coarse / fine == pytest.approx(2, abs=0.1)
         assert fine < 5e-3
     else:
-        assert difference(4) < case.tolerance
+        assert difference(case.substeps) < case.tolerance
