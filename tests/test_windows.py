@@ -95,7 +95,11 @@ def test_windows_that_cannot_be_are_refused() -> None:
 def test_a_standard_loader_serves_them(workers: int) -> None:
     real = SlidingWindows(torch.randn(2, 7, 1, POINTS), 2)
     joined = JoinedWindows(real, generated(5), alpha=0.5)
-    loader = DataLoader(joined, batch_size=4, collate_fn=collate, num_workers=workers)
+    # Not by fork, if another test of this process has brought in JAX, whose threads a fork would leave behind.
+    context = "forkserver" if workers else None
+    loader = DataLoader(
+        joined, batch_size=4, collate_fn=collate, num_workers=workers, multiprocessing_context=context
+    )
     batches = list(loader)
     assert [len(batch.weight) for batch in batches] == [4, 4, 4, 3]
     assert torch.equal(torch.cat([batch.states for batch in batches])[:10], every(real).states)
