@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread for each worker: several on small grids are slower, and fight each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto
 
-.PHONY: help demo test lint fast bench bench-store clean
+.PHONY: help demo test lint fast bench bench-physics bench-store clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,6 +37,11 @@ bench: $(VENV)/installed  ## speed of the simulators and cost of the placements,
 	$(BIN)/python benchmarks/store
 	$(BIN)/python benchmarks/bench_flow.py
 	$(BIN)/python benchmarks/bench_jax.py
+
+bench-physics: $(VENV)/installed  ## speed of the simulators alone, batches of 16 and of 64
+	$(BIN)/python benchmarks/bench_physics.py
+	$(BIN)/python benchmarks/bench_physics.py --batch 64
+	$(BIN)/python benchmarks/bench_flow.py
 
 bench-store: $(VENV)/installed  ## cost of the placements alone, in time and memory (a quarter of an hour)
 	$(BIN)/python benchmarks/store

@@ -31,7 +31,6 @@ from cotwin.physics import Burgers, Heat, SpectralBurgers, random_fourier
 from cotwin.physics.phiflow import from_fields, phiflow_context, to_fields, to_phi
 
 STEPS = 8
-BATCH = 16
 GOALS = {"PhiFlow, batched": 15.0, "PhiFlow, one by one": 200.0}
 
 
@@ -150,9 +149,9 @@ def timed(work: Callable[[], object], samples: int, least: float) -> Callable[[]
     return run
 
 
-def measure(problem: Problem, repeats: int, least: float) -> None:
+def measure(problem: Problem, batch: int, repeats: int, least: float) -> None:
     """Check that all solve the same equation, gradients included, then time them and print the table."""
-    state = random_fourier(problem.layout, BATCH, torch.Generator().manual_seed(0), modes=3)
+    state = random_fourier(problem.layout, batch, torch.Generator().manual_seed(0), modes=3)
     leaf = problem.coefficient.clone().requires_grad_()
     batched, single = to_fields(state, problem.layout), to_fields(state[:1], problem.layout)
     steppers = {name: make(Positive(problem.coefficient)) for name, make in problem.native.items()}
@@ -160,7 +159,7 @@ def measure(problem: Problem, repeats: int, least: float) -> None:
     reference = phiflow(problem, batched, leaf)
     (slope,) = torch.autograd.grad(reference.square().mean(), leaf)
     reference = reference.detach()
-    print(f"\n{problem.name}, batch {BATCH}; difference from PhiFlow after {STEPS} steps, of the change in them:")
+    print(f"\n{problem.name}, batch {batch}; difference from PhiFlow after {STEPS} steps, of the change in them:")
     for name, stepper in steppers.items():
         last = native(stepper, state)
         (to_raw,) = torch.autograd.grad(last.square().mean(), list(stepper.parameters()))
@@ -181,10 +180,10 @@ def measure(problem: Problem, repeats: int, least: float) -> None:
     results = []
     for mode in (forward, gradient):
         competitors = {
-            name: timed(mode(lambda stepper=stepper: native(stepper, state)), BATCH, least)
+            name: timed(mode(lambda stepper=stepper: native(stepper, state)), batch, least)
             for name, stepper in steppers.items()
         }
-        competitors["PhiFlow, batched"] = timed(mode(lambda: phiflow(problem, batched, leaf)), BATCH, least)
+        competitors["PhiFlow, batched"] = timed(mode(lambda: phiflow(problem, batched, leaf)), batch, least)
         competitors["PhiFlow, one by one"] = timed(mode(lambda: phiflow(problem, single, leaf)), 1, least)
         results.append(rounds(competitors, repeats))
     for name in results[0]:
@@ -200,13 +199,15 @@ def main() -> None:
     """Pin, measure every problem, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one round: a smoke test")
-    quick = parser.parse_args().quick
+    parser.add_argument("--batch", type=int, default=16, help="samples at once")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     with phiflow_context(torch.float32, torch.device("cpu")):
         for problem in problems():
-            measure(problem, repeats=1 if quick else 7, least=0.0 if quick else 0.5)
+            measure(problem, arguments.batch, repeats=1 if quick else 7, least=0.0 if quick else 0.5)
 
 
 if __name__ == "__main__":
