@@ -60,7 +60,8 @@ class Store:
             check_root(root)
         self.root, self.placement, self.verify = root, placement, verify
         self.memory_budget = memory_bytes(memory_budget)
-        self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root, self._leftover_bytes())
+        leftover = self._leftover_bytes() if disk_budget is None else 0
+        self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root, leftover)
         # A rollout needs several times its states, which come on top of what is kept. A power of two: a little more
         # or less free memory should not cut a set into other rollouts, which differ in their last bits.
         self.chunk_bytes = min(chunk_bytes, 1 << max(self.memory_budget // 64, 1).bit_length() - 1)
