@@ -11,7 +11,8 @@ import torch
 from small import SMALL
 
 from cotwin.experiment.load import ConfigError, load, validate
-from cotwin.experiment.settings import Experiment, Physical
+from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.settings import Experiment
 from cotwin.experiment.train import prepare
 
 P = {"initial": 0.1}

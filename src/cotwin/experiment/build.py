@@ -12,6 +12,7 @@ import cotwin.starts
 from cotwin.alpha import Alpha
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
+from cotwin.experiment.learner_settings import Adam, LearnerSettings, Optimizer
 from cotwin.experiment.simulators import build_physical
 from cotwin.hybrid import HybridTrainer, Learner
 from cotwin.layout import Layout
@@ -86,7 +87,7 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     )
 
 
-def _learner(settings: s.LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int) -> Learner:
+def _learner(settings: LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int) -> Learner:
     train = data.train
     window = train.num_frames - 1 if settings.window == "full" else settings.window
     if window >= train.num_frames:
@@ -111,8 +112,8 @@ def _learner(settings: s.LearnerSettings, stepper: Stepper, data: Dataset, cycle
     return Learner(trainer, real, settings.steps, settings.warmup_steps, _starts(settings, real, data))
 
 
-def _optimizer(settings: s.Optimizer, stepper: Stepper) -> torch.optim.Optimizer:
-    if isinstance(settings, s.Adam):
+def _optimizer(settings: Optimizer, stepper: Stepper) -> torch.optim.Optimizer:
+    if isinstance(settings, Adam):
         return torch.optim.Adam(stepper.parameters(), lr=settings.lr)
     # One iteration a step, so that a step means as much for every optimiser: one move of the parameters.
     return torch.optim.LBFGS(
@@ -125,7 +126,7 @@ def _optimizer(settings: s.Optimizer, stepper: Stepper) -> torch.optim.Optimizer
     )
 
 
-def _starts(settings: s.LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:
+def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:
     match settings.starts:
         case "real":
             return cotwin.starts.real(real.starts())

@@ -13,7 +13,8 @@ from cotwin.data.noise import add_noise
 from cotwin.data.reference import BurgersReference
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
-from cotwin.experiment.settings import Data, FileData, Physical, Simulated, SimulatedBurgers
+from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
 from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from cotwin.experiment.learner_settings import LearnerSettings
 from cotwin.experiment.load import settings_classes, tags
-from cotwin.experiment.settings import Experiment, LearnerSettings
+from cotwin.experiment.settings import Experiment
 
 
 def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collection[str] = ()) -> Iterator[str]:

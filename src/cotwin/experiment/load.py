@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from cotwin.experiment.settings import Experiment, LearnerSettings
+from cotwin.experiment.learner_settings import LearnerSettings
+from cotwin.experiment.settings import Experiment
 
 
 class ConfigError(ValueError):

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
-from cotwin.experiment.settings import Physical, Simulated
+from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.settings import Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Field, Layout
 from cotwin.parameters import CoarseField, Known, Parameter, estimates

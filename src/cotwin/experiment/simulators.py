@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from cotwin import physics
-from cotwin.experiment import settings as s
+from cotwin.experiment import physical_settings as s
+from cotwin.experiment.learner_settings import Unknown
 from cotwin.layout import Layout
 from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, ZeroMean
 from cotwin.stepper import Stepper
@@ -16,10 +17,10 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
     """The simulator. states: of the training data, for the largest value to expect where none is given."""
     largest = 1.5 * float(states.nan_to_num().abs().max())
 
-    def unknown(of: s.Unknown) -> Parameter:
+    def unknown(of: Unknown) -> Parameter:
         return _unknown(of, layout)
 
-    def perhaps(of: s.Unknown | None) -> Parameter | None:
+    def perhaps(of: Unknown | None) -> Parameter | None:
         return None if of is None else unknown(of)
 
     match settings:
@@ -103,7 +104,7 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
             return PhiFlowBurgers(layout, unknown(settings.viscosity))
 
 
-def _unknown(settings: s.Unknown, layout: Layout) -> Parameter:
+def _unknown(settings: Unknown, layout: Layout) -> Parameter:
     if settings.grid is None:
         return _leaf(settings, settings.initial)
     if len(settings.grid) != layout.dims:
@@ -123,13 +124,13 @@ def _box(ends: tuple[tuple[float, float], ...], layout: Layout) -> Tensor:
     return inside
 
 
-def _vector(components: tuple[s.Unknown, ...], layout: Layout) -> Parameter:
+def _vector(components: tuple[Unknown, ...], layout: Layout) -> Parameter:
     if len(components) != layout.dims or len({(c.bounds, c.unit, c.fixed) for c in components}) != 1:
         raise ValueError(f"velocity needs {layout.dims} components, all with the same bounds and unit.")
     return _leaf(components[0], torch.tensor([c.initial for c in components]))
 
 
-def _leaf(settings: s.Unknown, initial: float | torch.Tensor) -> Parameter:
+def _leaf(settings: Unknown, initial: float | torch.Tensor) -> Parameter:
     if settings.fixed:
         return Known(initial, unit=settings.unit)
     if settings.bounds is None:

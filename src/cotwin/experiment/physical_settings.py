@@ -1,0 +1,202 @@
+"""The settings of each simulator; `simulators.py` builds them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Unknown
+
+
+class Burgers(LearnerSettings):
+    """Finite volumes; periodic or Dirichlet."""
+
+    model: Literal["burgers"]
+    viscosity: Unknown
+    max_speed: PositiveFloat | None = Field(
+        None, description="largest |u| to expect; if not given 1.5 times that of the training data"
+    )
+
+
+class SpectralBurgers(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["spectral_burgers"]
+    viscosity: Unknown
+    substeps: Count = Field(3, description="of the solver in each data interval")
+    refine: Count = Field(1, description="points of the solver's grid for each point of the data")
+
+
+class Heat(LearnerSettings):
+    """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
+
+    model: Literal["heat"]
+    diffusivity: Unknown
+
+
+class Advection(LearnerSettings):
+    """Exact; periodic."""
+
+    model: Literal["advection"]
+    velocity: tuple[Unknown, ...] = Field(description="one for each axis")
+    diffusivity: Unknown | None = None
+
+
+class AdvectionDiffusion(LearnerSettings):
+    """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
+
+    model: Literal["advection_diffusion"]
+    velocity: tuple[Unknown, ...] = Field(description="one for each axis")
+    diffusivity: Unknown
+    substeps: Count | None = Field(None, description="if not given as many as the velocity needs")
+
+
+class InviscidBurgers(LearnerSettings):
+    """Shock-capturing finite volumes, forced by a potential; periodic."""
+
+    model: Literal["inviscid_burgers"]
+    potential: Unknown | None = Field(None, description="a field, of which the mean is taken out")
+    max_speed: PositiveFloat | None = Field(
+        None, description="largest |u| to expect; if not given 1.5 times that of the training data"
+    )
+
+
+class KortewegDeVries(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["korteweg_de_vries"]
+    steepening: Unknown
+    dispersion: Unknown
+    substeps: Count = 4
+
+
+class KuramotoSivashinsky(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["kuramoto_sivashinsky"]
+    steepening: Unknown
+    production: Unknown
+    hyperviscosity: Unknown
+    substeps: Count = 2
+
+
+class AllenCahn(LearnerSettings):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["allen_cahn"]
+    diffusivity: Unknown
+    reaction: Unknown
+    substeps: Count = 1
+
+
+class Fisher(LearnerSettings):
+    """Logistic growth and diffusion, D (u/K)^m; finite volumes, any boundary."""
+
+    model: Literal["fisher"]
+    diffusivity: Unknown
+    growth: Unknown
+    capacity: Unknown
+    exponent: Unknown | None = Field(None, description="m, of the porous form; without it D is constant")
+    ceiling: PositiveFloat | None = Field(
+        None, description="largest density to expect; if not given 1.5 times that of the training data"
+    )
+    substeps: Count = 1
+
+
+class GrayScott(LearnerSettings):
+    """Finite volumes, any boundary."""
+
+    model: Literal["gray_scott"]
+    diffusivity_u: Unknown
+    diffusivity_v: Unknown
+    feed: Unknown
+    kill: Unknown
+    substeps: Count = 1
+
+
+class SpectralGrayScott(GrayScott):
+    """Pseudo-spectral; periodic."""
+
+    model: Literal["spectral_gray_scott"]  # type: ignore[assignment]
+
+
+class NavierStokes(LearnerSettings):
+    """Vorticity, pseudo-spectral; periodic, two dimensions."""
+
+    model: Literal["navier_stokes"]
+    viscosity: Unknown
+    drag: Unknown | None = None
+    forcing: Unknown | None = Field(None, description="amplitude of a Kolmogorov force; with wavenumber")
+    wavenumber: Unknown | None = Field(None, description="periods of the force along y")
+    substeps: Count = 1
+
+
+class IncompressibleFlow(LearnerSettings):
+    """Staggered; periodic, walls, one open axis; two dimensions."""
+
+    model: Literal["incompressible_flow"]
+    viscosity: Unknown
+    max_speed: PositiveFloat = Field(description="largest |u| of one component to expect")
+    slip: bool = Field(False, description="walls without friction")
+
+
+class Smoke(IncompressibleFlow):
+    """The same with smoke that it carries and that drives it upwards, along the second axis."""
+
+    model: Literal["smoke"]  # type: ignore[assignment]
+    buoyancy: Unknown
+    inflow: Unknown | None = Field(None, description="smoke per time inside inflow_box")
+    inflow_box: tuple[tuple[float, float], tuple[float, float]] | None = Field(
+        None, description="where smoke enters: its ends along both axes"
+    )
+    diffusivity: Unknown | None = None
+
+
+class LinearShallowWater(LearnerSettings):
+    """Finite volumes; periodic or walls."""
+
+    model: Literal["linear_shallow_water"]
+    gravity: Unknown
+    depth: Unknown
+    drag: Unknown | None = None
+    max_speed: PositiveFloat = Field(description="above √(gravity · depth) for all that is tried")
+
+
+class ShallowWater(LearnerSettings):
+    """Shock-capturing finite volumes; periodic or walls."""
+
+    model: Literal["shallow_water"]
+    gravity: Unknown
+    drag: Unknown | None = None
+    max_speed: PositiveFloat = Field(description="largest |u| + √(gravity · depth) to expect")
+
+
+class PhiFlowBurgers(LearnerSettings):
+    """2-D, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
+
+    model: Literal["phiflow_burgers"]
+    viscosity: Unknown
+
+
+Physical = Annotated[
+    Burgers
+    | SpectralBurgers
+    | InviscidBurgers
+    | Heat
+    | Advection
+    | AdvectionDiffusion
+    | KortewegDeVries
+    | KuramotoSivashinsky
+    | AllenCahn
+    | Fisher
+    | GrayScott
+    | SpectralGrayScott
+    | NavierStokes
+    | IncompressibleFlow
+    | Smoke
+    | LinearShallowWater
+    | ShallowWater
+    | PhiFlowBurgers,
+    Field(discriminator="model"),
+]
