@@ -103,6 +103,17 @@ def test_turning_a_periodic_axis_turns_what_is_seen(shift: float, x: float) -> N
     torch.testing.assert_close(turned(states.roll(cells, dims=-1)), seen(states), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_a_mirror_the_same_is_seen(kind: Boundary) -> None:
+    spaces = layout(8, boundary=kind)
+    positions, times = anywhere(spaces, 50), times_up_to(1.0, 50)
+    # A periodic axis has its first point on its lower end, and none on its upper one.
+    far = 4 - positions if kind != "periodic" else 1 + (4 - positions - spaces.spacing[0] - 1) % 2
+    seen, mirrored = Points(spaces, positions, times, "u"), Points(spaces, far, times, "u")
+    states = torch.randn(seen.states_shape, generator=generator(), dtype=torch.float64)
+    torch.testing.assert_close(mirrored(states.flip(-1)), seen(states))
+
+
 def test_both_ends_of_a_periodic_axis_are_one_place() -> None:
     spaces = layout(8, boundary="periodic")
     seen = Points(spaces, torch.tensor([[1.0], [3.0]]), torch.full((2,), DT), "u")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from observation_cases import DT, generator, layout, sampled
 
@@ -34,6 +35,7 @@ def test_the_integral_of_a_constant_is_area_times_constant(
 
 
 @given(st.floats(1, 3), st.floats(0.01, 2))
+@example(3.0, 2.0)
 def test_a_box_may_lie_across_the_ends_of_a_periodic_axis(low: float, width: float) -> None:
     spaces = layout(8, boundary="periodic")
     box = box_region(spaces, [(low, low + width)])
@@ -50,6 +52,15 @@ def test_parts_of_the_domain_add_up_to_the_whole() -> None:
     seen = Regions.sums(spaces, halves, times, ["v", "u"], num_trajectories=2)
     whole = states.sum(dim=(-2, -1))[:, :, [2, 0]] * (2 / 6) * (2 / 5)
     torch.testing.assert_close(seen(states).view(2, 4, 2, 2).sum(dim=2), whole)
+
+
+def test_means_over_regions_are_weighted_averages_however_large_they_are() -> None:
+    spaces = layout(6, 5)
+    boxes = torch.stack([box_region(spaces, [(1, 1.4), (1, 2)]), box_region(spaces, [(1.1, 3), (1.3, 3)])])
+    seen = Regions.means(spaces, boxes, torch.tensor([DT]), ["v"])
+    states = torch.randn(seen.states_shape, generator=generator(), dtype=torch.float64)
+    expected = [np.average(states[0, 1, 2].numpy(), weights=box.numpy()) for box in boxes]
+    assert seen(states).tolist() == pytest.approx(expected)
 
 
 def test_weights_may_be_any_numbers() -> None:
