@@ -39,9 +39,16 @@ def trimmed(index: Int[Tensor, "M L"], weight: Float[Tensor, "M L"]) -> Stencil:
     return Stencil(torch.where(weight != 0, index, index[:, :1]), weight)
 
 
-def snapped(places: Float[Tensor, " M"]) -> Float[Tensor, " M"]:
-    """Places, in distances between points, with those that meet a point to `TOLERANCE` put on it."""
-    return torch.where((places - places.round()).abs() <= TOLERANCE, places.round(), places)
+def places_of(
+    values: Float[Tensor, "*M"], first: float | Float[Tensor, "*M"], distance: float
+) -> Float[Tensor, "*M"]:
+    """(values − first) / distance, in double precision: 0 on the first point, 1 on the second.
+
+    Those that meet a point, to `TOLERANCE` or to the rounding of the numbers given, are put on it.
+    """
+    places = (values.double() - first) / distance
+    slack = TOLERANCE + torch.finfo(values.dtype).eps * values.abs() / distance
+    return torch.where((places - places.round()).abs() <= slack, places.round(), places)
 
 
 def lagrange(places: Float[Tensor, " M"], count: int) -> Stencil:

@@ -23,6 +23,7 @@ class Observation(nn.Module, ABC):
     num_trajectories: B. num_steps: how many steps the rollouts must take.
     trajectory, time, channel: for each value, which rollout it is from; when, in `layout.time_unit`, zero at the
     start and in double precision; and which channel it has the unit, and the noise, of.
+    Buffers: moved by `.to(device)`, and not to be converted, since times in single precision would be rounded.
     notes: what a person should be told, such as that times lie between two steps.
 
     The values of states that were recorded are found in the same way: `values = observation(recorded)`.

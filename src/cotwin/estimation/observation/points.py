@@ -9,11 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.estimation.observation.interpolation import (
-    TOLERANCE,
     Stencil,
     lagrange,
     periodic_lagrange,
-    snapped,
+    places_of,
 )
 from cotwin.estimation.observation.observation import (
     Observation,
@@ -40,10 +39,10 @@ class Points(Observation):
     grids (`face_offsets`); None if they are the layout's.
 
     Scheme: cubic Lagrange polynomials through 4 points along each axis and in time, fourth order; a grid point or a
-    step that is met, to 1e-6 of their distance, alone. Towards ends that are not periodic the outermost 4 points are
-    used, and beyond the last of them, half a cell before the wall, their polynomial goes on. Not a mirror image: its
-    sign would differ between channels, and only the simulator knows it (`neumann` walls of the shallow water turn
-    the velocity round, `dirichlet` walls of a flow keep what it carries).
+    step that is met, to 1e-6 of their distance or to the rounding of the numbers given, alone. Towards ends that are
+    not periodic the outermost 4 points are used, and beyond the last of them, half a cell before the wall, their
+    polynomial goes on. Not a mirror image: its sign would differ between channels, and only the simulator knows it
+    (`neumann` walls of the shallow water turn the velocity round, `dirichlet` walls of a flow keep what it carries).
 
     Raises ValueError for a position outside the domain, a time before the start, a channel or rollout that there is
     not, or shapes that do not fit.
@@ -77,7 +76,7 @@ class Points(Observation):
             seen = channel.long()
         _require_fit(layout, positions, times, seen, which, num_trajectories)
         _require_inside(layout, positions)
-        cells = _cells_at(layout, positions) - _offsets_of(layout, seen, offsets)
+        cells = _cells_at(layout, positions, _offsets_of(layout, seen, offsets))
 
         # From the outside of the states' axes to the inside.
         stencil = Stencil(which[:, None], torch.ones_like(steps)[:, None])
@@ -85,7 +84,7 @@ class Points(Observation):
         stencil = stencil.inside(Stencil(seen[:, None], torch.ones_like(steps)[:, None]), layout.channels)
         for axis, (count, kind) in enumerate(zip(layout.grid, layout.boundary, strict=True)):
             along = periodic_lagrange if kind == "periodic" else lagrange
-            stencil = stencil.inside(along(snapped(cells[:, axis]), count), count)
+            stencil = stencil.inside(along(cells[:, axis], count), count)
         notes = [*time_notes(steps, num_steps, layout), *_end_notes(layout, cells)]
         super().__init__(layout, num_trajectories, num_steps, which, time_of(steps, layout), seen.clone(), notes)
         self.register_buffer("index", stencil.index, persistent=False)
@@ -179,11 +178,12 @@ def _require_fit(
 
 
 def _require_inside(layout: Layout, positions: Tensor) -> None:
-    lower, upper, spacing = (positions.new_tensor(values).double() for values in _box(layout))
-    places = positions.double()
-    # Not-a-number is outside too.
-    inside = (places >= lower - TOLERANCE * spacing) & (places <= upper + TOLERANCE * spacing)
-    outside = (~inside.all(dim=1)).nonzero()[:, 0]
+    inside = torch.ones(len(positions), dtype=torch.bool, device=positions.device)
+    for axis, (low, high) in enumerate(zip(layout.lower, layout.upper, strict=True)):
+        cells = places_of(positions[:, axis], low, layout.spacing[axis])
+        # Not-a-number is outside too.
+        inside &= (cells >= 0) & (cells <= places_of(cells.new_tensor(high), low, layout.spacing[axis]))
+    outside = (~inside).nonzero()[:, 0]
     if len(outside):
         first = int(outside[0])
         domain = " × ".join(f"[{low:g}, {high:g}]" for low, high in zip(layout.lower, layout.upper, strict=True))
@@ -194,15 +194,12 @@ def _require_inside(layout: Layout, positions: Tensor) -> None:
         )
 
 
-def _box(layout: Layout) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    return layout.lower, layout.upper, layout.spacing
-
-
-def _cells_at(layout: Layout, positions: Tensor) -> Float[Tensor, "M dims"]:
-    """Positions counted in grid points: 0 is the first of an axis, 1 the second."""
+def _cells_at(layout: Layout, positions: Tensor, offsets: Tensor) -> Float[Tensor, "M dims"]:
+    """Positions counted in points of their channel: 0 is the first of an axis, 1 the second."""
     columns = []
     for axis, spacing in enumerate(layout.spacing):
-        columns.append((positions[:, axis].double() - layout.points(axis)[0]) / spacing)
+        first = layout.points(axis)[0] + offsets[:, axis] * spacing
+        columns.append(places_of(positions[:, axis], first, spacing))
     return torch.stack(columns, dim=1)
 
 
@@ -221,7 +218,7 @@ def _end_notes(layout: Layout, cells: Float[Tensor, "M dims"]) -> list[str]:
     beyond = torch.zeros(len(cells), dtype=torch.bool, device=cells.device)
     for axis, (count, kind) in enumerate(zip(layout.grid, layout.boundary, strict=True)):
         if kind != "periodic":
-            beyond |= (cells[:, axis] < -TOLERANCE) | (cells[:, axis] > count - 1 + TOLERANCE)
+            beyond |= (cells[:, axis] < 0) | (cells[:, axis] > count - 1)
     if not beyond.any():
         return []
     return [

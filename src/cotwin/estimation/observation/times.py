@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation.observation.interpolation import TOLERANCE, snapped
+from cotwin.estimation.observation.interpolation import places_of
 from cotwin.layout import Layout
 
 
@@ -19,7 +19,7 @@ def steps_at(times: Float[Tensor, " M"], layout: Layout) -> tuple[Float[Tensor, 
     """
     if times.ndim != 1 or not len(times):
         raise ValueError(f"times have the shape {tuple(times.shape)}; give one or more, in one axis.")
-    steps = snapped(times.double() / layout.dt)
+    steps = places_of(times, 0.0, layout.dt)
     bad = ~(steps.isfinite() & (steps >= 0))
     if bad.any():
         which = int(bad.nonzero()[0])
@@ -34,7 +34,7 @@ def steps_at(times: Float[Tensor, " M"], layout: Layout) -> tuple[Float[Tensor, 
 def time_notes(steps: Float[Tensor, " M"], num_steps: int, layout: Layout) -> list[str]:
     """What to tell about times, in steps, that lie between two states."""
     distinct = torch.unique(steps)
-    between = int(((distinct - distinct.round()).abs() > TOLERANCE).sum())
+    between = int((distinct != distinct.round()).sum())
     if not between:
         return []
     degree = {1: "linear", 2: "quadratic"}.get(num_steps, "cubic")
