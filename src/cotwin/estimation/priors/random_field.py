@@ -95,12 +95,12 @@ class GaussianField(RandomField):
         self.require_precision(name, float(value.abs().max()), value.dtype)
 
     def require_precision(self, name: str, size: float, dtype: torch.dtype) -> None:
-        """Raise ValueError where rounding alone would give values of this size residuals of the order of one."""
+        """Raise ValueError where rounding values of this size may give residuals of more than one by itself."""
         rounding = self.gain * torch.finfo(dtype).eps / 4 * size / self.deviation
-        if rounding > 0.3:
+        if rounding > 1:
             raise ValueError(
-                f"rounding of {name} in {dtype} alone makes residuals of {rounding:.1g}, which ought to be of order "
-                "one; give it in float64, or shorten the length of its prior."
+                f"rounding of {name} in {dtype} alone may make residuals of {rounding:.1g}, which ought to be of "
+                "order one; give it in float64, or shorten the length of its prior."
             )
 
     def distance(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
