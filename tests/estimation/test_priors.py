@@ -73,8 +73,10 @@ class TestEveryPrior:
             assert bool(jacobian.isfinite().all())
         assert bool(torch.func.hessian(lambda given: energy(prior, given))(flat).isfinite().all())
 
+    @pytest.mark.filterwarnings("error")
     def test_accepts_a_start_at_its_centre(self, prior: Prior) -> None:
-        prior.check_start("viscosity", torch.ones(GRID.grid))
+        # As a parameter gives it, with a gradient.
+        prior.check_start("viscosity", torch.ones(GRID.grid, requires_grad=True))
 
 
 @settings(deadline=None)
