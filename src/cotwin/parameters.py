@@ -216,7 +216,7 @@ class Simplex(Unknown):
         # Each fraction takes its part of what those before it left; Devroye (1986), chapter XI. Not quite all or
         # nothing: of a fraction that is zero there is no logarithm.
         behind = torch.arange(q.shape[-1], 0, -1, device=q.device)
-        left = torch.cumprod((0.99 - 0.98 * q) ** (1 / behind), dim=-1)
+        left = torch.cumprod((0.999 - 0.998 * q) ** (1 / behind), dim=-1)
         edge = torch.ones_like(left[..., :1])
         return torch.cat([edge, left], dim=-1) - torch.cat([left, 0 * edge], dim=-1)
 

@@ -73,10 +73,13 @@ class TestEveryPrior:
             assert bool(jacobian.isfinite().all())
         assert bool(torch.func.hessian(lambda given: energy(prior, given))(flat).isfinite().all())
 
+    @pytest.mark.filterwarnings("error")
     def test_accepts_a_start_at_its_centre(self, prior: Prior) -> None:
-        prior.check_start("viscosity", torch.ones(GRID.grid))
+        # As a parameter gives it, with a gradient.
+        prior.check_start("viscosity", torch.ones(GRID.grid, requires_grad=True))
 
 
+@settings(deadline=None)
 @given(st.floats(-100, 100), st.floats(0.01, 100), st.floats(-5, 5), st.floats(-5, 5))
 def test_gaussian_is_the_normal_density(mean: float, deviation: float, one: float, other: float) -> None:
     values = torch.tensor([mean + deviation * one, mean + deviation * other], dtype=torch.float64)
@@ -85,6 +88,7 @@ def test_gaussian_is_the_normal_density(mean: float, deviation: float, one: floa
     assert float(ours) == pytest.approx(theirs, abs=1e-8)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e6), st.floats(1.01, 100), st.floats(-5, 5), st.floats(-5, 5))
 def test_lognormal_is_the_log_normal_density_per_unit_of_the_logarithm(
     median: float, factor: float, one: float, other: float
@@ -291,10 +295,17 @@ def test_starts_that_are_not_positive_have_no_logarithm() -> None:
 
 
 def test_a_precision_that_hides_the_prior_is_refused() -> None:
-    for prior in (GaussianField(layout(64, 64), 1.0, 0.5, 2.0), LogGaussianField(layout(64, 64), 1.0, 2.0, 2.0)):
+    for prior in (GaussianField(layout(64, 64), 1.0, 0.5, 4.0), LogGaussianField(layout(64, 64), 1.0, 2.0, 4.0)):
         with pytest.raises(ValueError, match=r"rounding of viscosity in torch.float32"):
             prior.check_start("viscosity", torch.ones(64, 64))
         prior.check_start("viscosity", torch.ones(64, 64, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_fine_grids_keep_their_precision(boundary: Boundary) -> None:
+    white = noise(256 * 256)
+    prior = GaussianField(layout(256, 256, boundary=boundary), 0.0, 1.0, 0.2)
+    torch.testing.assert_close(prior.residuals(prior.colour(white)), white, rtol=0, atol=1e-8)
 
 
 def test_what_makes_no_density_is_refused() -> None:
@@ -319,6 +330,8 @@ def test_what_makes_no_density_is_refused() -> None:
             LogGaussianField(GRID, 1.0, wrong, 0.3)
     with pytest.raises(ValueError, match="mean is"):
         Gaussian(math.nan, 1.0)
+    with pytest.raises(ValueError, match=r"shape \(3,\) and the spread \(4,\)"):
+        LogNormal(torch.ones(3), torch.full((4,), 2.0))
     with pytest.raises(ValueError, match="length is"):
         GaussianField(GRID, 0.0, 1.0, -0.1)
     with pytest.raises(ValueError, match=r"mean has shape \(5, 6\)"):

@@ -15,6 +15,9 @@ from cotwin.estimation.priors.prior import (
 )
 from cotwin.parameters import Values
 
+# Of the shape of `Values`, or a number beside an array; other shapes are refused with the cure.
+Spread = float | Float[Tensor, "*D"]
+
 
 class Gaussian(Independent):
     """A normal density, −log p(v) = ½ ((v − mean) / deviation)² + constant, per unit of v.
@@ -29,7 +32,7 @@ class Gaussian(Independent):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, mean: Values, deviation: Values) -> None:
+    def __init__(self, mean: Values, deviation: Spread) -> None:
         super().__init__()
         centre, spread = _of_one_shape(mean, deviation)
         self.register_buffer("mean", centre)
@@ -84,7 +87,7 @@ class LogNormal(Independent):
     tensor([ 0.,  1., -2.])
     """
 
-    def __init__(self, median: Values, factor: Values) -> None:
+    def __init__(self, median: Values, factor: Spread) -> None:
         super().__init__()
         centre, spread = _of_one_shape(median, factor)
         if not bool(((centre > 0) & centre.isfinite()).all()):
@@ -109,7 +112,8 @@ class LogNormal(Independent):
         return self.logarithm.quantile(q, low, high).exp()
 
 
-def _of_one_shape(centre: Values, spread: Values) -> tuple[Float[Tensor, "*K"], Float[Tensor, "*K"]]:
+def _of_one_shape(centre: Values, spread: Spread) -> tuple[Float[Tensor, "*K"], Float[Tensor, "*K"]]:
+    """Both in double precision, the one that is a number repeated to the shape of the other."""
     one, other = (torch.as_tensor(values, dtype=torch.float64) for values in (centre, spread))
     if one.ndim and other.ndim and one.shape != other.shape:
         raise ValueError(

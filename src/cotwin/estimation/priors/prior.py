@@ -63,7 +63,7 @@ def require_near(name: str, value: Float[Tensor, "*K"], distance: Float[Tensor, 
     far: Bool[Tensor, "*K"] = ~(distance.abs() <= FARTHEST)
     if bool(far.any()):
         raise ValueError(
-            f"{name} starts at {float(value[far][0]):g}, {float(distance[far][0].abs()):.1f} standard deviations "
+            f"{name} starts at {value[far][0].item():g}, {distance[far][0].abs().item():.1f} standard deviations "
             "from the centre of its prior; start nearer to it, or widen the prior."
         )
 
@@ -72,6 +72,6 @@ def require_positive_start(name: str, value: Float[Tensor, "*K"]) -> None:
     """Raise ValueError unless all of the value is positive."""
     if not bool((value > 0).all()):
         raise ValueError(
-            f"{name} starts at {float(value.min()):g}, its prior is for positive values; "
+            f"{name} starts at {value.min().item():g}, its prior is for positive values; "
             "make it a Positive parameter, or give it a Gaussian prior."
         )

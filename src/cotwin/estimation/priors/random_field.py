@@ -92,15 +92,15 @@ class GaussianField(RandomField):
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         require_grid(name, value, self.layout)
         require_near(name, value, self.distance(value))
-        self.require_precision(name, float(value.abs().max()), value.dtype)
+        self.require_precision(name, value.abs().max().item(), value.dtype)
 
     def require_precision(self, name: str, size: float, dtype: torch.dtype) -> None:
-        """Raise ValueError where rounding alone would give values of this size residuals of the order of one."""
+        """Raise ValueError where rounding values of this size may give residuals of more than one by itself."""
         rounding = self.gain * torch.finfo(dtype).eps / 4 * size / self.deviation
-        if rounding > 0.3:
+        if rounding > 1:
             raise ValueError(
-                f"rounding of {name} in {dtype} alone makes residuals of {rounding:.1g}, which ought to be of order "
-                "one; give it in float64, or shorten the length of its prior."
+                f"rounding of {name} in {dtype} alone may make residuals of {rounding:.1g}, which ought to be of "
+                "order one; give it in float64, or shorten the length of its prior."
             )
 
     def distance(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
@@ -152,4 +152,4 @@ class LogGaussianField(RandomField):
         logarithm = value.log()
         require_near(name, value, self.logarithm.distance(logarithm))
         # The rounding of a value, being relative, is of size one in its logarithm, even where that is zero.
-        self.logarithm.require_precision(name, max(1.0, float(logarithm.abs().max())), value.dtype)
+        self.logarithm.require_precision(name, max(1.0, logarithm.abs().max().item()), value.dtype)
