@@ -17,7 +17,7 @@ from cotwin.experiment.train import prepare
 
 P = {"initial": 0.1}
 MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
-    # settings, grid, fields (two letters: a vector)
+    # settings, grid, fields
     "burgers": ({"viscosity": P}, (16,), ["u"]),
     "spectral_burgers": ({"viscosity": P, "refine": 2}, (16,), ["u"]),
     "inviscid_burgers": ({"potential": {"initial": 0.1, "bounds": [-1, 1], "grid": [4]}}, (16,), ["u"]),
@@ -40,17 +40,30 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
     "linear_shallow_water": ({"gravity": P, "depth": P, "max_speed": 1}, (8, 8), ["h", "uv"]),
     "shallow_water": ({"gravity": P, "max_speed": 9}, (8, 8), ["h", "uv"]),
     "phiflow_burgers": ({"viscosity": P}, (8, 8), ["uv"]),
+    "phiflow_smoke": (
+        {
+            "viscosity": P,
+            "buoyancy": P,
+            "inflow": P,
+            "inflow_box": [[1, 3], [0, 2]],
+            "obstacle": {"centre": [3, 4], "radius": 1},
+        },
+        (8, 8),
+        ["velocity", "smoke"],
+    ),
 }
+VECTORS = ("uv", "velocity")
 
 
-def data(path: Path, grid: tuple[int, ...], fields: list[str]) -> Path:
+def data(path: Path, grid: tuple[int, ...], fields: list[str], boundary: str = "periodic") -> Path:
     """Four trajectories of five states, positive and smooth."""
     axes = {name: np.arange(n) * 2 * np.pi / n for name, n in zip("xyz", grid, strict=False)}
     waves = sum(np.sin(a) for a in np.meshgrid(*axes.values(), indexing="ij"))
     scales = 1 + 0.1 * np.arange(4 * 5).reshape(4, 5, *[1] * len(grid))
     values = 0.5 + 0.05 * waves / scales
-    arrays = {name: values if len(name) == 1 else np.stack([values] * len(grid), axis=-1) for name in fields}
-    np.savez(path, **arrays, **axes, t=np.arange(5) * 0.05, boundary="periodic")
+    vector = np.stack([values] * len(grid), axis=-1)
+    arrays = {name: vector if name in VECTORS else values for name in fields}
+    np.savez(path, **arrays, **axes, t=np.arange(5) * 0.05, boundary=boundary)
     return path
 
 
@@ -65,7 +78,8 @@ def test_a_model_is_built_from_its_settings_and_takes_a_step(tmp_path: Path, nam
     model, grid, fields = MODELS[name]
     settings = [setting for setting in SMALL if not setting.startswith(("data.", "physical."))]
     base = load("burgers", settings).model_dump()
-    base["data"] = {"kind": "file", "path": str(data(tmp_path / "mine.npz", grid, fields))}
+    ends = "dirichlet" if name == "phiflow_smoke" else "periodic"
+    base["data"] = {"kind": "file", "path": str(data(tmp_path / "mine.npz", grid, fields, ends))}
     training = {"window": 2, "optimizer": {"kind": "adam"}, "warmup_steps": 1, "steps": 1}
     base["physical"] = {"model": name, **training, **model}
     base["synthetic"]["starts"] = "real"

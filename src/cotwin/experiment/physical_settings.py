@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Unknown
+from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Settings, Unknown
+
+Box = tuple[tuple[float, float], tuple[float, float]]
 
 
 class Burgers(LearnerSettings):
@@ -147,9 +149,7 @@ class Smoke(IncompressibleFlow):
     model: Literal["smoke"]  # type: ignore[assignment]
     buoyancy: Unknown
     inflow: Unknown | None = Field(None, description="smoke per time inside inflow_box")
-    inflow_box: tuple[tuple[float, float], tuple[float, float]] | None = Field(
-        None, description="where smoke enters: its ends along both axes"
-    )
+    inflow_box: Box | None = Field(None, description="where smoke enters: its ends along both axes")
     diffusivity: Unknown | None = None
 
 
@@ -177,6 +177,27 @@ class PhiFlowBurgers(LearnerSettings):
 
     model: Literal["phiflow_burgers"]
     viscosity: Unknown
+    substeps: Count = 1
+
+
+class Obstacle(Settings):
+    """A disc that the flow goes around."""
+
+    centre: tuple[float, float]
+    radius: PositiveFloat
+
+
+class PhiFlowSmoke(LearnerSettings):
+    """In a closed box with an obstacle, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
+
+    model: Literal["phiflow_smoke"]
+    viscosity: Unknown
+    buoyancy: Unknown
+    inflow: Unknown = Field(description="smoke per time inside inflow_box")
+    inflow_box: Box = Field(description="where smoke enters: its ends along both axes")
+    obstacle: Obstacle
+    substeps: Count = 1
+    tolerance: PositiveFloat = Field(1e-5, description="of the pressure's solve")
 
 
 Physical = Annotated[
@@ -197,6 +218,7 @@ Physical = Annotated[
     | Smoke
     | LinearShallowWater
     | ShallowWater
-    | PhiFlowBurgers,
+    | PhiFlowBurgers
+    | PhiFlowSmoke,
     Field(discriminator="model"),
 ]

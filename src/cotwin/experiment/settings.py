@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Settings
 from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.start_settings import ColonyStarts, DataStarts, PatchStarts, SmoothStarts
 from cotwin.layout import Boundary
 
 # Data
@@ -30,7 +31,7 @@ class SimulatedBurgers(Settings):
 
 
 class SimulatedField(Settings):
-    """A field of simulated data, and its initial states: smooth and random around a mean."""
+    """A field of simulated data, and of smooth starts its mean and amplitude."""
 
     name: str
     components: Annotated[int, Field(ge=1, le=3)] = 1
@@ -53,11 +54,24 @@ class Simulated(Settings):
         description="true values by the names that the table of estimates shows: numbers, or lists of coefficients"
     )
     refine: Count = Field(2, description="cells of the truth's solver for each one of the data")
-    modes: Count = Field(3, description="waves of the initial states along each axis")
+    starts: DataStarts = SmoothStarts(kind="smooth")
+    modes: Count = Field(3, description="waves along each axis, of smooth starts and of flows")
     train: Count = Field(2, description="noisy training trajectories")
     validation: Count = Field(1, description="noisy held-out trajectories")
     test: Count = Field(8, description="clean test trajectories from other initial states")
     noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.01, description="relative to the states' deviation")
+
+    @model_validator(mode="after")
+    def _nothing_said_in_vain(self) -> Simulated:
+        kind = self.starts.kind
+        if kind != "smooth" and any((field.mean, field.amplitude) != (0.0, 1.0) for field in self.fields):
+            raise ValueError(
+                f"mean and amplitude of fields are those of smooth starts, of no effect on {kind}; leave them "
+                "out: starts has its own sizes"
+            )
+        if isinstance(self.starts, PatchStarts | ColonyStarts) and self.modes != 3:
+            raise ValueError(f"modes is the number of waves, and {kind} have none; leave it out")
+        return self
 
 
 class FileData(Settings):

@@ -9,13 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin import physics
+from cotwin.data.coarsen import coarsened
 from cotwin.data.trajectories import Trajectories
+from cotwin.experiment import start_settings as s
 from cotwin.experiment.physical_settings import Physical
 from cotwin.experiment.settings import Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Field, Layout
 from cotwin.parameters import CoarseField, Known, Parameter, estimates
-from cotwin.physics.initial import random_fourier
 from cotwin.stepper import Stepper, rollout
 
 
@@ -37,7 +39,7 @@ def simulate(settings: Simulated, physical: Physical, seed: int) -> tuple[Trajec
     truth = build_physical(physical, fine, start)
     set_parameters(truth, settings.truth, fine)
     with torch.no_grad():
-        states = coarsened(rollout(truth, start, settings.num_steps), layout, settings.refine)
+        states = coarsened(rollout(truth, start, settings.num_steps), layout, settings.refine, truth.staggered)
     known = build_physical(physical, layout, states)
     set_parameters(known, settings.truth, layout)
     values = {name: known.get_submodule(name)().detach() for name in settings.truth}
@@ -61,19 +63,32 @@ def set_parameters(stepper: Stepper, values: Mapping[str, Any], layout: Layout) 
             setattr(stepper.get_submodule(parent), leaf, new)
 
 
-def coarsened(states: Float[Tensor, "N T C *F"], layout: Layout, factor: int) -> Float[Tensor, "N T C *S"]:
-    """States of a grid `factor` times finer, at the layout's points.
-
-    Along periodic axes these are among the fine ones; elsewhere they are centres of cells, whose mean is taken.
-    """
-    for axis, kind in enumerate(layout.boundary, start=3):
-        cells = states.unfold(axis, factor, factor)
-        states = cells[..., 0] if kind == "periodic" else cells.mean(dim=-1)
-    return states.contiguous()
-
-
 def _initial(settings: Simulated, layout: Layout, count: int, generator: torch.Generator) -> Float[Tensor, "N C *S"]:
-    states = random_fourier(layout, count, generator, modes=settings.modes)
+    match settings.starts:
+        case s.SmoothStarts():
+            return _smooth(settings, layout, count, generator)
+        case s.FlowStarts(amplitude=amplitude):
+            return physics.random_flow(layout, count, generator, modes=settings.modes, amplitude=amplitude)
+        case s.SmokeStarts() as smoke:
+            return physics.random_smoke(
+                layout,
+                count,
+                generator,
+                modes=settings.modes,
+                amplitude=smoke.amplitude,
+                thickness=smoke.thickness,
+                radius=smoke.radius,
+            )
+        case s.PatchStarts(patches=patches, radius=radius):
+            return physics.random_patches(layout, count, generator, patches=patches, radius=radius)
+        case s.ColonyStarts(colonies=colonies, density=density, radius=radius):
+            return physics.random_colonies(
+                layout, count, generator, colonies=colonies, density=density, radius=radius
+            )
+
+
+def _smooth(settings: Simulated, layout: Layout, count: int, generator: torch.Generator) -> Float[Tensor, "N C *S"]:
+    states = physics.random_fourier(layout, count, generator, modes=settings.modes)
     channel = 0
     for field in settings.fields:
         own = slice(channel, channel + field.components)

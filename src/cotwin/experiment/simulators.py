@@ -101,7 +101,20 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
         case s.PhiFlowBurgers():
             from cotwin.physics.phiflow.burgers import PhiFlowBurgers
 
-            return PhiFlowBurgers(layout, unknown(settings.viscosity))
+            return PhiFlowBurgers(layout, unknown(settings.viscosity), substeps=settings.substeps)
+        case s.PhiFlowSmoke():
+            from cotwin.physics.phiflow.smoke import PhiFlowSmoke, box, disc
+
+            return PhiFlowSmoke(
+                layout,
+                unknown(settings.viscosity),
+                unknown(settings.buoyancy),
+                unknown(settings.inflow),
+                box(settings.inflow_box),
+                disc(settings.obstacle.centre, settings.obstacle.radius),
+                substeps=settings.substeps,
+                tolerance=settings.tolerance,
+            )
 
 
 def _unknown(settings: Unknown, layout: Layout) -> Parameter:
@@ -114,7 +127,7 @@ def _unknown(settings: Unknown, layout: Layout) -> Parameter:
     return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
 
 
-def _box(ends: tuple[tuple[float, float], ...], layout: Layout) -> Tensor:
+def _box(ends: s.Box, layout: Layout) -> Tensor:
     """One inside a box, zero outside, on the grid."""
     inside = torch.ones(layout.grid)
     for axis, (low, high) in enumerate(ends):

@@ -15,6 +15,7 @@ from cotwin.physics.heat import Heat
 from cotwin.physics.incompressible import IncompressibleFlow, IncompressibleStepper
 from cotwin.physics.initial import random_fourier
 from cotwin.physics.initial_flow import random_flow, random_smoke
+from cotwin.physics.initial_patches import random_colonies, random_patches
 from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.korteweg_de_vries import KortewegDeVries
 from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
@@ -59,7 +60,9 @@ __all__ = [
     "SpectralGrayScott",
     "SpectralStepper",
     "one_by_one",
+    "random_colonies",
     "random_flow",
     "random_fourier",
+    "random_patches",
     "random_smoke",
 ]

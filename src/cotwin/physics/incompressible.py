@@ -55,6 +55,7 @@ class IncompressibleStepper(Stepper, ABC):
         if substeps is not None and substeps < 1:
             raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
         self.projection = Projection(layout)
+        self.staggered = frozenset({next(field.name for field in layout.fields if not field.static)})
         self.viscosity, self.max_speed, self.slip, self.substeps = viscosity, max_speed, slip, substeps
         needed = math.ceil(layout.dt * self._advection_rate())
         allowed = MAX_SUBSTEPS if substeps is None else substeps

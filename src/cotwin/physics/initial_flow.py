@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.physics.channels import put_moving
+from cotwin.physics.initial_patches import bells
 
 
 def random_flow(
@@ -74,17 +75,12 @@ def random_smoke(
     sides = [high - low for low, high in zip(layout.lower, layout.upper, strict=True)]
     width = radius * min(sides)
     places = torch.rand(count, 2, generator=generator, dtype=torch.float64, device=generator.device)
-    puff = torch.full((), float(thickness), dtype=torch.float64, device=generator.device)
-    for axis, (side, kind) in enumerate(zip(sides, layout.boundary, strict=True)):
-        centre = layout.lower[axis] + side * (0.25 + 0.5 * places[:, axis, None])
-        away = torch.tensor(layout.points(axis), dtype=torch.float64, device=generator.device) - centre
-        if kind == "periodic":
-            away = away - side * (away / side).round()
-        bell = torch.exp(-away.square() / (2 * width**2))
-        puff = puff * (bell[:, :, None] if axis == 0 else bell[:, None, :])
+    lowest = [low + side / 4 for low, side in zip(layout.lower, sides, strict=True)]
+    centres = places.new_tensor(lowest) + places.new_tensor(sides) / 2 * places
+    puff = thickness * bells(layout, centres[:, None], places.new_full((count, 1), width))
     moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
     velocity = flow[:, moving[:2]]
-    return _state(torch.cat([velocity, puff[:, None]], dim=1).to(dtype), layout)
+    return _state(torch.cat([velocity, puff], dim=1).to(dtype), layout)
 
 
 def _corner_basis(kind: Boundary, points: int, modes: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ def draw(
     models: the simulator and the surrogate, by role, as trained together.
     metrics: the lines of metrics.jsonl. shelf: where rollouts are kept.
     """
-    fields = [e for e in comparison.estimates if e.together.numel() > 1]
+    fields = [e for e in comparison.estimates if tuple(e.together.shape) == layout.grid]
     figure = Figure(figsize=(12, 6.6), layout="constrained")
     top, bottom = np.asarray(figure.subfigures(2, 1))
     _rollouts(top, layout, shown, models, shelf)

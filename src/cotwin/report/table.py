@@ -59,4 +59,6 @@ def _with_error(estimate: Estimate, value: Tensor) -> str:
 def _value(value: Tensor) -> str:
     if value.numel() == 1:
         return f"{float(value):.6g}"
+    if value.ndim == 1 and len(value) <= 3:
+        return "(" + ", ".join(f"{float(part):.4g}" for part in value) + ")"
     return f"{float(value.min()):.3g} … {float(value.max()):.3g}"

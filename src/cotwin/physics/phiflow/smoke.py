@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phi.field import Field, resample
-from phi.geom import Geometry
+from phi.geom import Box, Geometry, Sphere
 from phi.physics import advect, diffuse
 from phi.physics.fluid import make_incompressible
 from phiml.math import Solve, vec
@@ -59,3 +59,13 @@ class PhiFlowSmoke(PhiFlowStepper):
         solve = Solve("CG", rel_tol=self.tolerance, abs_tol=self.tolerance, rank_deficiency=0)
         velocity, _ = make_incompressible(velocity, self.obstacle, solve)
         return {"velocity": velocity, "smoke": smoke}
+
+
+def box(ends: tuple[tuple[float, float], tuple[float, float]]) -> Geometry:
+    """A rectangle from its ends along both axes."""
+    return Box(**dict(zip("xy", ends, strict=True)))
+
+
+def disc(centre: tuple[float, float], radius: float) -> Geometry:
+    """A disc, as an obstacle."""
+    return Sphere(x=centre[0], y=centre[1], radius=radius)

@@ -1,0 +1,54 @@
+"""States of a finer grid on a coarser one of the same domain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+
+
+def coarsened(
+    states: Float[Tensor, "N T C *F"], layout: Layout, factor: int, staggered: Collection[str] = ()
+) -> Float[Tensor, "N T C *S"]:
+    """States of a grid `factor` times finer, on the layout's.
+
+    Along periodic axes its points are among the fine ones; elsewhere they are centres of cells, whose mean is taken.
+    staggered: vector fields whose component a lies on the face below its cell along axis a, as `Stepper.staggered`
+    names them. With any, all else is a mean of cells along every axis, and a face the mean of those that make it up:
+    what passes is kept, so a flow without divergence has none on the coarse grid.
+    """
+    if staggered:
+        return _flow(states, layout, factor, staggered)
+    for axis, kind in enumerate(layout.boundary, start=3):
+        cells = states.unfold(axis, factor, factor)
+        states = cells[..., 0] if kind == "periodic" else cells.mean(dim=-1)
+    return states.contiguous()
+
+
+def _flow(
+    states: Float[Tensor, "N T C *F"], layout: Layout, factor: int, staggered: Collection[str]
+) -> Float[Tensor, "N T C *S"]:
+    if "periodic" in layout.boundary and factor % 2 == 0:
+        raise ValueError(
+            f"a cell of a staggered grid cannot be made up of {factor} along a periodic axis: its middle is that of "
+            f"a fine one; take an odd number of them, such as {factor + 1} (data.refine)."
+        )
+    channels = []
+    for channel, normal in zip(states.unbind(2), _normal_axes(layout, staggered), strict=True):
+        for axis, kind in enumerate(layout.boundary):
+            if kind == "periodic":
+                # The fine cells of the first coarse one begin before the first point.
+                channel = channel.roll(factor // 2, axis + 2)
+            cells = channel.unfold(axis + 2, factor, factor)
+            channel = cells[..., 0] if axis == normal else cells.mean(dim=-1)
+        channels.append(channel)
+    return torch.stack(channels, dim=2)
+
+
+def _normal_axes(layout: Layout, staggered: Collection[str]) -> list[int | None]:
+    """For each channel the axis across whose faces it lies; None for those at centres."""
+    return [axis if field.name in staggered else None for field in layout.fields for axis in range(field.components)]
