@@ -13,7 +13,7 @@ from torch import Tensor
 from cotwin.held_out import HeldOut
 from cotwin.hybrid import Role
 from cotwin.parameters import Parameter, estimates
-from cotwin.physics.refined import Refined
+from cotwin.physics.refined import at_data_points, short_name
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.store.shelf import Shelf
 
@@ -160,14 +160,7 @@ def compare(
     together, alone = estimates(models["physical", "together"]), estimates(models["physical", "alone"])
     found = []
     for name in started:
-        short = name.removeprefix("inner.")
-        values = (_at_data_points(values[name], start) for values in (started, together, alone))
+        short = short_name(name)
+        values = (at_data_points(values[name], start) for values in (started, together, alone))
         found.append(Estimate(short, units[name], truth.get(short), *values))
     return Comparison(scores, found)
-
-
-def _at_data_points(value: Tensor, model: Stepper) -> Tensor:
-    """A field that a model keeps on a finer grid, at the points of the data's; anything else as it is."""
-    if isinstance(model, Refined) and tuple(value.shape) == model.inner.layout.grid:
-        return value[(slice(None, None, model.factor),) * value.dim()]
-    return value

@@ -9,6 +9,7 @@
         physical.safetensors    the final models' weights; synthetic.safetensors likewise
         result.json             the table at the end
         rollout.png …           figures
+    estimation.json, fit.png of `cotwin estimate`
 
 Whatever is written here is written to a temporary name, synced and renamed: it is whole or not there.
 """
@@ -28,10 +29,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from safetensors.torch import save
+from torch import nn
 
 MARKER = "cotwin-run.json"
 # By their full names: a figure that somebody else put here is not ours.
-NAMES = r"(config\.yaml|metrics\.jsonl|result\.json|(physical|synthetic)\.safetensors|rollout\.png)"
+NAMES = (
+    r"(config\.yaml|metrics\.jsonl|(result|estimation)\.json|(physical|synthetic)\.safetensors|(rollout|fit)\.png)"
+)
 OURS = re.compile(rf"{NAMES}|\.({NAMES}|{re.escape(MARKER)})\.part")
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 PART_OF_CHECKPOINT = re.compile(r"\.?(\d{4,})\.(?:pt|json)(?:\.part)?")
@@ -80,7 +85,8 @@ class Run:
     def reopen(cls, path: Path, config: str) -> Run:
         """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`.
 
-        The block `store` may differ: where generated data are kept does not change them.
+        The blocks `store` and `estimation` may differ: where generated data are kept does not change them, and how
+        the simulator is estimated alone is nothing to a training.
         """
         if not (path / MARKER).is_file():
             raise RunError(f"there is no run in {path} to resume; start it without --resume.")
@@ -88,9 +94,9 @@ class Run:
             raise RunError(f"the run in {path} has lost its config.yaml; start again with --overwrite.")
         run = cls(path, _locked(path))
         saved = (path / "config.yaml").read_text(encoding="utf-8")
-        if _without_store(saved) != _without_store(config):
+        if _what_decides(saved) != _what_decides(config):
             run.close()
-            lines = difflib.ndiff(_without_store(saved).splitlines(), _without_store(config).splitlines())
+            lines = difflib.ndiff(_what_decides(saved).splitlines(), _what_decides(config).splitlines())
             changed = [line for line in lines if line.startswith(("-", "+"))]
             raise RunError(
                 f"the run in {path} has another configuration; resume it with its own, or choose another directory "
@@ -116,6 +122,10 @@ class Run:
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all."""
         _write(self.path / name, data)
+
+    def write_weights(self, name: str, model: nn.Module) -> None:
+        """Write a model's weights as safetensors."""
+        self.write_bytes(name, save({key: value.contiguous() for key, value in model.state_dict().items()}))
 
     def write_json(self, name: str, value: Any) -> None:
         """Write nested plain values as JSON; a number that is not finite becomes null, which JSON has."""
@@ -204,8 +214,9 @@ class Run:
                     entry.unlink()
 
 
-def _without_store(config: str) -> str:
-    return re.sub(r"^store:\n(?: .*\n)*", "", config, flags=re.MULTILINE)
+def _what_decides(config: str) -> str:
+    """Without the blocks that do not change a training."""
+    return re.sub(r"^(?:store|estimation):\n(?: .*\n)*", "", config, flags=re.MULTILINE)
 
 
 def _locked(path: Path) -> IO[str]:

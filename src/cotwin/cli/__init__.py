@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cotwin.cli import cache, config, data
+from cotwin.cli.estimate import estimate
 from cotwin.cli.plan import plan
 from cotwin.cli.train import train
 
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(train)
+app.command()(estimate)
 app.command()(plan)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import scipy.stats
@@ -25,6 +25,7 @@ from cotwin.stepper import DivergenceError, Stepper
 logger = logging.getLogger(__name__)
 
 NOISE_ROUNDS = 20
+HORIZONS = (1 / 8, 1 / 4, 1 / 2)
 MOST_BY_JACOBIAN = 300
 """Unknowns up to which Jacobians are cheaper than they are useful; beyond, searches go along gradients."""
 
@@ -92,6 +93,7 @@ def estimate(
     points: int = 1,
     level: float = 0.9,
     search: Search | None = None,
+    horizons: Sequence[float] = HORIZONS,
     seed: int = 0,
 ) -> Estimation:
     """The unknowns that fit the measurements best, given what is known beforehand, and how sure that is.
@@ -105,6 +107,8 @@ def estimate(
     level: of the intervals.
     search: how to minimise: `levenberg_marquardt`, `lbfgs` or `adam`, with other settings through functools.partial.
         If not given Levenberg-Marquardt for up to 300 unknown numbers, L-BFGS for more, Adam for networks.
+    horizons: parts of the time that are fitted before all of it, one after the other, each from where the last came
+        to rest. A long rollout from wrong parameters is out of phase with the data, and its cost has many minima.
 
     Intervals are Laplace's: the normal distribution whose covariance is (JᵀJ)⁻¹ at the estimate, in the raw numbers
     that the optimiser sees, so that those of a positive parameter stay positive; with Student's quantiles where the
@@ -118,7 +122,11 @@ def estimate(
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
-    solution, problem = _fit(problem, z, measurements, search or _search_for(problem))
+    search = search or _search_for(problem)
+    z = _approach(
+        problem.with_noise(_spread(problem)) if measurements.noise is None else problem, z, search, horizons
+    )
+    solution, problem = _fit(problem, z, measurements, search)
     best = int(solution.cost.argmin())
     if not bool(solution.cost[best].isfinite()):
         raise DivergenceError(
@@ -142,6 +150,12 @@ def conclude(
     warnings = [*measurements.observation.notes, *([] if information is None else information.warnings())]
     if not bool(solution.converged[best]):
         warnings.append(f"the search had not come to rest after {solution.iterations} iterations; allow more.")
+    together = _correlation(problem, z)
+    if together > 0.1 + 3 / problem.observation.size**0.5:
+        warnings.append(
+            f"neighbouring residuals hang together (correlation {together:.2f}): the simulator misses something, "
+            "noisy starts were taken as exact, or the noise is not independent. The intervals are too narrow, then."
+        )
     if closures:
         warnings.append("intervals hold the networks' weights fixed, so they are too narrow.")
     raw, white = problem.parts(z[None])
@@ -175,6 +189,17 @@ def _search_for(problem: LeastSquares) -> Search:
     return levenberg_marquardt if len(problem.unknowns) <= MOST_BY_JACOBIAN else lbfgs
 
 
+def _approach(problem: LeastSquares, z: Tensor, search: Search, horizons: Sequence[float]) -> Tensor:
+    """Points brought near by fitting the first part of the measurements, and more and more of them."""
+    first, last = float(problem.observation.time.min()), float(problem.observation.time.max())
+    for part in horizons:
+        shorter = problem.until(first + part * (last - first))
+        # A few values say little of many unknowns, and would lead astray.
+        if len(shorter.values) >= 2 * len(problem.unknowns):
+            z = search(shorter, z).z
+    return z
+
+
 def _fit(
     problem: LeastSquares, z: Tensor, measurements: Measurements, search: Search
 ) -> tuple[Solution, LeastSquares]:
@@ -194,6 +219,14 @@ def _fit(
             break
     solution = search(problem, z)
     return replace(solution, iterations=taken + solution.iterations), problem
+
+
+def _correlation(problem: LeastSquares, z: Tensor) -> float:
+    """Of residuals that follow each other in the observation, in a trajectory and channel: on a grid, neighbours."""
+    residual, observation = problem.misfit(z[None])[0], problem.observation
+    alike = (observation.trajectory.diff() == 0) & (observation.channel.diff() == 0)
+    pairs = (residual[:-1] * residual[1:])[alike]
+    return float(pairs.mean() / residual.square().mean()) if len(pairs) else 0.0
 
 
 def _spread(problem: LeastSquares) -> Tensor:

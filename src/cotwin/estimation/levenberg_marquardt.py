@@ -97,7 +97,7 @@ def _advance(
         z[at[better]] += step[better]
         cost[at[better]] = after[better]
         moved[tried[better]] = True
-        shrink = (1 - (2 * gain - 1) ** 3).clamp(min=1 / 10)
+        shrink = (1 - (2 * gain - 1) ** 3).clamp(min=1 / 3)
         damping[at] = torch.where(better, damping[at] * shrink, damping[at] * growth[at]).clamp(min=1e-12)
         growth[at] = torch.where(better, 2.0, growth[at] * 2)
     return moved, done

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cotwin.estimation.linear import Linearised, half_square
 from cotwin.estimation.measurements import Measurements, NoisyStarts
+from cotwin.estimation.observation import Observation, Until
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.rollouts import at_common_pace, rollout_sets, rollout_with
@@ -51,7 +52,8 @@ class LeastSquares:
                 f"{type(stepper).__name__} has no unknown; declare one, for instance Positive(0.1) instead of "
                 "Known(0.1)."
             )
-        self.observation, self.values = measurements.observation, measurements.values.double()
+        self.observation: Observation = measurements.observation
+        self.values = measurements.values.double()
         self.deviation = measurements.deviation()
         self.noisy = starts if isinstance(starts, NoisyStarts) else None
         self.guess = (starts.guess if isinstance(starts, NoisyStarts) else starts).to(self.dtype)
@@ -93,6 +95,14 @@ class LeastSquares:
         """The same problem at other levels of noise."""
         twin = copy.copy(self)
         twin.deviation = deviation
+        return twin
+
+    def until(self, time: float) -> LeastSquares:
+        """The problem of the measurements up to a time."""
+        twin = copy.copy(self)
+        part = Until(self.observation, time)
+        twin.observation, twin.values = part, self.values[part.rows]
+        twin.repeats = None if self.repeats is None else self.repeats[:, part.rows]
         return twin
 
     def without_closures(self, z: Float[Tensor, " Z"]) -> tuple[LeastSquares, Float[Tensor, " Z"]]:

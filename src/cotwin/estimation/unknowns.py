@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cotwin.parameters import Parameter, estimates
+from cotwin.physics.refined import short_name
 from cotwin.stepper import Stepper
 
 
@@ -94,7 +95,7 @@ def describe(direction: Float[Tensor, " N"], labels: list[str], most: int = 4) -
 
 
 def _short(raw: str) -> str:
-    return raw.removesuffix(".raw").removeprefix("inner.")
+    return short_name(raw.removesuffix(".raw"))
 
 
 def _labels(name: str, shape: tuple[int, ...]) -> list[str]:

@@ -34,7 +34,9 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
             yield f"{path}: {many}{_doc(classes[0])}"
             yield from explain(classes[0], f"{path}.")
         else:
-            yield from _choices(path, classes)
+            if field.description:
+                yield f"{path}: {field.description}"
+            yield from _choices(f"{path}.NAME" if get_origin(field.annotation) is dict else path, classes)
 
 
 def _choices(path: str, classes: list[type[BaseModel]]) -> Iterator[str]:

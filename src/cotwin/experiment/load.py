@@ -123,6 +123,7 @@ def _locate(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]
     owner: type[BaseModel] = Experiment
     path: list[str] = []
     candidates: list[type[BaseModel]] = []
+    named = False
     for part in location:
         tagged = [model for model in candidates if len(candidates) > 1 and str(part) in tags(model)]
         if tagged:
@@ -131,8 +132,12 @@ def _locate(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]
         if len(candidates) == 1:
             owner = candidates[0]
         path.append(str(part))
+        if named:
+            named = False  # the key of a mapping that the user names; its kinds come next
+            continue
         field = owner.model_fields.get(str(part))
         candidates = [] if field is None else list(settings_classes(field.annotation))
+        named = field is not None and get_origin(field.annotation) is dict and bool(candidates)
     return path, owner
 
 
@@ -140,7 +145,7 @@ def settings_classes(annotation: Any) -> Iterator[type[BaseModel]]:
     """The settings classes in an annotation: several where kinds are to choose among."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif get_origin(annotation) in (Union, UnionType, Annotated, tuple):
+    elif get_origin(annotation) in (Union, UnionType, Annotated, tuple, dict):
         for inner in get_args(annotation):
             yield from settings_classes(inner)
 

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Settings
 from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.prior_settings import Prior
 from cotwin.experiment.start_settings import ColonyStarts, DataStarts, PatchStarts, SmoothStarts
 from cotwin.layout import Boundary
 
@@ -198,9 +200,14 @@ class Experiment(Settings):
     device: str = "cpu"
     data: Data
     physical: Physical
+    priors: dict[str, Prior] = Field(
+        default_factory=dict,
+        description="what is known of the simulator's unknowns beforehand, by their names in the table of estimates",
+    )
     synthetic: Synthetic
     hybrid: Hybrid
     store: Store = Store()
+    estimation: Estimation = Estimation()
 
     @model_validator(mode="after")
     def _fresh_starts_are_not_kept(self) -> Experiment:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from safetensors.torch import save
 
 from cotwin.alpha import fixed
 from cotwin.evaluate import Comparison, Training, compare
@@ -139,8 +138,7 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: 
     run.write_json("result.json", comparison.as_json())
     together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
     for role, model in together.items():
-        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-        run.write_bytes(f"{role}.safetensors", save(weights))
+        run.write_weights(f"{role}.safetensors", model)
     shown = data.validation if data.test is None else data.test
     run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics, shelf))
     return comparison

@@ -79,3 +79,19 @@ def interpolate(fields: Float[Tensor, "B C *S"], factor: int) -> Float[Tensor, "
             spectrum = spectrum * share.view(-1, *[1] * (fields.ndim - 1 - axis))
         fields = torch.fft.irfft(spectrum, n=factor * points, dim=axis, norm="forward")
     return fields
+
+
+def at_data_points(value: Tensor, model: Stepper) -> Tensor:
+    """A field that a model keeps on a finer grid, at the points of the data's; anything else as it is."""
+    if isinstance(model, Refined) and tuple(value.shape) == model.inner.layout.grid:
+        return value[(slice(None, None, model.factor),) * value.dim()]
+    return value
+
+
+def short_name(name: str) -> str:
+    """A parameter's name without that of the stepper which wraps its own.
+
+    >>> short_name("inner.viscosity")
+    'viscosity'
+    """
+    return name.removeprefix("inner.")

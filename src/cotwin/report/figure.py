@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from cotwin.evaluate import Comparison, Estimate, Training
 from cotwin.held_out import HeldOut
 from cotwin.hybrid import Role
 from cotwin.layout import Layout
+from cotwin.report.picture import label_of, picture_of
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.store.shelf import Shelf
 
@@ -69,26 +69,11 @@ def _rollouts(
     low, high = float(images["truth"].min()), float(images["truth"].max())
     axes = figure.subplots(1, len(images), sharey=True)
     for axis, (name, states) in zip(axes, images.items(), strict=True):
-        picture, extent, labels = _picture(states, layout)
+        picture, extent, labels = picture_of(states, layout)
         image = axis.imshow(picture, extent=extent, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="RdBu_r")
         axis.set(title=name, xlabel=labels[0])
     axes[0].set_ylabel(labels[1])
-    figure.colorbar(image, ax=axes, label=_label(layout.channel_names[channel], "1"))
-
-
-def _picture(states: Tensor, layout: Layout) -> tuple[np.ndarray, tuple[float, float, float, float], tuple[str, str]]:
-    """In one dimension space over time; else the last state, in the middle plane of a third dimension."""
-    x = (layout.lower[0], layout.upper[0])
-    if layout.dims == 1:
-        end = (len(states) - 1) * layout.dt
-        return (
-            states.T.numpy(),
-            (0.0, end, *x),
-            (_label("time", layout.time_unit), _label("x", layout.space_unit)),
-        )
-    last = states[-1] if layout.dims == 2 else states[-1, :, :, layout.grid[2] // 2]
-    labels = (_label("x", layout.space_unit), _label("y", layout.space_unit))
-    return last.T.numpy(), (*x, layout.lower[1], layout.upper[1]), labels
+    figure.colorbar(image, ax=axes, label=label_of(layout.channel_names[channel], "1"))
 
 
 def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Comparison) -> None:
@@ -99,7 +84,7 @@ def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Co
         axis.plot(times, score.over_time, style, color=COLOURS[score.role, score.training], label=label)
     which = "validation" if comparison.scores[0].test is None else "test"
     axis.set(
-        xlabel=_label("time", layout.time_unit),
+        xlabel=label_of("time", layout.time_unit),
         ylabel="VRMSE",
         yscale="log",
         title=f"{which} error over a rollout",
@@ -130,14 +115,10 @@ def _field(axis: Axes, layout: Layout, estimate: Estimate) -> None:
         axis.plot(x, estimate.together, color="tab:blue", label="together")
         axis.plot(x, estimate.alone, "--", color="tab:cyan", label="alone")
         axis.legend(fontsize="small")
-        axis.set(xlabel=_label("x", layout.space_unit), ylim=(0, None))
+        axis.set(xlabel=label_of("x", layout.space_unit), ylim=(0, None))
     else:
-        picture, extent, labels = _picture(estimate.together[None], layout)
+        picture, extent, labels = picture_of(estimate.together[None], layout)
         image = axis.imshow(picture, extent=extent, origin="lower", aspect="auto")
         axis.set(xlabel=labels[0], ylabel=labels[1])
         axis.figure.colorbar(image, ax=axis)
-    axis.set_title(f"{_label(estimate.name, estimate.unit)}, estimated")
-
-
-def _label(name: str, unit: str) -> str:
-    return name if unit == "1" else f"{name} [{unit}]"
+    axis.set_title(f"{label_of(estimate.name, estimate.unit)}, estimated")

@@ -1,0 +1,136 @@
+"""A simulator calibrated: its estimates with every interval asked for, and what they are worth on held-out data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.estimation import Estimation, Interval, Measurements, NoisyStarts, bootstrap, estimate, profile
+from cotwin.estimation.priors import Prior
+from cotwin.held_out import HeldOut
+from cotwin.parameters import estimates
+from cotwin.physics.refined import at_data_points, short_name
+from cotwin.stepper import Stepper
+
+Ends = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """A moving-block bootstrap. block: the time it keeps together; None for one by the number of times."""
+
+    replicates: int
+    block: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was estimated and how good it is; parameters by their short names, fields at the points of the data.
+
+    truth: known parameters, perhaps none. start: the values that the search began with.
+    profiled, resampled: ends of intervals by profile likelihood and by bootstrap, where they were asked for.
+    before, after: mean VRMSE of full rollouts on the validation data, at the start and at the estimate; test: at the
+    estimate on the test data, None without any.
+    fitted: the rollouts from the starts with the estimates, (B, T, C, *S).
+    """
+
+    estimation: Estimation
+    intervals: dict[str, Interval]
+    truth: Mapping[str, Tensor]
+    start: dict[str, Tensor]
+    profiled: dict[str, Ends]
+    resampled: dict[str, Ends]
+    before: float
+    after: float
+    test: float | None
+    fitted: Float[Tensor, "B T C *S"]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers, for estimation.json."""
+        found = self.estimation
+        channels = found.problem.observation.layout.channel_names
+        return {
+            "level": found.level,
+            "estimates": [self._json(name) for name in self.intervals],
+            "noise": dict(zip(channels, found.noise.tolist(), strict=True)),
+            "chi_square_per_degree_of_freedom": found.fit,
+            "condition": None if found.information is None else found.information.condition,
+            "least_identifiable": None if found.information is None else found.information.weakest,
+            "converged": found.converged,
+            "starting_points": found.points,
+            "starting_points_that_agree": found.agreeing,
+            "warnings": found.warnings,
+            "validation_error_at_start": self.before,
+            "validation_error": self.after,
+            "test_error": self.test,
+        }
+
+    def _json(self, name: str) -> dict[str, Any]:
+        interval, truth = self.intervals[name], self.truth.get(name)
+        ends = {"profile": self.profiled.get(name), "bootstrap": self.resampled.get(name)}
+        return {
+            "name": name,
+            "unit": interval.unit,
+            "start": self.start[name].tolist(),
+            "value": interval.value.tolist(),
+            "standard_deviation": interval.deviation.tolist(),
+            "interval": [interval.low.tolist(), interval.high.tolist()],
+            **{f"{kind}_interval": [end.tolist() for end in pair] for kind, pair in ends.items() if pair is not None},
+            "truth": None if truth is None else truth.tolist(),
+        }
+
+
+def calibrate(
+    stepper: Stepper,
+    starts: Float[Tensor, "B C *S"] | NoisyStarts,
+    measurements: Measurements,
+    priors: Mapping[str, Prior],
+    validation: HeldOut,
+    test: HeldOut | None,
+    *,
+    points: int = 1,
+    level: float = 0.9,
+    profiles: bool = False,
+    resampling: Resampling | None = None,
+    truth: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Estimate a stepper's unknowns, and look how well it does then; the arguments as for `estimate`."""
+    found = estimate(stepper, starts, measurements, priors=priors, points=points, level=level, seed=seed)
+    profiled = profile(found) if profiles else {}
+    resampled: dict[str, Ends] = {}
+    if resampling is not None:
+        drawn = bootstrap(found, resampling.replicates, block=resampling.block, seed=seed)
+        resampled = {name: (drawn.low[name], drawn.high[name]) for name in drawn.low}
+    with torch.no_grad():
+        fitted = found.stepper.rollout(found.starts, measurements.observation.num_steps)
+    # Held-out data are in single precision.
+    calibrated = copy.deepcopy(found.stepper).float()
+    return Calibration(
+        estimation=found,
+        intervals={short_name(name): _shown(interval, stepper) for name, interval in found.intervals.items()},
+        truth={} if truth is None else truth,
+        start={short_name(name): at_data_points(value, stepper) for name, value in estimates(stepper).items()},
+        profiled={short_name(name): ends for name, ends in profiled.items()},
+        resampled={short_name(name): _at_points(ends, stepper) for name, ends in resampled.items()},
+        before=validation.error(stepper),
+        after=validation.error(calibrated),
+        test=None if test is None else test.error(calibrated),
+        fitted=fitted,
+    )
+
+
+def _shown(interval: Interval, model: Stepper) -> Interval:
+    value, deviation = at_data_points(interval.value, model), at_data_points(interval.deviation, model)
+    low, high = _at_points((interval.low, interval.high), model)
+    return replace(interval, name=short_name(interval.name), value=value, deviation=deviation, low=low, high=high)
+
+
+def _at_points(ends: Ends, model: Stepper) -> Ends:
+    return at_data_points(ends[0], model), at_data_points(ends[1], model)

@@ -1,0 +1,45 @@
+"""Calibrate the simulator alone, and say how sure that is."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from cotwin.cli.arguments import Config, Overrides
+from cotwin.cli.errors import errors_explained
+
+
+def estimate(
+    config: Config,
+    overrides: Overrides = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Where to write; runs/NAME-estimate if not given.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+) -> None:
+    """Estimate the simulator's unknowns alone, with intervals."""
+    from cotwin.experiment.calibrate import prepare, run
+    from cotwin.experiment.load import dump, load
+    from cotwin.report.calibration import render
+    from cotwin.report.fit import draw
+    from cotwin.run import Run
+
+    console = Console()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console)])
+    with errors_explained():
+        experiment = load(config, overrides or [])
+        task = prepare(experiment)
+        path = Path("runs") / f"{experiment.name}-estimate" if run_dir is None else run_dir
+        with Run.create(path, dump(experiment), overwrite=overwrite) as directory:
+            console.print(f"Estimating {experiment.name!r} into {path}.", *task.notes, highlight=False, markup=False)
+            with console.status("rollouts and their derivatives"):
+                calibration = run(task)
+            directory.write_json("estimation.json", calibration.as_json())
+            directory.write_weights("physical.safetensors", calibration.estimation.stepper)
+            directory.write_bytes("fit.png", draw(calibration, task.recorded))
+    for part in render(calibration):
+        console.print(part, highlight=False)
+    console.print(f"Figure: {path / 'fit.png'}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,36 @@
+"""The settings of `cotwin estimate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cotwin.experiment.learner_settings import Count, PositiveFloat, Settings
+
+
+class Estimation(Settings):
+    """How the simulator alone is calibrated, and how sure that is."""
+
+    starts: Literal["auto", "exact", "estimated"] = Field(
+        "auto",
+        description="whether the first states are taken as measured, or estimated with the parameters, since noise "
+        "in them biases what smooths it; auto: estimated where they are small enough for that",
+    )
+    window: Count | Literal["full"] = Field(
+        "full", description="steps of a rollout; the trajectories are cut into such windows, of which none overlap"
+    )
+    noise: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(
+        None, description="its standard deviation, one number or one for each channel; if not given it is estimated"
+    )
+    points: Count = Field(
+        1, description="starting points of the search; all but the first are spread through priors or bounds"
+    )
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="probability of the intervals")
+    profile: bool = Field(False, description="intervals by profile likelihood, too")
+    bootstrap: Annotated[int, Field(ge=0)] = Field(
+        0, description="resamplings for intervals by a moving-block bootstrap; a few hundred"
+    )
+    block: PositiveFloat | None = Field(
+        None, description="time that the bootstrap keeps together; if not given by the number of frames"
+    )

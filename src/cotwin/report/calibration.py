@@ -1,0 +1,110 @@
+"""Estimates with their intervals, as tables and sentences for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from cotwin.calibration import Calibration, Ends
+
+
+def render(calibration: Calibration) -> Iterator[RenderableType]:
+    """The estimates, what else a person has to know to use them, and the warnings."""
+    yield _estimates(calibration)
+    for line in (*_noise(calibration), *_search(calibration), _errors(calibration)):
+        # Text: a plain string's square brackets would be taken for markup.
+        yield Text(line)
+    for warning in calibration.estimation.warnings:
+        yield Text(f"Note: {warning}", style="yellow")
+
+
+def _estimates(calibration: Calibration) -> Table:
+    found = calibration.estimation
+    level = f"{found.level:.0%}"
+    kinds = {"profile": calibration.profiled, "bootstrap": calibration.resampled}
+    asked = [kind for kind, ends in kinds.items() if ends]
+    table = Table(title="Estimated parameters")
+    columns = [
+        "parameter",
+        *(["truth"] if calibration.truth else []),
+        "start",
+        f"estimate ± {level}",
+        f"{level} interval",
+    ]
+    for column in (*columns, *(f"by {kind}" for kind in asked)):
+        table.add_column(column, justify="left" if column == "parameter" else "right")
+    for name, interval in calibration.intervals.items():
+        shown = name if interval.unit == "1" else f"{name} [{interval.unit}]"
+        truth = calibration.truth.get(name)
+        known = ["-" if truth is None else _number(truth)] if calibration.truth else []
+        estimate = _with_half(interval.value, found.quantile * interval.deviation)
+        ends = [
+            _between(pair) for pair in ((interval.low, interval.high), *(kinds[kind].get(name) for kind in asked))
+        ]
+        table.add_row(Text(shown), *known, _number(calibration.start[name]), estimate, *ends)
+    return table
+
+
+def _noise(calibration: Calibration) -> Iterator[str]:
+    found = calibration.estimation
+    names = found.problem.observation.layout.channel_names
+    seen = set(found.problem.observation.channel.tolist())
+    levels = ", ".join(f"{name} {float(found.noise[c]):.3g}" for c, name in enumerate(names) if c in seen)
+    yield f"Noise (standard deviation): {levels}. χ² a degree of freedom, of {found.freedom:,.0f}: {found.fit:.3g}."
+
+
+def _search(calibration: Calibration) -> Iterator[str]:
+    found = calibration.estimation
+    if found.information is not None:
+        condition = found.information.condition
+        many = "infinite" if math.isinf(condition) else f"{condition:.3g}"
+        yield f"Condition number {many}; least identifiable: {found.information.weakest}."
+    if found.points > 1:
+        yield f"{found.agreeing} of {found.points} starting points came to this minimum."
+
+
+def _errors(calibration: Calibration) -> str:
+    test = "" if calibration.test is None else f", on test data {calibration.test:.3g}"
+    return (
+        f"VRMSE of full rollouts on held-out data: {calibration.before:.3g} at the start, {calibration.after:.3g} at "
+        f"the estimate{test}."
+    )
+
+
+def _with_half(value: Tensor, half: Tensor) -> str:
+    """Digits as far as the interval gives them a meaning.
+
+    >>> import torch
+    >>> _with_half(torch.tensor(0.29920), torch.tensor(0.00727))
+    '0.2992 ± 0.0073'
+    """
+    if value.numel() > 1:
+        return f"{_number(value)}\n± up to {float(half.max()):.2g}"
+    number, spread = float(value), float(half)
+    if not (math.isfinite(spread) and spread > 0):
+        return f"{number:.6g} ± {spread:.2g}"
+    digits = 1 - math.floor(math.log10(spread))
+    if digits > 12 or number == 0 or not 1e-4 < abs(number) < 1e6:
+        significant = max(1, digits + math.floor(math.log10(abs(number) or 1.0)) + 1)
+        return f"{number:.{min(significant, 12)}g} ± {spread:.2g}"
+    return f"{number:.{max(digits, 0)}f} ± {spread:.{max(digits, 0)}f}"
+
+
+def _between(ends: Ends | None) -> str:
+    if ends is None:
+        return "-"
+    low, high = ends
+    if low.numel() > 1:
+        return "point by point"
+    return f"{_number(low)} … {_number(high)}"
+
+
+def _number(value: Tensor) -> str:
+    if value.numel() == 1:
+        return f"{float(value):.6g}"
+    return f"{float(value.min()):.3g} … {float(value.max()):.3g}"

@@ -1,0 +1,30 @@
+"""A state, or many, as an image with its axes; labels with units."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from cotwin.layout import Layout
+
+
+def picture_of(
+    states: Tensor, layout: Layout
+) -> tuple[np.ndarray, tuple[float, float, float, float], tuple[str, str]]:
+    """In one dimension space over time; else the last state, in the middle plane of a third dimension."""
+    x = (layout.lower[0], layout.upper[0])
+    if layout.dims == 1:
+        end = (len(states) - 1) * layout.dt
+        return (
+            states.T.numpy(),
+            (0.0, end, *x),
+            (label_of("time", layout.time_unit), label_of("x", layout.space_unit)),
+        )
+    last = states[-1] if layout.dims == 2 else states[-1, :, :, layout.grid[2] // 2]
+    labels = (label_of("x", layout.space_unit), label_of("y", layout.space_unit))
+    return last.T.numpy(), (*x, layout.lower[1], layout.upper[1]), labels
+
+
+def label_of(name: str, unit: str) -> str:
+    """A name and, unless it has none, its unit."""
+    return name if unit == "1" else f"{name} [{unit}]"
