@@ -33,7 +33,7 @@ class Checkpointed(Stepper):
                 f"inside: {name}(Checkpointed(…), …)."
             )
         self.inner, self.segment = inner, segment
-        self.remedy, self.vmaps = inner.remedy, inner.vmaps
+        self.vmaps = inner.vmaps
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -43,6 +43,10 @@ class Checkpointed(Stepper):
     def needed_pace(self) -> tuple[int, ...]:
         """The inner stepper's."""
         return self.inner.pace()
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        """The inner stepper's."""
+        return self.inner.remedy(before)
 
     def paced(self, pace: tuple[int, ...]) -> Checkpointed:
         return Checkpointed(self.inner.paced(pace), self.segment)

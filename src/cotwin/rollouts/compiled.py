@@ -27,11 +27,15 @@ class Compiled(FiniteVolumeStepper):
             raise ValueError(
                 f"{type(inner).__name__} is no FiniteVolumeStepper; only their stencils are faster compiled."
             )
-        self.inner, self.remedy = inner, inner.remedy
+        self.inner = inner
 
     def needed_pace(self) -> tuple[int, ...]:
         """The inner stepper's."""
         return self.inner.pace()
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        """The inner stepper's."""
+        return self.inner.remedy(before)
 
     def paced(self, pace: tuple[int, ...]) -> Compiled:
         inner = self.inner.paced(pace)
