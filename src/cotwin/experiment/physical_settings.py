@@ -8,6 +8,9 @@ from pydantic import Field
 
 from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Settings, Unknown
 
+Substeps = Annotated[
+    int | None, Field(ge=1, description="null: twice as many as seem stable on the training data at the start")
+]
 Box = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -26,7 +29,7 @@ class SpectralBurgers(LearnerSettings):
 
     model: Literal["spectral_burgers"]
     viscosity: Unknown
-    substeps: Count = Field(3, description="of the solver in each data interval")
+    substeps: Substeps = 3
     refine: Count = Field(1, description="points of the solver's grid for each point of the data")
 
 
@@ -70,7 +73,7 @@ class KortewegDeVries(LearnerSettings):
     model: Literal["korteweg_de_vries"]
     steepening: Unknown
     dispersion: Unknown
-    substeps: Count = 4
+    substeps: Substeps = 4
 
 
 class KuramotoSivashinsky(LearnerSettings):
@@ -80,7 +83,7 @@ class KuramotoSivashinsky(LearnerSettings):
     steepening: Unknown
     production: Unknown
     hyperviscosity: Unknown
-    substeps: Count = 2
+    substeps: Substeps = 2
 
 
 class AllenCahn(LearnerSettings):
@@ -89,7 +92,7 @@ class AllenCahn(LearnerSettings):
     model: Literal["allen_cahn"]
     diffusivity: Unknown
     reaction: Unknown
-    substeps: Count = 1
+    substeps: Substeps = 1
 
 
 class Fisher(LearnerSettings):
@@ -121,6 +124,7 @@ class SpectralGrayScott(GrayScott):
     """Pseudo-spectral; periodic."""
 
     model: Literal["spectral_gray_scott"]  # type: ignore[assignment]
+    substeps: Substeps = 1  # type: ignore[assignment]
 
 
 class NavierStokes(LearnerSettings):
@@ -131,7 +135,7 @@ class NavierStokes(LearnerSettings):
     drag: Unknown | None = None
     forcing: Unknown | None = Field(None, description="amplitude of a Kolmogorov force; with wavenumber")
     wavenumber: Unknown | None = Field(None, description="periods of the force along y")
-    substeps: Count = 1
+    substeps: Substeps = 1
 
 
 class IncompressibleFlow(LearnerSettings):
