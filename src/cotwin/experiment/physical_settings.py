@@ -14,7 +14,26 @@ Substeps = Annotated[
 Box = tuple[tuple[float, float], tuple[float, float]]
 
 
-class Burgers(LearnerSettings):
+class Rollout(Settings):
+    """How rollouts are computed; their numbers are the same, to rounding."""
+
+    checkpoint: Count | Literal["sqrt"] | None = Field(
+        None,
+        description="steps between the states that are kept for the gradient, those between being computed again: "
+        "less memory, one more rollout forward; sqrt: the square root of a window's steps",
+    )
+    compile: bool = Field(
+        False, description="by torch.compile, for finite volumes: faster steps after seconds to a minute of compiling"
+    )
+
+
+class PhysicalSettings(LearnerSettings):
+    """How a simulator trains and is rolled out."""
+
+    rollout: Rollout = Rollout()
+
+
+class Burgers(PhysicalSettings):
     """Finite volumes; periodic or Dirichlet."""
 
     model: Literal["burgers"]
@@ -24,7 +43,7 @@ class Burgers(LearnerSettings):
     )
 
 
-class SpectralBurgers(LearnerSettings):
+class SpectralBurgers(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["spectral_burgers"]
@@ -33,14 +52,14 @@ class SpectralBurgers(LearnerSettings):
     refine: Count = Field(1, description="points of the solver's grid for each point of the data")
 
 
-class Heat(LearnerSettings):
+class Heat(PhysicalSettings):
     """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
 
     model: Literal["heat"]
     diffusivity: Unknown
 
 
-class Advection(LearnerSettings):
+class Advection(PhysicalSettings):
     """Exact; periodic."""
 
     model: Literal["advection"]
@@ -48,7 +67,7 @@ class Advection(LearnerSettings):
     diffusivity: Unknown | None = None
 
 
-class AdvectionDiffusion(LearnerSettings):
+class AdvectionDiffusion(PhysicalSettings):
     """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
 
     model: Literal["advection_diffusion"]
@@ -57,7 +76,7 @@ class AdvectionDiffusion(LearnerSettings):
     substeps: Count | None = Field(None, description="if not given as many as the velocity needs")
 
 
-class InviscidBurgers(LearnerSettings):
+class InviscidBurgers(PhysicalSettings):
     """Shock-capturing finite volumes, forced by a potential; periodic."""
 
     model: Literal["inviscid_burgers"]
@@ -67,7 +86,7 @@ class InviscidBurgers(LearnerSettings):
     )
 
 
-class KortewegDeVries(LearnerSettings):
+class KortewegDeVries(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["korteweg_de_vries"]
@@ -76,7 +95,7 @@ class KortewegDeVries(LearnerSettings):
     substeps: Substeps = 4
 
 
-class KuramotoSivashinsky(LearnerSettings):
+class KuramotoSivashinsky(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["kuramoto_sivashinsky"]
@@ -86,7 +105,7 @@ class KuramotoSivashinsky(LearnerSettings):
     substeps: Substeps = 2
 
 
-class AllenCahn(LearnerSettings):
+class AllenCahn(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["allen_cahn"]
@@ -95,7 +114,7 @@ class AllenCahn(LearnerSettings):
     substeps: Substeps = 1
 
 
-class Fisher(LearnerSettings):
+class Fisher(PhysicalSettings):
     """Logistic growth and diffusion, D (u/K)^m; finite volumes, any boundary."""
 
     model: Literal["fisher"]
@@ -109,7 +128,7 @@ class Fisher(LearnerSettings):
     substeps: Count = 1
 
 
-class GrayScott(LearnerSettings):
+class GrayScott(PhysicalSettings):
     """Finite volumes, any boundary."""
 
     model: Literal["gray_scott"]
@@ -127,7 +146,7 @@ class SpectralGrayScott(GrayScott):
     substeps: Substeps = 1  # type: ignore[assignment]
 
 
-class NavierStokes(LearnerSettings):
+class NavierStokes(PhysicalSettings):
     """Vorticity, pseudo-spectral; periodic, two dimensions."""
 
     model: Literal["navier_stokes"]
@@ -138,7 +157,7 @@ class NavierStokes(LearnerSettings):
     substeps: Substeps = 1
 
 
-class IncompressibleFlow(LearnerSettings):
+class IncompressibleFlow(PhysicalSettings):
     """Staggered; periodic, walls, one open axis; two dimensions."""
 
     model: Literal["incompressible_flow"]
@@ -157,7 +176,7 @@ class Smoke(IncompressibleFlow):
     diffusivity: Unknown | None = None
 
 
-class LinearShallowWater(LearnerSettings):
+class LinearShallowWater(PhysicalSettings):
     """Finite volumes; periodic or walls."""
 
     model: Literal["linear_shallow_water"]
@@ -167,7 +186,7 @@ class LinearShallowWater(LearnerSettings):
     max_speed: PositiveFloat = Field(description="above √(gravity · depth) for all that is tried")
 
 
-class ShallowWater(LearnerSettings):
+class ShallowWater(PhysicalSettings):
     """Shock-capturing finite volumes; periodic or walls."""
 
     model: Literal["shallow_water"]
@@ -176,7 +195,7 @@ class ShallowWater(LearnerSettings):
     max_speed: PositiveFloat = Field(description="largest |u| + √(gravity · depth) to expect")
 
 
-class PhiFlowBurgers(LearnerSettings):
+class PhiFlowBurgers(PhysicalSettings):
     """2-D, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
 
     model: Literal["phiflow_burgers"]
@@ -191,7 +210,7 @@ class Obstacle(Settings):
     radius: PositiveFloat
 
 
-class PhiFlowSmoke(LearnerSettings):
+class PhiFlowSmoke(PhysicalSettings):
     """In a closed box with an obstacle, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
 
     model: Literal["phiflow_smoke"]

@@ -13,13 +13,35 @@ from cotwin.experiment import physical_settings as s
 from cotwin.experiment.learner_settings import Unknown
 from cotwin.layout import Layout
 from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, ZeroMean
-from cotwin.physics.refined import interpolate
+from cotwin.physics.finite_volume import FiniteVolumeStepper
+from cotwin.physics.refined import Refined, interpolate
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.rollouts import Checkpointed, Compiled
 from cotwin.stepper import Stepper
 
 
 def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
     """The simulator. states: of the training data, for the largest value to expect where none is given."""
+    stepper = _model(settings, layout, states)
+    if isinstance(stepper, Refined):
+        return Refined(_rolled_out(stepper.inner, settings.rollout), layout, stepper.factor)
+    return _rolled_out(stepper, settings.rollout)
+
+
+def _rolled_out(stepper: Stepper, settings: s.Rollout) -> Stepper:
+    if settings.compile:
+        if not isinstance(stepper, FiniteVolumeStepper):
+            raise ValueError(
+                f"rollout.compile is for finite volumes, whose stencils gain by it; {type(stepper).__name__} is made "
+                "otherwise: leave it false."
+            )
+        stepper = Compiled(stepper)
+    if settings.checkpoint is None:
+        return stepper
+    return Checkpointed(stepper, None if settings.checkpoint == "sqrt" else settings.checkpoint)
+
+
+def _model(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
     largest = 1.5 * float(states.nan_to_num().abs().max())
 
     def unknown(of: Unknown) -> Parameter:
@@ -36,7 +58,7 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
             fine = layout.refined(settings.refine)
             viscosity = _unknown(settings.viscosity, fine)
             inner = substepped(settings.substeps, lambda n: physics.SpectralBurgers(fine, viscosity, n))
-            return inner if settings.refine == 1 else physics.Refined(inner, layout, settings.refine)
+            return inner if settings.refine == 1 else Refined(inner, layout, settings.refine)
         case s.Burgers():
             return physics.Burgers(layout, unknown(settings.viscosity), settings.max_speed or largest)
         case s.InviscidBurgers():
