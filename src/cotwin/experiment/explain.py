@@ -29,15 +29,17 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
         if not classes:
             yield f"{path}: {_kind(field.annotation, field.metadata)}{_default(field)}{_meaning(field)}"
         elif len(classes) == 1:
-            many = f"{field.description or 'a list'}; " if get_origin(field.annotation) is tuple else ""
+            origin = get_origin(field.annotation)
+            many = f"{field.description or 'a list'}; " if origin in (tuple, dict) else ""
             yield f"{path}: {many}{_doc(classes[0])}"
-            yield from explain(classes[0], f"{path}.")
+            yield from explain(classes[0], f"{path}.NAME." if origin is dict else f"{path}.")
         else:
             yield from _choices(path, classes)
 
 
 def _choices(path: str, classes: list[type[BaseModel]]) -> Iterator[str]:
-    common = next(base for base in classes[0].__mro__[1:] if all(issubclass(choice, base) for choice in classes))
+    bases = (base for base in classes[0].__mro__[1:] if issubclass(base, BaseModel))
+    common = next(base for base in bases if all(issubclass(choice, base) for choice in classes))
     shared = set(common.model_fields)
     yield from explain(common, f"{path}.")
     for choice in classes:

@@ -143,7 +143,7 @@ def settings_classes(annotation: Any) -> Iterator[type[BaseModel]]:
     """The settings classes in an annotation: several where kinds are to choose among."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif get_origin(annotation) in (Union, UnionType, Annotated, tuple):
+    elif get_origin(annotation) in (Union, UnionType, Annotated, tuple, dict):
         for inner in get_args(annotation):
             yield from settings_classes(inner)
 

@@ -223,6 +223,16 @@ class PhiFlowSmoke(PhysicalSettings):
     tolerance: PositiveFloat = Field(1e-5, description="of the pressure's solve")
 
 
+class OwnModel(PhysicalSettings):
+    """What a function of yours returns, in torch, JAX, PhiFlow or any program (docs/adapters.md)."""
+
+    model: Literal["python"]
+    build: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = Field(
+        description='as "package.module:function", which takes the layout and the parameters and returns a Stepper'
+    )
+    parameters: dict[str, Unknown] = Field({}, description="unknowns by the names that the function gives them")
+
+
 Physical = Annotated[
     Burgers
     | SpectralBurgers
@@ -242,6 +252,7 @@ Physical = Annotated[
     | LinearShallowWater
     | ShallowWater
     | PhiFlowBurgers
-    | PhiFlowSmoke,
+    | PhiFlowSmoke
+    | OwnModel,
     Field(discriminator="model"),
 ]

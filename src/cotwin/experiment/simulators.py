@@ -11,6 +11,7 @@ from torch import Tensor
 from cotwin import physics
 from cotwin.experiment import physical_settings as s
 from cotwin.experiment.learner_settings import Unknown
+from cotwin.experiment.own_model import build_own
 from cotwin.layout import Layout
 from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, ZeroMean
 from cotwin.physics.finite_volume import FiniteVolumeStepper
@@ -122,6 +123,8 @@ def _model(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
             return physics.LinearShallowWater(layout, *waves, settings.max_speed, perhaps(settings.drag))
         case s.ShallowWater():
             return physics.ShallowWater(layout, unknown(settings.gravity), settings.max_speed, perhaps(settings.drag))
+        case s.OwnModel():
+            return build_own(settings.build, layout, {name: unknown(of) for name, of in settings.parameters.items()})
         case s.PhiFlowBurgers():
             from cotwin.physics.phiflow.burgers import PhiFlowBurgers
 
