@@ -14,11 +14,14 @@ from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import (
     Bounded,
     CoarseField,
+    Elementwise,
     GaussianSum,
     Known,
     Parameter,
     Positive,
     Real,
+    Simplex,
+    Unknown,
     ZeroMean,
     estimates,
     spline_weights,
@@ -215,3 +218,98 @@ def test_a_potential_has_no_constant(values: list[float]) -> None:
 def test_a_scale_is_positive() -> None:
     with pytest.raises(ValueError, match="typical size"):
         Real(1.0, scale=0.0)
+
+
+DOUBLE = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)
+UNKNOWNS = {
+    "Positive": Positive(DOUBLE),
+    "Bounded": Bounded(DOUBLE, 0.1, 0.7),
+    "Real": Real(DOUBLE, scale=10.0),
+    "Simplex": Simplex(DOUBLE),
+}
+every_unknown = pytest.mark.parametrize("unknown", UNKNOWNS.values(), ids=UNKNOWNS)
+
+
+@every_unknown
+def test_raw_numbers_and_natural_units_are_inverses(unknown: Unknown) -> None:
+    torch.testing.assert_close(unknown(), DOUBLE)
+    raw = torch.randn(5, *unknown.raw.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(unknown.to_raw(unknown.to_natural(raw)), raw)
+    torch.testing.assert_close(torch.func.vmap(unknown.to_natural)(raw), unknown.to_natural(raw))
+
+
+@every_unknown
+def test_gradient_in_raw_numbers_agrees_with_finite_differences(unknown: Unknown) -> None:
+    raw = unknown.raw.detach().clone().requires_grad_()
+    assert torch.autograd.gradcheck(unknown.to_natural, (raw,), check_forward_ad=True)
+
+
+@every_unknown
+@pytest.mark.parametrize("corner", [0.0, 1.0])
+def test_a_search_finds_raw_numbers_all_over_the_unit_cube(unknown: Unknown, corner: float) -> None:
+    q = torch.rand(100, *unknown.raw.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    q[0] = corner
+    assert bool(unknown.to_raw(unknown.quantile(q)).isfinite().all())
+
+
+def test_a_search_looks_where_it_says() -> None:
+    q = torch.tensor([[0.0] * 3, [0.25] * 3, [0.5] * 3, [1.0] * 3], dtype=torch.float64)
+    factors = torch.tensor([[0.1], [0.1**0.5], [1.0], [10.0]], dtype=torch.float64)
+    torch.testing.assert_close(Positive(DOUBLE).quantile(q), factors * DOUBLE)
+    steps = torch.tensor([[-20.0], [-10.0], [0.0], [20.0]], dtype=torch.float64)
+    torch.testing.assert_close(Real(DOUBLE, scale=10.0).quantile(q), DOUBLE + steps)
+    places = torch.tensor([[1.01], [1.255], [1.5], [1.99]], dtype=torch.float64).expand(4, 3)
+    torch.testing.assert_close(Bounded(DOUBLE + 1, 1.0, 2.0).quantile(q), places)
+
+
+def test_a_search_prefers_no_fraction() -> None:
+    q = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = Simplex(torch.full((4,), 0.25)).quantile(q)
+    # Evenly over all fractions, each of four has the mean 1/4 and the variance 3/80.
+    torch.testing.assert_close(found.mean(dim=0), torch.full((4,), 0.25, dtype=torch.float64), rtol=0, atol=0.01)
+    torch.testing.assert_close(found.var(dim=0), torch.full((4,), 3 / 80, dtype=torch.float64), rtol=0.04, atol=0)
+
+
+@pytest.mark.parametrize("unknown", [u for u in UNKNOWNS.values() if isinstance(u, Elementwise)])
+def test_intervals_of_raw_numbers_are_intervals_in_natural_units(unknown: Elementwise) -> None:
+    raw = torch.linspace(-20, 20, 99, dtype=torch.float64)
+    values = unknown.to_natural(raw)
+    assert bool((values.diff() > 0).all())
+    assert bool(((values > unknown.lower) & (values < unknown.upper)).all())
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.01, 1), min_size=2, max_size=6))
+def test_fractions_return_their_initial_value(parts: list[float]) -> None:
+    initial = torch.tensor(parts, dtype=torch.float64) / sum(parts)
+    torch.testing.assert_close(Simplex(initial)(), initial)
+
+
+@pytest.mark.parametrize("slope", [1.0, -1.0])
+def test_fractions_stay_fractions_under_huge_steps(slope: float) -> None:
+    fractions = Simplex(torch.full((3,), 1 / 3))
+    stepping = torch.optim.SGD([fractions.raw], lr=10.0)
+    for _ in range(10):
+        fractions.raw.grad = torch.tensor([slope, 2 * slope])
+        stepping.step()
+        assert bool((fractions() >= 0).all())
+        assert float(fractions().sum().detach()) == pytest.approx(1.0)
+
+
+@settings(deadline=None)
+@given(st.integers(2, 7))
+def test_fractions_have_no_redundant_direction_and_no_favourite(count: int) -> None:
+    fractions = Simplex(torch.full((count,), 1 / count, dtype=torch.float64))
+    slopes = torch.func.jacfwd(fractions.to_natural)(fractions.raw.detach())
+    assert slopes.shape == (count, count - 1)
+    # At equal fractions, equally long steps of raw change them equally much, whatever the direction.
+    torch.testing.assert_close(slopes.T @ slopes, torch.eye(count - 1, dtype=torch.float64) / count**2)
+
+
+def test_what_is_no_fraction_is_refused() -> None:
+    with pytest.raises(ValueError, match="leave out those that are zero"):
+        Simplex(torch.tensor([0.5, 0.5, 0.0]))
+    with pytest.raises(ValueError, match="divide them by their sum"):
+        Simplex(torch.tensor([0.5, 0.6]))
+    with pytest.raises(ValueError, match="two or more"):
+        Simplex(torch.tensor([1.0]))

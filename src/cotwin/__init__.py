@@ -17,6 +17,7 @@ from cotwin.parameters import (
     Parameter,
     Positive,
     Real,
+    Simplex,
     ZeroMean,
     estimates,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Real",
     "RolloutLoss",
     "RolloutWindows",
+    "Simplex",
     "SlidingWindows",
     "Stepper",
     "Store",

@@ -53,26 +53,75 @@ class Known(Parameter):
         return self.value
 
 
-class Positive(Parameter):
+class Unknown(Parameter, ABC):
+    """What is estimated: raw numbers, free of any bound, and the map from them to natural units.
+
+    Optimisers write `raw`; a search from several starts writes `to_raw(quantile(q))` there.
+    """
+
+    raw: nn.Parameter
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        return self.to_natural(self.raw)
+
+    @abstractmethod
+    def to_natural(self, raw: Float[Tensor, "*R"]) -> Float[Tensor, "*K"]:
+        """The value of these raw numbers, in natural units, differentiably."""
+
+    @abstractmethod
+    def to_raw(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*R"]:
+        """The raw numbers of a value in natural units. Raises ValueError where the parameter cannot have it."""
+
+    @abstractmethod
+    def quantile(self, q: Float[Tensor, "*R"]) -> Float[Tensor, "*K"]:
+        """Values in natural units where a search looks that knows nothing but this parameter.
+
+        q: a point of the unit cube, one number in [0, 1] for each of `raw`, which uniformly distributed points cover.
+        """
+
+
+class Elementwise(Unknown, ABC):
+    """An unknown each of whose numbers increases with one raw number, so that intervals map to intervals.
+
+    lower, upper: what the numbers stay between, in natural units; infinite where nothing bounds them.
+    """
+
+    lower: float
+    upper: float
+
+
+class Positive(Elementwise):
     """A positive unknown p, learned through its logarithm: p = exp(raw).
+
+    A search looks between a tenth and ten times the present value, evenly in the logarithm.
 
     >>> Positive(0.05, unit="m²/s")()
     tensor(0.0500, grad_fn=<ExpBackward0>)
     """
 
+    lower, upper = 0.0, math.inf
+
     def __init__(self, initial: Values, unit: str = "1") -> None:
         super().__init__(unit)
-        start = _as_tensor(initial)
-        if not bool((start > 0).all()):
-            raise ValueError(f"initial value {initial} is not positive; use Bounded if it may be zero or negative.")
-        self.raw = nn.Parameter(start.log())
+        self.raw = nn.Parameter(self.to_raw(_as_tensor(initial)))
 
-    def forward(self) -> Float[Tensor, "*K"]:
-        return self.raw.exp()
+    def to_natural(self, raw: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return raw.exp()
+
+    def to_raw(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        if not bool((value > 0).all()):
+            raise ValueError(f"value {value} is not positive; use Bounded if it may be zero or negative.")
+        return value.log()
+
+    def quantile(self, q: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return self().detach() * 10 ** (2 * q - 1)
 
 
-class Bounded(Parameter):
+class Bounded(Elementwise):
     """An unknown between two bounds, p = lower + (upper − lower) sigmoid(raw).
+
+    A search looks evenly between the bounds, but for the outermost hundredth at each, where the gradient all but
+    vanishes.
 
     >>> Bounded(0.5, lower=0.0, upper=2.0)()
     tensor(0.5000, grad_fn=<LerpBackward1>)
@@ -80,42 +129,96 @@ class Bounded(Parameter):
 
     def __init__(self, initial: Values, lower: float, upper: float, unit: str = "1") -> None:
         super().__init__(unit)
-        start = _as_tensor(initial)
         if not lower < upper:
             raise ValueError(f"bounds [{lower}, {upper}] are empty; lower must lie below upper.")
-        if not bool(((start > lower) & (start < upper)).all()):
+        self.lower, self.upper = float(lower), float(upper)
+        self.raw = nn.Parameter(self.to_raw(_as_tensor(initial)))
+
+    def to_natural(self, raw: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        # lerp, not lower + (upper − lower) · sigmoid: that may round to beyond the upper bound.
+        return torch.lerp(raw.new_tensor(self.lower), raw.new_tensor(self.upper), torch.sigmoid(raw))
+
+    def to_raw(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        if not bool(((value > self.lower) & (value < self.upper)).all()):
             raise ValueError(
-                f"initial value {initial} does not lie strictly inside ({lower}, {upper}); "
+                f"value {value} does not lie strictly inside ({self.lower}, {self.upper}); "
                 "on a bound the gradient would vanish: widen the bounds or move the start."
             )
-        self.lower, self.upper = float(lower), float(upper)
-        self.raw = nn.Parameter(torch.logit((start - lower) / (upper - lower)))
-        if not bool(self.raw.isfinite().all()):
-            raise ValueError(f"initial value {initial} lies on a bound of ({lower}, {upper}) to within rounding.")
+        raw = torch.logit((value - self.lower) / (self.upper - self.lower))
+        if not bool(raw.isfinite().all()):
+            raise ValueError(f"value {value} lies on a bound of ({self.lower}, {self.upper}) to within rounding.")
+        return raw
 
-    def forward(self) -> Float[Tensor, "*K"]:
-        # lerp, not lower + (upper − lower) · sigmoid: that may round to beyond the upper bound.
-        return torch.lerp(self.raw.new_tensor(self.lower), self.raw.new_tensor(self.upper), torch.sigmoid(self.raw))
+    def quantile(self, q: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return self.lower + (self.upper - self.lower) * (0.01 + 0.98 * q)
 
 
-class Real(Parameter):
+class Real(Elementwise):
     """An unknown without bounds, p = raw · scale.
 
-    scale: its typical size, in its unit, so that the optimiser meets numbers near one.
+    scale: its typical size, in its unit, so that the optimiser meets numbers near one. A search looks evenly within
+    twice the scale of the present value.
 
     >>> Real(-3.0, scale=10.0)()
     tensor(-3., grad_fn=<MulBackward0>)
     """
+
+    lower, upper = -math.inf, math.inf
 
     def __init__(self, initial: Values, scale: float = 1.0, unit: str = "1") -> None:
         super().__init__(unit)
         if not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"scale is {scale}; give the parameter's typical size, a positive number.")
         self.scale = float(scale)
-        self.raw = nn.Parameter(_as_tensor(initial) / self.scale)
+        self.raw = nn.Parameter(self.to_raw(_as_tensor(initial)))
 
-    def forward(self) -> Float[Tensor, "*K"]:
-        return self.raw * self.scale
+    def to_natural(self, raw: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return raw * self.scale
+
+    def to_raw(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return value / self.scale
+
+    def quantile(self, q: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return self().detach() + 2 * self.scale * (2 * q - 1)
+
+
+class Simplex(Unknown):
+    """Positive fractions that sum to one, p = softmax(V raw), from one raw number fewer.
+
+    V: (K, K − 1), orthonormal columns that each sum to zero, so that no direction of raw leaves p as it is and none
+    of the fractions is singled out. A search looks evenly over all fractions.
+    Source: Egozcue et al. (2003), Math. Geol. 35, isometric log-ratio.
+
+    >>> Simplex(torch.tensor([0.2, 0.3, 0.5]))()
+    tensor([0.2000, 0.3000, 0.5000], grad_fn=<SoftmaxBackward0>)
+    """
+
+    basis: Tensor
+
+    def __init__(self, initial: Float[Tensor, "K"]) -> None:
+        super().__init__()
+        if len(initial) < 2:
+            raise ValueError(f"{len(initial)} fraction can only be one; give two or more, or leave it out.")
+        self.register_buffer("basis", _contrasts(len(initial)), persistent=False)
+        self.raw = nn.Parameter(self.to_raw(initial.clone()))
+
+    def to_natural(self, raw: Float[Tensor, "*B R"]) -> Float[Tensor, "*B K"]:
+        return torch.softmax(raw @ self.basis.to(raw.dtype).T, dim=-1)
+
+    def to_raw(self, value: Float[Tensor, "*B K"]) -> Float[Tensor, "*B R"]:
+        if not bool((value > 0).all()):
+            raise ValueError(f"fractions {value} are not all positive; leave out those that are zero.")
+        if not bool(((value.sum(dim=-1) - 1).abs() < 1e-4).all()):
+            raise ValueError(f"fractions {value} sum to {value.sum(dim=-1)}, not to one; divide them by their sum.")
+        return value.log() @ self.basis.to(value.dtype)
+
+    def quantile(self, q: Float[Tensor, "*B R"]) -> Float[Tensor, "*B K"]:
+        # Each fraction takes its part of what those before it left; Devroye (1986), chapter XI. Not quite all or
+        # nothing: of a fraction that is zero there is no logarithm.
+        behind = torch.arange(q.shape[-1], 0, -1, device=q.device)
+        left = torch.cumprod((0.999 - 0.998 * q) ** (1 / behind), dim=-1)
+        edge = torch.ones_like(left[..., :1])
+        return torch.cat([edge, left], dim=-1) - torch.cat([left, 0 * edge], dim=-1)
 
 
 class ZeroMean(Parameter):
@@ -244,6 +347,14 @@ def estimates(model: nn.Module) -> dict[str, Tensor]:
         if any(True for _ in module.parameters()):
             found[name] = module().detach().clone()
     return found
+
+
+def _contrasts(count: int) -> Float[Tensor, "K R"]:
+    """Column j, from 1 on: the first j fractions against the next one (Helmert's contrasts), of length one."""
+    order = torch.arange(1, count, dtype=torch.float64)
+    above = torch.ones(count, count - 1, dtype=torch.float64).triu()
+    below = torch.diag(-order)[: count - 1]
+    return (above + torch.cat([torch.zeros(1, count - 1, dtype=torch.float64), below])) / (order * (order + 1)).sqrt()
 
 
 def _as_tensor(value: Values) -> Tensor:

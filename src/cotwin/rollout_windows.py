@@ -37,7 +37,7 @@ class RolloutWindows(Windows):
         self.ahead_bytes, self.fresh_starts = ahead_bytes, fresh_starts
         self._stream: torch.cuda.Stream | None = None  # which torch.cuda.stream takes for no change
         if teacher.device.type == "cuda":
-            self._stream = torch.cuda.Stream(teacher.device)  # type: ignore[no-untyped-call]
+            self._stream = torch.cuda.Stream(teacher.device)
             self._stream.wait_stream(torch.cuda.current_stream(teacher.device))  # until the teacher is there
 
     def __len__(self) -> int:

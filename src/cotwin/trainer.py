@@ -235,7 +235,7 @@ class Trainer:
         loss = self.loss(prediction, batch)
         if not torch.isfinite(loss):
             raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(loss.detach())}.")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._limit_gradient()
         return loss.detach()
 

@@ -44,11 +44,21 @@ def rollout_each(
 ) -> Float[Tensor, "P B T C *S"]:
     """The rollout from every state with every one of P sets of parameters."""
     stepper.require_state(state)
+    return rollout_sets(stepper, parameters, state.expand(_count(stepper, parameters), *state.shape), num_steps)
+
+
+def rollout_sets(
+    stepper: Stepper, parameters: Mapping[str, Tensor], states: Float[Tensor, "P B C *S"], num_steps: int
+) -> Float[Tensor, "P B T C *S"]:
+    """The rollouts with each of P sets of parameters from B states of its own."""
+    stepper.require_state(states[0])
     paced = at_common_pace(stepper, parameters)
+    if _count(stepper, parameters) != len(states):
+        raise ValueError(f"{_count(stepper, parameters)} sets of parameters for {len(states)} sets of states.")
     if not stepper.vmaps:
-        return torch.stack([rollout_with(paced, one, state, num_steps) for one in _unstacked(parameters)])
+        pairs = zip(_unstacked(parameters), states.unbind(), strict=True)
+        return torch.stack([rollout_with(paced, one, start, num_steps) for one, start in pairs])
     # Each set with its own view of the states: vmap cannot add in place to what only the states determine.
-    states = state.expand(_count(stepper, parameters), *state.shape)
     rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start, num_steps))(
         dict(parameters), states
     )

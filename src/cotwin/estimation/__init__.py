@@ -1,0 +1,33 @@
+"""Estimates of a simulator's unknowns from measurements of it, with their uncertainty."""
+
+from cotwin.estimation.bootstrap import Bootstrap, bootstrap
+from cotwin.estimation.estimation import Estimation, Interval, estimate
+from cotwin.estimation.gradient_search import adam, lbfgs
+from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
+from cotwin.estimation.measurements import Measurements, NoisyStarts
+from cotwin.estimation.observation import Grid, Joined, Observation, Points, Regions, box_region, face_offsets
+from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.profile import profile
+
+__all__ = [
+    "Bootstrap",
+    "Estimation",
+    "Grid",
+    "Interval",
+    "Joined",
+    "LeastSquares",
+    "Measurements",
+    "NoisyStarts",
+    "Observation",
+    "Points",
+    "Regions",
+    "Solution",
+    "adam",
+    "bootstrap",
+    "box_region",
+    "estimate",
+    "face_offsets",
+    "lbfgs",
+    "levenberg_marquardt",
+    "profile",
+]

@@ -1,0 +1,108 @@
+"""What the data determine: covariance, conditioning, and the combination of unknowns that is known least."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cotwin.estimation.unknowns import describe
+
+RESOLUTION = 1e-8
+"""Singular values below this part of the largest are zero, as far as differences can tell."""
+LOOSE = 1.0
+"""Standard deviation of a raw number, mostly a logarithm, from which on the data do not determine it."""
+
+
+class Information(ABC):
+    """How well the raw unknowns are known, near the estimate."""
+
+    @property
+    @abstractmethod
+    def condition(self) -> float:
+        """Ratio of the best to the least determined combination of unknowns, in standard deviations."""
+
+    @property
+    @abstractmethod
+    def weakest(self) -> str:
+        """The least identifiable combination, by the names of the unknowns."""
+
+    @abstractmethod
+    def deviations(self, slope: Float[Tensor, "K N"]) -> Float[Tensor, " K"]:
+        """Standard deviations of quantities with these derivatives to the raw unknowns."""
+
+    @abstractmethod
+    def warnings(self) -> list[str]:
+        """What a person should know before using the estimates."""
+
+
+@dataclass(frozen=True)
+class FullInformation(Information):
+    """JᵀJ of whitened residuals to the raw unknowns, by the singular values of J.
+
+    values: singular values, largest first. directions: the combinations of raw numbers that they belong to, as rows.
+    labels: names of the raw numbers.
+
+    Raw numbers are logarithms for positive unknowns, so a combination is one of relative changes.
+    """
+
+    values: Float[Tensor, " N"]
+    directions: Float[Tensor, "N N"]
+    labels: list[str]
+
+    @classmethod
+    def of(cls, jacobian: Float[Tensor, "Q N"], labels: list[str]) -> FullInformation:
+        """From the Jacobian of residuals with deviation one, rows of priors included."""
+        # Through R of QR: J may have a million rows, and all that counts here is in N of them.
+        triangle = torch.linalg.qr(jacobian, mode="r")[1]
+        _, values, directions = torch.linalg.svd(triangle)
+        return cls(torch.nn.functional.pad(values, (0, len(directions) - len(values))), directions, labels)
+
+    @property
+    def blind(self) -> Bool[Tensor, " N"]:
+        """Directions that the data say nothing about."""
+        return self.values <= RESOLUTION * self.values[0]
+
+    @property
+    def condition(self) -> float:
+        """Largest by smallest singular value; infinite where a direction is blind."""
+        return float("inf") if bool(self.blind.any()) else float(self.values[0] / self.values[-1])
+
+    @property
+    def weakest(self) -> str:
+        """The least identifiable combination, by the names of the unknowns."""
+        return describe(self.directions[-1], self.labels)
+
+    def covariance(self) -> Float[Tensor, "N N"]:
+        """Of the raw numbers, without the blind directions."""
+        inverse = torch.where(self.blind, 0.0, 1 / self.values)
+        root = self.directions * inverse[:, None]
+        return root.mT @ root
+
+    def deviations(self, slope: Float[Tensor, "K N"]) -> Float[Tensor, " K"]:
+        """Standard deviations of quantities with these derivatives to the raw numbers; infinite if they are blind."""
+        along = slope @ self.directions.mT
+        spread = (along * torch.where(self.blind, 0.0, 1 / self.values)).square().sum(dim=1).sqrt()
+        size = slope.norm(dim=1)
+        unseen = ((along * self.blind).abs() > 1e-6 * size[:, None]).any(dim=1)
+        return torch.where(unseen, torch.inf, spread)
+
+    def warnings(self) -> list[str]:
+        """What a person should know before using the estimates."""
+        said = [
+            f"the data say nothing about {describe(direction, self.labels)}; fix a parameter of it (Known), give it "
+            "a prior, or observe more."
+            for direction in self.directions[self.blind]
+        ]
+        spread = self.deviations(torch.eye(len(self.labels), dtype=self.values.dtype))
+        loose = [label for label, one in zip(self.labels, spread, strict=True) if LOOSE < one < float("inf")]
+        if loose:
+            names = ", ".join(loose[:6]) + (f" and {len(loose) - 6} more" if len(loose) > 6 else "")
+            said.append(
+                f"the data hardly determine {names}: uncertain by more than a factor e. Least known is "
+                f"{self.weakest}."
+            )
+        return said

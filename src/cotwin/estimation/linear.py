@@ -1,0 +1,151 @@
+"""The linearised problem of one iteration: small, dense, for many sets at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """r(z + s) ≈ r + J s for P sets, z = (raw, ε); r has three parts, the misfit, the prior's and ε itself.
+
+    misfit: (prediction − value)/σ, of M values. prior: R residuals of the parameters' priors. white: ε, B starts of
+        n numbers each, n = 0 where the starts are known.
+    by_raw, prior_by_raw: Jacobians to the N raw parameters. by_white: of the misfit to ε, each value to the start of
+        its own trajectory alone; no other has a part in it.
+    trajectory: which start a value belongs to.
+    """
+
+    misfit: Float[Tensor, "P M"]
+    prior: Float[Tensor, "P R"]
+    white: Float[Tensor, "P B n"]
+    by_raw: Float[Tensor, "P M N"]
+    prior_by_raw: Float[Tensor, "P R N"]
+    by_white: Float[Tensor, "P M n"]
+    trajectory: Int[Tensor, " M"]
+
+    def __getitem__(self, sets: Tensor) -> Linearised:
+        """Some of the sets."""
+        kept = {name: value[sets] for name, value in vars(self).items() if name != "trajectory"}
+        return Linearised(**kept, trajectory=self.trajectory)
+
+    @property
+    def finite(self) -> Bool[Tensor, " P"]:
+        """Sets whose residuals and Jacobians are numbers."""
+        parts = (self.misfit, self.by_raw, self.by_white, self.prior, self.prior_by_raw)
+        return torch.stack([part.flatten(1).isfinite().all(dim=1) for part in parts]).all(dim=0)
+
+    def fixed(self, free: Bool[Tensor, "P N"]) -> Linearised:
+        """The same with some raw parameters held: no residual depends on them."""
+        moving = free[:, None].to(self.by_raw)
+        return Linearised(
+            **(vars(self) | {"by_raw": self.by_raw * moving, "prior_by_raw": self.prior_by_raw * moving})
+        )
+
+    @property
+    def cost(self) -> Float[Tensor, " P"]:
+        """½ ‖r‖²."""
+        return half_square(self.misfit, self.prior, self.white)
+
+    def cost_after(self, step: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
+        """½ ‖r + J s‖²."""
+        raw, white = step.split([self.by_raw.shape[2], step.shape[1] - self.by_raw.shape[2]], dim=1)
+        white = white.view_as(self.white)
+        misfit = self.misfit + torch.einsum("pmn,pn->pm", self.by_raw, raw)
+        misfit = misfit + (self.by_white * white[:, self.trajectory]).sum(dim=2)
+        prior = self.prior + torch.einsum("prn,pn->pr", self.prior_by_raw, raw)
+        return half_square(misfit, prior, self.white + white)
+
+    def solve(self, damping: Float[Tensor, " P"]) -> Float[Tensor, "P Z"]:
+        """The step s of (JᵀJ + damping · diag JᵀJ) s = −Jᵀ r.
+
+        The starts are eliminated one by one, which leaves a system of N numbers.
+        Source: Marquardt (1963), J. SIAM 11; Golub & Pereyra (1973), SIAM J. Numer. Anal. 10 for the elimination.
+        """
+        normal = self.by_raw.mT @ self.by_raw + self.prior_by_raw.mT @ self.prior_by_raw
+        slope = _apply(self.by_raw, self.misfit) + _apply(self.prior_by_raw, self.prior)
+        matrix = _damped(normal, damping)
+        starts = [self._start(index, damping) for index in self._starts()]
+        for solved, slope_solved, mixed in starts:
+            matrix = matrix - mixed.mT @ solved
+            slope = slope - _apply(mixed, slope_solved)
+        raw = -_solve_symmetric(matrix, slope)
+        whites = [-(slope_solved + (solved @ raw[..., None])[..., 0]) for solved, slope_solved, _ in starts]
+        return torch.cat([raw, *whites], dim=1)
+
+    def _start(self, index: int, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """H⁻¹ C, H⁻¹ g and C of one start: H = JᵀJ + 1, damped, g its slope, C what it shares with the parameters."""
+        rows = self.trajectory == index
+        own = self.by_white[:, rows]
+        identity = torch.eye(own.shape[2], dtype=own.dtype)
+        factor = torch.linalg.cholesky(_damped(own.mT @ own + identity, damping))
+        mixed = own.mT @ self.by_raw[:, rows]
+        slope = _apply(own, self.misfit[:, rows]) + self.white[:, index]
+        solved = torch.cholesky_solve(torch.cat([mixed, slope[..., None]], dim=2), factor)
+        return solved[..., :-1], solved[..., -1], mixed
+
+    def jacobian(self) -> Float[Tensor, "P Q N"]:
+        """To the parameters, misfit and prior, once the starts are eliminated: JᵀJ is the information on them.
+
+        Of each trajectory's rows (by_raw; 0) what its start could explain is taken out, by the QR decomposition of
+        (by_white; 1).
+        """
+        rows = [self._explained(index)[1] for index in self._starts()]
+        return torch.cat([*rows, self.prior_by_raw] if rows else [self.by_raw, self.prior_by_raw], dim=1)
+
+    def leverage(self) -> Float[Tensor, "P M"]:
+        """How much of each value its own prediction takes up, the diagonal of J (JᵀJ)⁻¹ Jᵀ: 0 none, 1 all of it."""
+        q: Tensor = torch.linalg.qr(self.jacobian())[0]
+        if not self._starts():
+            return q[:, : self.misfit.shape[1]].square().sum(dim=2)
+        taken, first = torch.empty_like(self.misfit), 0
+        for index in self._starts():
+            own, left = self._explained(index)
+            rows = self.trajectory == index
+            count = int(rows.sum())
+            mixed = q[:, first : first + count].square().sum(dim=2)
+            taken[:, rows] = own[:, :count].square().sum(dim=2) + mixed
+            first += left.shape[1]
+        return taken
+
+    def _starts(self) -> range:
+        return range(self.white.shape[1] if self.white.shape[2] else 0)
+
+    def _explained(self, index: int) -> tuple[Tensor, Tensor]:
+        """Q of a trajectory's (by_white; 1), and what Q leaves of its (by_raw; 0)."""
+        rows = self.trajectory == index
+        own = self.by_white[:, rows]
+        identity = torch.eye(own.shape[2], dtype=own.dtype).expand(len(own), -1, -1)
+        q, _ = torch.linalg.qr(torch.cat([own, identity], dim=1))
+        padded = torch.nn.functional.pad(self.by_raw[:, rows], (0, 0, 0, own.shape[2]))
+        return q, padded - q @ (q.mT @ padded)
+
+
+def half_square(*parts: Tensor) -> Float[Tensor, " P"]:
+    """½ ‖·‖² of residuals in parts, for each set."""
+    return 0.5 * torch.cat([part.flatten(1) for part in parts], dim=1).square().sum(dim=1)
+
+
+def _apply(jacobian: Tensor, residual: Tensor) -> Tensor:
+    """Jᵀ r."""
+    return torch.einsum("pmn,pm->pn", jacobian, residual)
+
+
+def _damped(normal: Tensor, damping: Tensor) -> Tensor:
+    """JᵀJ + damping · diag JᵀJ; a number that nothing depends on gets one on the diagonal, and so does not move."""
+    diagonal = normal.diagonal(dim1=1, dim2=2)
+    added = torch.where(diagonal > 0, damping[:, None] * diagonal, torch.ones_like(diagonal))
+    return normal + torch.diag_embed(added)
+
+
+def _solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:
+    """By eigenvalues, after scaling to a unit diagonal: what is singular to rounding is left where it is."""
+    scale = matrix.diagonal(dim1=1, dim2=2).clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt()
+    values, vectors = torch.linalg.eigh(matrix * scale[:, :, None] * scale[:, None, :])
+    least = values.shape[1] * torch.finfo(matrix.dtype).eps * values.amax(dim=1, keepdim=True)
+    inverse = torch.where(values > least, 1 / values, 0.0)
+    return scale * torch.einsum("pij,pj,pkj,pk->pi", vectors, inverse, vectors, scale * right)

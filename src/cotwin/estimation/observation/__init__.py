@@ -1,0 +1,9 @@
+"""What is seen of rollouts: linear maps of states to values, differentiable, each value with its place in time."""
+
+from cotwin.estimation.observation.grid import Grid
+from cotwin.estimation.observation.joined import Joined
+from cotwin.estimation.observation.observation import Observation
+from cotwin.estimation.observation.points import Points, face_offsets
+from cotwin.estimation.observation.regions import Regions, box_region
+
+__all__ = ["Grid", "Joined", "Observation", "Points", "Regions", "box_region", "face_offsets"]

@@ -1,0 +1,234 @@
+"""Estimation as nonlinear least squares: what is to be minimised."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cotwin.estimation.linear import Linearised, half_square
+from cotwin.estimation.measurements import Measurements, NoisyStarts
+from cotwin.estimation.priors import Prior
+from cotwin.estimation.unknowns import Unknowns
+from cotwin.rollouts import at_common_pace, rollout_sets, rollout_with
+from cotwin.stepper import DivergenceError, Stepper
+
+DIFFERENCE = 1e-5
+"""Step of central differences in raw numbers, mostly logarithms: in double precision good for about ten digits."""
+AT_ONCE = 2**27
+"""Bytes of states in one batch of rollouts."""
+
+
+class LeastSquares:
+    """½ ‖(O(rollout(θ, s)) − y)/σ‖² + ½ ‖prior residuals of θ‖² + ½ ‖ε‖², over θ and, where starts are noisy, ε.
+
+    stepper: with the unknowns θ, at their initial values. starts: s, (B, C, *S), or s as `NoisyStarts` of ε.
+    priors: by the names that `estimates` gives.
+
+    Many points z = (raw θ, ε) at once, (P, Z): their rollouts are one batch, or a few. All in double precision,
+    unless the stepper takes another alone. Jacobians are central differences, since a batch of 2N + 1 rollouts takes
+    a tenth of the time of forward-mode differentiation on small grids and no longer on large ones.
+
+    Raises ValueError where starts, observation and priors do not fit each other, and where there are more unknowns
+    than values and priors.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        starts: Float[Tensor, "B C *S"] | NoisyStarts,
+        measurements: Measurements,
+        priors: Mapping[str, Prior] | None = None,
+    ) -> None:
+        self.dtype = stepper.dtype or torch.float64
+        self.stepper = copy.deepcopy(stepper).to(self.dtype)
+        self.unknowns = Unknowns(self.stepper)
+        if not len(self.unknowns):
+            raise ValueError(
+                f"{type(stepper).__name__} has no unknown; declare one, for instance Positive(0.1) instead of "
+                "Known(0.1)."
+            )
+        self.observation, self.values = measurements.observation, measurements.values.double()
+        self.deviation = measurements.deviation()
+        self.noisy = starts if isinstance(starts, NoisyStarts) else None
+        self.guess = (starts.guess if isinstance(starts, NoisyStarts) else starts).to(self.dtype)
+        self.stepper.require_state(self.guess)
+        if self.observation.num_trajectories != len(self.guess):
+            raise ValueError(
+                f"{len(self.guess)} starts, and an observation of {self.observation.num_trajectories} trajectories; "
+                "give one start for each."
+            )
+        self.priors = dict(priors or {})
+        for name, prior in self.priors.items():
+            if name not in self.unknowns.parameters:
+                raise ValueError(f"a prior for {name!r}; the unknowns are {', '.join(self.unknowns.parameters)}.")
+            prior.check_start(name, self.unknowns.value(name, self.unknowns.present()))
+        static = self.observation.layout.static_channels
+        self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed])
+        self.start_size = 0 if self.noisy is None else len(self.moving) * self.guess[0, 0].numel()
+        self.repeats: Tensor | None = None
+        self._require_enough()
+
+    @property
+    def size(self) -> int:
+        """Z, numbers in a point."""
+        return len(self.unknowns) + len(self.guess) * self.start_size
+
+    def present(self) -> Float[Tensor, "1 Z"]:
+        """The stepper's own values, and the starts as guessed."""
+        z = torch.zeros(1, self.size, dtype=torch.float64)
+        z[0, : len(self.unknowns)] = self.unknowns.present()
+        return z
+
+    def resampled(self, repeats: Float[Tensor, "P M"]) -> LeastSquares:
+        """The same problem for P points, where in each every value counts so many times."""
+        twin = copy.copy(self)
+        twin.repeats = repeats
+        return twin
+
+    def with_noise(self, deviation: Float[Tensor, " C"]) -> LeastSquares:
+        """The same problem at other levels of noise."""
+        twin = copy.copy(self)
+        twin.deviation = deviation
+        return twin
+
+    def without_closures(self, z: Float[Tensor, " Z"]) -> tuple[LeastSquares, Float[Tensor, " Z"]]:
+        """The same problem with the weights of networks held at their values in z, and z without them."""
+        _, white = self.parts(z[None])
+        twin = copy.copy(self)
+        twin.stepper = copy.deepcopy(self.stepper)
+        everything = Unknowns(twin.stepper)
+        everything.assign(z[: len(everything)])
+        for name in everything.closures:
+            twin.stepper.get_parameter(name).requires_grad_(False)
+        twin.unknowns = Unknowns(twin.stepper)
+        return twin, torch.cat([twin.unknowns.present(), white.flatten()])
+
+    def __getitem__(self, points: Tensor) -> LeastSquares:
+        """The problem of some of the points."""
+        return self if self.repeats is None else self.resampled(self.repeats[points])
+
+    def misfit(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P M"]:
+        """(prediction − value)/σ, not finite where the rollout diverges."""
+        raw, white = self.parts(z)
+        return self._misfit(self._predict(raw, self.starts(white)[:, None])[:, 0])
+
+    def cost(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
+        """½ ‖r‖², infinite where the rollout diverges."""
+        raw, white = self.parts(z)
+        cost = half_square(self.misfit(z), self._prior(raw), white)
+        return torch.where(cost.isfinite(), cost, torch.inf)
+
+    def differentiable_cost(self, z: Float[Tensor, " Z"]) -> Float[Tensor, ""]:
+        """½ ‖r‖² of one point, for reverse-mode differentiation."""
+        raw, white = self.parts(z[None])
+        return half_square(self.differentiable_misfit(z)[None], self._prior(raw), white)[0]
+
+    def differentiable_misfit(self, z: Float[Tensor, " Z"]) -> Float[Tensor, " M"]:
+        """(prediction − value)/σ of one point, for reverse-mode differentiation."""
+        raw, white = self.parts(z[None])
+        named = {name: value[0].to(self.dtype) for name, value in self.unknowns.split(raw).items()}
+        states = rollout_with(self.stepper, named, self.starts(white)[0], self.observation.num_steps)
+        return self._misfit(self.observation(states).double()[None])[0]
+
+    def prior_jacobian(self, z: Float[Tensor, " Z"]) -> Float[Tensor, "R N"]:
+        """Of the priors' residuals to the raw parameters."""
+        jacobian: Tensor = torch.func.jacfwd(lambda raw: self._prior(raw[None])[0])(z[: len(self.unknowns)])
+        return jacobian
+
+    def linearise(self, z: Float[Tensor, "P Z"]) -> Linearised:
+        """Residuals and Jacobians."""
+        raw, white = self.parts(z)
+        starts = self.starts(white)
+        moves = DIFFERENCE * torch.eye(raw.shape[1], dtype=torch.float64)
+        ends = torch.cat([raw[:, None], raw[:, None] + moves, raw[:, None] - moves], dim=1)
+        every = starts[:, None].expand(*ends.shape[:2], *starts.shape[1:]).flatten(0, 1)
+        predicted = self._predict(ends.flatten(0, 1), every[:, None]).unflatten(0, ends.shape[:2])[:, :, 0]
+        here, there, back = predicted.split([1, len(moves), len(moves)], dim=1)
+        weight = self._weight()
+        return Linearised(
+            misfit=self._misfit(here[:, 0]),
+            prior=self._prior(raw),
+            white=white,
+            by_raw=((there - back) / (2 * DIFFERENCE)).mT * weight[..., None],
+            prior_by_raw=torch.stack([self.prior_jacobian(one) for one in z]),
+            by_white=self._by_white(raw, white) * weight[..., None],
+            trajectory=self.observation.trajectory,
+        )
+
+    def parts(self, z: Float[Tensor, "P Z"]) -> tuple[Float[Tensor, "P N"], Float[Tensor, "P B n"]]:
+        """Raw θ and ε."""
+        raw, white = z.split([len(self.unknowns), z.shape[1] - len(self.unknowns)], dim=1)
+        return raw, white.reshape(len(z), len(self.guess), self.start_size)
+
+    def starts(self, white: Float[Tensor, "*P B n"]) -> Float[Tensor, "*P B C *S"]:
+        """The initial states that ε means."""
+        starts = self.guess.expand(*white.shape[:-1], *self.guess.shape[1:])
+        if self.noisy is None:
+            return starts
+        change = white.unflatten(-1, (len(self.moving), *self.guess.shape[2:]))
+        scale = self.noisy.deviation.double()[self.moving].view(-1, *[1] * (self.guess.dim() - 2))
+        return starts.index_add(white.dim() - 1, self.moving, (change * scale).to(self.dtype))
+
+    def _by_white(self, raw: Tensor, white: Tensor) -> Tensor:
+        """Of the predictions to ε, (P, M, n): one direction for all trajectories at once."""
+        columns = [torch.zeros(len(raw), self.observation.size, 0, dtype=torch.float64)]
+        at_once = max(1, AT_ONCE // (2 * len(raw) * self._bytes()))
+        for first in range(0, self.start_size, at_once):
+            moves = DIFFERENCE * torch.eye(self.start_size, dtype=torch.float64)[first : first + at_once]
+            ends = torch.cat([white[:, None] + moves[:, None], white[:, None] - moves[:, None]], dim=1)
+            there, back = self._predict(raw, self.starts(ends)).chunk(2, dim=1)
+            columns.append(((there - back) / (2 * DIFFERENCE)).mT)
+        return torch.cat(columns, dim=2)
+
+    @torch.no_grad()
+    def _predict(self, raw: Float[Tensor, "P N"], starts: Float[Tensor, "P K B C *S"]) -> Float[Tensor, "P K M"]:
+        """What is seen of the rollouts with each set of parameters from its K sets of starts."""
+        predicted = torch.full((*starts.shape[:2], self.observation.size), torch.inf, dtype=torch.float64)
+        sound = self._sound(raw).nonzero().flatten()
+        for some in sound.split(max(1, AT_ONCE // (starts.shape[1] * self._bytes()))):
+            sets = self.unknowns.split(raw[some].to(self.dtype))
+            rolled = rollout_sets(self.stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps)
+            seen = torch.func.vmap(torch.func.vmap(self.observation))(rolled.unflatten(1, starts.shape[1:3]))
+            predicted[some] = seen.double()
+        return predicted
+
+    def _sound(self, raw: Float[Tensor, "P N"]) -> Bool[Tensor, " P"]:
+        """Sets that are not beyond all reason for the solver."""
+        try:
+            at_common_pace(self.stepper, self.unknowns.split(raw.to(self.dtype)))
+        except DivergenceError:
+            if len(raw) == 1:
+                return torch.zeros(1, dtype=torch.bool)
+            return torch.cat([self._sound(one) for one in raw.split(1)])
+        return torch.ones(len(raw), dtype=torch.bool)
+
+    def _misfit(self, predicted: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
+        return (predicted - self.values) * self._weight()
+
+    def _weight(self) -> Float[Tensor, "#P M"]:
+        weight = 1 / self.deviation[self.observation.channel][None]
+        return weight if self.repeats is None else weight * self.repeats.sqrt()
+
+    def _prior(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, "P R"]:
+        def residuals(one: Tensor) -> Tensor:
+            parts = [prior.residuals(self.unknowns.value(name, one)).flatten() for name, prior in self.priors.items()]
+            return torch.cat([one.new_zeros(0), *parts])
+
+        return torch.func.vmap(residuals)(raw)
+
+    def _bytes(self) -> int:
+        """Of one rollout of all trajectories."""
+        return 8 * self.guess.numel() * (self.observation.num_steps + 1)
+
+    def _require_enough(self) -> None:
+        known = len(self.values) + self._prior(self.present()[:, : len(self.unknowns)]).shape[1]
+        known += self.size - len(self.unknowns)  # ε is its own prior
+        if known < self.size:
+            raise ValueError(
+                f"{len(self.values)} values do not determine {self.size} unknowns; observe more, estimate less "
+                "(Known, a coarser field), or say with priors what is known beforehand."
+            )

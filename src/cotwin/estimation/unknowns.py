@@ -1,0 +1,106 @@
+"""What is estimated of a stepper, as one vector."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from cotwin.parameters import Parameter, estimates
+from cotwin.stepper import Stepper
+
+
+class Unknowns:
+    """The raw parameters of a stepper side by side in vectors z (P, N), and what they mean in natural units.
+
+    names: of the raw parameters, as `stepper.named_parameters()` has them; only what requires a gradient is unknown.
+    labels: one for each of the N numbers, for a person: "viscosity", "velocity[1]".
+    """
+
+    def __init__(self, stepper: Stepper) -> None:
+        raw = {name: value for name, value in stepper.named_parameters() if value.requires_grad}
+        self.stepper = stepper
+        self.names = list(raw)
+        self.shapes = [tuple(value.shape) for value in raw.values()]
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.labels = [
+            label
+            for name, shape in zip(self.names, self.shapes, strict=True)
+            for label in _labels(_short(name), shape)
+        ]
+        self.parameters: dict[str, Parameter] = {}
+        for name in estimates(stepper):
+            module = stepper.get_submodule(name)
+            assert isinstance(module, Parameter)
+            self.parameters[name] = module
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def closures(self) -> list[str]:
+        """Raw parameters that belong to no `Parameter`: weights of a network."""
+        inside = tuple(f"{name}." for name in self.parameters)
+        return [name for name in self.names if not name.startswith(inside)]
+
+    def present(self) -> Float[Tensor, " N"]:
+        """The stepper's own values, in double precision."""
+        own = dict(self.stepper.named_parameters())
+        return torch.cat([own[name].detach().double().flatten() for name in self.names])
+
+    def split(self, z: Float[Tensor, "*P N"]) -> dict[str, Tensor]:
+        """By name and in shape, as `rollout_each` takes them."""
+        parts = z.split(self.sizes, dim=-1)
+        return {
+            name: part.reshape((*z.shape[:-1], *shape))
+            for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
+        }
+
+    def place(self, name: str) -> slice:
+        """Where the numbers of an estimated parameter (all that is inside it) lie in z."""
+        inside = [index for index, raw in enumerate(self.names) if raw.startswith(f"{name}.")]
+        first = sum(self.sizes[: inside[0]])
+        return slice(first, sum(self.sizes[: inside[-1] + 1]))
+
+    def value(self, name: str, z: Float[Tensor, " N"]) -> Float[Tensor, "*K"]:
+        """An estimated parameter in natural units, differentiably."""
+        own = {raw: value for raw, value in self.split(z).items() if raw.startswith(f"{name}.")}
+        inside = {raw.removeprefix(f"{name}."): value for raw, value in own.items()}
+        value: Tensor = functional_call(self.parameters[name], inside, ())
+        return value
+
+    def assign(self, z: Float[Tensor, " N"]) -> None:
+        """Give the stepper these values."""
+        with torch.no_grad():
+            for name, value in self.split(z).items():
+                parameter: nn.Parameter = self.stepper.get_parameter(name)
+                parameter.copy_(value)
+
+
+def describe(direction: Float[Tensor, " N"], labels: list[str], most: int = 4) -> str:
+    """A combination of unknowns in words, its largest parts first.
+
+    >>> describe(torch.tensor([0.1, -0.7, 0.7]), ["feed", "growth", "capacity"], most=2)
+    '0.70 growth − 0.70 capacity'
+    """
+    order = direction.abs().argsort(descending=True, stable=True)[:most].tolist()
+    parts = [(float(direction[i]), labels[i]) for i in order if abs(float(direction[i])) > 0.05]
+    sign = -1 if parts and parts[0][0] < 0 else 1
+    words = "".join(f" {'−' if sign * part < 0 else '+'} {abs(part):.2f} {label}" for part, label in parts)
+    return words.removeprefix(" + ")
+
+
+def _short(raw: str) -> str:
+    return raw.removesuffix(".raw").removeprefix("inner.")
+
+
+def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
+    if not shape:
+        return [name]
+    return [
+        f"{name}[{', '.join(map(str, index))}]"
+        for index in torch.cartesian_prod(*(torch.arange(size) for size in shape)).view(-1, len(shape)).tolist()
+    ]
