@@ -118,6 +118,27 @@ def test_twice_the_speed_halves_the_step_and_no_sample_hides_another() -> None:
     assert stepper.largest_stable_step(start.float()) == pytest.approx(step, rel=0.01)
 
 
+def test_a_network_in_the_equation_and_a_sample_at_rest_are_no_obstacle() -> None:
+    """In single precision, without forward derivatives."""
+
+    class Thresholded(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, u: Tensor) -> Tensor:
+            return -200 * u.clamp(-1, 1)
+
+    class Learned(SwiftHohenberg):
+        def nonlinearity(self, like: Tensor) -> SpectralMap:
+            return lambda spectrum: self.to_spectrum(Thresholded.apply(self.to_grid(spectrum)))
+
+    case = CASES["of one's own"]
+    start = 0.3 * case.start().float()
+    stepper = Learned(case.layout, scheme=etdrk4)
+    step = stepper.largest_stable_step(start)
+    assert step == pytest.approx(2.89 / 200, rel=0.3)
+    with torch.inference_mode():
+        assert stepper.largest_stable_step(torch.cat([start, 0 * start])) == pytest.approx(step, rel=0.1)
+
+
 def test_what_is_exact_bears_any_step() -> None:
     layout = CASES["Burgers"].layout
     velocity = Known(torch.tensor([3.0], dtype=F64))
