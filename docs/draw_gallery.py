@@ -1,29 +1,34 @@
-"""Draw docs/images/gallery.png: one trajectory of each preset that simulates its own data.
+"""Draw docs/images/gallery.png: one trajectory of each preset that simulates its data.
 
 python docs/draw_gallery.py
+
+Needs PhiFlow for the presets that do: pip install "cotwin[phiflow]".
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cotwin.experiment.dataset import load_dataset
 from cotwin.experiment.load import load, presets
-from cotwin.experiment.settings import Simulated
-from cotwin.experiment.simulated import simulate
+from cotwin.store.store import Store
 
-COLUMNS = 4
+COLUMNS = 5
+# Rather than the first: the second substance, and smoke rather than its velocity.
+CHANNELS = {"gray_scott": 1, "gray_scott_walls": 1, "smoke": 2, "phiflow_smoke": 2}
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    shown = [name for name in presets() if name != "burgers_shock" and isinstance(load(name).data, Simulated)]
+    shown = [name for name in presets() if name != "burgers_shock"]  # whose data are a file of the user's
     rows = -(-len(shown) // COLUMNS)
-    figure = Figure(figsize=(3.1 * COLUMNS, 2.7 * rows), layout="constrained")
+    figure = Figure(figsize=(2.9 * COLUMNS, 2.5 * rows), layout="constrained")
     axes = np.asarray(figure.subplots(rows, COLUMNS)).flatten()
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
@@ -35,15 +40,13 @@ def main() -> None:
 
 
 def draw(name: str, axis: Axes) -> None:
-    """In one dimension space over time, in two the last state; of the last field's first component."""
+    """In one dimension space over time, in two the last state."""
     experiment = load(name)
-    settings = experiment.data
-    assert isinstance(settings, Simulated)
-    trajectories, _ = simulate(settings, experiment.physical, experiment.seed)
-    layout = trajectories.layout
-    # Heights rather than velocities, the second substance rather than the first.
-    channel = 1 if name == "gray_scott" else 0
-    states = trajectories.states[-1, :, channel]
+    with TemporaryDirectory() as folder:
+        data = load_dataset(experiment.data, experiment.physical, experiment.seed, Store(Path(folder) / "cache"))
+    assert data.test is not None
+    layout, channel = data.layout, CHANNELS.get(name, 0)
+    states = data.test.states[-1, :, channel]
     x = (layout.lower[0], layout.upper[0])
     if layout.dims == 1:
         picture, extent = states.T, (0.0, layout.dt * (len(states) - 1), *x)

@@ -7,7 +7,7 @@ from copy import copy
 from itertools import chain
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cotwin.layout import Layout
@@ -24,8 +24,6 @@ class Stepper(nn.Module, ABC):
     channels through. Samples of a batch never influence each other.
     """
 
-    # What to try when it diverges, for the message.
-    remedy = ""
     # Whether two rollouts in sequence are one, to rounding.
     composes = True
     # Whether torch.func.vmap sees through it; where not, sets of parameters are rolled out one by one.
@@ -84,6 +82,10 @@ class Stepper(nn.Module, ABC):
         twin.fixed_pace = pace
         return twin
 
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        """What to try when it diverges, for the message. before: the states from which it did, while still small."""
+        return ""
+
     def require_state(self, state: Tensor) -> None:
         """Raise ValueError unless a state has the layout's shape, and the device and precision of the stepper."""
         self.layout.require_state(tuple(state.shape))
@@ -124,10 +126,21 @@ def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) ->
     if not torch.isfinite(states.detach().sum()):
         finite = torch.isfinite(states.detach()).flatten(2).all(dim=2)
         if not finite.all():
-            step = int((~finite).any(dim=0).nonzero()[0])
-            samples = int((~finite).any(dim=1).sum())
-            raise DivergenceError(
-                f"{type(stepper).__name__} diverged at step {step} of {num_steps}, "
-                f"in {samples} of {len(state)} samples. {stepper.remedy}".rstrip()
-            )
+            raise DivergenceError(_divergence(stepper, states.detach(), finite))
     return states
+
+
+def _divergence(stepper: Stepper, states: Float[Tensor, "B T C *S"], finite: Bool[Tensor, "B T"]) -> str:
+    """When, in how many samples, and what to do."""
+    diverged = ~finite.all(dim=1)
+    step = int((~finite).any(dim=0).nonzero()[0])
+    # The last finite state is already out of all proportion; of each sample the last within ten times its start.
+    some = states[diverged][:4]
+    sizes = some.abs().flatten(2).amax(dim=2).nan_to_num(nan=torch.inf)
+    last = (sizes <= 10 * sizes[:, :1]).long().cumprod(dim=1).sum(dim=1) - 1
+    before = some[torch.arange(len(some)), last]
+    remedy = stepper.remedy(before) if bool(before.isfinite().all()) else ""
+    return (
+        f"{type(stepper).__name__} diverged at step {step} of {states.shape[1] - 1}, "
+        f"in {int(diverged.sum())} of {len(states)} samples. {remedy}".rstrip()
+    )

@@ -13,7 +13,11 @@ from small import SMALL
 from cotwin.experiment.load import ConfigError, load, validate
 from cotwin.experiment.physical_settings import Physical
 from cotwin.experiment.settings import Experiment
+from cotwin.experiment.simulators import build_physical
 from cotwin.experiment.train import prepare
+from cotwin.layout import Field, Layout
+from cotwin.physics import Refined, SpectralStepper, random_fourier
+from cotwin.stepper import Stepper
 
 P = {"initial": 0.1}
 MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
@@ -70,7 +74,7 @@ def data(path: Path, grid: tuple[int, ...], fields: list[str], boundary: str = "
 def test_every_model_is_here() -> None:
     union = get_args(get_args(Physical)[0])
     names = {name for kind in union for name in get_args(kind.model_fields["model"].annotation)}
-    assert names == set(MODELS)
+    assert names == {*MODELS, "python"}  # which is anything: see test_own_model.py
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -97,3 +101,29 @@ def test_a_fixed_parameter_is_known() -> None:
     assert isinstance(experiment, Experiment)
     with pytest.raises(ConfigError, match="not strictly inside"):
         load("burgers", [*SMALL, "physical.viscosity={initial: 3, bounds: [0, 1]}"])
+
+
+SPECTRAL = ["spectral_burgers", "korteweg_de_vries", "kuramoto_sivashinsky", "allen_cahn", "navier_stokes"]
+
+
+@pytest.mark.parametrize("name", [*SPECTRAL, "spectral_gray_scott"])
+def test_substeps_left_open_follow_from_the_states(name: str) -> None:
+    """Twice those that the stepper itself estimates; larger states, which N amplifies more, need more."""
+    model, grid, fields = MODELS[name]
+    training = {"window": 2, "optimizer": {"kind": "adam"}, "warmup_steps": 1, "steps": 1}
+    base = load("burgers", SMALL).model_dump()
+    physical = validate({**base, "physical": {"model": name, **training, **model, "substeps": None}}).physical
+    layout = Layout.box(
+        [Field(name) for name in fields], grid=grid, extent=[(0, 6.0)] * len(grid), boundary="periodic", dt=4.0
+    )
+    states = random_fourier(layout, 6, torch.Generator().manual_seed(0), modes=2).unflatten(0, (2, 3))
+    few, many = (substeps(build_physical(physical, layout, size * states)) for size in (3, 12))
+    assert 1 < few < many
+    states[0, 0, 0, 0] = torch.nan  # missing values are no speed
+    assert substeps(build_physical(physical, layout, 3 * states)) >= 1
+
+
+def substeps(stepper: Stepper) -> int:
+    solver = stepper.inner if isinstance(stepper, Refined) else stepper
+    assert isinstance(solver, SpectralStepper)
+    return solver.substeps

@@ -17,7 +17,7 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import CoarseField, Known, Positive
 from cotwin.physics.phiflow import PhiFlowBurgers, from_fields, phiflow_context, to_fields
 from cotwin.physics.phiflow.burgers import tendency
-from cotwin.stepper import rollout
+from cotwin.stepper import DivergenceError, rollout
 
 DOUBLE = torch.float64
 
@@ -183,3 +183,12 @@ def test_unfit_layouts_are_refused() -> None:
     walls = Layout.box([Field("u", 2)], grid=(8, 6), extent=[(0, 1), (0, 1)], boundary="neumann", dt=0.1)
     with pytest.raises(ValueError, match="periodic axes"):
         PhiFlowBurgers(walls, Known(0.1))
+
+
+def test_a_step_beyond_stability_is_named_with_the_largest_stable_one() -> None:
+    layout = square((16, 16), dt=0.5)
+    start = random_state(layout)
+    with pytest.raises(DivergenceError, match=r"stable.*use at least \d+ substeps per dt") as caught:
+        rollout(PhiFlowBurgers(layout, Known(0.5)), start, 20)
+    needed = int(str(caught.value).split("use at least ")[1].split()[0])
+    assert rollout(PhiFlowBurgers(layout, Known(0.5), substeps=needed), start, 2).isfinite().all()

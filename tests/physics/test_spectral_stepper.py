@@ -10,6 +10,7 @@ import pytest
 import torch
 from physics_cases import F64, U, box, scalar, smooth
 
+from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.exponential import phi_functions
 from cotwin.physics.spectral_burgers import SpectralBurgers
 
@@ -76,3 +77,11 @@ def test_walls_and_absurd_substeps_are_refused() -> None:
         SpectralBurgers(box(list(U), (16,), "dirichlet"), scalar(0.1))
     with pytest.raises(ValueError, match="substeps is 0"):
         SpectralBurgers(box(list(U), (16,)), scalar(0.1), substeps=0)
+
+
+def test_a_grid_too_coarse_for_its_dealiasing_is_refused_with_the_least_that_is_not() -> None:
+    with pytest.raises(ValueError, match=r"modes below 1/3 of the points, .* take at least 4 points"):
+        SpectralBurgers(box(list(U), (3,)), scalar(0.1))
+    SpectralBurgers(box(list(U), (4,)), scalar(0.1))
+    with pytest.raises(ValueError, match=r"modes below 1/4 of the points, .* take at least 5 points"):
+        AllenCahn(box(list(U), (16, 4)), scalar(0.1), scalar(1.0))

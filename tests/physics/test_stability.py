@@ -14,6 +14,7 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import Known, Parameter
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.heat import Heat
+from cotwin.physics.incompressible import IncompressibleFlow
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import DivergenceError, Stepper, rollout
 
@@ -67,3 +68,20 @@ def test_any_parameters_and_states_end_finite_or_in_the_documented_error(
     except DivergenceError:
         return
     assert states.isfinite().all()
+
+
+def test_states_faster_than_expected_are_named_with_their_speed() -> None:
+    layout = box([Field("u", components=2)], (12, 12), dt=0.5)
+    with pytest.raises(
+        DivergenceError, match=r"\|u\| was up to \d+\.?\d* .*so fast, raise max_speed, 0\.5; else a front"
+    ):
+        rollout(Burgers(layout, Known(1e-3), 0.5), 40 * smooth(layout), 20)
+    with pytest.raises(DivergenceError, match=r"\|u\| was up to \d+\.?\d*, and max_speed is 0\.5: raise it"):
+        rollout(IncompressibleFlow(layout, Known(1e-3), 0.5), 40 * smooth(layout), 20)
+
+
+def test_a_front_too_steep_for_the_grid_is_said_to_be() -> None:
+    layout = box([Field("u", components=2)], (16, 16), "dirichlet", dt=0.2)
+    start = smooth(layout)
+    with pytest.raises(DivergenceError, match="on the way: a front too steep for the grid"):
+        rollout(Burgers(layout, Known(1e-4), 12 * float(start.abs().max())), start, 60)

@@ -131,7 +131,7 @@ def estimate(
     if not bool(solution.cost[best].isfinite()):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
-            f"narrow the bounds, or take more substeps. {stepper.remedy}".rstrip()
+            f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
         )
     agreeing = int((solution.cost < solution.cost[best] + 0.5).sum())
     return conclude(problem, solution, best, measurements, level, agreeing)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cotwin.experiment.learner_settings import LearnerSettings
 from cotwin.experiment.load import settings_classes, tags
 from cotwin.experiment.settings import Experiment
 
@@ -30,9 +29,10 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
         if not classes:
             yield f"{path}: {_kind(field.annotation, field.metadata)}{_default(field)}{_meaning(field)}"
         elif len(classes) == 1:
-            many = "one for each axis; " if get_origin(field.annotation) is tuple else ""
+            origin = get_origin(field.annotation)
+            many = f"{field.description or 'a list'}; " if origin in (tuple, dict) else ""
             yield f"{path}: {many}{_doc(classes[0])}"
-            yield from explain(classes[0], f"{path}.")
+            yield from explain(classes[0], f"{path}.NAME." if origin is dict else f"{path}.")
         else:
             if field.description:
                 yield f"{path}: {field.description}"
@@ -40,10 +40,10 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
 
 
 def _choices(path: str, classes: list[type[BaseModel]]) -> Iterator[str]:
-    shared: set[str] = set()
-    if issubclass(classes[0], LearnerSettings):
-        shared = set(LearnerSettings.model_fields)
-        yield from explain(LearnerSettings, f"{path}.")
+    bases = (base for base in classes[0].__mro__[1:] if issubclass(base, BaseModel))
+    common = next(base for base in bases if all(issubclass(choice, base) for choice in classes))
+    shared = set(common.model_fields)
+    yield from explain(common, f"{path}.")
     for choice in classes:
         (tag,) = tags(choice)
         name = next(key for key in ("kind", "model", "network") if key in choice.model_fields)

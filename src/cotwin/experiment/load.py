@@ -15,8 +15,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from cotwin.experiment.learner_settings import LearnerSettings
-from cotwin.experiment.settings import Experiment
+from cotwin.experiment.physical_settings import PhysicalSettings
+from cotwin.experiment.settings import Experiment, NetworkSettings
+
+# What settings of one kind mean to another too.
+SHARED = {"model": PhysicalSettings.model_fields, "network": NetworkSettings.model_fields}
 
 
 class ConfigError(ValueError):
@@ -94,7 +97,7 @@ def _merged(base: Any, change: Any) -> Any:
         return change
     for tag in ("kind", "model", "network"):
         if tag in change and tag in base and change[tag] != base[tag]:
-            shared = LearnerSettings.model_fields if tag in ("model", "network") else ()
+            shared = SHARED.get(tag, {})
             return {**{key: value for key, value in base.items() if key in shared}, **change}
     return {**base, **{key: _merged(base.get(key), value) for key, value in change.items()}}
 

@@ -8,10 +8,32 @@ from pydantic import Field
 
 from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Settings, Unknown
 
+Substeps = Annotated[
+    int | None, Field(ge=1, description="null: twice as many as seem stable on the training data at the start")
+]
 Box = tuple[tuple[float, float], tuple[float, float]]
 
 
-class Burgers(LearnerSettings):
+class Rollout(Settings):
+    """How rollouts are computed; their numbers are the same, to rounding."""
+
+    checkpoint: Count | Literal["sqrt"] | None = Field(
+        None,
+        description="steps between the states that are kept for the gradient, those between being computed again: "
+        "less memory, one more rollout forward; sqrt: the square root of a window's steps",
+    )
+    compile: bool = Field(
+        False, description="by torch.compile, for finite volumes: faster steps after seconds to a minute of compiling"
+    )
+
+
+class PhysicalSettings(LearnerSettings):
+    """How a simulator trains and is rolled out."""
+
+    rollout: Rollout = Rollout()
+
+
+class Burgers(PhysicalSettings):
     """Finite volumes; periodic or Dirichlet."""
 
     model: Literal["burgers"]
@@ -21,23 +43,23 @@ class Burgers(LearnerSettings):
     )
 
 
-class SpectralBurgers(LearnerSettings):
+class SpectralBurgers(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["spectral_burgers"]
     viscosity: Unknown
-    substeps: Count = Field(3, description="of the solver in each data interval")
+    substeps: Substeps = 3
     refine: Count = Field(1, description="points of the solver's grid for each point of the data")
 
 
-class Heat(LearnerSettings):
+class Heat(PhysicalSettings):
     """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
 
     model: Literal["heat"]
     diffusivity: Unknown
 
 
-class Advection(LearnerSettings):
+class Advection(PhysicalSettings):
     """Exact; periodic."""
 
     model: Literal["advection"]
@@ -45,7 +67,7 @@ class Advection(LearnerSettings):
     diffusivity: Unknown | None = None
 
 
-class AdvectionDiffusion(LearnerSettings):
+class AdvectionDiffusion(PhysicalSettings):
     """Finite volumes, any stiffness; periodic, Dirichlet or Neumann."""
 
     model: Literal["advection_diffusion"]
@@ -54,7 +76,7 @@ class AdvectionDiffusion(LearnerSettings):
     substeps: Count | None = Field(None, description="if not given as many as the velocity needs")
 
 
-class InviscidBurgers(LearnerSettings):
+class InviscidBurgers(PhysicalSettings):
     """Shock-capturing finite volumes, forced by a potential; periodic."""
 
     model: Literal["inviscid_burgers"]
@@ -64,35 +86,35 @@ class InviscidBurgers(LearnerSettings):
     )
 
 
-class KortewegDeVries(LearnerSettings):
+class KortewegDeVries(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["korteweg_de_vries"]
     steepening: Unknown
     dispersion: Unknown
-    substeps: Count = 4
+    substeps: Substeps = 4
 
 
-class KuramotoSivashinsky(LearnerSettings):
+class KuramotoSivashinsky(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["kuramoto_sivashinsky"]
     steepening: Unknown
     production: Unknown
     hyperviscosity: Unknown
-    substeps: Count = 2
+    substeps: Substeps = 2
 
 
-class AllenCahn(LearnerSettings):
+class AllenCahn(PhysicalSettings):
     """Pseudo-spectral; periodic."""
 
     model: Literal["allen_cahn"]
     diffusivity: Unknown
     reaction: Unknown
-    substeps: Count = 1
+    substeps: Substeps = 1
 
 
-class Fisher(LearnerSettings):
+class Fisher(PhysicalSettings):
     """Logistic growth and diffusion, D (u/K)^m; finite volumes, any boundary."""
 
     model: Literal["fisher"]
@@ -106,7 +128,7 @@ class Fisher(LearnerSettings):
     substeps: Count = 1
 
 
-class GrayScott(LearnerSettings):
+class GrayScott(PhysicalSettings):
     """Finite volumes, any boundary."""
 
     model: Literal["gray_scott"]
@@ -121,9 +143,10 @@ class SpectralGrayScott(GrayScott):
     """Pseudo-spectral; periodic."""
 
     model: Literal["spectral_gray_scott"]  # type: ignore[assignment]
+    substeps: Substeps = 1  # type: ignore[assignment]
 
 
-class NavierStokes(LearnerSettings):
+class NavierStokes(PhysicalSettings):
     """Vorticity, pseudo-spectral; periodic, two dimensions."""
 
     model: Literal["navier_stokes"]
@@ -131,10 +154,10 @@ class NavierStokes(LearnerSettings):
     drag: Unknown | None = None
     forcing: Unknown | None = Field(None, description="amplitude of a Kolmogorov force; with wavenumber")
     wavenumber: Unknown | None = Field(None, description="periods of the force along y")
-    substeps: Count = 1
+    substeps: Substeps = 1
 
 
-class IncompressibleFlow(LearnerSettings):
+class IncompressibleFlow(PhysicalSettings):
     """Staggered; periodic, walls, one open axis; two dimensions."""
 
     model: Literal["incompressible_flow"]
@@ -153,7 +176,7 @@ class Smoke(IncompressibleFlow):
     diffusivity: Unknown | None = None
 
 
-class LinearShallowWater(LearnerSettings):
+class LinearShallowWater(PhysicalSettings):
     """Finite volumes; periodic or walls."""
 
     model: Literal["linear_shallow_water"]
@@ -163,7 +186,7 @@ class LinearShallowWater(LearnerSettings):
     max_speed: PositiveFloat = Field(description="above √(gravity · depth) for all that is tried")
 
 
-class ShallowWater(LearnerSettings):
+class ShallowWater(PhysicalSettings):
     """Shock-capturing finite volumes; periodic or walls."""
 
     model: Literal["shallow_water"]
@@ -172,7 +195,7 @@ class ShallowWater(LearnerSettings):
     max_speed: PositiveFloat = Field(description="largest |u| + √(gravity · depth) to expect")
 
 
-class PhiFlowBurgers(LearnerSettings):
+class PhiFlowBurgers(PhysicalSettings):
     """2-D, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
 
     model: Literal["phiflow_burgers"]
@@ -187,7 +210,7 @@ class Obstacle(Settings):
     radius: PositiveFloat
 
 
-class PhiFlowSmoke(LearnerSettings):
+class PhiFlowSmoke(PhysicalSettings):
     """In a closed box with an obstacle, on PhiFlow's fields; needs the extra: pip install "cotwin[phiflow]"."""
 
     model: Literal["phiflow_smoke"]
@@ -198,6 +221,16 @@ class PhiFlowSmoke(LearnerSettings):
     obstacle: Obstacle
     substeps: Count = 1
     tolerance: PositiveFloat = Field(1e-5, description="of the pressure's solve")
+
+
+class OwnModel(PhysicalSettings):
+    """What a function of yours returns, in torch, JAX, PhiFlow or any program (docs/adapters.md)."""
+
+    model: Literal["python"]
+    build: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = Field(
+        description='as "package.module:function", which takes the layout and the parameters and returns a Stepper'
+    )
+    parameters: dict[str, Unknown] = Field({}, description="unknowns by the names that the function gives them")
 
 
 Physical = Annotated[
@@ -219,6 +252,7 @@ Physical = Annotated[
     | LinearShallowWater
     | ShallowWater
     | PhiFlowBurgers
-    | PhiFlowSmoke,
+    | PhiFlowSmoke
+    | OwnModel,
     Field(discriminator="model"),
 ]

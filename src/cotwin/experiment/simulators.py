@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from cotwin import physics
 from cotwin.experiment import physical_settings as s
 from cotwin.experiment.learner_settings import Unknown
+from cotwin.experiment.own_model import build_own
 from cotwin.layout import Layout
 from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, ZeroMean
+from cotwin.physics.finite_volume import FiniteVolumeStepper
+from cotwin.physics.refined import Refined, interpolate
+from cotwin.physics.spectral import SpectralStepper
+from cotwin.rollouts import Checkpointed, Compiled
 from cotwin.stepper import Stepper
 
 
 def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
     """The simulator. states: of the training data, for the largest value to expect where none is given."""
+    stepper = _model(settings, layout, states)
+    if isinstance(stepper, Refined):
+        return Refined(_rolled_out(stepper.inner, settings.rollout), layout, stepper.factor)
+    return _rolled_out(stepper, settings.rollout)
+
+
+def _rolled_out(stepper: Stepper, settings: s.Rollout) -> Stepper:
+    if settings.compile:
+        if not isinstance(stepper, FiniteVolumeStepper):
+            raise ValueError(
+                f"rollout.compile is for finite volumes, whose stencils gain by it; {type(stepper).__name__} is made "
+                "otherwise: leave it false."
+            )
+        stepper = Compiled(stepper)
+    if settings.checkpoint is None:
+        return stepper
+    return Checkpointed(stepper, None if settings.checkpoint == "sqrt" else settings.checkpoint)
+
+
+def _model(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
     largest = 1.5 * float(states.nan_to_num().abs().max())
 
     def unknown(of: Unknown) -> Parameter:
@@ -23,11 +51,15 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
     def perhaps(of: Unknown | None) -> Parameter | None:
         return None if of is None else unknown(of)
 
+    def substepped(substeps: int | None, make: Callable[[int], SpectralStepper]) -> SpectralStepper:
+        return make(stable_substeps(make(1), states) if substeps is None else substeps)
+
     match settings:
         case s.SpectralBurgers():
             fine = layout.refined(settings.refine)
-            inner = physics.SpectralBurgers(fine, _unknown(settings.viscosity, fine), substeps=settings.substeps)
-            return inner if settings.refine == 1 else physics.Refined(inner, layout, settings.refine)
+            viscosity = _unknown(settings.viscosity, fine)
+            inner = substepped(settings.substeps, lambda n: physics.SpectralBurgers(fine, viscosity, n))
+            return inner if settings.refine == 1 else Refined(inner, layout, settings.refine)
         case s.Burgers():
             return physics.Burgers(layout, unknown(settings.viscosity), settings.max_speed or largest)
         case s.InviscidBurgers():
@@ -43,19 +75,13 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
             return physics.AdvectionDiffusion(layout, velocity, diffusivity, settings.substeps)
         case s.KortewegDeVries():
             coefficients = unknown(settings.steepening), unknown(settings.dispersion)
-            return physics.KortewegDeVries(layout, *coefficients, settings.substeps)
+            return substepped(settings.substeps, lambda n: physics.KortewegDeVries(layout, *coefficients, n))
         case s.KuramotoSivashinsky():
-            return physics.KuramotoSivashinsky(
-                layout,
-                steepening=unknown(settings.steepening),
-                production=unknown(settings.production),
-                hyperviscosity=unknown(settings.hyperviscosity),
-                substeps=settings.substeps,
-            )
+            terms = unknown(settings.steepening), unknown(settings.production), unknown(settings.hyperviscosity)
+            return substepped(settings.substeps, lambda n: physics.KuramotoSivashinsky(layout, *terms, n))
         case s.AllenCahn():
-            return physics.AllenCahn(
-                layout, unknown(settings.diffusivity), unknown(settings.reaction), settings.substeps
-            )
+            rates = unknown(settings.diffusivity), unknown(settings.reaction)
+            return substepped(settings.substeps, lambda n: physics.AllenCahn(layout, *rates, n))
         case s.Fisher():
             capacity, diffusivity = unknown(settings.capacity), unknown(settings.diffusivity)
             mobility: physics.Closure = physics.Constant(diffusivity)
@@ -64,20 +90,19 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
             growth = physics.Logistic(unknown(settings.growth), capacity)
             return physics.Fisher(layout, mobility, growth, settings.ceiling or largest, settings.substeps)
         case s.GrayScott():
-            spectral = isinstance(settings, s.SpectralGrayScott)
-            return (physics.SpectralGrayScott if spectral else physics.GrayScott)(
-                layout,
-                diffusivity_u=unknown(settings.diffusivity_u),
-                diffusivity_v=unknown(settings.diffusivity_v),
-                feed=unknown(settings.feed),
-                kill=unknown(settings.kill),
-                substeps=settings.substeps,
+            four = (
+                unknown(settings.diffusivity_u),
+                unknown(settings.diffusivity_v),
+                unknown(settings.feed),
+                unknown(settings.kill),
             )
+            if isinstance(settings, s.SpectralGrayScott):
+                return substepped(settings.substeps, lambda n: physics.SpectralGrayScott(layout, *four, n))
+            return physics.GrayScott(layout, *four, settings.substeps)
         case s.NavierStokes():
+            viscous, drag = unknown(settings.viscosity), perhaps(settings.drag)
             force = perhaps(settings.forcing), perhaps(settings.wavenumber)
-            return physics.NavierStokes(
-                layout, unknown(settings.viscosity), perhaps(settings.drag), *force, settings.substeps
-            )
+            return substepped(settings.substeps, lambda n: physics.NavierStokes(layout, viscous, drag, *force, n))
         case s.Smoke():
             return physics.Smoke(
                 layout,
@@ -98,6 +123,8 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
             return physics.LinearShallowWater(layout, *waves, settings.max_speed, perhaps(settings.drag))
         case s.ShallowWater():
             return physics.ShallowWater(layout, unknown(settings.gravity), settings.max_speed, perhaps(settings.drag))
+        case s.OwnModel():
+            return build_own(settings.build, layout, {name: unknown(of) for name, of in settings.parameters.items()})
         case s.PhiFlowBurgers():
             from cotwin.physics.phiflow.burgers import PhiFlowBurgers
 
@@ -115,6 +142,18 @@ def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Step
                 substeps=settings.substeps,
                 tolerance=settings.tolerance,
             )
+
+
+def stable_substeps(stepper: SpectralStepper, states: Tensor) -> int:
+    """Twice as many substeps as are stable, about, at a few of the training data's states: parameters will change.
+
+    states: on the stepper's grid, or on one that it refines.
+    """
+    layout = stepper.layout
+    every = states.nan_to_num().reshape(-1, *states.shape[-1 - layout.dims :])
+    few = every[:: max(1, len(every) // 8)]
+    few = interpolate(few, layout.grid[0] // few.shape[-layout.dims])
+    return math.ceil(2 * layout.dt / stepper.largest_stable_step(few))
 
 
 def _unknown(settings: Unknown, layout: Layout) -> Parameter:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_coefficient, require_velocity
+from cotwin.physics.channels import require_coefficient, require_velocity, take_moving
 from cotwin.physics.finite_volume import (
     CellMap,
     FiniteVolumeStepper,
@@ -57,6 +57,15 @@ class Burgers(FiniteVolumeStepper):
         self.viscosity = viscosity
         self.max_speed = max_speed
         self.substeps = substeps
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        fastest = float(take_moving(before, self.layout).abs().max())
+        faster = fastest > self.max_speed
+        speed = f"if the flow really is so fast, raise max_speed, {self.max_speed:.3g}; else " if faster else ""
+        return (
+            f"|u| was up to {fastest:.3g} on the way: {speed}a front too steep for the grid oscillates, where "
+            "|u| Δx > 2ν; take more viscosity (bounds) or a finer grid."
+        )
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         viscosity = self.viscosity().to(like.dtype)

@@ -56,7 +56,6 @@ class ConservationLaw(FiniteVolumeStepper):
         if substeps is not None and substeps < 1:
             raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
         self.max_speed = max_speed
-        self.remedy = f"A wave may have been faster than max_speed, {max_speed:.3g}: raise it."
         needed = math.ceil(layout.dt * max_speed * sum(1 / dx for dx in layout.spacing) / COURANT)
         allowed = MAX_SUBSTEPS if substeps is None else substeps
         if needed > allowed:
@@ -66,6 +65,9 @@ class ConservationLaw(FiniteVolumeStepper):
                 f"{layout.dt / needed:.3g}. Allow more substeps, or expect a lower speed."
             )
         self.substeps = max(1, needed) if substeps is None else substeps
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        return f"A wave may have been faster than max_speed, {self.max_speed:.3g}: raise it."
 
     @abstractmethod
     def law(self, like: Float[Tensor, "B M *S"]) -> Law:

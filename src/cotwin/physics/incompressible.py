@@ -77,6 +77,12 @@ class IncompressibleStepper(Stepper, ABC):
         """Of all that moves, with the present parameters; length²/time."""
         return self.viscosity()
 
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        fastest = float(take_moving(before, self.layout)[:, :2].abs().max())
+        if fastest > self.max_speed:
+            return f"Before it grew |u| was up to {fastest:.3g}, and max_speed is {self.max_speed:.3g}: raise it."
+        return f"Before it grew |u| was up to {fastest:.3g}; what follows may be faster than max_speed: raise it."
+
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         return self.rollout(state, 1)[:, 1]
 

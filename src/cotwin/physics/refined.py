@@ -40,7 +40,7 @@ class Refined(Stepper):
             )
         self.inner = inner
         self.factor = factor
-        self.remedy, self.vmaps = inner.remedy, inner.vmaps
+        self.vmaps = inner.vmaps
 
     def needed_pace(self) -> tuple[int, ...]:
         """The inner stepper's."""
@@ -48,6 +48,10 @@ class Refined(Stepper):
 
     def paced(self, pace: tuple[int, ...]) -> Refined:
         return Refined(self.inner.paced(pace), self.layout, self.factor)
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        """The inner stepper's."""
+        return self.inner.remedy(interpolate(before, self.factor))
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         return self.rollout(state, 1)[:, 1]

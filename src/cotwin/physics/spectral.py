@@ -19,6 +19,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
+from cotwin.physics.stability import largest_stable_step
 from cotwin.stepper import Stepper
 
 
@@ -119,6 +120,36 @@ class SpectralStepper(Stepper):
             spectrum = advance(spectrum)
             states.append(self.to_grid(spectrum))
         return put_moving(torch.stack(states, dim=1), state, self.layout)
+
+    def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
+        """About the longest substep, up to layout.dt, that is stable at these states with the present parameters.
+
+        Explicit in N alone, so it depends on the state where N is not linear: see `cotwin.physics.stability`. A
+        perturbation's view of a frozen state: no bound, and no word on accuracy. layout.dt where N is absent.
+        """
+        with torch.no_grad():
+            start = take_moving(state, self.layout)
+            nonlinear = self.nonlinearity(start)
+            if nonlinear is None:
+                return self.layout.dt
+            kept = self.kept_modes()
+
+            def rate(fields: Tensor) -> Tensor:
+                return kept * nonlinear(kept * self.to_spectrum(fields))
+
+            return largest_stable_step(rate, start, self.symbol(), self.to_grid, self.layout.dt, self.scheme)
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        substep, stable = self.layout.dt / self.substeps, self.largest_stable_step(before)
+        if substep <= stable:
+            return (
+                f"Before it grew, substeps up to about {stable:.3g} were stable, and those taken are {substep:.3g}: "
+                "the equation itself may have no bounded solution from there with these parameters."
+            )
+        return (
+            f"Before it grew, substeps up to about {stable:.3g} were stable, and those taken are {substep:.3g}: "
+            f"use at least {math.ceil(self.layout.dt / stable)} substeps per dt."
+        )
 
     def _exponential(self, dtype: torch.dtype) -> SpectralMap:
         growth = (self.layout.dt * self.symbol()).exp().to(dtype)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from cotwin.rollouts.sharing import share
 from cotwin.stepper import Stepper
 
 
@@ -17,8 +18,8 @@ class Checkpointed(Stepper):
 
     segment: steps of one segment; None for √k of a rollout of k steps, with which memory beside the states
         themselves grows like √k.
-    Costs one more rollout forward. Numbers and gradients are the inner stepper's, to rounding. The reverse
-    mode of `torch.func` (grad, jacrev) refuses it: take the inner stepper there.
+    Costs one more rollout forward. Numbers and gradients are the inner stepper's, to rounding, parameters and their
+    names its own. The reverse mode of `torch.func` (grad, jacrev) refuses it: take the inner stepper there.
     Source: Chen et al. (2016), arXiv:1604.06174.
     """
 
@@ -32,8 +33,10 @@ class Checkpointed(Stepper):
                 f"two rollouts of {name} in sequence are not one, so it cannot be cut into segments; put the wrapper "
                 f"inside: {name}(Checkpointed(…), …)."
             )
-        self.inner, self.segment = inner, segment
-        self.remedy, self.vmaps = inner.remedy, inner.vmaps
+        share(self, inner)
+        self.segment, self.vmaps = segment, inner.vmaps
+
+    inner: Stepper
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -43,6 +46,10 @@ class Checkpointed(Stepper):
     def needed_pace(self) -> tuple[int, ...]:
         """The inner stepper's."""
         return self.inner.pace()
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        """The inner stepper's."""
+        return self.inner.remedy(before)
 
     def paced(self, pace: tuple[int, ...]) -> Checkpointed:
         return Checkpointed(self.inner.paced(pace), self.segment)

@@ -7,16 +7,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper
+from cotwin.rollouts.sharing import share
 
 
 class Compiled(FiniteVolumeStepper):
     """The inner stepper, its map from one state to the next compiled; what a rollout prepares once is not.
 
-    Numbers and gradients are the inner stepper's, to rounding. Stencils gain by it; spectral steppers would lose,
-    since transforms cannot be fused. Compiling takes seconds to a minute, once for each shape and precision, for
-    gradients and without, and again where the number of stages or substeps changes: fix it (stages, substeps) for a
-    parameter that moves far. After eight such versions of one kind of stepper torch warns and runs further ones
-    uncompiled. Needs a C++ compiler on CPUs, and no checking of shapes at run time (jaxtyping's import hook).
+    Numbers and gradients are the inner stepper's, to rounding, parameters and their names its own. Stencils gain by
+    it; spectral steppers would lose, since transforms cannot be fused. Compiling takes seconds to a minute, once
+    for each shape and precision, for gradients and without, and again where the number of stages or substeps
+    changes: fix it (stages, substeps) for a parameter that moves far. After eight such versions of one kind of
+    stepper torch warns and runs further ones uncompiled. Needs a C++ compiler on CPUs, and no checking of shapes at
+    run time (jaxtyping's import hook).
     """
 
     vmaps = False
@@ -27,11 +29,17 @@ class Compiled(FiniteVolumeStepper):
             raise ValueError(
                 f"{type(inner).__name__} is no FiniteVolumeStepper; only their stencils are faster compiled."
             )
-        self.inner, self.remedy = inner, inner.remedy
+        share(self, inner)
+
+    inner: FiniteVolumeStepper
 
     def needed_pace(self) -> tuple[int, ...]:
         """The inner stepper's."""
         return self.inner.pace()
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        """The inner stepper's."""
+        return self.inner.remedy(before)
 
     def paced(self, pace: tuple[int, ...]) -> Compiled:
         inner = self.inner.paced(pace)

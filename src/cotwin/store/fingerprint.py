@@ -46,13 +46,22 @@ def _update(parts: hashlib._Hash, values: Iterable[Tensor]) -> None:
 
 def _settings(stepper: nn.Module) -> Iterator[str]:
     """Every module by its place and class, with its attributes; in an order of their own."""
-    for place, module in stepper.named_modules(remove_duplicate=False):
+    for place, module in _everywhere(stepper):
         kind = type(module)
         yield f"{place}: {kind.__module__}.{kind.__qualname__}"
         for name, value in sorted(vars(module).items()):
             # torch's own dictionaries begin with an underscore; modules in them are visited by themselves.
             if not name.startswith("_") and name != "training":
                 yield f"{place}.{name} = {_text(value)}"
+
+
+def _everywhere(stepper: nn.Module, at: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """All modules by their places, those too that a module holds as a plain attribute, as `Checkpointed` does."""
+    for place, module in stepper.named_modules(prefix=at, remove_duplicate=False):
+        yield place, module
+        for name, value in sorted(vars(module).items()):
+            if isinstance(value, nn.Module):
+                yield from _everywhere(value, f"{place}.{name}")
 
 
 def _text(value: Any) -> str:
@@ -78,7 +87,7 @@ def _text(value: Any) -> str:
 
 def _foreign_sources(stepper: nn.Module) -> list[str]:
     """The source of every class in the stepper, and of those it is made from, that is neither torch's nor ours."""
-    classes = {found for module in stepper.modules() for found in type(module).__mro__ if found is not object}
+    classes = {found for _, module in _everywhere(stepper) for found in type(module).__mro__ if found is not object}
     return sorted(_source(found) for found in classes)
 
 

@@ -6,6 +6,7 @@ float64 states are rounded without a word. Importing this package changes neithe
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -14,6 +15,9 @@ from typing import Any
 import torch
 from phiml.backend import precision
 from phiml.backend.torch._torch_backend import TorchBackend
+
+# torch's words on its sparse matrices, which PhiML makes for every linear solve: nothing that a user could mend.
+warnings.filterwarnings("ignore", message="Sparse", category=UserWarning, module="phiml")
 
 BITS = {torch.float32: 32, torch.float64: 64}
 

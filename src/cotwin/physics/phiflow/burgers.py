@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+from jaxtyping import Float
 from phi.field import Field
 from phi.physics.integrate import rk4
 from phiml.math import Tensor as PhiTensor
 from phiml.math import expand, shift
+from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
@@ -38,6 +42,16 @@ class PhiFlowBurgers(PhiFlowStepper):
             raise ValueError(f"PhiFlowBurgers needs periodic axes, the layout has {layout.boundary}.")
         self.velocity = moving[0].name
         self.viscosity = viscosity
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        rate = float(self.viscosity().detach().max()) * sum(1 / dx**2 for dx in self.layout.spacing)
+        stable, substep = 0.69 / rate, self.layout.dt / self.substeps
+        if substep <= stable:
+            return "A front may be too steep for the grid: centred differences oscillate where |u| Δx > 2ν."
+        return (
+            f"For the present viscosity substeps up to {stable:.3g} are stable, and those taken are {substep:.3g}: "
+            f"use at least {math.ceil(self.layout.dt / stable)} substeps per dt."
+        )
 
     def step(self, fields: dict[str, Field], dt: float) -> dict[str, Field]:
         viscosity = to_phi(self.viscosity(), self.layout)

@@ -1,0 +1,142 @@
+"""A user's own model, named in a configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import SMALL
+
+from cotwin.experiment.load import ConfigError, dump, load, validate
+from cotwin.experiment.simulators import build_physical
+from cotwin.experiment.train import prepare
+from cotwin.layout import Field, Layout
+from cotwin.parameters import estimates
+
+LAYOUT = Layout.box([Field("u")], grid=(16,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+STATES = torch.zeros(1, 2, 1, 16)
+MODEL = """
+from cotwin.physics import FunctionStepper
+
+NUMBER = 3
+
+def reaction(u, dt, parameters):
+    return u + dt * parameters["rate"] * u * (parameters["capacity"] - u)
+
+def build(layout, rate, capacity):
+    return FunctionStepper(layout, reaction, {"rate": rate, "capacity": capacity}, substeps=2)
+
+def nothing(layout):
+    return None
+
+def elsewhere(layout):
+    from dataclasses import replace
+    return FunctionStepper(replace(layout, dt=9.0), reaction, {})
+"""
+PARAMETERS = {"rate": {"initial": 0.5}, "capacity": {"initial": 1.5, "fixed": True}}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current one, with a model in it; each test imports it anew."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own.py").write_text(MODEL)
+    (tmp_path / "mine" / "lacking.py").write_text("import no_such_library\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("mine", "mine.own", "mine.lacking"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return tmp_path
+
+
+def configured(build: str, parameters: dict[str, Any] = PARAMETERS) -> Any:
+    base = load(
+        "burgers", [setting for setting in SMALL if not setting.startswith("physical.viscosity")]
+    ).model_dump()
+    shared = {key: base["physical"][key] for key in ("window", "optimizer", "warmup_steps", "steps")}
+    base["physical"] = {"model": "python", "build": build, "parameters": parameters, **shared}
+    return validate(base)
+
+
+def test_a_function_in_the_current_folder_builds_the_simulator(folder: Path) -> None:
+    experiment = configured("mine.own:build")
+    stepper = build_physical(experiment.physical, LAYOUT, STATES)
+    assert list(estimates(stepper)) == ["unknowns.rate"]
+    grown = stepper(torch.full((1, 1, 16), 0.1))
+    assert torch.allclose(grown, torch.tensor(0.1 + 0.1 * 0.5 * 0.1 * 1.4), rtol=0.01)
+    (folder / "own.yaml").write_text(dump(experiment))
+    assert load("own.yaml") == experiment
+    session = prepare(load("own.yaml"))
+    learner = session.trainings["together"].learners["physical"]
+    before = learner.trainer.validate()
+    assert learner.trainer.fit(learner.real, 3).validation_error <= before
+
+
+@pytest.mark.parametrize(
+    ("build", "parameters", "message"),
+    [
+        (
+            "nowhere.own:build",
+            PARAMETERS,
+            "there is no module nowhere for physical.build=nowhere.own:build; install it",
+        ),
+        ("mine.other:build", PARAMETERS, "there is no module mine.other for"),
+        (
+            "mine.own:built",
+            PARAMETERS,
+            "has no function 'built'; its functions are build, elsewhere, nothing, reaction",
+        ),
+        ("mine.own:NUMBER", PARAMETERS, "something that cannot be called under the name 'NUMBER'"),
+        (
+            "mine.own:build",
+            {"rate": {"initial": 1}},
+            "missing a required argument: 'capacity'. Name in physical.param",
+        ),
+        ("mine.own:nothing", {}, "returned a NoneType; it must return a cotwin.Stepper"),
+        ("mine.own:elsewhere", {}, r"a stepper of another layout, .*dt 9.0; it must use the one .* dt 0.1"),
+    ],
+)
+def test_mistakes_are_named_with_their_cure(build: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_physical(configured(build, parameters).physical, LAYOUT, STATES)
+
+
+def test_what_the_users_own_code_lacks_is_its_own_error() -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        build_physical(configured("mine.lacking:build").physical, LAYOUT, STATES)
+
+
+def test_only_a_name_is_taken_and_parameters_are_checked() -> None:
+    with pytest.raises(ConfigError, match=r"physical\.build: .*pattern"):
+        configured("__import__('os').getcwd()")
+    with pytest.raises(ConfigError, match=r"physical\.parameters\.rate\.inital: there is no .*did you mean initial"):
+        configured("mine.own:build", {"rate": {"initial": 1.0, "inital": 2.0}})
+
+
+def test_the_example_of_the_docs_trains(folder: Path) -> None:
+    pytest.importorskip("exponax")
+    page = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
+    section = page[page.index("## In a configuration") :]
+    for name, language in (("my_model.py", "python"), ("own.yaml", "yaml")):
+        block = re.search(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)
+        assert block is not None
+        (folder / name).write_text(block[1])
+    few = [setting for setting in SMALL if not setting.startswith(("physical.viscosity", "name"))]
+    # As the installed command: the current folder is not on the path by itself.
+    code = "import sys; sys.path = [p for p in sys.path if p]; from cotwin.cli import app; app()"
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code, "train", "own.yaml", *few], env=paths, capture_output=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    result = json.loads((folder / "runs" / "own" / "result.json").read_text())
+    (viscosity,) = result["estimates"]
+    assert viscosity["name"] == "unknowns.viscosity"
+    assert viscosity["together"] > viscosity["start"]
