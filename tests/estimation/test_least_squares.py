@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from estimation_cases import burgers, clean, colony, fisher, heat, measured, noise, positive, starts
 from physics_cases import CASES, Case, smooth
 from torch import Tensor
 
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, estimate
 from cotwin.estimation.priors import LogNormal
-from estimation_cases import burgers, clean, colony, fisher, heat, measured, noise, positive, starts
 
 SEVERAL = [
     case
