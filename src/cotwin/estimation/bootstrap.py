@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +34,8 @@ def bootstrap(
 
     Errors that hang together in time, or differ between trajectories, which Laplace's intervals take to be
     independent, show in how far the replicates scatter.
-    block: length of a block in time; if not given the span of the measurements by n^(2/3), n the number of times.
+    block: length of a block in time, brought to a whole part of the span of the measurements; if not given the span
+        by n^(2/3), n the number of times.
     Raises ValueError for a block that is not positive, or longer than the measurements.
     Source: Künsch (1989), Ann. Statist. 17, for the moving blocks.
     """
@@ -45,7 +45,7 @@ def bootstrap(
     length = span / len(times) ** (2 / 3) if block is None else block
     if not 0 < length <= span:
         raise ValueError(f"block is {length}; give a length of time up to that of the measurements, {span:g}.")
-    repeats = _repeats(observation, replicates, length, torch.Generator().manual_seed(seed))
+    repeats = _repeats(observation, replicates, round(span / length), torch.Generator().manual_seed(seed))
     solution = levenberg_marquardt(problem.resampled(repeats), estimation.z.repeat(replicates, 1), iterations=20)
     good = solution.z[solution.converged]
     if not len(good):
@@ -62,14 +62,20 @@ def bootstrap(
 
 
 def _repeats(
-    observation: Observation, replicates: int, length: float, generator: torch.Generator
+    observation: Observation, replicates: int, parts: int, generator: torch.Generator
 ) -> Float[Tensor, "P M"]:
-    """How often each value is drawn: as many blocks as cover all trajectories, each from any of them, at any time."""
+    """How often each value is drawn, in the mean once, in blocks of so many parts of the span from any trajectory."""
     first, last = float(observation.time.min()), float(observation.time.max())
-    blocks = observation.num_trajectories * max(1, math.ceil((last - first) / length))
+    length = (last - first) / parts
+    # A block may begin before the first time and end after the last, so that the ends are drawn as often as the
+    # rest; hence it takes one more than cover the span.
+    blocks = observation.num_trajectories * (parts + 1)
     which = torch.randint(observation.num_trajectories, (replicates, blocks), generator=generator)
-    # A block may begin before the first time and end after the last, so that the ends are drawn as often as the rest.
-    begin = first - length + (last - first + length) * torch.rand(replicates, blocks, generator=generator).double()
+    begin = (
+        first
+        - length
+        + (last - first + length) * torch.rand(replicates, blocks, generator=generator, dtype=torch.float64)
+    )
     repeats = torch.zeros(replicates, observation.size, dtype=torch.float64)
     for block in range(blocks):
         begins = begin[:, block, None]

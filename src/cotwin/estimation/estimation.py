@@ -55,7 +55,8 @@ class Estimation:
     information: how well they are determined; None where a network is the only unknown.
     noise: of each channel, given or estimated; nan where nothing of a channel was measured.
     starts: the initial states, as given or as estimated.
-    cost: ½ ‖residuals/σ‖², priors included. freedom: degrees of freedom, values less what they determined.
+    cost: ½ ‖residuals/σ‖², those of priors and starts included. freedom: degrees of freedom, values less what their
+    predictions take up of them. fit: χ² of the values by it, near one where the model and the noise level fit.
     converged: whether the search came to rest. agreeing: how many of `points` starting points came to the same place.
     warnings: what a person should know before using the numbers.
     """
@@ -68,6 +69,7 @@ class Estimation:
     starts: Float[Tensor, "B C *S"]
     cost: float
     freedom: float
+    fit: float
     converged: bool
     iterations: int
     points: int
@@ -75,13 +77,7 @@ class Estimation:
     warnings: list[str]
     problem: LeastSquares
     z: Float[Tensor, " Z"]
-
     quantile: float
-
-    @property
-    def fit(self) -> float:
-        """χ² per degree of freedom: near one where the model and the noise level fit the data."""
-        return 2 * self.cost / self.freedom if self.freedom > 0 else float("nan")
 
 
 def estimate(
@@ -172,6 +168,7 @@ def conclude(
         starts=problem.starts(white)[0],
         cost=float(solution.cost[best]),
         freedom=freedom,
+        fit=float(problem.misfit(z[None]).square().sum()) / freedom if freedom > 0 else float("nan"),
         converged=bool(solution.converged[best]),
         iterations=solution.iterations,
         points=len(solution.z),

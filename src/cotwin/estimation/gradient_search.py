@@ -82,8 +82,8 @@ def _descend(
             # A bad place for a line search, without a slope; the first point never is one.
             return torch.tensor(10 * lowest + 1, dtype=vector.dtype)
         cost.backward()
-        if float(cost) < lowest:
-            best, lowest = vector.detach().clone(), float(cost)
+        if float(cost.detach()) < lowest:
+            best, lowest = vector.detach().clone(), float(cost.detach())
         return cost.detach()
 
     if _cost(problem, vector) is None:

@@ -77,9 +77,8 @@ class FullInformation(Information):
         return describe(self.directions[-1], self.labels)
 
     def covariance(self) -> Float[Tensor, "N N"]:
-        """Of the raw numbers, without the blind directions."""
-        inverse = torch.where(self.blind, 0.0, 1 / self.values)
-        root = self.directions * inverse[:, None]
+        """Of the raw numbers; along blind directions as large as can be told."""
+        root = self.directions / self.values.clamp(min=RESOLUTION * float(self.values[0]))[:, None]
         return root.mT @ root
 
     def deviations(self, slope: Float[Tensor, "K N"]) -> Float[Tensor, " K"]:

@@ -14,6 +14,7 @@ from cotwin.estimation.problem import LeastSquares
 
 LARGEST_MOVE = 2.0  # of a raw number in one iteration: a factor e² of what is learned through its logarithm
 ATTEMPTS = 12  # dampings tried before an iteration gives a point up
+DAMPING = 1e-3  # at first
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def levenberg_marquardt(
     z = z.clone()
     cost = problem.cost(z)
     converged = torch.zeros(len(z), dtype=torch.bool)
-    damping, growth = torch.full_like(cost, 1e-3), torch.full_like(cost, 2.0)
+    damping, growth = torch.full_like(cost, DAMPING), torch.full_like(cost, 2.0)
     active = cost.isfinite().nonzero().flatten()
     taken = 0
     while len(active) and taken < iterations:
@@ -82,15 +83,19 @@ def _advance(
     tolerance: float,
 ) -> tuple[Tensor, Tensor]:
     """One accepted step of each active point, in place; which moved, and which have nothing left to gain."""
-    moved, done = torch.zeros(len(active), dtype=torch.bool), torch.zeros(len(active), dtype=torch.bool)
+    moved = torch.zeros(len(active), dtype=torch.bool)
+    # Not with more damping than at first: under ever so much of it nothing promises anything.
+    hopeful = _limited(linear.solve(damping[active].clamp(max=DAMPING)))
+    done = linear.cost - linear.cost_after(hopeful) <= tolerance * (cost[active] + 1)
+    ended = torch.zeros_like(done)
     for _ in range(ATTEMPTS):
-        tried = (~moved & ~done).nonzero().flatten()
+        tried = (~moved & ~ended).nonzero().flatten()
         if not len(tried):
             break
         at = active[tried]
         step = _limited(linear[tried].solve(damping[at]))
         promised = cost[at] - linear[tried].cost_after(step)
-        done[tried] |= promised <= tolerance * (cost[at] + 1)
+        ended[tried] = done[tried]  # the last step is worth one attempt, no more
         after = problem[at].cost(z[at] + step)
         gain = (cost[at] - after) / promised
         better = gain > 1e-4

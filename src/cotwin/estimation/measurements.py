@@ -62,9 +62,10 @@ class NoisyStarts:
     """Initial states that are not known exactly: s = guess + deviation · ε, ε white, estimated with the parameters.
 
     guess: (B, C, *S), for instance the first observed states, filled where nothing was seen.
-    deviation: how far s may be from the guess, in the unit of each channel, (C,): the deviation of the field itself
-        where the guess is data that are observed as well (as first frame of the observation), since information
-        must not count twice; the noise of the guess where it is not.
+    deviation: how far s may be from the guess, in the unit of each channel, (C,). The noise of the guess where it was
+        measured and is not observed as well; several times the deviation of the field itself where the first frame
+        is observed, or the guess was not measured. Less draws the starts to a guess that is no information, and a
+        start that is drawn to zero seems to have decayed less: a diffusivity would come out too small.
     """
 
     guess: Float[Tensor, "B C *S"]

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised, half_square
@@ -21,6 +21,9 @@ DIFFERENCE = 1e-5
 """Step of central differences in raw numbers, mostly logarithms: in double precision good for about ten digits."""
 AT_ONCE = 2**27
 """Bytes of states in one batch of rollouts."""
+
+Pace = tuple[int, ...] | None
+"""Of a stepper (`Stepper.pace`); None where a set of parameters is beyond all reason for it."""
 
 
 class LeastSquares:
@@ -91,6 +94,12 @@ class LeastSquares:
         twin.repeats = repeats
         return twin
 
+    def with_values(self, values: Float[Tensor, "P M"]) -> LeastSquares:
+        """The same problem for P points, each with values of its own."""
+        twin = copy.copy(self)
+        twin.values = values
+        return twin
+
     def with_noise(self, deviation: Float[Tensor, " C"]) -> LeastSquares:
         """The same problem at other levels of noise."""
         twin = copy.copy(self)
@@ -119,12 +128,13 @@ class LeastSquares:
 
     def __getitem__(self, points: Tensor) -> LeastSquares:
         """The problem of some of the points."""
-        return self if self.repeats is None else self.resampled(self.repeats[points])
+        twin = self if self.repeats is None else self.resampled(self.repeats[points])
+        return twin if self.values.dim() == 1 else twin.with_values(self.values[points])
 
     def misfit(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P M"]:
         """(prediction − value)/σ, not finite where the rollout diverges."""
         raw, white = self.parts(z)
-        return self._misfit(self._predict(raw, self.starts(white)[:, None])[:, 0])
+        return self._misfit(self._predict(raw, self.starts(white)[:, None], self._paces(raw))[:, 0])
 
     def cost(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
         """½ ‖r‖², infinite where the rollout diverges."""
@@ -152,11 +162,12 @@ class LeastSquares:
     def linearise(self, z: Float[Tensor, "P Z"]) -> Linearised:
         """Residuals and Jacobians."""
         raw, white = self.parts(z)
-        starts = self.starts(white)
+        starts, paces = self.starts(white), self._paces(raw)
         moves = DIFFERENCE * torch.eye(raw.shape[1], dtype=torch.float64)
         ends = torch.cat([raw[:, None], raw[:, None] + moves, raw[:, None] - moves], dim=1)
         every = starts[:, None].expand(*ends.shape[:2], *starts.shape[1:]).flatten(0, 1)
-        predicted = self._predict(ends.flatten(0, 1), every[:, None]).unflatten(0, ends.shape[:2])[:, :, 0]
+        paced = [pace for pace in paces for _ in range(ends.shape[1])]
+        predicted = self._predict(ends.flatten(0, 1), every[:, None], paced).unflatten(0, ends.shape[:2])[:, :, 0]
         here, there, back = predicted.split([1, len(moves), len(moves)], dim=1)
         weight = self._weight()
         return Linearised(
@@ -164,8 +175,8 @@ class LeastSquares:
             prior=self._prior(raw),
             white=white,
             by_raw=((there - back) / (2 * DIFFERENCE)).mT * weight[..., None],
-            prior_by_raw=torch.stack([self.prior_jacobian(one) for one in z]),
-            by_white=self._by_white(raw, white) * weight[..., None],
+            prior_by_raw=torch.func.vmap(self.prior_jacobian)(z),
+            by_white=self._by_white(raw, white, paces) * weight[..., None],
             trajectory=self.observation.trajectory,
         )
 
@@ -183,38 +194,42 @@ class LeastSquares:
         scale = self.noisy.deviation.double()[self.moving].view(-1, *[1] * (self.guess.dim() - 2))
         return starts.index_add(white.dim() - 1, self.moving, (change * scale).to(self.dtype))
 
-    def _by_white(self, raw: Tensor, white: Tensor) -> Tensor:
+    def _by_white(self, raw: Tensor, white: Tensor, paces: list[Pace]) -> Tensor:
         """Of the predictions to ε, (P, M, n): one direction for all trajectories at once."""
         columns = [torch.zeros(len(raw), self.observation.size, 0, dtype=torch.float64)]
         at_once = max(1, AT_ONCE // (2 * len(raw) * self._bytes()))
         for first in range(0, self.start_size, at_once):
             moves = DIFFERENCE * torch.eye(self.start_size, dtype=torch.float64)[first : first + at_once]
             ends = torch.cat([white[:, None] + moves[:, None], white[:, None] - moves[:, None]], dim=1)
-            there, back = self._predict(raw, self.starts(ends)).chunk(2, dim=1)
+            there, back = self._predict(raw, self.starts(ends), paces).chunk(2, dim=1)
             columns.append(((there - back) / (2 * DIFFERENCE)).mT)
         return torch.cat(columns, dim=2)
 
     @torch.no_grad()
-    def _predict(self, raw: Float[Tensor, "P N"], starts: Float[Tensor, "P K B C *S"]) -> Float[Tensor, "P K M"]:
+    def _predict(
+        self, raw: Float[Tensor, "P N"], starts: Float[Tensor, "P K B C *S"], paces: list[Pace]
+    ) -> Float[Tensor, "P K M"]:
         """What is seen of the rollouts with each set of parameters from its K sets of starts."""
         predicted = torch.full((*starts.shape[:2], self.observation.size), torch.inf, dtype=torch.float64)
-        sound = self._sound(raw).nonzero().flatten()
-        for some in sound.split(max(1, AT_ONCE // (starts.shape[1] * self._bytes()))):
-            sets = self.unknowns.split(raw[some].to(self.dtype))
-            rolled = rollout_sets(self.stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps)
-            seen = torch.func.vmap(torch.func.vmap(self.observation))(rolled.unflatten(1, starts.shape[1:3]))
-            predicted[some] = seen.double()
+        for pace in sorted({pace for pace in paces if pace is not None}):
+            stepper = self.stepper.paced(pace)
+            alike = torch.tensor([index for index, own in enumerate(paces) if own == pace])
+            for some in alike.split(max(1, AT_ONCE // (starts.shape[1] * self._bytes()))):
+                sets = self.unknowns.split(raw[some].to(self.dtype))
+                rolled = rollout_sets(stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps)
+                seen = torch.func.vmap(torch.func.vmap(self.observation))(rolled.unflatten(1, starts.shape[1:3]))
+                predicted[some] = seen.double()
         return predicted
 
-    def _sound(self, raw: Float[Tensor, "P N"]) -> Bool[Tensor, " P"]:
-        """Sets that are not beyond all reason for the solver."""
+    def _paces(self, raw: Float[Tensor, "P N"]) -> list[Pace]:
+        """That of each set by itself, so that a point costs the same whichever others are in its batch."""
+        return [self._pace(one) for one in raw.split(1)]
+
+    def _pace(self, raw: Float[Tensor, "1 N"]) -> Pace:
         try:
-            at_common_pace(self.stepper, self.unknowns.split(raw.to(self.dtype)))
+            return at_common_pace(self.stepper, self.unknowns.split(raw.to(self.dtype))).pace()
         except DivergenceError:
-            if len(raw) == 1:
-                return torch.zeros(1, dtype=torch.bool)
-            return torch.cat([self._sound(one) for one in raw.split(1)])
-        return torch.ones(len(raw), dtype=torch.bool)
+            return None
 
     def _misfit(self, predicted: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
         return (predicted - self.values) * self._weight()

@@ -14,6 +14,7 @@ from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
 from cotwin.parameters import Elementwise
 
 ROUNDS = 12
+FARTHEST = 100.0  # of a raw number, and ten deviations, if it has one: an end that has not come by then is open
 
 
 def profile(estimation: Estimation, names: Sequence[str] | None = None) -> dict[str, tuple[Tensor, Tensor]]:
@@ -29,12 +30,14 @@ def profile(estimation: Estimation, names: Sequence[str] | None = None) -> dict[
     Source: Venzon & Moolgavkar (1988), Appl. Statist. 37.
     """
     unknowns = estimation.problem.unknowns
-    wanted = [n for n, p in unknowns.parameters.items() if isinstance(p, Elementwise)] if names is None else names
+    able = [name for name, parameter in unknowns.parameters.items() if isinstance(parameter, Elementwise)]
+    wanted = able if names is None else names
     for name in wanted:
-        if not isinstance(unknowns.parameters.get(name), Elementwise):
-            raise ValueError(
-                f"{name!r} has no profile; choose among numbers of their own: {', '.join(_numbers(estimation))}."
-            )
+        if name not in able:
+            choice = f"choose among {', '.join(able)}" if able else "nor has any other unknown"
+            raise ValueError(f"{name!r} has no profile, only numbers of their own have one; {choice}.")
+    if not wanted:
+        return {}
     places = torch.cat([torch.arange(len(unknowns))[unknowns.place(name)] for name in wanted])
     ends = _ends(estimation, places)
     found, first = {}, 0
@@ -54,8 +57,9 @@ def _ends(estimation: Estimation, places: Tensor) -> Float[Tensor, "K 2"]:
     information, quantile = estimation.information, estimation.quantile
     if not isinstance(information, FullInformation):
         raise ValueError("profiles are for few unknowns; of many there are Laplace's intervals.")
-    deviation = information.deviations(torch.eye(len(problem.unknowns), dtype=z.dtype)[places])
     covariance = information.covariance()
+    deviation = information.deviations(torch.eye(len(problem.unknowns), dtype=z.dtype)[places])
+    farthest = FARTHEST + 10 * torch.where(deviation.isfinite(), deviation, 0.0).repeat_interleave(2)
     sides = torch.tensor([-1.0, 1.0], dtype=z.dtype).repeat(count)
     which = places.repeat_interleave(2)
     free = torch.ones(2 * count, len(problem.unknowns), dtype=torch.bool)
@@ -66,16 +70,14 @@ def _ends(estimation: Estimation, places: Tensor) -> Float[Tensor, "K 2"]:
     # The end lies between `inside`, where the profile has not risen enough, and `outside`.
     inside, outside = torch.zeros_like(sides), torch.full_like(sides, torch.inf)
     rise_inside, rise_outside = torch.zeros_like(sides), torch.full_like(sides, torch.inf)
-    distance, found = (
-        (quantile * deviation).clamp(max=5.0).repeat_interleave(2),
-        torch.zeros_like(which, dtype=torch.bool),
-    )
+    distance = (quantile * deviation).clamp(max=5.0).repeat_interleave(2)
+    found = torch.zeros_like(which, dtype=torch.bool)
     for _ in range(ROUNDS):
         points = z + (sides * distance)[:, None] * along
         cost = levenberg_marquardt(problem, points, free=free, iterations=20).cost
         rise = (2 * (cost - estimation.cost)).clamp(min=0).sqrt()
         found |= (rise - quantile).abs() < 1e-3 * quantile
-        if bool(found.all()):
+        if bool((found | (inside > farthest)).all()):
             break
         low = rise < quantile
         inside, rise_inside = torch.where(low, distance, inside), torch.where(low, rise, rise_inside)
@@ -83,9 +85,6 @@ def _ends(estimation: Estimation, places: Tensor) -> Float[Tensor, "K 2"]:
         secant = inside + (outside - inside) * (quantile - rise_inside) / (rise_outside - rise_inside)
         within = torch.where(rise_outside.isfinite(), secant, (inside + outside) / 2)
         distance = torch.where(found, distance, torch.where(outside.isfinite(), within, 2 * inside))
-    reached = torch.where(found | outside.isfinite(), distance, torch.inf)
+    bracketed = outside.isfinite() & (inside <= farthest)
+    reached = torch.where(found | bracketed, distance, torch.inf)
     return (z[which] + sides * reached).view(count, 2)
-
-
-def _numbers(estimation: Estimation) -> list[str]:
-    return [n for n, p in estimation.problem.unknowns.parameters.items() if isinstance(p, Elementwise)]

@@ -1,0 +1,82 @@
+"""Resampling: what it draws, and how far its estimates scatter beside Laplace's deviation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from estimation_cases import F64, line, measured, noise, sources, starts
+from torch import Tensor
+
+from cotwin.estimation import Estimation, Measurements, bootstrap, estimate
+from cotwin.parameters import Real
+
+STEPS, LEVEL, NAME = 60, 0.2, "unknowns.first"
+
+
+def estimation(errors: Tensor | None = None) -> Estimation:
+    """Of one source from four trajectories: a linear model, whose errors are independent if none are given."""
+    model = sources(line(12), first=Real(torch.tensor(0.7, dtype=F64)))
+    states = starts(model.layout, count=4)
+    measurements = measured(model, states, STEPS, LEVEL)
+    if errors is not None:
+        exact = measured(model, states, STEPS, 0.0, known=False).values
+        measurements = Measurements(measurements.observation, exact + errors.flatten(), LEVEL)
+    return estimate(model, states, measurements)
+
+
+@pytest.mark.parametrize("block", [0.5, 2.0, 5.9])
+def test_deviations_are_laplaces_where_errors_are_independent(block: float) -> None:
+    """Whatever the block; with four trajectories and blocks of all times, a draw is of eight."""
+    found = estimation()
+    resampled = bootstrap(found, 400, block=block)
+    deviation = float(resampled.samples[NAME].std())
+    blocks = 4 * (1 + round(5.9 / block))
+    # The relative standard error of a deviation from so many blocks, and from 400 draws.
+    error = math.sqrt(0.5 / blocks + 0.5 / 400)
+    assert resampled.failed == 0
+    assert deviation == pytest.approx(float(found.intervals[NAME].deviation), rel=3 * error)
+
+
+def test_deviations_grow_where_errors_hang_together_in_time() -> None:
+    """By as much as the estimate really scatters, of which Laplace's interval knows nothing."""
+    together = 10
+    errors = LEVEL * noise(4, STEPS // together, 1, 12).repeat_interleave(together, dim=1)
+    found = estimation(errors)
+    laplace = float(found.intervals[NAME].deviation)
+    deviation = float(bootstrap(found, 400, block=2.0).samples[NAME].std())
+    assert deviation > 2 * laplace
+    # There are ten times fewer independent errors; 16 blocks make a draw.
+    assert deviation == pytest.approx(math.sqrt(together) * laplace, rel=3 * math.sqrt(0.5 / 16))
+
+
+def test_each_value_is_drawn_once_in_the_mean_and_in_blocks_of_one_trajectory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = estimation()
+    drawn: list[Tensor] = []
+    resampled = type(found.problem).resampled
+    monkeypatch.setattr(
+        type(found.problem), "resampled", lambda self, repeats: (drawn.append(repeats), resampled(self, repeats))[1]
+    )
+    bootstrap(found, 500, block=2.0)
+    repeats = drawn[0].view(500, 4, STEPS, 12)
+    assert bool((repeats == repeats[..., :1]).all())  # all places of a time together
+    mean = repeats.mean(dim=0)
+    torch.testing.assert_close(mean, torch.ones_like(mean), rtol=0.0, atol=5 / math.sqrt(500))
+
+
+def test_the_quantiles_are_of_the_samples_and_the_seed_decides_them() -> None:
+    found = estimation()
+    first, second, other = (bootstrap(found, 50, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.samples[NAME], second.samples[NAME])
+    assert not torch.equal(first.samples[NAME], other.samples[NAME])
+    assert float(first.low[NAME]) == pytest.approx(float(first.samples[NAME].quantile(0.05)))
+    assert float(first.high[NAME]) == pytest.approx(float(first.samples[NAME].quantile(0.95)))
+
+
+@pytest.mark.parametrize("block", [0.0, -1.0, 7.0])
+def test_blocks_that_are_none_are_refused_with_the_span(block: float) -> None:
+    with pytest.raises(ValueError, match=r"give a length of time up to that of the measurements, 5\.9"):
+        bootstrap(estimation(), 10, block=block)
