@@ -56,7 +56,6 @@ def per_call(act: Callable[[], object], least: float) -> Callable[[int], Taken]:
     """What one call takes in a turn, of as many as take `least` seconds of processor time together."""
 
     def turn_of(turn: int) -> Taken:
-        gc.collect()
         calls, wall, cpu = 0, time.perf_counter(), time.process_time()
         while not calls or time.process_time() - cpu < least:
             act()

@@ -1,8 +1,8 @@
-"""Goals beside what was measured, and tables for a terminal."""
+"""Goals beside what was measured, and tables, for a terminal and for the docs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,3 +39,10 @@ def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         print("  ".join(cells).rstrip(), flush=True)
     print(flush=True)
+
+
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    lines = [" | ".join(row) for row in (head, *rows)]
+    columns = lines[0].count("|") + 1
+    print(f"| {lines[0]} |\n{'|---' * columns}|")
+    print("\n".join(f"| {line} |" for line in lines[1:]) + "\n")

@@ -24,7 +24,7 @@ OVERHEAD = 1.1  # the most time, of JAX alone
 
 
 def measure(batch: int, repeats: int, least: float) -> list[dict[str, Any]]:
-    return [measure_one(make(), batch, repeats, least) for make in (burgers.line, navier_stokes.plane)]
+    return [measure_one(make(), batch, repeats, least) for make in (burgers.line, navier_stokes.same_scheme)]
 
 
 def measure_one(problem: Problem, batch: int, repeats: int, least: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,9 @@ def measure(problem: Problem, batch: int, repeats: int, least: float) -> dict[st
     for name, stepper in steppers.items():
         if isinstance(stepper, SpectralStepper) and problem.layout.dims == 2:
             works[BARE.format(name), "forward"] = bare(natives[name].forward)
+    # Else the collector walks through all that torch, PhiFlow and JAX have loaded, in anybody's turn.
+    gc.collect()
+    gc.freeze()
     taken = in_turns({key: per_call(work, least) for key, work in works.items()}, repeats)
     seconds = {
         key: [one.cpu / (STEPS * (1 if key[0] == ALONE else batch)) for one in values]

@@ -38,7 +38,7 @@ def measure(batch: int, repeats: int, least: float) -> dict[str, Any]:
     taken = in_turns({name: per_call(work, least) for name, work in works.items()}, repeats)
     seconds = {name: [one.cpu for one in values] for name, values in taken.items()}
     ratio = Ratio.of(seconds["PhiFlow"], seconds["native"])
-    what = f"projection 64², batch {batch}, in units of PhiFlow's CG"
+    what = f"projection 64², batch {batch}: in units of PhiFlow's CG"
     return {
         "batch": batch,
         "seconds": seconds,
