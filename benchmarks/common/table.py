@@ -25,7 +25,7 @@ def show_goals(goals: Sequence[Goal]) -> None:
     show(
         ("goal", "", "", "measured", ""),
         [
-            (goal.what, goal.side, f"{goal.bound:.3g}", f"{goal.measured:.3g}", "" if goal.reached else "MISSED")
+            (goal.what, goal.side, short(goal.bound), short(goal.measured), "" if goal.reached else "MISSED")
             for goal in goals
         ],
     )
@@ -46,3 +46,8 @@ def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     columns = lines[0].count("|") + 1
     print(f"| {lines[0]} |\n{'|---' * columns}|")
     print("\n".join(f"| {line} |" for line in lines[1:]) + "\n")
+
+
+def short(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

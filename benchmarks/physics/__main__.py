@@ -57,6 +57,7 @@ def main() -> None:
     os.environ.update(ONE_THREAD)
     content = {"machine": machine(), "load_beforehand": os.getloadavg()[0], "repeats": repeats}
     figures, goals = {}, []
+    arguments.results.mkdir(parents=True, exist_ok=True)
     with cores(1):
         for name in arguments.only or STORIES:
             begin = time.perf_counter()
@@ -64,9 +65,8 @@ def main() -> None:
                 figures[name] = process.submit(STORIES[name], batches, repeats, least).result()
             print(f"== {name} took {time.perf_counter() - begin:.0f} s\n", flush=True)
             goals += [Goal(**goal) for result in figures[name] for goal in result["goals"]]
+            (arguments.results / "physics.json").write_text(json.dumps(content | {"figures": figures}, indent=1))
     show_goals(goals)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "physics.json").write_text(json.dumps(content | {"figures": figures}, indent=1))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from phi.field import Field as PhiField
 from phi.field import spatial_gradient
 from phi.physics import advect, diffuse
 from phiml.math import Tensor as PhiTensor
-from problem import ALONE, JAX, JITTED_ROLLOUT, JITTED_STEP, Bound, PhiFlow, Problem, periodic
+from problem import ALONE, JAX, JITTED_ROLLOUT, JITTED_STEP, STEPS, Bound, PhiFlow, Problem, periodic
 
 from cotwin import Field, Layout, Positive, Stepper
 from cotwin.physics import Burgers, SpectralBurgers
@@ -32,7 +32,7 @@ def line() -> Problem:
         "Burgers 1-D, 128",
         layout,
         torch.tensor(0.05),
-        models(layout),
+        models(layout, at_once=STEPS),
         PhiFlow(step),
         (
             Bound(ALONE, 1000, batches=(64,)),
@@ -55,18 +55,19 @@ def plane() -> Problem:
         "Burgers 2-D, 64²",
         layout,
         torch.tensor(0.05),
-        models(layout),
+        models(layout, at_once=1),
         PhiFlow(step),
         (Bound(ALONE, 100, batches=(64,)), Bound(JAX, 2), Bound(JAX, 1.5, mode="gradient")),
         stepper_of_exponax(layout, conservative=False),
     )
 
 
-def models(layout: Layout) -> dict[str, Callable[[Positive], Stepper]]:
+def models(layout: Layout, at_once: int) -> dict[str, Callable[[Positive], Stepper]]:
+    """at_once: steps compiled in one piece, which takes long where a step is large and gains where one is small."""
     return {
         SPECTRAL: lambda viscosity: SpectralBurgers(layout, viscosity, substeps=1),
         STENCIL: lambda viscosity: Burgers(layout, viscosity, max_speed=4.0, substeps=1),
-        COMPILED: lambda viscosity: Compiled(Burgers(layout, viscosity, max_speed=4.0, substeps=1)),
+        COMPILED: lambda viscosity: Compiled(Burgers(layout, viscosity, max_speed=4.0, substeps=1), at_once),
     }
 
 

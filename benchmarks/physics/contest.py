@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from common.measure import Ratio, in_turns, per_call
-from common.table import Goal, show
+from common.table import Goal, short, show
 from competitors import Competitor, in_jax, native, phiflow
 from problem import ALONE, BARE, JITTED, STEPS, Mode, Problem
 from torch import Tensor
@@ -115,7 +115,7 @@ def report(result: Mapping[str, Any]) -> None:
     rows = []
     for name, values in forward.items():
         far = result["differences"].get(name, {"states": math.nan, "gradient": math.nan})
-        speeds = [f"{1e-3 / statistics.median(one):.3g}" if one else "" for one in (values, gradient.get(name))]
+        speeds = [short(1e-3 / statistics.median(one)) if one else "" for one in (values, gradient.get(name))]
         rows.append((name, *speeds, percent(far["states"]), percent(far["gradient"])))
     show(("", "forward", "gradient", "states differ by", "gradient differs by"), rows)
 

@@ -13,7 +13,7 @@ from typing import Any
 # What all benchmarks share lies beside this directory.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from common.table import Goal, markdown
+from common.table import Goal, markdown, short
 
 RESULTS = Path(__file__).parents[1] / "results"
 Figures = Mapping[str, Any]
@@ -38,14 +38,14 @@ def speeds(results: Sequence[Figures]) -> None:
 
 def speed(seconds: Figures, name: str) -> str:
     found = (seconds[mode].get(name) for mode in ("forward", "gradient"))
-    return ", ".join(f"{1e-3 / statistics.median(values):.3g}" for values in found if values)
+    return ", ".join(short(1e-3 / statistics.median(values)) for values in found if values)
 
 
 def projection(results: Sequence[Figures]) -> None:
     heads = ("projection", "native, ms", "PhiFlow's CG, ms", "times", "largest divergence left")
     rows = []
     for result in results:
-        times = (f"{1e3 * statistics.median(values):.3g}" for values in result["seconds"].values())
+        times = (short(1e3 * statistics.median(values)) for values in result["seconds"].values())
         left = ", ".join(f"{value:.1g}" for value in result["divergence_left"])
         rows.append((f"batch {result['batch']}", *times, f"{result['ratio']['median']:.0f}", left))
     markdown(heads, rows)
@@ -66,8 +66,8 @@ def goals(results: Sequence[Figures]) -> None:
     for result in results:
         for goal in (Goal(**goal) for goal in result["goals"]):
             what = goal.what.replace(f", batch {result['batch']}", "")
-            bound = f"{'≥' if goal.side == 'at least' else '≤'} {goal.bound:g}"
-            measured = f"{goal.measured:.3g}" if goal.reached else f"**{goal.measured:.3g}**"
+            bound = f"{'≥' if goal.side == 'at least' else '≤'} {short(goal.bound)}"
+            measured = short(goal.measured) if goal.reached else f"**{short(goal.measured)}**"
             rows.setdefault((what, bound), []).append(f"{measured} ({result['batch']})")
     markdown(("", "goal", "measured (batch)"), ((*kind, ", ".join(found)) for kind, found in rows.items()))
 
