@@ -50,7 +50,7 @@ def plane() -> Problem:
         },
         PhiFlow(lambda u, diffusivity: step(u, diffusivity, layout.dt)),
         (
-            Bound(ALONE, 100, batches=(64,)),
+            Bound(ALONE, 100, same_scheme, batches=(64,)),
             Bound(JITTED_STEP, 2.5, same_scheme),
             Bound(JITTED_ROLLOUT, 2.5, same_scheme),
         ),
