@@ -32,16 +32,10 @@ fast: lint  ## lint and the tests that take seconds
 test: lint  ## lint and all tests
 	$(PYTEST) --durations=10
 
-bench: $(VENV)/installed  ## speed of the simulators and cost of the placements, as ratios in one run
-	$(BIN)/python benchmarks/bench_physics.py
-	$(BIN)/python benchmarks/store
-	$(BIN)/python benchmarks/bench_flow.py
-	$(BIN)/python benchmarks/bench_jax.py
+bench: bench-physics bench-store  ## speed of the simulators and cost of the placements, as ratios in one run
 
-bench-physics: $(VENV)/installed  ## speed of the simulators alone, batches of 16 and of 64
-	$(BIN)/python benchmarks/bench_physics.py
-	$(BIN)/python benchmarks/bench_physics.py --batch 64
-	$(BIN)/python benchmarks/bench_flow.py
+bench-physics: $(VENV)/installed  ## speed of the simulators alone, batches of 1, 16 and 64 (ten minutes)
+	$(BIN)/python benchmarks/physics
 
 bench-store: $(VENV)/installed  ## cost of the placements alone, in time and memory (a quarter of an hour)
 	$(BIN)/python benchmarks/store

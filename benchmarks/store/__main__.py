@@ -13,17 +13,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# What all benchmarks share lies beside this directory.
+sys.path.append(str(Path(__file__).parents[1]))
+
 import memory
 import reading
 import training
 import writing
-from measure import machine
+from common.measure import machine
 
 RESULTS = Path(__file__).parents[1] / "results"
 

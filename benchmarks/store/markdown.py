@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+# What all benchmarks share lies beside this directory.
+sys.path.append(str(Path(__file__).parents[1]))
+
+from common.table import markdown as table
 
 RESULTS = Path(__file__).parents[1] / "results"
 Figures = Mapping[str, Any]
@@ -96,13 +102,6 @@ def memory(figures: Figures) -> None:
         ("filling the cache, added memory", *sizes),
         [("MB", *(f"{run['growth'] / 1e6:.1f}" for run in figures["filling"]))],
     )
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    lines = [" | ".join(row) for row in (head, *rows)]
-    columns = lines[0].count("|") + 1
-    print(f"| {lines[0]} |\n{'|---' * columns}|")
-    print("\n".join(f"| {line} |" for line in lines[1:]) + "\n")
 
 
 def ratio(one: Figures, state: str, name: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from table import Goal, show, show_goals
+from common.table import Goal, show, show_goals
 from windows import SHAPE, WINDOW_BYTES
 
 HERE = Path(__file__).parent

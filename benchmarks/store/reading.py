@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Ratio, Taken, in_turns, threads, timed
+from common.measure import Ratio, Taken, in_turns, threads, timed
+from common.table import Goal, show, show_goals
 from page_cache import CAN_DROP, cached_share, drop, require_dropped
 from rivals import HAS_TENSORDICT, Read, memory_map, one_file_each, save_one, save_tensordict, tensordict_map
-from table import Goal, show, show_goals
 from windows import BATCH, SHAPE, batches_of, random_windows, real_windows, write_cache
 
 from cotwin.store.array_file import DATA, ArrayFile

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Ratio, Taken, in_turns, threads, timed
+from common.measure import Ratio, Taken, in_turns, threads, timed
+from common.table import Goal, show, show_goals
 from page_cache import CAN_DROP, drop, require_dropped
 from rehearsal import LAYOUT, teach
-from table import Goal, show, show_goals
 from torch import Tensor
 from windows import BATCH, SHAPE, real_windows
 

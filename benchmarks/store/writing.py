@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from measure import Ratio, Taken, in_turns, threads, timed
+from common.measure import Ratio, Taken, in_turns, threads, timed
+from common.table import Goal, show, show_goals
 from rivals import save_one
-from table import Goal, show, show_goals
 from windows import SHAPE, WINDOW_BYTES, random_windows, write_cache
 
 CACHE, EACH, LAST = "cache", "one .pt a window, each synced at once", "one .pt a window, all synced at the end"

@@ -56,7 +56,7 @@ class NavierStokes(SpectralStepper):
         return diffusion if self.drag is None else diffusion - self.drag().double()
 
     def velocity(self, vorticity: Float[Tensor, "B 1 *S"]) -> Float[Tensor, "B 2 *S"]:
-        """u from ω."""
+        """u from the modes of ω that the rollout keeps."""
         to_u, to_v = self._velocity_symbols()
         spectrum = self.to_spectrum(vorticity.double())
         velocity: Tensor = self.to_grid(torch.cat([to_u * spectrum, to_v * spectrum], dim=1))

@@ -30,8 +30,9 @@ class SpectralStepper(Stepper):
     scheme: `etdrk2` or `etdrk4`, of second or fourth order (see `cotwin.physics.exponential`).
 
     Where N is present, modes whose products would be aliases are dropped from the start: those above 1/(degree + 1)
-    of the points, where N is a polynomial of that degree. The rollout still returns the start as given. Coefficients
-    are computed once a rollout, in double precision.
+    of the points, where N is a polynomial of that degree. In several dimensions spectra then end with the kept modes
+    along the last axis, and nothing is spent on the others. The rollout still returns the start as given.
+    Coefficients are computed once a rollout, in double precision.
     """
 
     # Of the polynomial N: 2 for products of two fields, which makes Orszag's 2/3 rule.
@@ -53,11 +54,15 @@ class SpectralStepper(Stepper):
             )
         self.substeps, self.scheme = substeps, scheme
         self.axes = tuple(range(-layout.dims, 0))
+        # In one dimension cutting a spectrum off and filling it up again costs more than it spares.
+        self.cut = layout.dims > 1 and type(self).nonlinearity is not SpectralStepper.nonlinearity
         for axis, points in enumerate(layout.grid):
             half = axis == layout.dims - 1
             frequencies = torch.fft.rfftfreq(points) if half else torch.fft.fftfreq(points)
             # Integers, since .to(dtype) would round floating buffers; double precision is made from them.
             modes = (frequencies * points).round().long()
+            if half and self.cut:
+                modes = modes[: (points - 1) // (self.degree + 1) + 1]
             shape = [1] * axis + [-1] + [1] * (layout.dims - 1 - axis)
             self.register_buffer(f"modes_{axis}", modes.view(shape), persistent=False)
 
@@ -66,7 +71,7 @@ class SpectralStepper(Stepper):
         """L on the half spectrum, from the parameters, in double precision; M = 1 if channels share it."""
 
     def nonlinearity(self, like: Float[Tensor, "B M *S"]) -> SpectralMap | None:
-        """N as a map from spectrum to spectrum, or None where there is none.
+        """N as a map from spectrum to spectrum. Here there is none; a subclass that has one always gives it.
 
         Called once a rollout: what depends on the parameters alone is computed here, in the precision and on
         the device of `like`, and the map closes over it. The map need not remove aliases from its result.
@@ -96,11 +101,20 @@ class SpectralStepper(Stepper):
         return torch.complex(torch.zeros_like(k), k)[None]
 
     def to_spectrum(self, fields: Float[Tensor, "B M *S"]) -> Complex[Tensor, "B M *K"]:
-        spectrum: Tensor = torch.fft.rfftn(fields, dim=self.axes)
+        spectrum: Tensor
+        if not self.cut:
+            spectrum = torch.fft.rfftn(fields, dim=self.axes)
+            return spectrum
+        kept: Tensor = getattr(self, f"modes_{self.layout.dims - 1}")
+        spectrum = torch.fft.fftn(torch.fft.rfft(fields)[..., : kept.shape[-1]], dim=self.axes[:-1])
         return spectrum
 
     def to_grid(self, spectrum: Complex[Tensor, "B M *K"]) -> Float[Tensor, "B M *S"]:
-        fields: Tensor = torch.fft.irfftn(spectrum, s=self.layout.grid, dim=self.axes)
+        fields: Tensor
+        if not self.cut:
+            fields = torch.fft.irfftn(spectrum, s=self.layout.grid, dim=self.axes)
+            return fields
+        fields = torch.fft.irfft(torch.fft.ifftn(spectrum, dim=self.axes[:-1]), n=self.layout.grid[-1])
         return fields
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper
 from cotwin.rollouts.sharing import share
 
@@ -13,23 +18,28 @@ from cotwin.rollouts.sharing import share
 class Compiled(FiniteVolumeStepper):
     """The inner stepper, its map from one state to the next compiled; what a rollout prepares once is not.
 
-    Numbers and gradients are the inner stepper's, to rounding, parameters and their names its own. Stencils gain by
-    it; spectral steppers would lose, since transforms cannot be fused. Compiling takes seconds to a minute, once
-    for each shape and precision, for gradients and without, and again where the number of stages or substeps
-    changes: fix it (stages, substeps) for a parameter that moves far. After eight such versions of one kind of
-    stepper torch warns and runs further ones uncompiled. Needs a C++ compiler on CPUs, and no checking of shapes at
-    run time (jaxtyping's import hook).
+    at_once: steps of a rollout compiled in one piece. On small grids most of the time is the calling, some 20 µs each
+    time, which more at once spare; compiling then takes so many times as long.
+
+    Numbers and gradients are the inner stepper's, to rounding, parameters and their names its own. Stencils gain by it;
+    spectral steppers would lose, since transforms cannot be fused. Compiling takes seconds to a minute, once for each shape and precision, for
+    gradients and without, and again where the number of stages or substeps changes: fix it (stages, substeps) for a
+    parameter that moves far. After eight such versions of one kind of stepper torch warns and runs further ones
+    uncompiled. Needs a C++ compiler on CPUs, and no checking of shapes at run time (jaxtyping's import hook).
     """
 
     vmaps = False
 
-    def __init__(self, inner: FiniteVolumeStepper) -> None:
+    def __init__(self, inner: FiniteVolumeStepper, at_once: int = 1) -> None:
         super().__init__(inner.layout)
         if not isinstance(inner, FiniteVolumeStepper):
             raise ValueError(
                 f"{type(inner).__name__} is no FiniteVolumeStepper; only their stencils are faster compiled."
             )
+        if at_once < 1:
+            raise ValueError(f"at_once is {at_once}; at least one step is needed.")
         share(self, inner)
+        self.at_once = at_once
 
     inner: FiniteVolumeStepper
 
@@ -44,9 +54,36 @@ class Compiled(FiniteVolumeStepper):
     def paced(self, pace: tuple[int, ...]) -> Compiled:
         inner = self.inner.paced(pace)
         assert isinstance(inner, FiniteVolumeStepper)
-        return Compiled(inner)
+        return Compiled(inner, self.at_once)
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
-        # Not dynamic: a loop over stages is unrolled, and sizes that are known make faster code.
-        compiled: CellMap = torch.compile(self.inner.prepare(like), dynamic=False)
-        return compiled
+        compiled, advance = _compiled(type(self.inner)), self.inner.prepare(like)
+        return lambda cells: compiled(advance, cells, 1)[0]
+
+    def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
+        states = [take_moving(state, self.layout)]
+        compiled, advance = _compiled(type(self.inner)), self.inner.prepare(states[0])
+        for first in range(0, num_steps, self.at_once):
+            states += compiled(advance, states[-1], min(self.at_once, num_steps - first))
+        return put_moving(torch.stack(states, dim=1), state, self.layout)
+
+
+@cache
+def _compiled(kind: type[FiniteVolumeStepper]) -> Callable[[CellMap, Tensor, int], list[Tensor]]:
+    """A function that compiles so many steps of the map it is given.
+
+    One for each kind of stepper, and not one for each rollout: torch takes a third of a millisecond to make one.
+    """
+
+    def advanced(advance: CellMap, cells: Tensor, count: int) -> list[Tensor]:
+        states = []
+        for _ in range(count):
+            cells = advance(cells)
+            states.append(cells)
+        return states
+
+    # With code of its own, by which torch counts the versions.
+    own = FunctionType(advanced.__code__.replace(), globals(), kind.__name__)
+    # Not dynamic: loops over steps and stages are unrolled, and sizes that are known make faster code.
+    compiled: Callable[[CellMap, Tensor, int], list[Tensor]] = torch.compile(own, dynamic=False)
+    return compiled

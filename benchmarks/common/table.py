@@ -1,8 +1,8 @@
-"""Goals beside what was measured, and tables for a terminal."""
+"""Goals beside what was measured, and tables, for a terminal and for the docs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,7 @@ def show_goals(goals: Sequence[Goal]) -> None:
     show(
         ("goal", "", "", "measured", ""),
         [
-            (goal.what, goal.side, f"{goal.bound:.3g}", f"{goal.measured:.3g}", "" if goal.reached else "MISSED")
+            (goal.what, goal.side, short(goal.bound), short(goal.measured), "" if goal.reached else "MISSED")
             for goal in goals
         ],
     )
@@ -39,3 +39,15 @@ def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         print("  ".join(cells).rstrip(), flush=True)
     print(flush=True)
+
+
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    lines = [" | ".join(row) for row in (head, *rows)]
+    columns = lines[0].count("|") + 1
+    print(f"| {lines[0]} |\n{'|---' * columns}|")
+    print("\n".join(f"| {line} |" for line in lines[1:]) + "\n")
+
+
+def short(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

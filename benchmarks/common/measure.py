@@ -52,6 +52,19 @@ def timed(act: Callable[[], object]) -> Taken:
     return Taken(time.perf_counter() - wall, time.process_time() - cpu)
 
 
+def per_call(act: Callable[[], object], least: float) -> Callable[[int], Taken]:
+    """What one call takes in a turn, of as many as take `least` seconds of processor time together."""
+
+    def turn_of(turn: int) -> Taken:
+        calls, wall, cpu = 0, time.perf_counter(), time.process_time()
+        while not calls or time.process_time() - cpu < least:
+            act()
+            calls += 1
+        return Taken((time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls)
+
+    return turn_of
+
+
 def in_turns(variants: Mapping[str, Callable[[int], Taken]], repeats: int) -> dict[str, list[Taken]]:
     """What each variant took in each of `repeats` turns; a turn before them warms up and does not count."""
     taken: dict[str, list[Taken]] = {name: [] for name in variants}
