@@ -189,6 +189,10 @@ def _search_for(problem: LeastSquares) -> Search:
 def _approach(problem: LeastSquares, z: Tensor, search: Search, horizons: Sequence[float]) -> Tensor:
     """Points brought near by fitting the first part of the measurements, and more and more of them."""
     first, last = float(problem.observation.time.min()), float(problem.observation.time.max())
+    if problem.start_size and first == 0:
+        # At first the starts alone, from what was seen of them.
+        held = torch.zeros(len(z), len(problem.unknowns), dtype=torch.bool)
+        z = levenberg_marquardt(problem.until(0.0), z, free=held).z
     for part in horizons:
         shorter = problem.until(first + part * (last - first))
         # A few values say little of many unknowns, and would lead astray.

@@ -10,6 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.observation import Observation
+from cotwin.estimation.priors.covariance import correlation
+from cotwin.layout import Layout
+
+SHARE = 1e-4
+"""Of the variance of noisy starts, what modes that are left out may hold."""
 
 Noise = float | tuple[float, ...] | None
 
@@ -59,17 +64,21 @@ class Measurements:
 
 @dataclass(frozen=True)
 class NoisyStarts:
-    """Initial states that are not known exactly: s = guess + deviation · ε, ε white, estimated with the parameters.
+    """Initial states that are not known exactly: s = guess + deviation · L ε, ε white, estimated with the parameters.
 
-    guess: (B, C, *S), for instance the first observed states, filled where nothing was seen.
-    deviation: how far s may be from the guess, in the unit of each channel, (C,). The noise of the guess where it was
-        measured and is not observed as well; several times the deviation of the field itself where the first frame
-        is observed, or the guess was not measured. Less draws the starts to a guess that is no information, and a
-        start that is drawn to zero seems to have decayed less: a diffusivity would come out too small.
+    guess: (B, C, *S). deviation: how far s may be from it, in the unit of each channel, (C,).
+    length: over which neighbouring points are alike, a Matérn field's as in `priors.GaussianField`; L Lᵀ is its
+        correlation, cut off after the modes that hold all but 10⁻⁴ of the variance. 0: L = 1, each point by itself.
+
+    Where the first states are observed as well (as first frame of the observation), deviation is the field's own, not
+    the noise's, since information must not count twice; and with a length, guess is the field's mean, since the noise
+    of a measured state would stay in s. A length makes fewer unknowns of a start, and keeps noise out of it, which
+    equations with high derivatives magnify.
     """
 
     guess: Float[Tensor, "B C *S"]
     deviation: Float[Tensor, " C"]
+    length: float = 0.0
 
     def __post_init__(self) -> None:
         if self.deviation.shape != self.guess.shape[1:2]:
@@ -81,3 +90,30 @@ class NoisyStarts:
                 f"deviations of the starts are {self.deviation.tolist()}; they must be positive. Starts that are "
                 "known exactly are given as a tensor."
             )
+        if not (self.length >= 0 and math.isfinite(self.length)):
+            raise ValueError(
+                f"length of the starts is {self.length}; it must be positive, or 0 for independent points."
+            )
+
+
+def start_modes(layout: Layout, length: float) -> Float[Tensor, "n *S"]:
+    """Columns of L on the layout's grid, largest first: s = guess + deviation · L ε; the identity for length 0."""
+    points = math.prod(layout.grid)
+    if length == 0:
+        return torch.eye(points, dtype=torch.float64).reshape(points, *layout.grid)
+    pairs = [torch.linalg.eigh(correlation(layout, axis, length)) for axis in range(layout.dims)]
+    values = torch.ones(1, dtype=torch.float64)
+    for own, _ in pairs:
+        values = torch.outer(values, own.clamp(min=0)).flatten()
+    kept = _largest(values, 1 - SHARE)
+    modes = values[kept].sqrt()[:, None]
+    for (_, vectors), along in zip(pairs, torch.unravel_index(kept, layout.grid), strict=True):
+        modes = (modes[:, :, None] * vectors.mT[along][:, None]).flatten(1)
+    return modes.reshape(-1, *layout.grid)
+
+
+def _largest(values: Tensor, share: float) -> Tensor:
+    """Indices of the largest values that make up this share of their sum."""
+    order = values.argsort(descending=True, stable=True)
+    count = int((values[order].cumsum(0) < share * values.sum()).sum()) + 1
+    return order[:count]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised, half_square
-from cotwin.estimation.measurements import Measurements, NoisyStarts
+from cotwin.estimation.measurements import Measurements, NoisyStarts, start_modes
 from cotwin.estimation.observation import Observation, Until
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.unknowns import Unknowns
@@ -73,7 +73,10 @@ class LeastSquares:
             prior.check_start(name, self.unknowns.value(name, self.unknowns.present()))
         static = self.observation.layout.static_channels
         self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed])
-        self.start_size = 0 if self.noisy is None else len(self.moving) * self.guess[0, 0].numel()
+        self.modes: Tensor | None = None
+        if self.noisy is not None:
+            self.modes = start_modes(self.observation.layout, self.noisy.length).to(self.dtype)
+        self.start_size = 0 if self.modes is None else len(self.moving) * len(self.modes)
         self.repeats: Tensor | None = None
         self._require_enough()
 
@@ -188,11 +191,11 @@ class LeastSquares:
     def starts(self, white: Float[Tensor, "*P B n"]) -> Float[Tensor, "*P B C *S"]:
         """The initial states that ε means."""
         starts = self.guess.expand(*white.shape[:-1], *self.guess.shape[1:])
-        if self.noisy is None:
+        if self.noisy is None or self.modes is None:
             return starts
-        change = white.unflatten(-1, (len(self.moving), *self.guess.shape[2:]))
-        scale = self.noisy.deviation.double()[self.moving].view(-1, *[1] * (self.guess.dim() - 2))
-        return starts.index_add(white.dim() - 1, self.moving, (change * scale).to(self.dtype))
+        weights = white.unflatten(-1, (len(self.moving), len(self.modes)))
+        weights = (weights * self.noisy.deviation.double()[self.moving, None]).to(self.dtype)
+        return starts.index_add(white.dim() - 1, self.moving, torch.tensordot(weights, self.modes, dims=1))
 
     def _by_white(self, raw: Tensor, white: Tensor, paces: list[Pace]) -> Tensor:
         """Of the predictions to ε, (P, M, n): one direction for all trajectories at once."""

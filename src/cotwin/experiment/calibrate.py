@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.calibration import Calibration, Resampling, calibrate
 from cotwin.estimation import Grid, Measurements, NoisyStarts
+from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
@@ -50,7 +50,9 @@ def prepare(experiment: Experiment) -> Task:
     data = load_dataset(experiment.data, experiment.physical, experiment.seed, build_store(experiment.store))
     stepper = build_physical(experiment.physical, data.layout, data.train.states)
     settings, train = experiment.estimation, data.train
-    in_a_start = math.prod(train.layout.grid) * train.layout.static_channels.count(False)
+    first = filled(train.states, train.mask)[:, 0]
+    length = correlation_length(first, train.layout) if settings.start_length is None else settings.start_length
+    in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
     estimated = settings.starts == "estimated" or (settings.starts == "auto" and in_a_start <= MOST_IN_A_START)
     steps = train.num_frames - 1 if settings.window == "full" else settings.window
     if steps >= train.num_frames:
@@ -68,7 +70,7 @@ def prepare(experiment: Experiment) -> Task:
     recorded = states[0] if mask is None else torch.where(mask[0], states[0], torch.nan)
     starts: Tensor | NoisyStarts
     if estimated:
-        starts = NoisyStarts(_filled(states, mask)[:, 0].double(), _spread(train.states, train.mask))
+        starts = noisy_starts(states, mask, train.layout, length)
     else:
         if mask is not None and not bool(mask[:, 0].all()):
             raise ValueError(
@@ -102,33 +104,6 @@ def run(task: Task) -> Calibration:
 def _windows(states: Tensor, steps: int, stride: int) -> Tensor:
     """Windows of steps + 1 frames, one after the other: (N, T, …) -> (N · windows, steps + 1, …)."""
     return states.unfold(1, steps + 1, stride).movedim(-1, 2).flatten(0, 1).contiguous()
-
-
-def _filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None) -> Float[Tensor, "B T C *S"]:
-    """Where nothing was seen, what was seen there next, or last, else the mean of the channel: to begin with."""
-    if mask is None:
-        return states
-    filled, known = states.clone(), mask.clone()
-    for order in (range(states.shape[1] - 2, -1, -1), range(1, states.shape[1])):
-        for step in order:
-            other = step + 1 if order.step < 0 else step - 1
-            missing = ~known[:, step] & known[:, other]
-            filled[:, step] = torch.where(missing, filled[:, other], filled[:, step])
-            known[:, step] |= missing
-    seen = torch.where(mask, states, 0.0).transpose(0, 2).flatten(1).double()
-    mean = seen.sum(dim=1) / mask.transpose(0, 2).flatten(1).sum(dim=1).clamp(min=1)
-    return torch.where(known, filled, mean.to(states).view(-1, *[1] * (states.dim() - 3)))
-
-
-def _spread(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None) -> Float[Tensor, " C"]:
-    """Standard deviation of each channel over all that was seen; one for a channel that is the same everywhere."""
-    values = states.transpose(0, 2).flatten(1).double()
-    seen = torch.ones_like(values) if mask is None else mask.transpose(0, 2).flatten(1).double()
-    values = torch.where(seen > 0, values, 0.0)
-    count = seen.sum(dim=1, keepdim=True).clamp(min=1)
-    mean = values.sum(dim=1, keepdim=True) / count
-    deviation = ((values - mean).square() * seen).sum(dim=1).div(count[:, 0]).sqrt()
-    return torch.where(deviation > 0, deviation, 1.0)
 
 
 def _about_starts(asked: str, estimated: bool, size: int) -> str:

@@ -17,6 +17,11 @@ class Estimation(Settings):
         description="whether the first states are taken as measured, or estimated with the parameters, since noise "
         "in them biases what smooths it; auto: estimated where they are small enough for that",
     )
+    start_length: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="over which neighbouring points of estimated starts are alike; if not given as the data show it; "
+        "0: each point by itself",
+    )
     window: Count | Literal["full"] = Field(
         "full", description="steps of a rollout; the trajectories are cut into such windows, of which none overlap"
     )

@@ -1,0 +1,100 @@
+"""Initial states from data that are noisy or have gaps: what to begin with, and how smooth they are."""
+
+from __future__ import annotations
+
+import math
+
+import scipy.optimize
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cotwin.estimation import NoisyStarts
+from cotwin.layout import Layout
+
+
+def noisy_starts(
+    states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None, layout: Layout, length: float
+) -> NoisyStarts:
+    """Starts to be estimated from trajectories whose first frames are observed as well.
+
+    As far from the guess as each field varies. The guess is what was seen first, where each point is by itself; with
+    a length the mean of each channel that moves, since the noise of a measured state would stay in it.
+    """
+    first = filled(states, mask)[:, 0].double()
+    if length > 0:
+        mean = first.mean(dim=tuple(range(2, first.dim())), keepdim=True).expand_as(first)
+        static = torch.tensor(layout.static_channels).view(-1, *[1] * layout.dims)
+        first = torch.where(static, first, mean)
+    return NoisyStarts(first, _spread(states, mask), length)
+
+
+def filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None) -> Float[Tensor, "B T C *S"]:
+    """Where nothing was seen, what was seen there next, or last, else the mean of the channel."""
+    if mask is None:
+        return states
+    result, known = states.clone(), mask.clone()
+    last = states.shape[1] - 1
+    for step, other in [(t, t + 1) for t in range(last - 1, -1, -1)] + [(t, t - 1) for t in range(1, last + 1)]:
+        missing = ~known[:, step] & known[:, other]
+        result[:, step] = torch.where(missing, result[:, other], result[:, step])
+        known[:, step] |= missing
+    mean = _moments(states, mask)[0].to(states).view(-1, *[1] * (states.dim() - 3))
+    return torch.where(known, result, mean)
+
+
+def correlation_length(states: Float[Tensor, "B C *S"], layout: Layout) -> float:
+    """The length of a Matérn field (ν = 3/2) whose correlation falls from one cell to two as the states' does.
+
+    Noise, which has no part in either, does not shorten it. The shortest of all axes; 0 where neighbours have nothing
+    in common, at most a quarter of the domain.
+    """
+    lengths = []
+    moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
+    states = states[:, moving].double()
+    states = states - states.mean(dim=tuple(range(2, states.dim())), keepdim=True)
+    # Each channel counts by its own variance.
+    states = states / states.square().mean(dim=(0, *range(2, states.dim())), keepdim=True).sqrt().clamp(min=1e-300)
+    for axis, (points, spacing) in enumerate(zip(layout.grid, layout.spacing, strict=True), start=2):
+        longest = points * spacing / 4
+        near, next_but_one = (_covariance(states, axis, lag) for lag in (1, 2))
+        if not near > 0 or not next_but_one > 0:
+            return 0.0
+        ratio = next_but_one / near
+
+        def excess(length: float, ratio: float = ratio, spacing: float = spacing) -> float:
+            a = math.sqrt(3) * spacing / length
+            return (1 + 2 * a) / (1 + a) * math.exp(-a) - ratio
+
+        shortest = spacing / 100
+        if excess(longest) <= 0:
+            lengths.append(longest)
+        elif excess(shortest) >= 0:
+            return 0.0
+        else:
+            lengths.append(float(scipy.optimize.brentq(excess, shortest, longest)))
+    return min(lengths)
+
+
+def _covariance(states: Tensor, axis: int, lag: int) -> float:
+    points = states.shape[axis]
+    if points <= lag:
+        return 0.0
+    return float((states.narrow(axis, 0, points - lag) * states.narrow(axis, lag, points - lag)).mean())
+
+
+def _spread(states: Tensor, mask: Tensor | None) -> Float[Tensor, " C"]:
+    """Standard deviation of each channel over all that was seen; one for a channel that is the same everywhere."""
+    mean, square = _moments(states, mask)
+    deviation = (square - mean.square()).clamp(min=0).sqrt()
+    return torch.where(deviation > 0, deviation, 1.0)
+
+
+def _moments(states: Tensor, mask: Tensor | None) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+    """Mean and mean square of each channel over all that was seen."""
+    values = states.transpose(0, 2).flatten(1).double()
+    if mask is None:
+        return values.mean(dim=1), values.square().mean(dim=1)
+    seen = mask.transpose(0, 2).flatten(1)
+    values, count = torch.where(seen, values, 0.0), seen.sum(dim=1).clamp(min=1)
+    return values.sum(dim=1) / count, values.square().sum(dim=1) / count
