@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread for each worker: several on small grids are slower, and fight each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto
 
-.PHONY: help demo test lint fast bench bench-physics bench-store clean
+.PHONY: help demo test lint fast bench bench-physics bench-store bench-estimation clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,6 +37,7 @@ bench: $(VENV)/installed  ## speed of the simulators and cost of the placements,
 	$(BIN)/python benchmarks/store
 	$(BIN)/python benchmarks/bench_flow.py
 	$(BIN)/python benchmarks/bench_jax.py
+	$(BIN)/python benchmarks/estimation
 
 bench-physics: $(VENV)/installed  ## speed of the simulators alone, batches of 16 and of 64
 	$(BIN)/python benchmarks/bench_physics.py
@@ -45,6 +46,9 @@ bench-physics: $(VENV)/installed  ## speed of the simulators alone, batches of 1
 
 bench-store: $(VENV)/installed  ## cost of the placements alone, in time and memory (a quarter of an hour)
 	$(BIN)/python benchmarks/store
+
+bench-estimation: $(VENV)/installed  ## error and speed of estimates, against the least possible error and scipy
+	$(BIN)/python benchmarks/estimation
 
 clean:  ## remove the virtual environment and tool caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
