@@ -66,27 +66,22 @@ def report_speed(problem: Problem, rounds: int) -> None:
     if abs(ours.cost / cost - 1) > 1e-6:
         raise SystemExit(f"{problem.name}: costs of {ours.cost} and {cost}; the times would mean nothing.")
     eight = start + 0.2 * torch.randn(8, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    times: list[tuple[float, ...]] = []
-    for _ in range(rounds):
-        times.append(
-            (
-                seconds(lambda: search(start[0].numpy(), settings)),
-                seconds(lambda: levenberg_marquardt(least_squares, start)),
-                seconds(lambda: estimate(problem.begin(), problem.starts, measurements)),
-                seconds(lambda: [search(one.numpy(), settings) for one in eight]),
-                seconds(lambda: levenberg_marquardt(least_squares, eight)),
-            )
-        )
-    scipy_time, our_search, our_estimate = (
-        1e3 * statistics.median(column) for column in list(zip(*times, strict=True))[:3]
-    )
-    ratios = [
-        statistics.median(ratio)
-        for ratio in ([t[0] / t[1] for t in times], [t[0] / t[2] for t in times], [t[3] / t[4] for t in times])
+    works: list[Callable[[], object]] = [
+        lambda: search(start[0].numpy(), settings),
+        lambda: levenberg_marquardt(least_squares, start),
+        lambda: estimate(problem.begin(), problem.starts, measurements),
     ]
+    times = [[seconds(work) for work in works] for _ in range(rounds)]
+    scipy_time, our_search, our_estimate = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
+    alone, whole = (statistics.median(turn[0] / turn[which] for turn in times) for which in (1, 2))
+    # Once: some of eight points lead nowhere, and then it takes long.
+    together = seconds(lambda: [search(one.numpy(), settings) for one in eight]) / seconds(
+        lambda: levenberg_marquardt(least_squares, eight)
+    )
     print(
         f"| {problem.name} | {scipy_time:.0f} ms ({calls} rollouts, {settings['method']}) | {our_search:.0f} ms "
-        f"| {our_estimate:.0f} ms | {ratios[0]:.1f} | {ratios[1]:.1f} | {ratios[2]:.1f} |"
+        f"| {our_estimate:.0f} ms | {alone:.1f} | {whole:.1f} | {together:.1f} |",
+        flush=True,
     )
 
 

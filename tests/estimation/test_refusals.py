@@ -87,11 +87,9 @@ def test_times_that_no_step_meets_are_interpolated_and_said_so() -> None:
 
 
 def test_nothing_is_unknown() -> None:
-    model = Heat(line(8, "neumann"), Known(torch.tensor(0.02, dtype=F64)))
+    model = Heat(line(12, "neumann"), Known(torch.tensor(0.02, dtype=F64)))
     with pytest.raises(ValueError, match=r"Heat has no unknown; declare one, for instance Positive\(0\.1\)"):
-        estimate(
-            model, starts(model.layout, 1)[..., :8] * 0, measured(model, torch.zeros(1, 1, 8, dtype=F64), 2, 0.1)
-        )
+        estimate(model, starts(model.layout, 1), measured(model, starts(model.layout, 1), 2, 0.1))
 
 
 def test_another_number_of_starts_than_trajectories() -> None:
