@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One thread for each worker: several on small grids are slower, and fight each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto
 
-.PHONY: help demo test lint fast bench bench-physics bench-store clean
+.PHONY: help demo test lint fast bench bench-physics bench-store bench-estimation clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,13 +32,16 @@ fast: lint  ## lint and the tests that take seconds
 test: lint  ## lint and all tests
 	$(PYTEST) --durations=10
 
-bench: bench-physics bench-store  ## speed of the simulators and cost of the placements, as ratios in one run
+bench: bench-physics bench-store bench-estimation  ## speed and accuracy of all parts, as ratios in one run
 
 bench-physics: $(VENV)/installed  ## speed of the simulators alone, batches of 1, 16 and 64 (ten minutes)
 	$(BIN)/python benchmarks/physics
 
 bench-store: $(VENV)/installed  ## cost of the placements alone, in time and memory (a quarter of an hour)
 	$(BIN)/python benchmarks/store
+
+bench-estimation: $(VENV)/installed  ## error and speed of estimates, against the least possible error and scipy
+	$(BIN)/python benchmarks/estimation
 
 clean:  ## remove the virtual environment and tool caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -51,6 +51,8 @@ def test_jacobians_by_differences_are_those_of_forward_differentiation(case: Cas
     by_differences = problem.linearise(z[None]).by_raw[0]
     # Central differences of 1e-5 are good for ten digits, of the largest entries.
     torch.testing.assert_close(by_differences, exact, rtol=1e-6, atol=1e-7 * float(exact.abs().max()))
+    sketched = problem.sketch(z[None], problem.paces(z[None])).by_raw[0]
+    torch.testing.assert_close(sketched, exact, rtol=1e-4, atol=1e-5 * float(exact.abs().max()))
 
 
 def test_jacobians_to_noisy_starts_are_those_of_forward_differentiation() -> None:

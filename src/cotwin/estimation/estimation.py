@@ -137,7 +137,8 @@ def conclude(
     problem: LeastSquares, solution: Solution, best: int, measurements: Measurements, level: float, agreeing: int
 ) -> Estimation:
     """Linearise at the best point and say what it means."""
-    closures = problem.unknowns.closures
+    closures, calibrated = problem.unknowns.closures, problem.calibrated(solution.z[best])
+    chi_square = float(problem.misfit(solution.z[best : best + 1]).square().sum())
     problem, z = problem.without_closures(solution.z[best])
     information, taken = _information(problem, z)
     freedom = problem.observation.size - float(taken.sum())
@@ -160,7 +161,7 @@ def conclude(
         for name in problem.unknowns.parameters:
             intervals[name] = _interval(problem, name, raw[0], information, quantile)
     return Estimation(
-        stepper=problem.stepper,
+        stepper=calibrated,
         intervals=intervals,
         level=level,
         information=information,
@@ -168,7 +169,7 @@ def conclude(
         starts=problem.starts(white)[0],
         cost=float(solution.cost[best]),
         freedom=freedom,
-        fit=float(problem.misfit(z[None]).square().sum()) / freedom if freedom > 0 else float("nan"),
+        fit=chi_square / freedom if freedom > 0 else float("nan"),
         converged=bool(solution.converged[best]),
         iterations=solution.iterations,
         points=len(solution.z),
@@ -256,9 +257,8 @@ def _information(problem: LeastSquares, z: Tensor) -> tuple[Information | None, 
 def _noise(problem: LeastSquares, z: Tensor) -> Float[Tensor, " C"]:
     """σ_c² = Σ residual² / Σ (1 − leverage) over the values of a channel."""
     channel, channels = problem.observation.channel, problem.observation.layout.channels
-    problem, z = problem.without_closures(z)
     misfit = problem.misfit(z[None])[0]
-    left = 1 - _information(problem, z)[1]
+    left = 1 - _information(*problem.without_closures(z))[1]
     total = torch.zeros(channels, dtype=torch.float64).index_add(0, channel, misfit.square())
     counts = torch.zeros(channels, dtype=torch.float64).index_add(0, channel, left)
     if bool((counts[channel] < 1).any()):

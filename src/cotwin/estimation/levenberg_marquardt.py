@@ -10,11 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised
-from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.problem import LeastSquares, Pace
 
 LARGEST_MOVE = 2.0  # of a raw number in one iteration: a factor e² of what is learned through its logarithm
-ATTEMPTS = 12  # dampings tried before an iteration gives a point up
+ATTEMPTS = 12  # dampings tried before a point is given up
 DAMPING = 1e-3  # at first
+TRUSTED = 0.5  # part of what was promised that must come true, else secants do not pass for derivatives any more
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Solution:
     """Where P points came to rest.
 
     z: the points. cost: ½ ‖r‖² there. converged: whether no step promises to lower the cost any more, by more than
-    the tolerance. iterations: linearisations taken, of all points together.
+    the tolerance. iterations: steps tried, all points at once.
     """
 
     z: Float[Tensor, "P Z"]
@@ -40,72 +41,93 @@ def levenberg_marquardt(
     z: Float[Tensor, "P Z"],
     *,
     free: Bool[Tensor, "P N"] | None = None,
-    iterations: int = 50,
+    iterations: int = 100,
     tolerance: float = 1e-9,
 ) -> Solution:
     """Lower the cost from each point by damped Gauss-Newton steps, all points in one batch.
 
     free: raw parameters that may move; all if not given.
-    iterations: at most so many linearisations.
+    iterations: at most so many steps are tried.
     tolerance: a point has converged when the linear model promises a reduction of less than this part of its cost,
         plus one (a cost of ½ is one standard deviation of one value).
 
+    Derivatives are taken at the start, at the end, and where steps disappoint; in between they follow as secants, so
+    that an iteration is mostly one rollout.
+    A point keeps the most demanding pace (stages of a stiff scheme) that it has needed: where the number of stages
+    changes the cost has a jump, at which the search would stop. It is let go once, on arrival.
     A point whose first rollout diverges stays where it is, with infinite cost.
-    Source: Marquardt (1963), J. SIAM 11; the damping as in Nielsen (1999), Damping Parameter in Marquardt's Method.
+    Source: Marquardt (1963), J. SIAM 11; the damping as in Nielsen (1999), Damping Parameter in Marquardt's Method;
+    the secants as in Madsen, Nielsen & Tingleff (2004), Methods for Non-Linear Least Squares Problems, section 3.5.
     """
+
+    def linearise(points: Tensor) -> Linearised:
+        linear = problem[points].sketch(z[points], [paces[point] for point in points.tolist()])
+        return linear if free is None else linear.fixed(free[points])
+
+    def restated(linear: Linearised, which: Bool[Tensor, " A"]) -> Linearised:
+        points = active[which]
+        linear = linear.replaced(which, linearise(points))
+        cost[points], fresh[points], doubtful[points] = linear.cost[which], True, False
+        return linear
+
     z = z.clone()
-    cost = problem.cost(z)
-    converged = torch.zeros(len(z), dtype=torch.bool)
+    active, taken, paces = torch.arange(len(z)), 0, problem.paces(z)
+    linear = linearise(active)
+    cost = torch.where(linear.cost.isfinite(), linear.cost, torch.inf)
+    converged, fresh = torch.zeros(len(z), dtype=torch.bool), torch.ones(len(z), dtype=torch.bool)
+    doubtful, eased, failed = torch.zeros_like(fresh), torch.zeros_like(fresh), torch.zeros(len(z), dtype=torch.long)
     damping, growth = torch.full_like(cost, DAMPING), torch.full_like(cost, 2.0)
-    active = cost.isfinite().nonzero().flatten()
-    taken = 0
-    while len(active) and taken < iterations:
-        linear = problem[active].linearise(z[active])
-        if free is not None:
-            linear = linear.fixed(free[active])
+    while taken < iterations:
         # Where a neighbour diverges there is no slope to follow.
-        active, linear = active[linear.finite], linear[linear.finite]
-        moved, done = _advance(problem, linear, active, z, cost, damping, growth, tolerance)
-        converged[active[done]] = True
-        active = active[moved & ~done]
+        able = linear.finite & (failed[active] < ATTEMPTS)
+        active, linear = active[able], linear[able]
+        done = _promised(linear, damping[active].clamp(max=DAMPING)) <= tolerance * (cost[active] + 1)
+        stale = (done | doubtful[active]) & ~fresh[active]
+        for row in (done & ~stale & ~eased[active]).nonzero().flatten().tolist():
+            at = int(active[row])
+            eased[at], (own,) = True, problem.paces(z[at : at + 1])
+            stale[row], paces[at] = own != paces[at], own
+        if bool(stale.any()):
+            linear = restated(linear, stale)
+            continue
+        converged[active] = done
+        active, linear = active[~done], linear[~done]
+        if not len(active):
+            break
+        step = _limited(linear.solve(damping[active]))
+        needed = problem.paces(z[active] + step)
+        slower = torch.tensor([_raised(paces, at, own) for at, own in zip(active.tolist(), needed, strict=True)])
+        if bool(slower.any()):
+            linear = restated(linear, slower)
+            continue
+        held = [own and paces[at] for at, own in zip(active.tolist(), needed, strict=True)]
+        there = problem[active].moved(linear, z[active] + step, step, held)
+        gain = (linear.cost - there.cost) / (linear.cost - linear.cost_after(step))
+        better = gain > 1e-4
+        linear = linear.replaced(better, there)
+        z[active[better]] += step[better]
+        cost[active] = torch.where(better, there.cost, cost[active])
+        doubtful[active], failed[active] = ~(gain > TRUSTED), torch.where(better, 0, failed[active] + 1)
+        fresh[active] &= ~better
+        shrink = (1 - (2 * gain - 1) ** 3).clamp(min=1 / 10)
+        damping[active] = (damping[active] * torch.where(better, shrink, growth[active])).clamp(min=1e-12)
+        growth[active] = torch.where(better, 2.0, growth[active] * 2)
         taken += 1
     return Solution(z, cost, converged, taken)
 
 
-def _advance(
-    problem: LeastSquares,
-    linear: Linearised,
-    active: Tensor,
-    z: Tensor,
-    cost: Tensor,
-    damping: Tensor,
-    growth: Tensor,
-    tolerance: float,
-) -> tuple[Tensor, Tensor]:
-    """One accepted step of each active point, in place; which moved, and which have nothing left to gain."""
-    moved = torch.zeros(len(active), dtype=torch.bool)
-    # Not with more damping than at first: under ever so much of it nothing promises anything.
-    hopeful = _limited(linear.solve(damping[active].clamp(max=DAMPING)))
-    done = linear.cost - linear.cost_after(hopeful) <= tolerance * (cost[active] + 1)
-    ended = torch.zeros_like(done)
-    for _ in range(ATTEMPTS):
-        tried = (~moved & ~ended).nonzero().flatten()
-        if not len(tried):
-            break
-        at = active[tried]
-        step = _limited(linear[tried].solve(damping[at]))
-        promised = cost[at] - linear[tried].cost_after(step)
-        ended[tried] = done[tried]  # the last step is worth one attempt, no more
-        after = problem[at].cost(z[at] + step)
-        gain = (cost[at] - after) / promised
-        better = gain > 1e-4
-        z[at[better]] += step[better]
-        cost[at[better]] = after[better]
-        moved[tried[better]] = True
-        shrink = (1 - (2 * gain - 1) ** 3).clamp(min=1 / 3)
-        damping[at] = torch.where(better, damping[at] * shrink, damping[at] * growth[at]).clamp(min=1e-12)
-        growth[at] = torch.where(better, 2.0, growth[at] * 2)
-    return moved, done
+def _raised(paces: list[Pace], at: int, needed: Pace) -> bool:
+    """Whether a point needed more than the pace it has; it is given that."""
+    held = paces[at]
+    if held is None or needed is None:
+        return False
+    paces[at] = tuple(max(counts) for counts in zip(held, needed, strict=True))
+    return paces[at] != held
+
+
+def _promised(linear: Linearised, damping: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
+    """By how much the linear model lowers the cost. Under ever so much damping nothing promises anything."""
+    return linear.cost - linear.cost_after(_limited(linear.solve(damping)))
 
 
 def _limited(step: Tensor) -> Tensor:

@@ -33,6 +33,15 @@ class Linearised:
         kept = {name: value[sets] for name, value in vars(self).items() if name != "trajectory"}
         return Linearised(**kept, trajectory=self.trajectory)
 
+    def replaced(self, sets: Bool[Tensor, " P"], others: Linearised) -> Linearised:
+        """Those sets of the others, the rest as they are; the others are as many as the sets, or as all."""
+        parts = {}
+        for name, value in vars(self).items():
+            if name != "trajectory":
+                other = getattr(others, name)
+                parts[name] = value.index_put((sets,), other if len(other) != len(sets) else other[sets])
+        return Linearised(**parts, trajectory=self.trajectory)
+
     @property
     def finite(self) -> Bool[Tensor, " P"]:
         """Sets whose residuals and Jacobians are numbers."""
@@ -53,12 +62,43 @@ class Linearised:
 
     def cost_after(self, step: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
         """½ ‖r + J s‖²."""
-        raw, white = step.split([self.by_raw.shape[2], step.shape[1] - self.by_raw.shape[2]], dim=1)
-        white = white.view_as(self.white)
-        misfit = self.misfit + torch.einsum("pmn,pn->pm", self.by_raw, raw)
-        misfit = misfit + (self.by_white * white[:, self.trajectory]).sum(dim=2)
+        raw, white = self._parts(step)
         prior = self.prior + torch.einsum("prn,pn->pr", self.prior_by_raw, raw)
-        return half_square(misfit, prior, self.white + white)
+        return half_square(self._misfit_after(raw, white), prior, self.white + white)
+
+    def moved(
+        self,
+        step: Float[Tensor, "P Z"],
+        misfit: Float[Tensor, "P M"],
+        prior: Float[Tensor, "P R"],
+        prior_by_raw: Float[Tensor, "P R N"],
+    ) -> Linearised:
+        """About z + s, where the residuals are known: J changed by the least that makes it agree with their change.
+
+        Each row changes only where it may be other than zero.
+        Source: Broyden (1965), Math. Comp. 19; Schubert (1970), Math. Comp. 24 for the rows.
+        """
+        raw, white = self._parts(step)
+        own = white[:, self.trajectory]
+        length = raw.square().sum(dim=1)[:, None] + own.square().sum(dim=2)
+        missed = (misfit - self._misfit_after(raw, white)) / length.clamp(min=torch.finfo(length.dtype).tiny)
+        return Linearised(
+            misfit=misfit,
+            prior=prior,
+            white=self.white + white,
+            by_raw=self.by_raw + missed[..., None] * raw[:, None],
+            prior_by_raw=prior_by_raw,
+            by_white=self.by_white + missed[..., None] * own,
+            trajectory=self.trajectory,
+        )
+
+    def _parts(self, step: Float[Tensor, "P Z"]) -> tuple[Float[Tensor, "P N"], Float[Tensor, "P B n"]]:
+        raw, white = step.split([self.by_raw.shape[2], step.shape[1] - self.by_raw.shape[2]], dim=1)
+        return raw, white.view_as(self.white)
+
+    def _misfit_after(self, raw: Float[Tensor, "P N"], white: Float[Tensor, "P B n"]) -> Float[Tensor, "P M"]:
+        by_starts = (self.by_white * white[:, self.trajectory]).sum(dim=2)
+        return self.misfit + torch.einsum("pmn,pn->pm", self.by_raw, raw) + by_starts
 
     def solve(self, damping: Float[Tensor, " P"]) -> Float[Tensor, "P Z"]:
         """The step s of (JᵀJ + damping · diag JᵀJ) s = −Jᵀ r.

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from cotwin.estimation.information import Information
-from cotwin.estimation.problem import DIFFERENCE, LeastSquares
+from cotwin.estimation.problem import LeastSquares
 
 FIRST_RANK = 32
 SMALL = 0.1
@@ -114,9 +114,9 @@ def _normal(problem: LeastSquares, z: Tensor, direction: Float[Tensor, " N"]) ->
     size = float(direction.abs().max())
     if size == 0:
         return direction
-    move = DIFFERENCE / size * direction
+    move = problem.difference / size * direction
     there, back = problem.misfit(torch.stack([z + move, z - move])).unbind()
-    along = (there - back) * size / (2 * DIFFERENCE)
+    along = (there - back) * size / (2 * problem.difference)
     leaf = z.clone().requires_grad_()
     (slope,) = torch.autograd.grad(problem.differentiable_misfit(leaf), leaf, along)
     return slope

@@ -17,8 +17,9 @@ from cotwin.estimation.unknowns import Unknowns
 from cotwin.rollouts import at_common_pace, rollout_sets, rollout_with
 from cotwin.stepper import DivergenceError, Stepper
 
-DIFFERENCE = 1e-5
-"""Step of central differences in raw numbers, mostly logarithms: in double precision good for about ten digits."""
+DIFFERENCES = {torch.float32: 5e-3, torch.float64: 1e-5}
+"""Steps of central differences in raw numbers, mostly logarithms: near the cube root of the rounding error, good for
+about five digits in single precision, ten in double."""
 AT_ONCE = 2**27
 """Bytes of states in one batch of rollouts."""
 
@@ -48,6 +49,7 @@ class LeastSquares:
         priors: Mapping[str, Prior] | None = None,
     ) -> None:
         self.dtype = stepper.dtype or torch.float64
+        self.difference = DIFFERENCES[self.dtype]
         self.stepper = copy.deepcopy(stepper).to(self.dtype)
         self.unknowns = Unknowns(self.stepper)
         if not len(self.unknowns):
@@ -97,8 +99,8 @@ class LeastSquares:
         twin.repeats = repeats
         return twin
 
-    def with_values(self, values: Float[Tensor, "P M"]) -> LeastSquares:
-        """The same problem for P points, each with values of its own."""
+    def with_values(self, values: Float[Tensor, "*P M"]) -> LeastSquares:
+        """The same problem with other values, or for P points, each with values of its own."""
         twin = copy.copy(self)
         twin.values = values
         return twin
@@ -113,18 +115,22 @@ class LeastSquares:
         """The problem of the measurements up to a time."""
         twin = copy.copy(self)
         part = Until(self.observation, time)
-        twin.observation, twin.values = part, self.values[part.rows]
+        twin.observation, twin.values = part, self.values[..., part.rows]
         twin.repeats = None if self.repeats is None else self.repeats[:, part.rows]
         return twin
+
+    def calibrated(self, z: Float[Tensor, " Z"]) -> Stepper:
+        """A copy of the stepper with the values in z."""
+        stepper = copy.deepcopy(self.stepper)
+        Unknowns(stepper).assign(z[: len(self.unknowns)])
+        return stepper
 
     def without_closures(self, z: Float[Tensor, " Z"]) -> tuple[LeastSquares, Float[Tensor, " Z"]]:
         """The same problem with the weights of networks held at their values in z, and z without them."""
         _, white = self.parts(z[None])
         twin = copy.copy(self)
-        twin.stepper = copy.deepcopy(self.stepper)
-        everything = Unknowns(twin.stepper)
-        everything.assign(z[: len(everything)])
-        for name in everything.closures:
+        twin.stepper = self.calibrated(z)
+        for name in self.unknowns.closures:
             twin.stepper.get_parameter(name).requires_grad_(False)
         twin.unknowns = Unknowns(twin.stepper)
         return twin, torch.cat([twin.unknowns.present(), white.flatten()])
@@ -134,10 +140,10 @@ class LeastSquares:
         twin = self if self.repeats is None else self.resampled(self.repeats[points])
         return twin if self.values.dim() == 1 else twin.with_values(self.values[points])
 
-    def misfit(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P M"]:
-        """(prediction − value)/σ, not finite where the rollout diverges."""
+    def misfit(self, z: Float[Tensor, "P Z"], paces: list[Pace] | None = None) -> Float[Tensor, "P M"]:
+        """(prediction − value)/σ, not finite where the rollout diverges. Without paces, at each point's own."""
         raw, white = self.parts(z)
-        return self._misfit(self._predict(raw, self.starts(white)[:, None], self._paces(raw))[:, 0])
+        return self._misfit(self._predict(raw, self.starts(white)[:, None], paces or self.paces(z))[:, 0])
 
     def cost(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
         """½ ‖r‖², infinite where the rollout diverges."""
@@ -162,26 +168,24 @@ class LeastSquares:
         jacobian: Tensor = torch.func.jacfwd(lambda raw: self._prior(raw[None])[0])(z[: len(self.unknowns)])
         return jacobian
 
-    def linearise(self, z: Float[Tensor, "P Z"]) -> Linearised:
-        """Residuals and Jacobians."""
-        raw, white = self.parts(z)
-        starts, paces = self.starts(white), self._paces(raw)
-        moves = DIFFERENCE * torch.eye(raw.shape[1], dtype=torch.float64)
-        ends = torch.cat([raw[:, None], raw[:, None] + moves, raw[:, None] - moves], dim=1)
-        every = starts[:, None].expand(*ends.shape[:2], *starts.shape[1:]).flatten(0, 1)
-        paced = [pace for pace in paces for _ in range(ends.shape[1])]
-        predicted = self._predict(ends.flatten(0, 1), every[:, None], paced).unflatten(0, ends.shape[:2])[:, :, 0]
-        here, there, back = predicted.split([1, len(moves), len(moves)], dim=1)
-        weight = self._weight()
-        return Linearised(
-            misfit=self._misfit(here[:, 0]),
-            prior=self._prior(raw),
-            white=white,
-            by_raw=((there - back) / (2 * DIFFERENCE)).mT * weight[..., None],
-            prior_by_raw=torch.func.vmap(self.prior_jacobian)(z),
-            by_white=self._by_white(raw, white, paces) * weight[..., None],
-            trajectory=self.observation.trajectory,
-        )
+    def linearise(self, z: Float[Tensor, "P Z"], paces: list[Pace] | None = None) -> Linearised:
+        """Residuals and Jacobians, by central differences. Without paces, at each point's own."""
+        return self._linearise(z, paces or self.paces(z), ahead=self.difference, behind=self.difference)
+
+    def sketch(self, z: Float[Tensor, "P Z"], paces: list[Pace]) -> Linearised:
+        """The same by differences to one side, at half the cost and good for half the digits: enough for a search."""
+        return self._linearise(z, paces, ahead=torch.finfo(self.dtype).eps ** 0.5, behind=0.0)
+
+    def moved(
+        self, linear: Linearised, z: Float[Tensor, "P Z"], step: Float[Tensor, "P Z"], paces: list[Pace]
+    ) -> Linearised:
+        """The same after a step to z, by one rollout for each point: Jacobians follow as secants."""
+        raw, _ = self.parts(z)
+        return linear.moved(step, self.misfit(z, paces), self._prior(raw), self._prior_by_raw(z))
+
+    def paces(self, z: Float[Tensor, "P Z"]) -> list[Pace]:
+        """What each point needs by itself, so that it costs the same whichever others are in its batch."""
+        return [self._pace(one) for one in self.parts(z)[0].split(1)]
 
     def parts(self, z: Float[Tensor, "P Z"]) -> tuple[Float[Tensor, "P N"], Float[Tensor, "P B n"]]:
         """Raw θ and ε."""
@@ -197,15 +201,41 @@ class LeastSquares:
         weights = (weights * self.noisy.deviation.double()[self.moving, None]).to(self.dtype)
         return starts.index_add(white.dim() - 1, self.moving, torch.tensordot(weights, self.modes, dims=1))
 
-    def _by_white(self, raw: Tensor, white: Tensor, paces: list[Pace]) -> Tensor:
-        """Of the predictions to ε, (P, M, n): one direction for all trajectories at once."""
+    def _linearise(self, z: Tensor, paces: list[Pace], ahead: float, behind: float) -> Linearised:
+        raw, white = self.parts(z)
+        starts = self.starts(white)
+        moves = torch.eye(raw.shape[1], dtype=torch.float64)
+        back = [raw[:, None] - behind * moves] if behind else []
+        ends = torch.cat([raw[:, None], raw[:, None] + ahead * moves, *back], dim=1)
+        every = starts[:, None].expand(*ends.shape[:2], *starts.shape[1:]).flatten(0, 1)
+        paced = [pace for pace in paces for _ in range(ends.shape[1])]
+        predicted = self._predict(ends.flatten(0, 1), every[:, None], paced).unflatten(0, ends.shape[:2])[:, :, 0]
+        here, there = predicted[:, :1], predicted[:, 1 : 1 + len(moves)]
+        behind_it = predicted[:, 1 + len(moves) :] if behind else here
+        weight = self._weight()
+        return Linearised(
+            misfit=self._misfit(here[:, 0]),
+            prior=self._prior(raw),
+            white=white,
+            by_raw=((there - behind_it) / (ahead + behind)).mT * weight[..., None],
+            prior_by_raw=self._prior_by_raw(z),
+            by_white=self._by_white(raw, white, paces, here, ahead, behind) * weight[..., None],
+            trajectory=self.observation.trajectory,
+        )
+
+    def _by_white(
+        self, raw: Tensor, white: Tensor, paces: list[Pace], here: Tensor, ahead: float, behind: float
+    ) -> Float[Tensor, "P M n"]:
+        """Of the predictions to ε: one direction for all trajectories at once."""
         columns = [torch.zeros(len(raw), self.observation.size, 0, dtype=torch.float64)]
         at_once = max(1, AT_ONCE // (2 * len(raw) * self._bytes()))
         for first in range(0, self.start_size, at_once):
-            moves = DIFFERENCE * torch.eye(self.start_size, dtype=torch.float64)[first : first + at_once]
-            ends = torch.cat([white[:, None] + moves[:, None], white[:, None] - moves[:, None]], dim=1)
-            there, back = self._predict(raw, self.starts(ends), paces).chunk(2, dim=1)
-            columns.append(((there - back) / (2 * DIFFERENCE)).mT)
+            moves = torch.eye(self.start_size, dtype=torch.float64)[first : first + at_once, None]
+            back = [white[:, None] - behind * moves] if behind else []
+            ends = torch.cat([white[:, None] + ahead * moves, *back], dim=1)
+            predicted = self._predict(raw, self.starts(ends), paces)
+            behind_it = predicted[:, len(moves) :] if behind else here
+            columns.append(((predicted[:, : len(moves)] - behind_it) / (ahead + behind)).mT)
         return torch.cat(columns, dim=2)
 
     @torch.no_grad()
@@ -219,14 +249,16 @@ class LeastSquares:
             alike = torch.tensor([index for index, own in enumerate(paces) if own == pace])
             for some in alike.split(max(1, AT_ONCE // (starts.shape[1] * self._bytes()))):
                 sets = self.unknowns.split(raw[some].to(self.dtype))
+                if len(some) == starts.shape[1] == 1:
+                    # What vmap costs is as much as a rollout on a small grid.
+                    single = {name: value[0] for name, value in sets.items()}
+                    states = rollout_with(stepper, single, starts[some][0, 0], self.observation.num_steps)
+                    predicted[some] = self.observation(states).double()
+                    continue
                 rolled = rollout_sets(stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps)
                 seen = torch.func.vmap(torch.func.vmap(self.observation))(rolled.unflatten(1, starts.shape[1:3]))
                 predicted[some] = seen.double()
         return predicted
-
-    def _paces(self, raw: Float[Tensor, "P N"]) -> list[Pace]:
-        """That of each set by itself, so that a point costs the same whichever others are in its batch."""
-        return [self._pace(one) for one in raw.split(1)]
 
     def _pace(self, raw: Float[Tensor, "1 N"]) -> Pace:
         try:
@@ -241,7 +273,16 @@ class LeastSquares:
         weight = 1 / self.deviation[self.observation.channel][None]
         return weight if self.repeats is None else weight * self.repeats.sqrt()
 
+    def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
+        if not self.priors:
+            return torch.zeros(len(z), 0, len(self.unknowns), dtype=torch.float64)
+        every: Tensor = torch.func.vmap(self.prior_jacobian)(z)
+        return every
+
     def _prior(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, "P R"]:
+        if not self.priors:
+            return raw.new_zeros(len(raw), 0)
+
         def residuals(one: Tensor) -> Tensor:
             parts = [prior.residuals(self.unknowns.value(name, one)).flatten() for name, prior in self.priors.items()]
             return torch.cat([one.new_zeros(0), *parts])

@@ -74,7 +74,7 @@ def _ends(estimation: Estimation, places: Tensor) -> Float[Tensor, "K 2"]:
     found = torch.zeros_like(which, dtype=torch.bool)
     for _ in range(ROUNDS):
         points = z + (sides * distance)[:, None] * along
-        cost = levenberg_marquardt(problem, points, free=free, iterations=20).cost
+        cost = levenberg_marquardt(problem, points, free=free, iterations=40).cost
         rise = (2 * (cost - estimation.cost)).clamp(min=0).sqrt()
         found |= (rise - quantile).abs() < 1e-3 * quantile
         if bool((found | (inside > farthest)).all()):

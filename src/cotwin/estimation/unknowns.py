@@ -50,7 +50,8 @@ class Unknowns:
     def present(self) -> Float[Tensor, " N"]:
         """The stepper's own values, in double precision."""
         own = dict(self.stepper.named_parameters())
-        return torch.cat([own[name].detach().double().flatten() for name in self.names])
+        # Beside nothing at all: with a network as the only unknown none may be left.
+        return torch.cat([torch.zeros(0).double(), *(own[name].detach().double().flatten() for name in self.names)])
 
     def split(self, z: Float[Tensor, "*P N"]) -> dict[str, Tensor]:
         """By name and in shape, as `rollout_each` takes them."""
