@@ -3,8 +3,9 @@
     python benchmarks/published/scratch_assay.py
 
 Data: Jin et al. (2016), J. Theor. Biol. 390, PC-3 cells. Each of the three replicates of an initial number is a well
-of its own: what distinguishes them at first does so two days later too. So there are twelve trajectories, each with its
-own start, estimated from the whole of it (`NoisyStarts`), and one set of D, r and K for all; the noise is estimated.
+of its own: what distinguishes them at first does so two days later too. So there are twelve trajectories, each with
+its own start, estimated from the whole of it (`NoisyStarts`), and one set of D, r and K for all; the noise is
+estimated.
 
     Fisher-KPP  u_t = (D u_x)_x + r u (1 − u/K)      porous  u_t = (D (u/K)^m u_x)_x + r u (1 − u/K), m = 1 or free
 
@@ -35,7 +36,7 @@ def _fisher(layout: Layout, diffusivity: Callable[[Positive], Closure]) -> Fishe
     """One capacity K, shared by growth and mobility."""
     capacity = Positive(1.7e-3, unit="cells/µm²")
     growth = Logistic(Positive(0.05, unit="1/h"), capacity)
-    return Fisher(layout, diffusivity(capacity), growth, CEILING, substeps=6)
+    return Fisher(layout, diffusivity(capacity), growth, CEILING, substeps=3)
 
 
 def fisher_kpp(layout: Layout) -> Fisher:
@@ -92,7 +93,9 @@ def held_out(build: Build, layout: Layout, density: Tensor) -> list[float]:
 
 def say(found: Estimation, layout: Layout) -> None:
     """Three kinds of intervals side by side."""
-    resampled = bootstrap(found, 100, block=layout.dt * found.problem.observation.num_steps)
+    for warning in found.warnings:
+        print(f"<!--   {warning} -->", flush=True)
+    resampled = bootstrap(found, 40, block=layout.dt * found.problem.observation.num_steps)
     profiled = profile(found)
     for name, one in found.intervals.items():
         kinds = {
@@ -109,13 +112,6 @@ def main() -> None:
     layout, density = densities()
     clock = Clock()
     for name, build in MODELS.items():
-        found = fit(build, layout, density.flatten(0, 1))
-        print(f"<!-- {name}: {found.warnings} -->")
-        say(found, layout)
-        for number, wells in enumerate(density):
-            alone = fit(build, layout, wells).intervals
-            values = ", ".join(f"{label} {float(one.value):.3g}" for label, one in alone.items())
-            print(f"<!--   initial number {number} alone: {values} -->", flush=True)
         errors = held_out(build, layout, density)
         measured = f"{1e4 * rms(errors):.3f} ({', '.join(f'{1e4 * one:.2f}' for one in errors)})"
         show(
@@ -123,6 +119,13 @@ def main() -> None:
             __file__,
             clock.seconds(),
         )
+    for name, build in MODELS.items():
+        print(f"<!-- {name} -->", flush=True)
+        for number, wells in enumerate(density):
+            alone = fit(build, layout, wells).intervals
+            values = ", ".join(f"{label} {float(one.value):.3g}" for label, one in alone.items())
+            print(f"<!--   initial number {number} alone: {values} -->", flush=True)
+        say(fit(build, layout, density.flatten(0, 1)), layout)
 
 
 if __name__ == "__main__":
