@@ -129,22 +129,26 @@ def sensors(seed: int) -> tuple[Tensor, Tensor]:
     motion = torch.tensor([[-0.1, -1.0], [1.0, -0.1]], dtype=torch.float64)
     turned = torch.linalg.matrix_exp(times[:, None, None] * motion) @ (first - 1.5).mT + 1.5
     places = turned.mT
-    seen = (places.abs() <= 3 - 3 / 18).all(dim=2) & (times > 0)[:, None]
-    return places[seen], times[:, None].expand(seen.shape)[seen]
+    used = (places.abs() <= 3 - 3 / 18).all(dim=2) & (times > 0)[:, None]
+    return places[used], times[:, None].expand(used.shape)[used]
+
+
+def seen(bumps: Bumps, places: Tensor, times: Tensor) -> Tensor:
+    """What the sensors see of the truth's solver with these bumps."""
+    fine = layout_of(100)
+    with torch.no_grad():
+        states = rollout(BumpyHeat(fine, bumps_on(fine, bumps)), first_state(fine), STEPS)
+    return Points(fine, places, times, "u")(states)
 
 
 def identify(model: Stepper, seed: int = 0) -> Estimation:
     """From what one draw of sensors sees of the truth."""
     places, times = sensors(seed)
-    fine = layout_of(100)
-    with torch.no_grad():
-        states = rollout(BumpyHeat(fine, bumps_on(fine, TRUTH)), first_state(fine), STEPS)
-    values = Points(fine, places, times, "u")(states)
     bumps = "inner.bumps" if isinstance(model, SeenFiner) else "bumps"
     centres = torch.tensor(START[1], dtype=torch.float64)
     priors = {f"{bumps}.amplitudes": LogNormal(1.0, 3.0), f"{bumps}.centres": Gaussian(centres, 1.5)}
-    seen = Measurements(Points(model.layout, places, times, "u"), values)
-    return estimate(model, first_state(model.layout), seen, priors=priors, points=8)
+    measured = Measurements(Points(model.layout, places, times, "u"), seen(TRUTH, places, times))
+    return estimate(model, first_state(model.layout), measured, priors=priors, points=8)
 
 
 def error(found: Estimation) -> float:
@@ -166,7 +170,8 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=list(models), help="may be repeated; else all of them")
-    places, _ = sensors(0)
+    places, times = sensors(0)
+    true = seen(TRUTH, places, times)
     print(f"<!-- of {60 * STEPS:,} values after the start {len(places):,} are inside -->", flush=True)
     for name in parser.parse_args().only or models:
         model = models[name]
@@ -175,6 +180,11 @@ def main() -> None:
         for label, interval in found.intervals.items():
             print(f"<!-- {label}: {interval.value.tolist()} ± {interval.deviation.tolist()} -->", flush=True)
         print(f"<!-- residuals {float(found.noise[0]):.2g}, {found.agreeing} of {found.points} agree -->", flush=True)
+        amplitudes, centres = (interval.value.tolist() for interval in found.intervals.values())
+        apart = float((seen((amplitudes, centres), places, times) - true).square().mean().sqrt())
+        print(
+            f"<!-- by the truth's own solver, what is found and the truth look apart by {apart:.2g} -->", flush=True
+        )
         show(
             Row(
                 f"Heat, moving sensors, model of {name}: error of A and c",
