@@ -100,7 +100,6 @@ def main() -> None:
             f"the same: 90 % intervals that cover λ₁, λ₂, of {draws}", "none", f"{0.9 * draws:g}", ", ".join(covered)
         ),
         __file__,
-        0,
     )
 
 

@@ -35,9 +35,10 @@ class Clock:
         return self.began - before
 
 
-def show(row: Row, script: str, seconds: float) -> None:
-    """As a line of Markdown."""
-    cells = (row.problem, row.published, row.goal, row.measured, f"`{Path(script).name}`", f"{seconds:.0f}")
+def show(row: Row, script: str, seconds: float | None = None) -> None:
+    """As a line of Markdown; without seconds where they are those of the line before."""
+    took = "" if seconds is None else f"{seconds:.0f}"
+    cells = (row.problem, row.published, row.goal, row.measured, f"`{Path(script).name}`", took)
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
