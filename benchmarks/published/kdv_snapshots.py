@@ -37,7 +37,7 @@ class FewModes(KortewegDeVries):
 
 
 class FewerModes(KortewegDeVries):
-    """The same with the modes below a seventh of the points: 18 of 128, what is above the noise in the late snapshot."""
+    """The same with the modes below a seventh of the points, 18 of 128: those that the noise does not hide."""
 
     degree = 6
 
