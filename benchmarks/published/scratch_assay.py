@@ -23,7 +23,16 @@ from rows import DATA, Clock, Row, rms, show
 from torch import Tensor
 
 from cotwin import Field, Known, Layout, Positive, rollout
-from cotwin.estimation import Estimation, Grid, Measurements, NoisyStarts, bootstrap, estimate, profile
+from cotwin.estimation import (
+    Estimation,
+    Grid,
+    Measurements,
+    NoisyStarts,
+    bootstrap,
+    estimate,
+    levenberg_marquardt,
+    profile,
+)
 from cotwin.physics import Fisher
 from cotwin.physics.closures import Closure, Constant, Logistic, Power
 
@@ -91,21 +100,36 @@ def held_out(build: Build, layout: Layout, density: Tensor) -> list[float]:
     return errors
 
 
-def say(found: Estimation, layout: Layout) -> None:
-    """Three kinds of intervals side by side."""
+def by_wells(found: Estimation, replicates: int = 40, seed: int = 0) -> dict[str, tuple[Tensor, Tensor]]:
+    """Intervals by drawing whole wells with replacement: what differs between wells counts in full."""
+    problem, wells = found.problem, found.problem.observation.num_trajectories
+    drawn = torch.randint(wells, (replicates, wells), generator=torch.Generator().manual_seed(seed))
+    counts = torch.nn.functional.one_hot(drawn, wells).sum(dim=1).double()
+    resampled = problem.resampled(counts[:, problem.observation.trajectory])
+    solution = levenberg_marquardt(resampled, found.z.repeat(replicates, 1), iterations=100)
+    print(f"<!--   of {replicates} draws of wells {int(solution.converged.sum())} came to rest -->", flush=True)
+    raw, _ = problem.parts(solution.z[solution.converged])
+    tail = (1 - found.level) / 2
+    values = {name: torch.stack([problem.unknowns.value(name, one) for one in raw]) for name in found.intervals}
+    return {name: (value.quantile(tail), value.quantile(1 - tail)) for name, value in values.items()}
+
+
+def say(found: Estimation) -> None:
+    """Four kinds of intervals side by side."""
     for warning in found.warnings:
         print(f"<!--   {warning} -->", flush=True)
-    resampled = bootstrap(found, 40, block=layout.dt * found.problem.observation.num_steps)
-    profiled = profile(found)
+    blocks, wells, profiled = bootstrap(found, 40), by_wells(found), profile(found)
+    print(f"<!--   of 40 draws of blocks {40 - blocks.failed} came to rest -->", flush=True)
     for name, one in found.intervals.items():
         kinds = {
             "Laplace": (one.low, one.high),
             "profile": profiled[name],
-            "bootstrap": (resampled.low[name], resampled.high[name]),
+            "blocks of time": (blocks.low[name], blocks.high[name]),
+            "wells": wells[name],
         }
         ends = ", ".join(f"{kind} {float(low):.3g} to {float(high):.3g}" for kind, (low, high) in kinds.items())
         print(f"<!--   {name} = {float(one.value):.4g} {one.unit}: {ends} -->", flush=True)
-    print(f"<!--   noise {float(found.noise[0]):.3g}; {resampled.failed} resamplings failed -->", flush=True)
+    print(f"<!--   noise {float(found.noise[0]):.3g} -->", flush=True)
 
 
 def main() -> None:
@@ -125,7 +149,7 @@ def main() -> None:
             alone = fit(build, layout, wells).intervals
             values = ", ".join(f"{label} {float(one.value):.3g}" for label, one in alone.items())
             print(f"<!--   initial number {number} alone: {values} -->", flush=True)
-        say(fit(build, layout, density.flatten(0, 1)), layout)
+        say(fit(build, layout, density.flatten(0, 1)))
 
 
 if __name__ == "__main__":
