@@ -12,7 +12,10 @@ from torch import Tensor
 from torch.func import jacfwd, jacrev
 
 from cotwin.layout import Field
+from cotwin.parameters import Positive
+from cotwin.physics.closures import Logistic, Power
 from cotwin.physics.external import ExternalStepper
+from cotwin.physics.fisher import Fisher
 from cotwin.physics.gray_scott import GrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.shallow_water import ShallowWater
@@ -40,6 +43,22 @@ def one_by_one(stepper: Stepper, parameters: dict[str, Tensor], state: Tensor, n
             for index in range(SETS)
         ]
     )
+
+
+def test_a_parameter_in_two_places_is_one_and_is_itself_again_after_the_rollouts() -> None:
+    layout = box([Field("u")], (16,), "neumann", dt=0.1)
+    capacity = Positive(torch.tensor(1.0, dtype=F64))
+    mobility, growth = Power(scalar(0.1), capacity, scalar(1.0)), Logistic(scalar(0.5), capacity)
+    model = Fisher(layout, mobility, growth, ceiling=2.0, stages=5)
+    (name,) = (name for name, value in model.named_parameters() if value is capacity.raw)
+    start = 0.5 + 0.1 * smooth(layout)
+    capacities = torch.tensor([1.0, 1.5], dtype=F64)
+    together = rollout_each(model, {name: capacities.log()}, start, 3)
+    assert float(capacity().detach()) == 1.0
+    with torch.no_grad():
+        for value, states in zip(capacities, together, strict=True):
+            capacity.raw.copy_(value.log())
+            assert torch.allclose(rollout(model, start, 3), states, rtol=0, atol=1e-13)
 
 
 @every_case

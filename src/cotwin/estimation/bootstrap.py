@@ -46,7 +46,8 @@ def bootstrap(
     if not 0 < length <= span:
         raise ValueError(f"block is {length}; give a length of time up to that of the measurements, {span:g}.")
     repeats = _repeats(observation, replicates, round(span / length), torch.Generator().manual_seed(seed))
-    solution = levenberg_marquardt(problem.resampled(repeats), estimation.z.repeat(replicates, 1), iterations=40)
+    # Starts whose first observation was not drawn are far from where they were, and take long to find.
+    solution = levenberg_marquardt(problem.resampled(repeats), estimation.z.repeat(replicates, 1), iterations=100)
     good = solution.z[solution.converged]
     if not len(good):
         raise ValueError("no resampling led to an estimate; use longer blocks, or observe more.")

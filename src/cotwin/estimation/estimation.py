@@ -54,7 +54,7 @@ class Estimation:
     quantile: how many standard deviations they reach.
     information: how well they are determined; None where a network is the only unknown.
     noise: of each channel, given or estimated; nan where nothing of a channel was measured.
-    starts: the initial states, as given or as estimated.
+    starts: the initial states, as given or as estimated. residuals: (prediction − value)/σ.
     cost: ½ ‖residuals/σ‖², those of priors and starts included. freedom: degrees of freedom, values less what their
     predictions take up of them. fit: χ² of the values by it, near one where the model and the noise level fit.
     converged: whether the search came to rest. agreeing: how many of `points` starting points came to the same place.
@@ -67,6 +67,7 @@ class Estimation:
     information: Information | None
     noise: Float[Tensor, " C"]
     starts: Float[Tensor, "B C *S"]
+    residuals: Float[Tensor, " M"]
     cost: float
     freedom: float
     fit: float
@@ -138,7 +139,7 @@ def conclude(
 ) -> Estimation:
     """Linearise at the best point and say what it means."""
     closures, calibrated = problem.unknowns.closures, problem.calibrated(solution.z[best])
-    chi_square = float(problem.misfit(solution.z[best : best + 1]).square().sum())
+    residuals = problem.misfit(solution.z[best : best + 1])[0]
     problem, z = problem.without_closures(solution.z[best])
     information, taken = _information(problem, z)
     freedom = problem.observation.size - float(taken.sum())
@@ -147,12 +148,7 @@ def conclude(
     warnings = [*measurements.observation.notes, *([] if information is None else information.warnings())]
     if not bool(solution.converged[best]):
         warnings.append(f"the search had not come to rest after {solution.iterations} iterations; allow more.")
-    together = _correlation(problem, z)
-    if together > 0.1 + 3 / problem.observation.size**0.5:
-        warnings.append(
-            f"neighbouring residuals hang together (correlation {together:.2f}): the simulator misses something, "
-            "noisy starts were taken as exact, or the noise is not independent. The intervals are too narrow, then."
-        )
+    warnings += _warnings_of(residuals, problem)
     if closures:
         warnings.append("intervals hold the networks' weights fixed, so they are too narrow.")
     raw, white = problem.parts(z[None])
@@ -167,9 +163,10 @@ def conclude(
         information=information,
         noise=problem.deviation,
         starts=problem.starts(white)[0],
+        residuals=residuals,
         cost=float(solution.cost[best]),
         freedom=freedom,
-        fit=chi_square / freedom if freedom > 0 else float("nan"),
+        fit=float(residuals.square().sum()) / freedom if freedom > 0 else float("nan"),
         converged=bool(solution.converged[best]),
         iterations=solution.iterations,
         points=len(solution.z),
@@ -223,12 +220,18 @@ def _fit(
     return replace(solution, iterations=taken + solution.iterations), problem
 
 
-def _correlation(problem: LeastSquares, z: Tensor) -> float:
-    """Of residuals that follow each other in the observation, in a trajectory and channel: on a grid, neighbours."""
-    residual, observation = problem.misfit(z[None])[0], problem.observation
+def _warnings_of(residuals: Float[Tensor, " M"], problem: LeastSquares) -> list[str]:
+    """What residuals that follow each other in the observation, on a grid neighbours, say if they are alike."""
+    observation = problem.observation
     alike = (observation.trajectory.diff() == 0) & (observation.channel.diff() == 0)
-    pairs = (residual[:-1] * residual[1:])[alike]
-    return float(pairs.mean() / residual.square().mean()) if len(pairs) else 0.0
+    pairs = (residuals[:-1] * residuals[1:])[alike]
+    together = float(pairs.mean() / residuals.square().mean()) if len(pairs) else 0.0
+    if together <= 0.1 + 3 / observation.size**0.5:
+        return []
+    return [
+        f"neighbouring residuals hang together (correlation {together:.2f}): the simulator misses something, noisy "
+        "starts were taken as exact, or the noise is not independent. The intervals are too narrow, then."
+    ]
 
 
 def _spread(problem: LeastSquares) -> Tensor:

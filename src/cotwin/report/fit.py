@@ -63,8 +63,7 @@ def _images(figure: Any, layout: Layout, measured: Tensor, calibration: Calibrat
 
 def _residuals(axis: Axes, calibration: Calibration) -> None:
     """All of them, against the normal density that the intervals suppose."""
-    problem, z = calibration.estimation.problem, calibration.estimation.z
-    residuals = problem.misfit(z[None])[0]
+    residuals = calibration.estimation.residuals
     axis.hist(residuals.numpy(), bins=60, density=True, color="tab:blue", alpha=0.6, label="residuals / noise")
     x = np.linspace(-4, 4, 200)
     axis.plot(x, scipy.stats.norm.pdf(x), color="black", label="normal")

@@ -8,6 +8,7 @@ named keeps the stepper's own value. P sets of them are stacked along a first ax
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -35,7 +36,7 @@ def rollout_with(
     torch.Size([8])
     """
     named = {f"stepper.{name}": value for name, value in parameters.items()}
-    states: Tensor = functional_call(_Rollout(stepper, num_steps), named, (state,))
+    states: Tensor = _call(_Rollout(stepper, num_steps), named, state)
     return states
 
 
@@ -92,10 +93,16 @@ def at_common_pace(stepper: Stepper, parameters: Mapping[str, Tensor]) -> Steppe
     for index, one in enumerate(_unstacked(parameters)):
         named = {f"stepper.{name}": value for name, value in one.items()}
         try:
-            paces.append(functional_call(_Pace(stepper), named, ()))
+            paces.append(_call(_Pace(stepper), named))
         except DivergenceError as error:
             raise DivergenceError(f"set {index} of the parameters: {error}") from error
     return stepper.paced(tuple(max(counts) for counts in zip(*paces, strict=True)))
+
+
+def _call(module: nn.Module, named: Mapping[str, Tensor], *arguments: Tensor) -> Any:
+    """The module with these parameters in place of its own."""
+    # Tied, a parameter that stands in two places of a stepper would be put in twice, and never taken out again.
+    return functional_call(module, dict(named), arguments, tie_weights=False)
 
 
 class _Rollout(nn.Module):
