@@ -15,10 +15,10 @@ from cotwin.parameters import Real
 STEPS, LEVEL, NAME = 60, 0.2, "unknowns.first"
 
 
-def estimation(errors: Tensor | None = None) -> Estimation:
-    """Of one source from four trajectories: a linear model, whose errors are independent if none are given."""
+def estimation(errors: Tensor | None = None, count: int = 4) -> Estimation:
+    """Of one source from trajectories of a linear model, whose errors are independent if none are given."""
     model = sources(line(12), first=Real(torch.tensor(0.7, dtype=F64)))
-    states = starts(model.layout, count=4)
+    states = starts(model.layout, count=count)
     measurements = measured(model, states, STEPS, LEVEL)
     if errors is not None:
         exact = measured(model, states, STEPS, 0.0, known=False).values
@@ -49,6 +49,30 @@ def test_deviations_grow_where_errors_hang_together_in_time() -> None:
     assert deviation > 2 * laplace
     # There are ten times fewer independent errors; 16 blocks make a draw.
     assert deviation == pytest.approx(math.sqrt(together) * laplace, rel=3 * math.sqrt(0.5 / 16))
+
+
+@pytest.mark.parametrize("offset", [0.0, LEVEL])
+def test_whole_trajectories_count_what_differs_between_them(offset: float) -> None:
+    """Errors of a trajectory that share an offset scatter the estimate more than Laplace's interval knows."""
+    count = 24
+    own = offset * noise(count, 1, 1, 1).expand(count, STEPS, 1, 12)
+    found = estimation(own + LEVEL * noise(count, STEPS, 1, 12, seed=1), count)
+    resampled = bootstrap(found, 400, block=math.inf)
+    # The sandwich: the scores of trajectories, as they are.
+    problem = found.problem
+    linear = problem.linearise(found.z[None])
+    scores = torch.zeros(count, dtype=F64).index_add(
+        0, problem.observation.trajectory, linear.by_raw[0, :, 0] * linear.misfit[0]
+    )
+    sandwich = float(scores.norm() / linear.by_raw[0, :, 0].square().sum())
+    deviation = float(resampled.samples[NAME].std())
+    assert deviation == pytest.approx(sandwich, rel=3 * math.sqrt(0.5 / 400))
+    assert (deviation > 2 * float(found.intervals[NAME].deviation)) == (offset > 0)
+
+
+def test_one_trajectory_cannot_be_resampled_whole() -> None:
+    with pytest.raises(ValueError, match="give a block of time"):
+        bootstrap(estimation(count=1), 10, block=math.inf)
 
 
 def test_each_value_is_drawn_once_in_the_mean_and_in_blocks_of_one_trajectory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
 from cotwin.estimation.observation import Observation
+
+ENOUGH = 5
+"""Trajectories from which on resampling whole ones says something."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +38,29 @@ def bootstrap(
 
     Errors that hang together in time, or differ between trajectories, which Laplace's intervals take to be
     independent, show in how far the replicates scatter.
-    block: length of a block in time, brought to a whole part of the span of the measurements; if not given the span
-        by n^(2/3), n the number of times.
-    Raises ValueError for a block that is not positive, or longer than the measurements.
+    block: length of a block in time, brought to a whole part of the span of the measurements; `math.inf` for whole
+        trajectories. If not given whole trajectories where starts are estimated and there are five or more, since a
+        start whose first frames are not drawn can be nearly anything; else the span by n^(2/3), n the number of
+        times.
+    Raises ValueError for a block that is not positive, or, but for infinity, longer than the measurements; for whole
+    trajectories if there are fewer than two; and if most resamplings lead to no estimate.
     Source: Künsch (1989), Ann. Statist. 17, for the moving blocks.
     """
     problem, observation = estimation.problem, estimation.problem.observation
-    times = observation.time.unique()
-    span = float(times[-1] - times[0])
-    length = span / len(times) ** (2 / 3) if block is None else block
-    if not 0 < length <= span:
-        raise ValueError(f"block is {length}; give a length of time up to that of the measurements, {span:g}.")
-    repeats = _repeats(observation, replicates, round(span / length), torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    if block is None and problem.start_size and observation.num_trajectories >= ENOUGH:
+        block = math.inf
+    if block == math.inf:
+        repeats = _whole(observation, replicates, generator)
+    else:
+        repeats = _blocks(observation, replicates, _parts(observation, block), generator)
     # Starts whose first observation was not drawn are far from where they were, and take long to find.
     solution = levenberg_marquardt(problem.resampled(repeats), estimation.z.repeat(replicates, 1), iterations=100)
     good = solution.z[solution.converged]
-    if not len(good):
-        raise ValueError("no resampling led to an estimate; use longer blocks, or observe more.")
+    if 2 * len(good) < replicates:
+        raise ValueError(
+            f"only {len(good)} of {replicates} resamplings led to an estimate; use longer blocks, or observe more."
+        )
     raw, _ = problem.parts(good)
     samples = {
         name: torch.stack([problem.unknowns.value(name, one) for one in raw]).detach()
@@ -62,7 +72,27 @@ def bootstrap(
     return Bootstrap(samples, low, high, replicates - len(good))
 
 
-def _repeats(
+def _parts(observation: Observation, block: float | None) -> int:
+    """How many blocks make up the span of the measurements."""
+    times = observation.time.unique()
+    span = float(times[-1] - times[0])
+    length = span / len(times) ** (2 / 3) if block is None else block
+    if not 0 < length <= span:
+        raise ValueError(f"block is {length}; give a length of time up to that of the measurements, {span:g}.")
+    return round(span / length)
+
+
+def _whole(observation: Observation, replicates: int, generator: torch.Generator) -> Float[Tensor, "P M"]:
+    """How often each value is drawn, where trajectories are, as many as there are."""
+    count = observation.num_trajectories
+    if count < 2:
+        raise ValueError("there is one trajectory, so whole ones cannot be resampled; give a block of time.")
+    which = torch.randint(count, (replicates, count), generator=generator)
+    drawn = torch.zeros(replicates, count, dtype=torch.float64)
+    return drawn.scatter_add(1, which, torch.ones_like(drawn))[:, observation.trajectory]
+
+
+def _blocks(
     observation: Observation, replicates: int, parts: int, generator: torch.Generator
 ) -> Float[Tensor, "P M"]:
     """How often each value is drawn, in the mean once, in blocks of so many parts of the span from any trajectory."""

@@ -36,6 +36,8 @@ class Estimation(Settings):
     bootstrap: Annotated[int, Field(ge=0)] = Field(
         0, description="resamplings for intervals by a moving-block bootstrap; a few hundred"
     )
-    block: PositiveFloat | None = Field(
-        None, description="time that the bootstrap keeps together; if not given by the number of frames"
+    block: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="time that the bootstrap keeps together, .inf for whole trajectories; if not given whole ones "
+        "where starts are estimated and there are five or more, else by the number of frames",
     )
