@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cotwin.estimation import LevenbergMarquardt, Penalty
 from cotwin.held_out import HeldOut
 from cotwin.loss import RolloutLoss
 from cotwin.parameters import estimates
@@ -89,6 +90,7 @@ class Trainer:
     optimizer: any torch optimiser; each step goes through a closure, so L-BFGS fits as well as Adam.
     schedule: factor of the optimiser's learning rate at each step.
     clip: largest norm of the gradient; None for no clipping.
+    penalty: what is known of the parameters beforehand, added to the loss.
     seed: fixes the order of the windows, together with the number of epochs begun.
 
     A step that makes the model diverge is undone and halved, at most 8 times in a row; then `fit` raises
@@ -107,6 +109,7 @@ class Trainer:
         batch_size: int,
         schedule: Schedule = constant,
         clip: float | None = None,
+        penalty: Penalty | None = None,
         validate_every: int = 50,
         seed: int = 0,
     ) -> None:
@@ -114,7 +117,7 @@ class Trainer:
             raise ValueError(f"batch_size is {batch_size}, validate_every {validate_every}; both must be at least 1.")
         self.stepper, self.loss, self.held_out = stepper, loss, held_out
         self.optimizer, self.batch_size, self.schedule = optimizer, batch_size, schedule
-        self.clip, self.validate_every, self.seed = clip, validate_every, seed
+        self.clip, self.penalty, self.validate_every, self.seed = clip, penalty, validate_every, seed
         self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
         self.steps_done = 0
         self.epochs_begun = 0
@@ -206,7 +209,7 @@ class Trainer:
                 self.optimizer.zero_grad(set_to_none=False)
                 return 10 * first
             if first is None and not moved_back:
-                self._rejections, self.shrink = 0, min(1.0, self.shrink * RECOVERY)
+                self._recover()
             first = loss if first is None else first
             return loss
 
@@ -214,7 +217,7 @@ class Trainer:
             for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = base * self.schedule(self.steps_done) * self.shrink
             try:
-                loss = float(self.optimizer.step(closure))  # type: ignore[arg-type]
+                loss = self._take(batch, closure)
             except DivergenceError as error:
                 # It diverged where the step before this one had put it: that step went too far.
                 moved_back, before = True, self._sound
@@ -228,6 +231,17 @@ class Trainer:
                 self._sound = before
                 return loss
 
+    def _take(self, batch: Batch, closure: Callable[[], Tensor]) -> float:
+        if not isinstance(self.optimizer, LevenbergMarquardt):
+            return float(self.optimizer.step(closure))  # type: ignore[arg-type]
+        loss = float(self.optimizer.step_on(batch))
+        self._recover()
+        return loss
+
+    def _recover(self) -> None:
+        """The place where the last step led is sound."""
+        self._rejections, self.shrink = 0, min(1.0, self.shrink * RECOVERY)
+
     def _evaluate(self, batch: Batch) -> Tensor:
         """The loss, its gradient left in the parameters. Raises DivergenceError if either is not finite."""
         self.optimizer.zero_grad()
@@ -235,6 +249,8 @@ class Trainer:
         loss = self.loss(prediction, batch)
         if not torch.isfinite(loss):
             raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(loss.detach())}.")
+        if self.penalty is not None:
+            loss = loss + self.penalty(self.stepper, loss)
         loss.backward()
         self._limit_gradient()
         return loss.detach()

@@ -10,9 +10,12 @@ from torch import nn
 import cotwin.alpha
 import cotwin.starts
 from cotwin.alpha import Alpha
+from cotwin.estimation import LevenbergMarquardt, Penalty
+from cotwin.experiment import learner_settings
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.learner_settings import Adam, LearnerSettings, Optimizer
+from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.simulators import build_physical
 from cotwin.hybrid import HybridTrainer, Learner
 from cotwin.layout import Layout
@@ -75,9 +78,12 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     cycles = experiment.hybrid.cycles
     physical = build_physical(experiment.physical, data.layout, data.train.states).to(device)
     synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
+    priors = build_priors(experiment.priors, physical)
+    measured = data.train.states.numel() if data.train.mask is None else int(data.train.mask.sum())
+    penalty = Penalty(priors, measured) if priors else None
     return HybridTrainer(
-        _learner(experiment.physical, physical, data, cycles, experiment.seed),
-        _learner(experiment.synthetic, synthetic, data, cycles, experiment.seed),
+        _learner(experiment.physical, physical, data, cycles, experiment.seed, penalty),
+        _learner(experiment.synthetic, synthetic, data, cycles, experiment.seed, None),
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
@@ -87,7 +93,9 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     )
 
 
-def _learner(settings: LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int) -> Learner:
+def _learner(
+    settings: LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int, penalty: Penalty | None
+) -> Learner:
     train = data.train
     window = train.num_frames - 1 if settings.window == "full" else settings.window
     if window >= train.num_frames:
@@ -96,25 +104,31 @@ def _learner(settings: LearnerSettings, stepper: Stepper, data: Dataset, cycles:
             f"use at most {train.num_frames - 1}, or window=full."
         )
     real = SlidingWindows(train.states, window, train.mask, settings.stride)
+    loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer
     total = settings.warmup_steps + cycles * settings.steps
     trainer = Trainer(
         stepper,
-        RolloutLoss.by_persistence(real, train.layout.static_channels),
+        loss,
         data.validation,
-        optimizer=_optimizer(optimizer, stepper),
+        optimizer=_optimizer(optimizer, stepper, loss, penalty),
         batch_size=settings.batch_size,
         schedule=cosine(total) if optimizer.schedule == "cosine" else constant,
         clip=optimizer.clip,
+        penalty=penalty,
         validate_every=settings.validate_every,
         seed=seed,
     )
     return Learner(trainer, real, settings.steps, settings.warmup_steps, _starts(settings, real, data))
 
 
-def _optimizer(settings: Optimizer, stepper: Stepper) -> torch.optim.Optimizer:
+def _optimizer(
+    settings: Optimizer, stepper: Stepper, loss: RolloutLoss, penalty: Penalty | None
+) -> torch.optim.Optimizer:
     if isinstance(settings, Adam):
         return torch.optim.Adam(stepper.parameters(), lr=settings.lr)
+    if isinstance(settings, learner_settings.LevenbergMarquardt):
+        return LevenbergMarquardt(stepper, loss, penalty)
     # One iteration a step, so that a step means as much for every optimiser: one move of the parameters.
     return torch.optim.LBFGS(
         stepper.parameters(),

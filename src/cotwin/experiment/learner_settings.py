@@ -57,7 +57,15 @@ class LBFGS(Settings):
     schedule: Literal["constant"] = "constant"
 
 
-Optimizer = Annotated[Adam | LBFGS, Field(discriminator="kind")]
+class LevenbergMarquardt(Settings):
+    """Damped Gauss-Newton steps, for up to 300 unknowns of a simulator, however they differ in size."""
+
+    kind: Literal["levenberg_marquardt"]
+    clip: None = None
+    schedule: Literal["constant"] = "constant"
+
+
+Optimizer = Annotated[Adam | LBFGS | LevenbergMarquardt, Field(discriminator="kind")]
 
 
 class LearnerSettings(Settings):
