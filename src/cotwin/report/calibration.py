@@ -25,7 +25,7 @@ def render(calibration: Calibration) -> Iterator[RenderableType]:
 
 def _estimates(calibration: Calibration) -> Table:
     found = calibration.estimation
-    level = f"{found.level:.0%}"
+    level = f"{100 * found.level:g}%"
     kinds = {"profile": calibration.profiled, "bootstrap": calibration.resampled}
     asked = [kind for kind, ends in kinds.items() if ends]
     table = Table(title="Estimated parameters")

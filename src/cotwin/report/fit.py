@@ -87,11 +87,11 @@ def _scalars(axis: Axes, calibration: Calibration, scalars: list[Interval]) -> N
     axis.set_yticks(range(len(scalars)), [label_of(one.name, one.unit) for one in scalars])
     axis.set(xlabel="half widths of the interval", ylim=(-0.6, len(scalars) - 0.4), xlim=(-3, 3))
     crosses = "; × truth" if any(one.name in calibration.truth for one in scalars) else ""
-    axis.set_title(f"estimates, {calibration.estimation.level:.0%} intervals{crosses}")
+    axis.set_title(f"estimates, {100 * calibration.estimation.level:g}% intervals{crosses}")
 
 
 def _field(axis: Axes, layout: Layout, calibration: Calibration, field: Interval) -> None:
-    axis.set_title(f"{label_of(field.name, field.unit)}, {calibration.estimation.level:.0%} interval")
+    axis.set_title(f"{label_of(field.name, field.unit)}, {100 * calibration.estimation.level:g}% interval")
     if layout.dims == 1 and field.value.dim() == 1 and len(field.value) == layout.grid[0]:
         x = layout.points(0)
         truth = calibration.truth.get(field.name)

@@ -1,0 +1,96 @@
+"""`cotwin estimate`, as a person uses it: what it writes, what it says, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_command import cotwin, refusal
+
+# Data of the model itself, so that the intervals may be held to the truth.
+QUICK = ["name=quick", "data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> None:
+    result = cotwin("estimate", "fisher", *QUICK, "estimation.level=0.999", "estimation.profile=true")
+    assert result.exit_code == 0, result.output
+    for words in ("diffusivity.value", "99.9% interval", "by profile", "Noise", "Condition number", "test data"):
+        assert words in result.output
+    run = folder / "runs/quick-estimate"
+    for name in ("config.yaml", "fit.png", "physical.safetensors"):
+        assert (run / name).stat().st_size > 0
+    written = json.loads((run / "estimation.json").read_text())
+    assert written["converged"]
+    assert {one["name"] for one in written["estimates"]} == {"diffusivity.value", "growth.rate", "growth.capacity"}
+    for one in written["estimates"]:
+        for low, high in (one["interval"], one["profile_interval"]):
+            assert low < one["value"] < high
+            assert low < one["truth"] < high
+    assert written["validation_error"] < written["validation_error_at_start"]
+    assert "--overwrite" in refusal("estimate", "fisher", *QUICK)
+
+
+def test_a_prior_moves_the_estimate_and_narrows_its_interval() -> None:
+    """One far from the truth, and so sure of itself that data count for nothing."""
+    prior = "priors={diffusivity.value: {kind: log_normal, median: 0.11, factor: 1.0001}}"
+    result = cotwin("estimate", "fisher", *QUICK, prior, "physical.diffusivity.initial=0.11")
+    assert result.exit_code == 0, result.output
+    written = json.loads(Path("runs/quick-estimate/estimation.json").read_text())
+    diffusivity = next(one for one in written["estimates"] if one["name"] == "diffusivity.value")
+    assert diffusivity["value"] == pytest.approx(0.11, rel=1e-3)
+    assert diffusivity["standard_deviation"] == pytest.approx(0.11e-4, rel=0.05)
+
+
+def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) -> None:
+    """A file of one trajectory of heat, a fifth of which was not seen but for its first frame."""
+    x, t = (np.arange(24) + 0.5) / 2.4, np.arange(40) * 0.1
+    rng = np.random.default_rng(0)
+    waves = sum(np.exp(-0.3 * (k * np.pi / 10) ** 2 * t)[:, None] * np.cos(k * np.pi * x / 10) for k in (1, 3, 4))
+    values = waves + 0.01 * rng.standard_normal((40, 24))
+    values[1:][rng.random((39, 24)) < 0.2] = np.nan
+    np.savez(folder / "gaps.npz", temperature=values[None].astype(np.float32), x=x, t=t)
+    (folder / "gaps.yaml").write_text(
+        """
+        defaults: [heat]
+        name: gaps
+        data: {kind: file, path: gaps.npz, boundary: neumann, extent: [[0.0, 10.0]], missing: mask}
+        physical: {diffusivity: {initial: 0.1, grid: null}}
+        estimation: {window: 7, starts: estimated}
+        """
+    )
+    result = cotwin("estimate", "gaps.yaml")
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(Path("runs/gaps-estimate/estimation.json").read_text())["estimates"]
+    assert found["value"] == pytest.approx(0.3, abs=4 * found["standard_deviation"])
+    assert found["standard_deviation"] < 0.03
+    assert "estimation.starts=estimated" in refusal("estimate", "gaps.yaml", "estimation.starts=exact", "name=exact")
+
+
+@pytest.mark.parametrize(
+    ("changes", "cure"),
+    [
+        (["estimation.window=99"], "use at most 10, or full"),
+        (["estimation.noise=0"], "greater than 0"),
+        (["estimation.points=0"], "greater than or equal to 1"),
+        (["priors={nu: {kind: gaussian, mean: 1, deviation: 1}}"], "unknowns are diffusivity.value"),
+        (
+            ["priors={growth.rate: {kind: gaussian, mean: 5, deviation: 0.1}}"],
+            "start nearer to it, or widen the prior",
+        ),
+        (
+            ["priors={growth.rate: {kind: gaussian, mean: 5, width: 0.1}}"],
+            "priors.growth.rate.width: there is no such",
+        ),
+        (["estimation.bootstrap=10", "estimation.block=99"], "give a length of time"),
+    ],
+)
+def test_mistakes_are_told_with_the_cure(changes: list[str], cure: str) -> None:
+    assert cure in refusal("estimate", "fisher", *QUICK, *changes)
