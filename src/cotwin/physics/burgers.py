@@ -123,6 +123,7 @@ def _advective_change(
         flux = slopes * kappa
         total = difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
         central = lower(slopes, axis) + upper(slopes, axis)
-        total.addcmul_(cells[:, axis - 2 : axis - 1], central, value=-scale / 2)
+        # Not in place, for which torch.func.vmap has no rule but a loop and a warning.
+        total = torch.addcmul(total, cells[:, axis - 2 : axis - 1], central, value=-scale / 2)
     assert total is not None
     return total
