@@ -13,6 +13,7 @@ from cotwin.estimation.linear import Linearised
 from cotwin.estimation.problem import LeastSquares, Pace
 
 LARGEST_MOVE = 2.0  # of a raw number in one iteration: a factor e² of what is learned through its logarithm
+SMALL_MOVE = 0.1  # below which a point keeps its pace
 ATTEMPTS = 12  # dampings tried before a point is given up
 DAMPING = 1e-3  # at first
 TRUSTED = 0.5  # part of what was promised that must come true, else secants do not pass for derivatives any more
@@ -53,8 +54,8 @@ def levenberg_marquardt(
 
     Derivatives are taken at the start, at the end, and where steps disappoint; in between they follow as secants, so
     that an iteration is mostly one rollout.
-    A point keeps the most demanding pace (stages of a stiff scheme) that it has needed: where the number of stages
-    changes the cost has a jump, at which the search would stop. It is let go once, on arrival.
+    Near its end a point keeps the most demanding pace (stages of a stiff scheme) that it has needed: where the number
+    of stages changes the cost has a jump, at which the search would stop. It is let go once, on arrival.
     A point whose first rollout diverges stays where it is, with infinite cost.
     Source: Marquardt (1963), J. SIAM 11; the damping as in Nielsen (1999), Damping Parameter in Marquardt's Method;
     the secants as in Madsen, Nielsen & Tingleff (2004), Methods for Non-Linear Least Squares Problems, section 3.5.
@@ -109,6 +110,10 @@ def levenberg_marquardt(
         cost[active] = torch.where(better, there.cost, cost[active])
         doubtful[active], failed[active] = ~(gain > TRUSTED), torch.where(better, 0, failed[active] + 1)
         fresh[active] &= ~better
+        for row in (better & (step.abs().amax(dim=1) > SMALL_MOVE)).nonzero().flatten().tolist():
+            at = int(active[row])
+            # Far from rest a jump stops nothing, and what a wild step needed would make each rollout slow.
+            doubtful[at], paces[at] = doubtful[at] or needed[row] != paces[at], needed[row]
         shrink = (1 - (2 * gain - 1) ** 3).clamp(min=1 / 10)
         damping[active] = (damping[active] * torch.where(better, shrink, growth[active])).clamp(min=1e-12)
         growth[active] = torch.where(better, 2.0, growth[active] * 2)

@@ -20,6 +20,8 @@ from cotwin.stepper import DivergenceError, Stepper
 DIFFERENCES = {torch.float32: 5e-3, torch.float64: 1e-5}
 """Steps of central differences in raw numbers, mostly logarithms: near the cube root of the rounding error, good for
 about five digits in single precision, ten in double."""
+LOOSELY = 2.0
+"""Deviation of raw numbers, mostly logarithms, from where they begin, as long as only part of the time is fitted."""
 AT_ONCE = 2**27
 """Bytes of states in one batch of rollouts."""
 
@@ -80,6 +82,7 @@ class LeastSquares:
             self.modes = start_modes(self.observation.layout, self.noisy.length).to(self.dtype)
         self.start_size = 0 if self.modes is None else len(self.moving) * len(self.modes)
         self.repeats: Tensor | None = None
+        self.anchor: Tensor | None = None
         self._require_enough()
 
     @property
@@ -112,8 +115,12 @@ class LeastSquares:
         return twin
 
     def until(self, time: float) -> LeastSquares:
-        """The problem of the measurements up to a time."""
+        """The problem of the measurements up to a time, with raw numbers held loosely where the stepper has them.
+
+        What so few measurements do not determine would go anywhere.
+        """
         twin = copy.copy(self)
+        twin.anchor = self.unknowns.present()
         part = Until(self.observation, time)
         twin.observation, twin.values = part, self.values[..., part.rows]
         twin.repeats = None if self.repeats is None else self.repeats[:, part.rows]
@@ -274,18 +281,19 @@ class LeastSquares:
         return weight if self.repeats is None else weight * self.repeats.sqrt()
 
     def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
-        if not self.priors:
+        if not self.priors and self.anchor is None:
             return torch.zeros(len(z), 0, len(self.unknowns), dtype=torch.float64)
         every: Tensor = torch.func.vmap(self.prior_jacobian)(z)
         return every
 
     def _prior(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, "P R"]:
-        if not self.priors:
+        if not self.priors and self.anchor is None:
             return raw.new_zeros(len(raw), 0)
 
         def residuals(one: Tensor) -> Tensor:
             parts = [prior.residuals(self.unknowns.value(name, one)).flatten() for name, prior in self.priors.items()]
-            return torch.cat([one.new_zeros(0), *parts])
+            loosely = [] if self.anchor is None else [(one - self.anchor) / LOOSELY]
+            return torch.cat([*parts, *loosely])
 
         return torch.func.vmap(residuals)(raw)
 

@@ -61,8 +61,9 @@ class Power(Closure):
         return lambda u: value * (u / scale).clamp(min=torch.finfo(u.dtype).tiny) ** exponent
 
     def largest(self, ceiling: float) -> float:
-        value, scale, exponent = (float(p().detach()) for p in (self.value, self.scale, self.exponent))
-        return abs(value) * max(1.0, ceiling / scale) ** exponent if exponent >= 0 else float("inf")
+        # Tensors: what is beyond all numbers is infinite, where Python's own would raise.
+        value, scale, exponent = (p().detach().double() for p in (self.value, self.scale, self.exponent))
+        return float(value.abs() * (ceiling / scale).clamp(min=1.0) ** exponent) if exponent >= 0 else float("inf")
 
 
 class Logistic(Closure):
@@ -80,8 +81,8 @@ class Logistic(Closure):
         return lambda u: rate * (1 - u / capacity)
 
     def largest(self, ceiling: float) -> float:
-        rate, capacity = float(self.rate().detach()), float(self.capacity().detach())
-        return abs(rate) * max(1.0, abs(1 - ceiling / capacity))
+        rate, capacity = self.rate().detach().double(), self.capacity().detach().double()
+        return float(rate.abs() * (1 - ceiling / capacity).abs().clamp(min=1.0))
 
 
 class NetworkClosure(Closure):
