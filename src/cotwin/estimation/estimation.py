@@ -252,7 +252,8 @@ def _information(problem: LeastSquares, z: Tensor) -> tuple[Information | None, 
         return None, torch.zeros(size, dtype=torch.float64)
     if len(problem.unknowns) <= MOST_BY_JACOBIAN:
         linear = problem.linearise(z[None])
-        return FullInformation.of(linear.jacobian()[0], problem.unknowns.labels), linear.leverage()[0]
+        idle = problem.unknowns.idle(z[: len(problem.unknowns)])
+        return FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, idle), linear.leverage()[0]
     low_rank = LowRankInformation.of(problem, z)
     return low_rank, torch.full((size,), low_rank.learned / size, dtype=torch.float64)
 
