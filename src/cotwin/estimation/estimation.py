@@ -120,6 +120,8 @@ def estimate(
         require_priors(problem)
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
     search = search or _search_for(problem)
+    if points < 1:
+        raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
     z = _approach(
         problem.with_noise(_spread(problem)) if measurements.noise is None else problem, z, search, horizons
     )
