@@ -117,7 +117,7 @@ def calibrate(
         intervals={short_name(name): _shown(interval, stepper) for name, interval in found.intervals.items()},
         truth={} if truth is None else truth,
         start={short_name(name): at_data_points(value, stepper) for name, value in estimates(stepper).items()},
-        profiled={short_name(name): ends for name, ends in profiled.items()},
+        profiled={short_name(name): _at_points(ends, stepper) for name, ends in profiled.items()},
         resampled={short_name(name): _at_points(ends, stepper) for name, ends in resampled.items()},
         before=validation.error(stepper),
         after=validation.error(calibrated),

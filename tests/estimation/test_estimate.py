@@ -12,15 +12,16 @@ from estimation_cases import F64, burgers, clean, colony, fisher, heat, line, me
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cotwin.estimation import Grid, Measurements, NoisyStarts, adam, bootstrap, estimate, lbfgs
+from cotwin.estimation import Estimation, Grid, Measurements, NoisyStarts, adam, bootstrap, estimate, lbfgs
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.priors import GaussianField, LogNormal
 from cotwin.layout import Field, Layout
-from cotwin.parameters import Bounded, Real
+from cotwin.parameters import Bounded, Real, ZeroMean
 from cotwin.physics.closures import Logistic, NetworkClosure
 from cotwin.physics.external import ExternalStepper
 from cotwin.physics.fisher import Fisher
 from cotwin.physics.function import FunctionStepper
+from cotwin.physics.heat import Heat
 from cotwin.stepper import Stepper, rollout
 
 
@@ -278,3 +279,57 @@ def test_the_calibrated_stepper_reproduces_the_cost(noisy: bool) -> None:
     seen = measurements.observation(clean(found.stepper, found.starts, 3))
     misfit = float(((seen - measurements.values) / 0.05).square().sum())
     assert misfit == pytest.approx(found.fit * found.freedom, rel=1e-8)
+
+
+def warned(words: str, found: Estimation) -> bool:
+    return any(words in warning for warning in found.warnings)
+
+
+def test_the_constant_that_zero_mean_takes_off_is_nothing_the_data_leave_open() -> None:
+    layout = line(12)
+    shape = torch.cos(2 * math.pi * torch.arange(12, dtype=F64) / 12)
+
+    def model(potential: Tensor) -> FunctionStepper:
+        return FunctionStepper(
+            layout, lambda u, dt, v: u + dt * v["potential"], {"potential": ZeroMean(Real(potential))}
+        )
+
+    states = starts(layout)
+    found = estimate(model(torch.zeros(12, dtype=F64)), states, measured(model(shape), states, 3, 0.01))
+    assert not warned("say nothing", found)
+    assert found.information is not None
+    assert found.information.condition == pytest.approx(1.0, rel=1e-3)
+    assert bool((found.intervals["unknowns.potential"].deviation > 0).all())
+
+
+def test_an_estimate_on_a_bound_is_named() -> None:
+    states = starts(heat().layout)
+    measurements = measured(heat(0.02), states, 4, 0.01)
+    below = Heat(heat().layout, Bounded(torch.tensor(0.01, dtype=F64), 0.001, 0.015))
+    assert warned("on a bound: diffusivity", estimate(below, states, measurements))
+    around = Heat(heat().layout, Bounded(torch.tensor(0.01, dtype=F64), 0.001, 0.05))
+    assert not warned("on a bound", estimate(around, states, measurements))
+
+
+def test_residuals_beyond_the_noise_that_was_given_are_pointed_out() -> None:
+    states = starts(heat().layout)
+    measurements = measured(heat(0.02), states, 4, 0.05)
+    assert not warned("as large as the noise", estimate(heat(0.05), states, measurements))
+    too_sure = Measurements(measurements.observation, measurements.values, 0.01)
+    assert warned("as large as the noise that was given", estimate(heat(0.05), states, too_sure))
+
+
+def test_noise_that_hides_a_bad_fit_is_pointed_out() -> None:
+    """From a diffusivity that flattens everything at once all are alike: a minimum far from the best."""
+    states = starts(heat().layout)
+    measurements = measured(heat(0.02), states, 20, 0.01, known=False)
+    assert warned("explains little", estimate(heat(50.0), states, measurements))
+    assert not warned("explains little", estimate(heat(0.05), states, measurements))
+
+
+def test_data_without_noise_leave_that_of_rounding_and_no_warning() -> None:
+    states = starts(heat().layout)
+    found = estimate(heat(0.05), states, measured(heat(0.02), states, 4, 0.0, known=False))
+    assert float(found.intervals["diffusivity"].value) == pytest.approx(0.02, rel=1e-9)
+    assert 1e-18 < float(found.noise) < 1e-12
+    assert not warned("nan", found)

@@ -147,3 +147,9 @@ def test_profiles_of_strangers() -> None:
     )
     with pytest.raises(ValueError, match="'r' has no profile"):
         profile(found, ["r"])
+
+
+def test_no_point_to_search_from() -> None:
+    model = heat()
+    with pytest.raises(ValueError, match=r"points is 0; search from at least one"):
+        estimate(model, starts(model.layout), measured(model, starts(model.layout), 3, 0.1), points=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 NOISE_ROUNDS = 20
 HORIZONS = (1 / 8, 1 / 4, 1 / 2)
+LARGEST_NOISE = 0.7
+"""Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
+ON_A_BOUND = 1e-3
+"""Of the distance between two bounds, how near to one an estimate lies on it."""
 MOST_BY_JACOBIAN = 300
 """Unknowns up to which Jacobians are cheaper than they are useful; beyond, searches go along gradients."""
 
@@ -55,7 +60,7 @@ class Estimation:
     information: how well they are determined; None where a network is the only unknown.
     noise: of each channel, given or estimated; nan where nothing of a channel was measured.
     starts: the initial states, as given or as estimated. residuals: (prediction − value)/σ.
-    cost: ½ ‖residuals/σ‖², those of priors and starts included. freedom: degrees of freedom, values less what their
+    cost: ½ ‖residuals‖², those of priors and starts included. freedom: degrees of freedom, values less what their
     predictions take up of them. fit: χ² of the values by it, near one where the model and the noise level fit.
     converged: whether the search came to rest. agreeing: how many of `points` starting points came to the same place.
     warnings: what a person should know before using the numbers.
@@ -115,6 +120,8 @@ def estimate(
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give the probability of the intervals, such as 0.9.")
+    if points < 1:
+        raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
     problem = LeastSquares(stepper, starts, measurements, priors)
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
@@ -147,11 +154,23 @@ def conclude(
     quantile = float(scipy.stats.t.ppf(0.5 + level / 2, freedom if measurements.noise is None else 1e9))
     warnings = [*measurements.observation.notes, *([] if information is None else information.warnings())]
     if not bool(solution.converged[best]):
-        warnings.append(f"the search had not come to rest after {solution.iterations} iterations; allow more.")
+        warnings.append(
+            f"the search had not come to rest after {solution.iterations} iterations; start from other values, from "
+            "more points, or allow more iterations."
+        )
+    fit = float(residuals.square().sum()) / freedom if freedom > 0 else float("nan")
+    if measurements.noise is None:
+        warnings += _warnings_of_noise(problem)
+    elif fit > 1 + 5 * (2 / freedom) ** 0.5:
+        warnings.append(
+            f"residuals are {fit**0.5:.3g} times as large as the noise that was given: the simulator misses "
+            "something, the search missed the best fit, or there is more noise. The intervals are too narrow, then."
+        )
     warnings += _warnings_of(residuals, problem)
     if closures:
         warnings.append("intervals hold the networks' weights fixed, so they are too narrow.")
     raw, white = problem.parts(z[None])
+    warnings += _warnings_of_bounds(problem, raw[0])
     intervals = {}
     if information is not None:
         for name in problem.unknowns.parameters:
@@ -166,7 +185,7 @@ def conclude(
         residuals=residuals,
         cost=float(solution.cost[best]),
         freedom=freedom,
-        fit=float(residuals.square().sum()) / freedom if freedom > 0 else float("nan"),
+        fit=fit,
         converged=bool(solution.converged[best]),
         iterations=solution.iterations,
         points=len(solution.z),
@@ -225,12 +244,44 @@ def _warnings_of(residuals: Float[Tensor, " M"], problem: LeastSquares) -> list[
     observation = problem.observation
     alike = (observation.trajectory.diff() == 0) & (observation.channel.diff() == 0)
     pairs = (residuals[:-1] * residuals[1:])[alike]
-    together = float(pairs.mean() / residuals.square().mean()) if len(pairs) else 0.0
+    size = float(residuals.square().mean())
+    together = float(pairs.mean()) / size if len(pairs) and size > 0 else 0.0
     if together <= 0.1 + 3 / observation.size**0.5:
         return []
     return [
         f"neighbouring residuals hang together (correlation {together:.2f}): the simulator misses something, noisy "
         "starts were taken as exact, or the noise is not independent. The intervals are too narrow, then."
+    ]
+
+
+def _warnings_of_bounds(problem: LeastSquares, raw: Tensor) -> list[str]:
+    """Which numbers came to rest on a bound, where the data would have them go on."""
+    on_it = []
+    for name, own in problem.unknowns.split(raw).items():
+        module = problem.stepper.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, Elementwise) and math.isfinite(module.upper - module.lower):
+            share = (module.to_natural(own).flatten() - module.lower) / (module.upper - module.lower)
+            on_it += [bool(low or high) for low, high in zip(share < ON_A_BOUND, share > 1 - ON_A_BOUND, strict=True)]
+        else:
+            on_it += [False] * own.numel()
+    names = [label for label, on in zip(problem.unknowns.labels, on_it, strict=True) if on]
+    if not names:
+        return []
+    return [
+        f"on a bound: {', '.join(names)}. Widen the bounds, or the simulator misses something. Laplace's interval "
+        "says nothing there, that by profile does."
+    ]
+
+
+def _warnings_of_noise(problem: LeastSquares) -> list[str]:
+    """Where so much was taken for noise that it hides a bad fit, which χ² by the degrees of freedom, one, cannot."""
+    names = problem.observation.layout.channel_names
+    share = (problem.deviation / (10 * _spread(problem))).tolist()
+    return [
+        f"the estimated noise of {name} is {part:.2f} of what its values vary by: the fit explains little of them. "
+        "Start from other values, or from more points; or there is that much noise."
+        for name, part in zip(names, share, strict=True)
+        if part > LARGEST_NOISE
     ]
 
 
@@ -252,7 +303,8 @@ def _information(problem: LeastSquares, z: Tensor) -> tuple[Information | None, 
         return None, torch.zeros(size, dtype=torch.float64)
     if len(problem.unknowns) <= MOST_BY_JACOBIAN:
         linear = problem.linearise(z[None])
-        return FullInformation.of(linear.jacobian()[0], problem.unknowns.labels), linear.leverage()[0]
+        idle = problem.unknowns.idle(z[: len(problem.unknowns)])
+        return FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, idle), linear.leverage()[0]
     low_rank = LowRankInformation.of(problem, z)
     return low_rank, torch.full((size,), low_rank.learned / size, dtype=torch.float64)
 
@@ -269,8 +321,9 @@ def _noise(problem: LeastSquares, z: Tensor) -> Float[Tensor, " C"]:
             "the values are too few to estimate the noise as well: fewer than one is left for it. Give the noise, "
             "or observe more."
         )
-    # Data without any noise would end in a division by zero.
-    return problem.deviation * (total / counts).sqrt().clamp(min=1e-9)
+    # Data without any noise would end in a division by zero; below rounding of the values there is none.
+    least = torch.finfo(problem.dtype).eps * _spread(problem)
+    return torch.maximum(problem.deviation * (total / counts).sqrt(), least)
 
 
 def _interval(problem: LeastSquares, name: str, raw: Tensor, information: Information, quantile: float) -> Interval:

@@ -54,10 +54,18 @@ class FullInformation(Information):
     labels: list[str]
 
     @classmethod
-    def of(cls, jacobian: Float[Tensor, "Q N"], labels: list[str]) -> FullInformation:
-        """From the Jacobian of residuals with deviation one, rows of priors included."""
+    def of(
+        cls, jacobian: Float[Tensor, "Q N"], labels: list[str], idle: Float[Tensor, "G N"] | None = None
+    ) -> FullInformation:
+        """From the Jacobian of residuals with deviation one, rows of priors included.
+
+        idle: directions in which nothing is to be known, since no parameter changes along them.
+        """
         # Through R of QR: J may have a million rows, and all that counts here is in N of them.
         triangle = torch.linalg.qr(jacobian, mode="r")[1]
+        if idle is not None and len(idle):
+            # As well known as the best: neither blind nor the least identifiable.
+            triangle = torch.cat([triangle, torch.linalg.matrix_norm(triangle, 2) * idle])
         _, values, directions = torch.linalg.svd(triangle)
         return cls(torch.nn.functional.pad(values, (0, len(directions) - len(values))), directions, labels)
 

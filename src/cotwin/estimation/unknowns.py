@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cotwin.parameters import Parameter, estimates
+from cotwin.parameters import Elementwise, Parameter, estimates
 from cotwin.physics.refined import short_name
 from cotwin.stepper import Stepper
+
+IDLE = 1e-10
+"""Part of the largest change of a parameter below which a change is rounding."""
 
 
 class Unknowns:
@@ -73,6 +77,21 @@ class Unknowns:
         inside = {raw.removeprefix(f"{name}."): value for raw, value in own.items()}
         value: Tensor = functional_call(self.parameters[name], inside, ())
         return value
+
+    def idle(self, z: Float[Tensor, " N"]) -> Float[Tensor, "G N"]:
+        """Directions along which no parameter changes, such as the constant that `ZeroMean` takes off again."""
+        found = [z.new_zeros(0, len(z))]
+        for name, parameter in self.parameters.items():
+            if isinstance(parameter, Elementwise):
+                continue
+            place = self.place(name)
+            slope = torch.func.jacfwd(partial(self.value, name))(z).reshape(-1, len(z))[:, place]
+            # Through R of QR: of a field on a grid there are many more values than raw numbers.
+            _, sizes, directions = torch.linalg.svd(torch.linalg.qr(slope, mode="r")[1])
+            sizes = torch.nn.functional.pad(sizes, (0, len(directions) - len(sizes)))
+            still = directions[sizes <= IDLE * sizes[0]]
+            found.append(torch.nn.functional.pad(still, (place.start, len(z) - place.stop)))
+        return torch.cat(found)
 
     def assign(self, z: Float[Tensor, " N"]) -> None:
         """Give the stepper these values."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cotwin.calibration import Calibration, Resampling, calibrate
-from cotwin.estimation import Grid, Measurements, NoisyStarts
+from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
 from cotwin.experiment.build import build_store
@@ -17,6 +17,7 @@ from cotwin.experiment.measured_starts import correlation_length, filled, noisy_
 from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
+from cotwin.parameters import Elementwise
 from cotwin.stepper import Stepper
 
 MOST_IN_A_START = 512
@@ -78,7 +79,15 @@ def prepare(experiment: Experiment) -> Task:
                 "estimation.starts=estimated."
             )
         starts = states[:, 0].double()
+    left_over = (train.num_frames - steps - 1) % stride
+    if left_over:
+        notes.append(
+            f"The last {left_over} of {train.num_frames} frames are not used: windows of {steps} steps end before."
+        )
     priors = build_priors(experiment.priors, stepper)
+    problem = LeastSquares(stepper, starts, measurements, priors)
+    if settings.profile and not any(isinstance(one, Elementwise) for one in problem.unknowns.parameters.values()):
+        notes.append("There are no profiles: no unknown is a number of its own.")
     return Task(experiment, data, stepper, priors, starts, measurements, recorded, notes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cotwin.experiment.learner_settings import Count, PositiveFloat, Settings
 
@@ -41,3 +41,11 @@ class Estimation(Settings):
         description="time that the bootstrap keeps together, .inf for whole trajectories; if not given whole ones "
         "where starts are estimated and there are five or more, else by the number of frames",
     )
+
+    @model_validator(mode="after")
+    def _nothing_said_in_vain(self) -> Estimation:
+        if self.block is not None and not self.bootstrap:
+            raise ValueError("block is of the bootstrap, which is not asked for; set bootstrap, or leave it out")
+        if self.start_length is not None and self.starts == "exact":
+            raise ValueError("start_length is of estimated starts, and these are exact; leave it out")
+        return self

@@ -1,0 +1,48 @@
+"""What is refused, and what is said, before an estimation runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_command import cotwin, refusal
+
+from cotwin.experiment.calibrate import prepare
+from cotwin.experiment.load import load
+
+QUICK = ["name=quick", "data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
+
+
+def notes(preset: str, *overrides: str) -> str:
+    return " ".join(prepare(load(preset, list(overrides))).notes)
+
+
+def test_a_prior_that_excludes_the_start_leaves_the_run_before_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cotwin("estimate", "fisher", *QUICK).exit_code == 0
+    prior = "priors={growth.rate: {kind: gaussian, mean: 10.0, deviation: 0.1}}"
+    said = refusal("estimate", "fisher", *QUICK, prior, "--overwrite")
+    assert "growth.rate starts at 0.4" in said
+    assert (tmp_path / "runs/quick-estimate/estimation.json").stat().st_size > 0
+
+
+def test_frames_that_no_window_reaches_are_mentioned() -> None:
+    assert "not used" not in notes("fisher", *QUICK)
+    # 11 frames: two windows of 5 leave one; from exact starts windows share frames, and two of 5 steps leave none.
+    assert "The last 1 of 11 frames" in notes("fisher", *QUICK, "estimation.window=4")
+    assert "not used" not in notes("fisher", *QUICK, "estimation.window=5", "estimation.starts=exact")
+    assert "The last 2 of 11 frames" in notes("fisher", *QUICK, "estimation.window=4", "estimation.starts=exact")
+
+
+def test_profiles_of_a_field_are_said_not_to_be() -> None:
+    small = ["data.points=32", "data.refine=2", "data.num_steps=10", "data.test=3", "estimation.profile=true"]
+    assert "There are no profiles" in notes("burgers", *small)
+    assert "There are no profiles" not in notes("fisher", *QUICK, "estimation.profile=true")
+
+
+@pytest.mark.parametrize("settings", [["block=1.0"], ["starts=exact", "start_length=0.1"]])
+def test_settings_without_effect_are_refused(settings: list[str]) -> None:
+    with pytest.raises(ValueError, match="leave it out"):
+        load("fisher", [f"estimation.{one}" for one in settings])
