@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import scipy.stats
 import torch
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 NOISE_ROUNDS = 20
 HORIZONS = (1 / 8, 1 / 4, 1 / 2)
+NEARLY = 1e-2
+"""Part of the cost that a fit of part of the time may leave to be gained."""
 LARGEST_NOISE = 0.7
 """Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
 ON_A_BOUND = 1e-3
@@ -213,6 +216,9 @@ def _approach(problem: LeastSquares, z: Tensor, search: Search, horizons: Sequen
         # At first the starts alone, from what was seen of them.
         held = torch.zeros(len(z), len(problem.unknowns), dtype=torch.bool)
         z = levenberg_marquardt(problem.until(0.0), z, free=held).z
+    if search is levenberg_marquardt:
+        # The next part begins from there, however nearly it is the minimum.
+        search = partial(levenberg_marquardt, tolerance=NEARLY)
     for part in horizons:
         shorter = problem.until(first + part * (last - first))
         # A few values say little of many unknowns, and would lead astray.
