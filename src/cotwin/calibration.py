@@ -106,8 +106,12 @@ def calibrate(
     profiled = profile(found) if profiles else {}
     resampled: dict[str, Ends] = {}
     if resampling is not None:
-        drawn = bootstrap(found, resampling.replicates, block=resampling.block, seed=seed)
-        resampled = {name: (drawn.low[name], drawn.high[name]) for name in drawn.low}
+        try:
+            drawn = bootstrap(found, resampling.replicates, block=resampling.block, seed=seed)
+            resampled = {name: (drawn.low[name], drawn.high[name]) for name in drawn.low}
+        except ValueError as error:
+            # That few replicates come to rest is no reason to lose the estimate.
+            found.warnings.append(f"there are no intervals by bootstrap: {error}")
     with torch.no_grad():
         fitted = found.stepper.rollout(found.starts, measurements.observation.num_steps)
     # Held-out data are in single precision.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cotwin.estimation import LeastSquares, NoisyStarts, adam, lbfgs, levenberg_marquardt
 from cotwin.estimation.levenberg_marquardt import Search
+from cotwin.estimation.linear import Linearised
 from cotwin.estimation.priors import LogNormal
 from cotwin.estimation.problem import Pace
 
@@ -50,6 +51,26 @@ def test_a_batch_of_points_ends_where_each_does_alone() -> None:
     alone = [levenberg_marquardt(problem, point[None]) for point in points]
     torch.testing.assert_close(together.z, torch.cat([one.z for one in alone]), rtol=1e-8, atol=1e-8)
     assert bool(together.converged.all())
+
+
+def test_points_whose_jacobians_do_not_fit_in_memory_are_searched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with data of its own, as the replicates of a bootstrap have."""
+    problem = growing()
+    points = problem.present() + 0.3 * noise(5, 3)
+    own = problem.resampled(1.0 + (noise(5, problem.observation.size) > 0))
+    together = levenberg_marquardt(own, points)
+    monkeypatch.setattr("cotwin.estimation.problem.AT_ONCE", 2 * 8 * 3 * problem.observation.size)
+    seen, sketch = [], LeastSquares.sketch
+
+    def counting(self: LeastSquares, z: Tensor, paces: list[Pace]) -> Linearised:
+        seen.append(len(z))
+        return sketch(self, z, paces)
+
+    monkeypatch.setattr(LeastSquares, "sketch", counting)
+    in_parts = levenberg_marquardt(own, points)
+    assert max(seen) == 2
+    torch.testing.assert_close(in_parts.z, together.z, rtol=1e-8, atol=1e-8)
+    assert in_parts.iterations == together.iterations
 
 
 def test_a_linear_problem_takes_one_step_and_a_look_whether_there_is_another() -> None:

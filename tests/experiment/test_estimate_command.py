@@ -94,3 +94,13 @@ def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) ->
 )
 def test_mistakes_are_told_with_the_cure(changes: list[str], cure: str) -> None:
     assert cure in refusal("estimate", "fisher", *QUICK, *changes)
+
+
+def test_a_bootstrap_that_finds_nothing_leaves_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: object, **options: object) -> None:
+        raise ValueError("only 1 of 10 resamplings led to an estimate")
+
+    monkeypatch.setattr("cotwin.calibration.bootstrap", fails)
+    result = cotwin("estimate", "fisher", *QUICK, "estimation.bootstrap=10")
+    assert result.exit_code == 0, result.output
+    assert "no intervals by bootstrap: only 1 of 10 resamplings" in result.output

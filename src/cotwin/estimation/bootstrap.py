@@ -12,6 +12,7 @@ from torch import Tensor
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
 from cotwin.estimation.observation import Observation
+from cotwin.estimation.problem import LeastSquares
 
 ENOUGH = 5
 """Trajectories from which on resampling whole ones says something."""
@@ -46,14 +47,8 @@ def bootstrap(
     trajectories if there are fewer than two; and if most resamplings lead to no estimate.
     Source: Künsch (1989), Ann. Statist. 17, for the moving blocks.
     """
-    problem, observation = estimation.problem, estimation.problem.observation
-    generator = torch.Generator().manual_seed(seed)
-    if block is None and problem.start_size and observation.num_trajectories >= ENOUGH:
-        block = math.inf
-    if block == math.inf:
-        repeats = _whole(observation, replicates, generator)
-    else:
-        repeats = _blocks(observation, replicates, _parts(observation, block), generator)
+    problem = estimation.problem
+    repeats = resample(problem, replicates, block, seed)
     # Starts whose first observation was not drawn are far from where they were, and take long to find.
     solution = levenberg_marquardt(problem.resampled(repeats), estimation.z.repeat(replicates, 1), iterations=100)
     good = solution.z[solution.converged]
@@ -70,6 +65,16 @@ def bootstrap(
     low = {name: values.quantile(tail, dim=0) for name, values in samples.items()}
     high = {name: values.quantile(1 - tail, dim=0) for name, values in samples.items()}
     return Bootstrap(samples, low, high, replicates - len(good))
+
+
+def resample(problem: LeastSquares, replicates: int, block: float | None, seed: int) -> Float[Tensor, "P M"]:
+    """How often each value counts in each replicate; the arguments and errors as for `bootstrap`."""
+    observation, generator = problem.observation, torch.Generator().manual_seed(seed)
+    if block is None and problem.start_size and observation.num_trajectories >= ENOUGH:
+        block = math.inf
+    if block == math.inf:
+        return _whole(observation, replicates, generator)
+    return _blocks(observation, replicates, _parts(observation, block), generator)
 
 
 def _parts(observation: Observation, block: float | None) -> int:

@@ -58,10 +58,11 @@ class Estimation:
     stepper: calibrated, a copy of the one given. intervals: by the parameters' names. level: of the intervals;
     quantile: how many standard deviations they reach.
     information: how well they are determined; None where a network is the only unknown.
-    noise: of each channel, given or estimated; nan where nothing of a channel was measured.
+    noise: of each channel; nan where nothing of a channel was measured. noise_estimated: or else given.
     starts: the initial states, as given or as estimated. residuals: (prediction − value)/σ.
     cost: ½ ‖residuals‖², those of priors and starts included. freedom: degrees of freedom, values less what their
-    predictions take up of them. fit: χ² of the values by it, near one where the model and the noise level fit.
+    predictions take up of them. fit: χ² of the values by it, near one where the model and a given noise fit, and in
+    any case where the noise is estimated.
     converged: whether the search came to rest. agreeing: how many of `points` starting points came to the same place.
     warnings: what a person should know before using the numbers.
     """
@@ -71,6 +72,7 @@ class Estimation:
     level: float
     information: Information | None
     noise: Float[Tensor, " C"]
+    noise_estimated: bool
     starts: Float[Tensor, "B C *S"]
     residuals: Float[Tensor, " M"]
     cost: float
@@ -181,6 +183,7 @@ def conclude(
         level=level,
         information=information,
         noise=problem.deviation,
+        noise_estimated=measurements.noise is None,
         starts=problem.starts(white)[0],
         residuals=residuals,
         cost=float(solution.cost[best]),

@@ -45,7 +45,7 @@ def levenberg_marquardt(
     iterations: int = 100,
     tolerance: float = 1e-9,
 ) -> Solution:
-    """Lower the cost from each point by damped Gauss-Newton steps, all points in one batch.
+    """Lower the cost from each point by damped Gauss-Newton steps, all points in one batch, or as many as fit.
 
     free: raw parameters that may move; all if not given.
     iterations: at most so many steps are tried.
@@ -60,6 +60,23 @@ def levenberg_marquardt(
     Source: Marquardt (1963), J. SIAM 11; the damping as in Nielsen (1999), Damping Parameter in Marquardt's Method;
     the secants as in Madsen, Nielsen & Tingleff (2004), Methods for Non-Linear Least Squares Problems, section 3.5.
     """
+    if len(z) > problem.points_at_once:
+        parts = [
+            levenberg_marquardt(
+                problem[some],
+                z[some],
+                free=None if free is None else free[some],
+                iterations=iterations,
+                tolerance=tolerance,
+            )
+            for some in torch.arange(len(z)).split(problem.points_at_once)
+        ]
+        return Solution(
+            torch.cat([part.z for part in parts]),
+            torch.cat([part.cost for part in parts]),
+            torch.cat([part.converged for part in parts]),
+            max(part.iterations for part in parts),
+        )
 
     def linearise(points: Tensor) -> Linearised:
         linear = problem[points].sketch(z[points], [paces[point] for point in points.tolist()])

@@ -23,7 +23,7 @@ about five digits in single precision, ten in double."""
 LOOSELY = 2.0
 """Deviation of raw numbers, mostly logarithms, from where they begin, as long as only part of the time is fitted."""
 AT_ONCE = 2**27
-"""Bytes of states in one batch of rollouts."""
+"""Bytes of states in one batch of rollouts, and of the Jacobians of points that are searched from together."""
 
 Pace = tuple[int, ...] | None
 """Of a stepper (`Stepper.pace`); None where a set of parameters is beyond all reason for it."""
@@ -89,6 +89,11 @@ class LeastSquares:
     def size(self) -> int:
         """Z, numbers in a point."""
         return len(self.unknowns) + len(self.guess) * self.start_size
+
+    @property
+    def points_at_once(self) -> int:
+        """Points whose Jacobians take no more memory than the states of one batch; a search holds some copies."""
+        return max(1, AT_ONCE // (8 * self.observation.size * (len(self.unknowns) + self.start_size)))
 
     def present(self) -> Float[Tensor, "1 Z"]:
         """The stepper's own values, and the starts as guessed."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cotwin.calibration import Calibration, Resampling, calibrate
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
+from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
 from cotwin.experiment.build import build_store
@@ -86,6 +87,8 @@ def prepare(experiment: Experiment) -> Task:
         )
     priors = build_priors(experiment.priors, stepper)
     problem = LeastSquares(stepper, starts, measurements, priors)
+    if settings.bootstrap:
+        resample(problem, 1, settings.block, seed=0)
     if settings.profile and not any(isinstance(one, Elementwise) for one in problem.unknowns.parameters.values()):
         notes.append("There are no profiles: no unknown is a number of its own.")
     return Task(experiment, data, stepper, priors, starts, measurements, recorded, notes)

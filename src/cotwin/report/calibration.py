@@ -55,12 +55,17 @@ def _noise(calibration: Calibration) -> Iterator[str]:
     names = found.problem.observation.layout.channel_names
     seen = set(found.problem.observation.channel.tolist())
     levels = ", ".join(f"{name} {float(found.noise[c]):.3g}" for c, name in enumerate(names) if c in seen)
-    yield f"Noise (standard deviation): {levels}. χ² a degree of freedom, of {found.freedom:,.0f}: {found.fit:.3g}."
+    if found.noise_estimated:
+        # χ² would be one, whatever the fit.
+        yield f"Noise (standard deviation), estimated with {found.freedom:,.0f} degrees of freedom: {levels}."
+    else:
+        chi_square = f"χ² a degree of freedom, of {found.freedom:,.0f}: {found.fit:.3g}"
+        yield f"Noise (standard deviation) as given: {levels}. {chi_square}."
 
 
 def _search(calibration: Calibration) -> Iterator[str]:
     found = calibration.estimation
-    if found.information is not None:
+    if found.information is not None and len(found.problem.unknowns) > 1:
         condition = found.information.condition
         many = "infinite" if math.isinf(condition) else f"{condition:.3g}"
         yield f"Condition number {many}; least identifiable: {found.information.weakest}."

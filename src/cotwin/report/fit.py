@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from cotwin.calibration import Calibration
 from cotwin.estimation import Interval
 from cotwin.layout import Layout
 from cotwin.report.picture import label_of, picture_of
+
+FARTHEST_RESIDUAL = 5.0  # standard deviations
+FARTHEST_TRUTH = 3.0  # half widths of an interval
 
 
 def draw(calibration: Calibration, recorded: Float[Tensor, "T C *S"]) -> bytes:
@@ -63,11 +67,15 @@ def _images(figure: Any, layout: Layout, measured: Tensor, calibration: Calibrat
 
 def _residuals(axis: Axes, calibration: Calibration) -> None:
     """All of them, against the normal density that the intervals suppose."""
-    residuals = calibration.estimation.residuals
-    axis.hist(residuals.numpy(), bins=60, density=True, color="tab:blue", alpha=0.6, label="residuals / noise")
+    # Those beyond count at the ends: a few of them would make the bars too broad to see anything.
+    residuals = calibration.estimation.residuals.clamp(-FARTHEST_RESIDUAL, FARTHEST_RESIDUAL)
+    bins = np.linspace(-FARTHEST_RESIDUAL, FARTHEST_RESIDUAL, 61).tolist()
+    axis.hist(residuals.numpy(), bins=bins, density=True, color="tab:blue", alpha=0.6, label="residuals / noise")
     x = np.linspace(-4, 4, 200)
     axis.plot(x, scipy.stats.norm.pdf(x), color="black", label="normal")
-    axis.set(xlim=(-5, 5), xlabel="standard deviations", title="residuals of all values")
+    axis.set(
+        xlim=(-FARTHEST_RESIDUAL, FARTHEST_RESIDUAL), xlabel="standard deviations", title="residuals of all values"
+    )
     axis.legend(fontsize="small")
 
 
@@ -80,14 +88,33 @@ def _scalars(axis: Axes, calibration: Calibration, scalars: list[Interval]) -> N
         axis.plot(0, row, "o", color="tab:blue")
         truth = calibration.truth.get(one.name)
         if truth is not None:
-            axis.plot((float(truth) - value) / half, row, "x", color="black", markersize=9)
+            _truth(axis, (float(truth) - value) / half, row)
         axis.annotate(
             f"{value:.5g}", (0, row), xytext=(0, 7), textcoords="offset points", ha="center", fontsize="small"
         )
     axis.set_yticks(range(len(scalars)), [label_of(one.name, one.unit) for one in scalars])
-    axis.set(xlabel="half widths of the interval", ylim=(-0.6, len(scalars) - 0.4), xlim=(-3, 3))
+    axis.set(
+        xlabel="half widths of the interval", ylim=(-0.6, len(scalars) - 0.4), xlim=(-FARTHEST_TRUTH, FARTHEST_TRUTH)
+    )
     crosses = "; × truth" if any(one.name in calibration.truth for one in scalars) else ""
     axis.set_title(f"estimates, {100 * calibration.estimation.level:g}% intervals{crosses}")
+
+
+def _truth(axis: Axes, place: float, row: int) -> None:
+    """A cross; beyond the axis an arrow that says how far it is."""
+    if abs(place) < FARTHEST_TRUTH:
+        axis.plot(place, row, "x", color="black", markersize=9)
+        return
+    side = math.copysign(1.0, place)
+    axis.plot(0.95 * side * FARTHEST_TRUTH, row, ">" if side > 0 else "<", color="black")
+    axis.annotate(
+        f"× at {place:.3g}",
+        (0.95 * side * FARTHEST_TRUTH, row),
+        xytext=(0, 7),
+        textcoords="offset points",
+        ha="right" if side > 0 else "left",
+        fontsize="small",
+    )
 
 
 def _field(axis: Axes, layout: Layout, calibration: Calibration, field: Interval) -> None:

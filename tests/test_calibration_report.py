@@ -1,0 +1,48 @@
+"""What the report of an estimation says and shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from cotwin.calibration import Calibration
+from cotwin.experiment.calibrate import prepare, run
+from cotwin.experiment.load import load
+from cotwin.report import fit
+from cotwin.report.calibration import render
+
+QUICK = ["data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
+
+
+def calibration(*overrides: str) -> Calibration:
+    return run(prepare(load("fisher", [*QUICK, *overrides])))
+
+
+def said(found: Calibration) -> str:
+    console = Console(width=300, record=True, quiet=True)
+    with console.capture() as capture:
+        console.quiet = False
+        for part in render(found):
+            console.print(part)
+    return capture.get()
+
+
+def test_chi_square_is_shown_only_where_it_says_something() -> None:
+    assert "χ²" not in said(calibration())
+    assert "as given: density 0.005. χ² a degree of freedom" in said(calibration("estimation.noise=0.005"))
+
+
+def test_a_truth_beyond_the_axis_is_pointed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = calibration()
+    far = replace(found, truth={**found.truth, "growth.rate": torch.tensor(100.0)})
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    for one in (found, far):
+        fit.draw(one, found.fitted[0])
+    texts = [[text.get_text() for axis in figure.axes for text in axis.texts] for figure in drawn]
+    assert not any(text.startswith("× at") for text in texts[0])
+    assert sum(text.startswith("× at") for text in texts[1]) == 1
