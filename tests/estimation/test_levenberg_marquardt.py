@@ -98,6 +98,17 @@ def test_parameters_that_are_held_stay_and_the_others_make_the_best_of_it() -> N
     assert float(found.cost[0]) == pytest.approx(expected.cost, rel=1e-8)
 
 
+def test_parameters_that_are_held_stay_whatever_a_prior_says_of_them() -> None:
+    states = colony(fisher().layout)
+    priors = {"growth.rate": LogNormal(3.0, 1.1)}
+    problem = LeastSquares(fisher(0.8, 0.7, 1.0), states, measured(fisher(), states, 6, 0.02), priors)
+    free = torch.tensor([["growth.rate" not in label for label in problem.unknowns.labels]])
+    assert int(free.sum()) == 2
+    found = levenberg_marquardt(problem, problem.present(), free=free)
+    assert bool(found.converged.all())
+    assert torch.equal(found.z[~free], problem.present()[~free])
+
+
 def test_a_start_that_diverges_costs_infinity_and_does_not_end_the_others() -> None:
     model = burgers()
     states = starts(model.layout)

@@ -120,6 +120,9 @@ def levenberg_marquardt(
             continue
         held = [own and paces[at] for at, own in zip(active.tolist(), needed, strict=True)]
         there = problem[active].moved(linear, z[active] + step, step, held)
+        if free is not None:
+            # Secants of what is measured leave what is held alone; priors are differentiated anew.
+            there = there.fixed(free[active])
         gain = (linear.cost - there.cost) / (linear.cost - linear.cost_after(step))
         better = gain > 1e-4
         linear = linear.replaced(better, there)
