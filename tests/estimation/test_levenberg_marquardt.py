@@ -100,7 +100,7 @@ def test_parameters_that_are_held_stay_and_the_others_make_the_best_of_it() -> N
 
 def test_parameters_that_are_held_stay_whatever_a_prior_says_of_them() -> None:
     states = colony(fisher().layout)
-    priors = {"growth.rate": LogNormal(3.0, 1.1)}
+    priors = {"growth.rate": LogNormal(1.0, 1.1)}
     problem = LeastSquares(fisher(0.8, 0.7, 1.0), states, measured(fisher(), states, 6, 0.02), priors)
     free = torch.tensor([["growth.rate" not in label for label in problem.unknowns.labels]])
     assert int(free.sum()) == 2
