@@ -24,7 +24,7 @@ def scope_of(block: int) -> dict[str, Any]:
 
 
 def test_every_simulator_is_listed() -> None:
-    listed = set(re.findall(r"^\| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    listed = set(re.findall(r"^\| `([A-Z]\w+)` \|", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE))
     bases = {"SpectralStepper", "FiniteVolumeStepper", "ParabolicStepper", "ConservationLaw", "IncompressibleStepper"}
     others = {"Refined", "ExternalStepper", "FunctionStepper"}
     exported = {
