@@ -29,7 +29,7 @@ GridMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
 def largest_stable_step(
     rate: SpectralMap,
     state: Float[Tensor, "B M *S"],
-    symbol: Inexact[Tensor, "M *K"],
+    symbol: Inexact[Tensor, "#M *K"],
     to_grid: GridMap,
     longest: float,
     scheme: Scheme,
