@@ -1,13 +1,16 @@
-"""For all tests: one thread, and a directory in memory for those that ask for it."""
+"""For all tests: one thread; for those that ask, a directory in memory, a teacher, and windows that it generates."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from teacher import Teacher
+
+from cotwin.windows import RolloutWindows
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +30,18 @@ def swift_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         yield Path(name)
+
+
+@pytest.fixture
+def teacher() -> Teacher:
+    torch.manual_seed(0)
+    return Teacher()
+
+
+@pytest.fixture
+def generated(teacher: Teacher) -> Callable[[int, int], RolloutWindows]:
+    def make(count: int, num_steps: int = 3) -> RolloutWindows:
+        starts = torch.randn(count, 2, 16, generator=torch.Generator().manual_seed(1))
+        return RolloutWindows(teacher, starts, num_steps)
+
+    return make

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from rich.console import Console
 
-from cotwin.evaluate import Comparison, Estimate, Score
-from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Known, Positive
 from cotwin.physics import Advection
 from cotwin.report.figure import draw
 from cotwin.report.table import render
+from cotwin.training.evaluation import Comparison, Estimate, Score
+from cotwin.training.held_out import HeldOut
 
 LAYOUT = Layout.box([Field("u")], grid=(8, 8), extent=[(0, 1)] * 2, boundary="periodic", dt=0.1)
 

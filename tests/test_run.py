@@ -14,8 +14,8 @@ import torch
 from children import die_at, finish, run, start
 from tiny import hybrid, same
 
-from cotwin.alpha import fixed
 from cotwin.run import KEPT_CHECKPOINTS, MARKER, Run, RunError
+from cotwin.training.alpha import fixed
 
 CONFIG = "physical:\n  steps: 10\nsynthetic:\n  steps: 20\n"
 

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cotwin.held_out import HeldOut
-from cotwin.hybrid import HybridTrainer, Learner
 from cotwin.layout import Field, Layout
-from cotwin.loss import RolloutLoss
 from cotwin.parameters import Positive
 from cotwin.physics.heat import Heat
-from cotwin.starts import real
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.store import Store
-from cotwin.trainer import Trainer
+from cotwin.training.held_out import HeldOut
+from cotwin.training.hybrid import HybridTrainer, Learner
+from cotwin.training.loss import RolloutLoss
+from cotwin.training.trainer import Trainer
 from cotwin.windows import SlidingWindows
+from cotwin.windows.starts import real
 
 POINTS = 16
 DIFFUSIVITY = 0.1

@@ -18,9 +18,9 @@ from rivals import HAS_TENSORDICT, Read, memory_map, one_file_each, save_one, sa
 from windows import BATCH, SHAPE, batches_of, random_windows, real_windows, write_cache
 
 from cotwin.store.array_file import DATA, ArrayFile
-from cotwin.store.prefetch import serve
 from cotwin.store.store import InMemory
 from cotwin.windows import JoinedWindows, StoredWindows, Windows
+from cotwin.windows.serving import serve
 
 INDEX, FILES, MAP, CACHE = "index_select in memory", "one .pt a window", "memory map", "cache"
 TENSORDICT = "tensordict, mapped"

@@ -6,16 +6,14 @@ import torch
 from torch import Tensor, nn
 from windows import BATCH, SHAPE
 
-from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout
-from cotwin.loss import RolloutLoss
 from cotwin.parameters import Positive
 from cotwin.physics import Heat
-from cotwin.rollout_windows import RolloutWindows
-from cotwin.start_states import PickedStates
 from cotwin.stepper import Stepper
-from cotwin.trainer import Trainer
-from cotwin.windows import SlidingWindows
+from cotwin.training.held_out import HeldOut
+from cotwin.training.loss import RolloutLoss
+from cotwin.training.trainer import Trainer
+from cotwin.windows import PickedStates, RolloutWindows, SlidingWindows
 
 STEPS = SHAPE[0] - 1
 LAYOUT = Layout.box(

@@ -17,15 +17,14 @@ from rehearsal import LAYOUT, teach
 from torch import Tensor
 from windows import BATCH, SHAPE, real_windows
 
-from cotwin.held_out import HeldOut
-from cotwin.loss import RolloutLoss
 from cotwin.networks import Surrogate, UNet
-from cotwin.rollout_windows import RolloutWindows
 from cotwin.store.array_file import DATA
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
-from cotwin.trainer import Trainer
-from cotwin.windows import Batch, Windows
+from cotwin.training.held_out import HeldOut
+from cotwin.training.loss import RolloutLoss
+from cotwin.training.trainer import Trainer
+from cotwin.windows import Batch, RolloutWindows, Windows
 
 MEMORY, WARM, COLD, FLY = "memory", "cache, warm", "cache, cold", "on the fly"
 SERIAL, ALONE = "serial, {} generated at once", "generating, no training"

@@ -3,12 +3,7 @@
 The names here are what a script needs; each module's docstring tells more.
 """
 
-from cotwin import alpha, starts
-from cotwin.held_out import HeldOut
-from cotwin.hybrid import HybridTrainer, Learner, PhaseResult
 from cotwin.layout import Field, Layout
-from cotwin.loss import RolloutLoss
-from cotwin.metrics import vrmse
 from cotwin.parameters import (
     Bounded,
     CoarseField,
@@ -21,11 +16,15 @@ from cotwin.parameters import (
     ZeroMean,
     estimates,
 )
-from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import DivergenceError, Stepper, rollout
 from cotwin.store.store import Store
-from cotwin.trainer import Trainer, TrainingDivergedError, cosine
-from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows, collate
+from cotwin.training import alpha
+from cotwin.training.held_out import HeldOut
+from cotwin.training.hybrid import HybridTrainer, Learner, PhaseResult
+from cotwin.training.loss import RolloutLoss
+from cotwin.training.metrics import vrmse
+from cotwin.training.trainer import Trainer, TrainingDivergedError, cosine
+from cotwin.windows import Batch, JoinedWindows, RolloutWindows, SlidingWindows, Windows, collate, starts
 
 __version__ = "0.1.0"
 

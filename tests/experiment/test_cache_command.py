@@ -12,10 +12,10 @@ from small import SMALL
 from test_command import cotwin, folder, refusal
 from tiny import heat
 
-from cotwin.rollout_windows import RolloutWindows
 from cotwin.store.lock import LOCK
 from cotwin.store.shelf import Shelf
 from cotwin.store.store import Store
+from cotwin.windows import RolloutWindows
 
 __all__ = ["folder"]
 

@@ -100,7 +100,7 @@ def test_a_bootstrap_that_finds_nothing_leaves_the_estimate(monkeypatch: pytest.
     def fails(*given: object, **options: object) -> None:
         raise ValueError("only 1 of 10 resamplings led to an estimate")
 
-    monkeypatch.setattr("cotwin.calibration.bootstrap", fails)
+    monkeypatch.setattr("cotwin.estimation.calibration.bootstrap", fails)
     result = cotwin("estimate", "fisher", *QUICK, "estimation.bootstrap=10")
     assert result.exit_code == 0, result.output
     assert "no intervals by bootstrap: only 1 of 10 resamplings" in result.output

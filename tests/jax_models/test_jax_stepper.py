@@ -24,9 +24,9 @@ from cotwin.physics.jax.stepper import _to_jax, _to_torch
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.rollouts import Checkpointed, rollout_each
-from cotwin.start_states import as_start_states
 from cotwin.stepper import rollout
 from cotwin.store.fingerprint import fingerprint
+from cotwin.windows import as_start_states
 
 LINE = Layout.box([Field("u")], grid=(24,), extent=[(0.0, 2.0)], boundary="periodic", dt=0.05)
 SQUARE = Layout.box([Field("w")], grid=(24, 24), extent=[(0.0, 2.0)] * 2, boundary="periodic", dt=0.05)

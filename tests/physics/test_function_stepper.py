@@ -12,9 +12,9 @@ from cotwin.parameters import Known, Positive, estimates
 from cotwin.physics.advection import Advection
 from cotwin.physics.function import FunctionStepper
 from cotwin.rollouts import Checkpointed, rollout_each
-from cotwin.start_states import as_start_states
 from cotwin.stepper import rollout
 from cotwin.store.fingerprint import fingerprint
+from cotwin.windows import as_start_states
 
 LAYOUT = box([Field("u")], (24,))
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Positive
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.store.evaluation import rollout_once
 from cotwin.store.shelf import Shelf
+from cotwin.training.held_out import HeldOut
 
 
 class Counting(Stepper):

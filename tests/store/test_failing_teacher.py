@@ -17,7 +17,7 @@ from victims import (
 
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Placement
-from cotwin.store.prefetch import serve
+from cotwin.windows.serving import serve
 
 
 @pytest.mark.parametrize("placement", ["memory", "cache", "on_the_fly"])

@@ -14,11 +14,10 @@ import torch
 from children import finish, run, start
 from victims import NUM_STEPS, Damped, leftovers
 
-from cotwin.rollout_windows import RolloutWindows
-from cotwin.start_states import PickedStates
 from cotwin.store.placement import Placement
-from cotwin.store.prefetch import serve
 from cotwin.store.store import Store
+from cotwin.windows import PickedStates, RolloutWindows
+from cotwin.windows.serving import serve
 
 MB = 1_000_000
 GB = 1_000_000_000

@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from victims import MB, Swirl, assert_close, leftovers
 
-from cotwin.rollout_windows import RolloutWindows
-from cotwin.start_states import PickedStates
 from cotwin.store.array_file import DATA, ArrayFile, npy_header
 from cotwin.store.placement import Placement
-from cotwin.store.prefetch import serve
 from cotwin.store.store import InMemory, Store
-from cotwin.trainer import seeded_epochs
-from cotwin.windows import Batch, JoinedWindows, SlidingWindows, StoredWindows, Windows
+from cotwin.training.trainer import seeded_epochs
+from cotwin.windows import Batch, JoinedWindows, PickedStates, RolloutWindows, SlidingWindows, StoredWindows, Windows
+from cotwin.windows.serving import serve
 
 PLACEMENTS: tuple[Placement, ...] = ("memory", "cache", "on_the_fly")
 START_BYTES = 4 * 2 * 16

@@ -17,8 +17,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cotwin.rollout_windows import RolloutWindows
-from cotwin.starts import simulated
 from cotwin.stepper import Stepper
 from cotwin.store import budgets
 from cotwin.store.array_file import ArrayFile
@@ -27,7 +25,8 @@ from cotwin.store.ownership import MARKER, NotOursError, claim_root
 from cotwin.store.placement import Placement
 from cotwin.store.shelf import Shelf
 from cotwin.store.store import Store
-from cotwin.windows import JoinedWindows, SlidingWindows, StoredWindows
+from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StoredWindows
+from cotwin.windows.starts import simulated
 
 MB = 1_000_000
 PLACEMENTS: tuple[Placement, ...] = ("memory", "cache", "on_the_fly")
@@ -251,7 +250,7 @@ import torch
 from cotwin.layout import Field, Layout
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
-from cotwin.rollout_windows import RolloutWindows
+from cotwin.windows import RolloutWindows
 
 class Damped(Stepper):
     def forward(self, state):

@@ -17,13 +17,13 @@ from children import die_at
 from torch import Tensor
 
 from cotwin.layout import Field, Layout
-from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import Stepper
 from cotwin.store.lock import LOCK
 from cotwin.store.ownership import MARKER
 from cotwin.store.placement import Placement
 from cotwin.store.shelf import SHELVES
 from cotwin.store.store import Store
+from cotwin.windows import RolloutWindows
 
 MB = 1_000_000
 COUNT, NUM_STEPS, CHUNK_WINDOWS = 20, 3, 3

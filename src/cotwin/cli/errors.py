@@ -16,7 +16,7 @@ def errors_explained() -> Iterator[None]:
     """Mistakes that a person can mend are one message, not a traceback; everything else is a defect."""
     from cotwin.run import RunError
     from cotwin.stepper import DivergenceError
-    from cotwin.trainer import TrainingDivergedError
+    from cotwin.training.trainer import TrainingDivergedError
 
     try:
         yield

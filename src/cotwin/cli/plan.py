@@ -10,10 +10,10 @@ from cotwin.cli.errors import errors_explained
 
 def plan(config: Config, overrides: Overrides = None) -> None:
     """Print what training would take, without training: data, placements, memory, disk and time."""
+    from cotwin.cli.plan_table import render
     from cotwin.experiment.load import load
     from cotwin.experiment.plan import plan_session
     from cotwin.experiment.train import prepare
-    from cotwin.report.plan import render
 
     with errors_explained():
         session = prepare(load(config, overrides or []))

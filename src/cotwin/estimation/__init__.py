@@ -6,7 +6,6 @@ from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.observation import Grid, Joined, Observation, Points, Regions, box_region, face_offsets
-from cotwin.estimation.optimizer import LevenbergMarquardt, Penalty
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.profile import profile
 
@@ -17,11 +16,9 @@ __all__ = [
     "Interval",
     "Joined",
     "LeastSquares",
-    "LevenbergMarquardt",
     "Measurements",
     "NoisyStarts",
     "Observation",
-    "Penalty",
     "Points",
     "Regions",
     "Solution",

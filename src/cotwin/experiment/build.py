@@ -7,28 +7,28 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import cotwin.alpha
-import cotwin.starts
-from cotwin.alpha import Alpha
-from cotwin.estimation import LevenbergMarquardt, Penalty
+import cotwin.training.alpha
+import cotwin.windows.starts
 from cotwin.experiment import learner_settings
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.learner_settings import Adam, LearnerSettings, Optimizer
 from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.simulators import build_physical
-from cotwin.hybrid import HybridTrainer, Learner
 from cotwin.layout import Layout
-from cotwin.loss import RolloutLoss
 from cotwin.networks.convolution import ResidualConvNet
 from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
 from cotwin.networks.unet import UNet
-from cotwin.starts import Starts
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
-from cotwin.trainer import Trainer, constant, cosine
+from cotwin.training.alpha import Alpha
+from cotwin.training.gauss_newton import LevenbergMarquardt, Penalty
+from cotwin.training.hybrid import HybridTrainer, Learner
+from cotwin.training.loss import RolloutLoss
+from cotwin.training.trainer import Trainer, constant, cosine
 from cotwin.windows import SlidingWindows
+from cotwin.windows.starts import Starts
 
 GB = 10**9
 
@@ -65,11 +65,11 @@ def build_alpha(settings: s.Alpha, cycles: int) -> Alpha:
     """How much generated data count."""
     match settings:
         case s.FixedAlpha():
-            return cotwin.alpha.fixed(settings.value)
+            return cotwin.training.alpha.fixed(settings.value)
         case s.LinearAlpha():
-            return cotwin.alpha.linear(settings.first, settings.last, cycles)
+            return cotwin.training.alpha.linear(settings.first, settings.last, cycles)
         case s.GatedAlpha():
-            return cotwin.alpha.gated(settings.cap)
+            return cotwin.training.alpha.gated(settings.cap)
 
 
 def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha) -> HybridTrainer:
@@ -143,9 +143,9 @@ def _optimizer(
 def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:
     match settings.starts:
         case "real":
-            return cotwin.starts.real(real.starts())
+            return cotwin.windows.starts.real(real.starts())
         case "perturbed":
-            return cotwin.starts.perturbed(real.starts(), data.layout)
+            return cotwin.windows.starts.perturbed(real.starts(), data.layout)
         case "simulated":
             initial = data.train.states[:, 0]
-            return cotwin.starts.simulated(initial, data.layout, data.train.num_frames - 1)
+            return cotwin.windows.starts.simulated(initial, data.layout, data.train.num_frames - 1)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cotwin.calibration import Calibration, Resampling, calibrate
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
 from cotwin.estimation.bootstrap import resample
+from cotwin.estimation.calibration import Calibration, Resampling, calibrate
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
 from cotwin.experiment.build import build_store

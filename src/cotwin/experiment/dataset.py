@@ -16,10 +16,10 @@ from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.physical_settings import Physical
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
-from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout
 from cotwin.store.real import read_once
 from cotwin.store.store import Store
+from cotwin.training.held_out import HeldOut
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from cotwin.alpha import fixed
-from cotwin.evaluate import Comparison, Training, compare
 from cotwin.experiment.build import build_alpha, build_hybrid, build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.settings import Experiment
-from cotwin.hybrid import HybridTrainer, Role
 from cotwin.report.figure import draw
 from cotwin.run import Run
 from cotwin.stepper import Stepper
 from cotwin.store.shelf import Shelf
 from cotwin.store.store import Store
+from cotwin.training.alpha import fixed
+from cotwin.training.evaluation import Comparison, Training, compare
+from cotwin.training.hybrid import HybridTrainer, Role
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from cotwin.calibration import Calibration, Ends
+from cotwin.estimation.calibration import Calibration, Ends
 
 
 def render(calibration: Calibration) -> Iterator[RenderableType]:

@@ -11,13 +11,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cotwin.evaluate import Comparison, Estimate, Training
-from cotwin.held_out import HeldOut
-from cotwin.hybrid import Role
 from cotwin.layout import Layout
 from cotwin.report.picture import label_of, picture_of
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.store.shelf import Shelf
+from cotwin.training.evaluation import Comparison, Estimate, Training
+from cotwin.training.held_out import HeldOut
+from cotwin.training.hybrid import Role
 
 # Together solid, alone dashed and in another shade: both show where they coincide.
 COLOURS: dict[tuple[Role, Training], str] = {

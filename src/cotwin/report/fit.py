@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cotwin.calibration import Calibration
 from cotwin.estimation import Interval
+from cotwin.estimation.calibration import Calibration
 from cotwin.layout import Layout
 from cotwin.report.picture import label_of, picture_of
 

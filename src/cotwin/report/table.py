@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from cotwin.evaluate import Comparison, Estimate
+from cotwin.training.evaluation import Comparison, Estimate
 
 NAMES = {"physical": "physical model (simulator)", "synthetic": "synthetic model (surrogate)"}
 TRAINING = {"together": "together", "alone": "alone, on the real data"}

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.start_states import as_start_states
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.shelf import Shelf
+from cotwin.windows import as_start_states
 
 
 def rollout_once(

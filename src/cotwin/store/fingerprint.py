@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cotwin.start_states import StartStates
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.version import code_version
+from cotwin.windows import StartStates
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)
 OURS = ("torch", "cotwin")  # whose code `code_version` stands for

@@ -14,15 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cotwin.rollout_windows import RolloutWindows
-from cotwin.start_states import PickedStates
 from cotwin.store.budgets import disk_budget as disk_bytes
 from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.ownership import check_root, claim_root
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
 from cotwin.store.shelf import SHELVES, UNWRITABLE, Shelf, ShelfName, shelves
-from cotwin.windows import StoredWindows, Windows, copy_windows
+from cotwin.windows import PickedStates, RolloutWindows, StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
 

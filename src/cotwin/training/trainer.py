@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cotwin.estimation import LevenbergMarquardt, Penalty
-from cotwin.held_out import HeldOut
-from cotwin.loss import RolloutLoss
 from cotwin.parameters import estimates
 from cotwin.stepper import DivergenceError, Stepper, rollout
-from cotwin.store.prefetch import serve
+from cotwin.training.gauss_newton import LevenbergMarquardt, Penalty
+from cotwin.training.held_out import HeldOut
+from cotwin.training.loss import RolloutLoss
 from cotwin.windows import Batch, Windows
+from cotwin.windows.serving import serve
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.start_states import PickedStates, StartStates
 from cotwin.stepper import DivergenceError, Stepper
+from cotwin.windows.start_states import PickedStates, StartStates
 
 MOST_DRAWS = 8  # rounds of replacing initial states from which the teacher diverges
 ROLLOUTS_AT_ONCE = 64  # fewer where their states, many times what is drawn from them, take more than

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.start_states import StartStates, as_start_states
 from cotwin.stepper import Stepper, rollout
-from cotwin.windows import Batch, Windows
+from cotwin.windows.start_states import StartStates, as_start_states
+from cotwin.windows.windows import Batch, Windows
 
 
 class RolloutWindows(Windows):

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cotwin.metrics import vrmse
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.store.evaluation import rollout_once
 from cotwin.store.shelf import Shelf
+from cotwin.training.metrics import vrmse
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from tiny import DIFFUSIVITY, LAYOUT, Growth, Network, heat, held_out, lbfgs, same, through_a_file, trainer, windows
 
-from cotwin.estimation import LevenbergMarquardt, Penalty
 from cotwin.estimation.priors import LogNormal
-from cotwin.loss import RolloutLoss
 from cotwin.stepper import DivergenceError, Stepper, rollout
-from cotwin.trainer import Trainer
+from cotwin.training.gauss_newton import LevenbergMarquardt, Penalty
+from cotwin.training.loss import RolloutLoss
+from cotwin.training.trainer import Trainer
 from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows
 
 LOSS = RolloutLoss.by_persistence(windows(), LAYOUT.static_channels)

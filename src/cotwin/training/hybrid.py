@@ -11,14 +11,12 @@ from typing import Any, Literal
 
 import torch
 
-from cotwin.alpha import Alpha
-from cotwin.rollout_windows import RolloutWindows
-from cotwin.start_states import StartStates
-from cotwin.starts import Starts
 from cotwin.stepper import DivergenceError
 from cotwin.store.store import Store
-from cotwin.trainer import Trainer
-from cotwin.windows import JoinedWindows, SlidingWindows
+from cotwin.training.alpha import Alpha
+from cotwin.training.trainer import Trainer
+from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
+from cotwin.windows.starts import Starts
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +77,7 @@ class PhaseResult:
 class HybridTrainer:
     """Trains the physical and the synthetic model together, each on real data and on what the other generates.
 
-    alpha: how much generated data count (see `cotwin.alpha`). `fixed(0.0)` trains both alone: the control.
+    alpha: how much generated data count (see `cotwin.training.alpha`). `fixed(0.0)` trains both alone: the control.
     generated_per_real: generated windows for each real one, whatever their influence; None for as many as
         alpha asks for, so that each generated window weighs as much as a real one.
     fresh_starts: new starts in every epoch of a phase; the windows are then generated as they are read.

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny import LAYOUT, POINTS, Growth, Network, heat, held_out, trajectories
 
-from cotwin.held_out import HeldOut
 from cotwin.layout import Field, Layout
-from cotwin.metrics import vrmse
+from cotwin.training.held_out import HeldOut
+from cotwin.training.metrics import vrmse
 
 
 @pytest.mark.parametrize("grid", [(32,), (8, 12), (4, 5, 6)])

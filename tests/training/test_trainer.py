@@ -26,9 +26,9 @@ from tiny import (
 )
 from torch import Tensor
 
-from cotwin.held_out import HeldOut
 from cotwin.stepper import Stepper
-from cotwin.trainer import MAX_REJECTIONS, Trainer, TrainingDivergedError, cosine
+from cotwin.training.held_out import HeldOut
+from cotwin.training.trainer import MAX_REJECTIONS, Trainer, TrainingDivergedError, cosine
 from cotwin.windows import Batch, SlidingWindows
 
 OPTIMIZERS = pytest.mark.parametrize("optimizer", [adam, lbfgs])

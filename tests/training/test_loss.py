@@ -7,7 +7,7 @@ import torch
 from tiny import windows
 from torch import Tensor
 
-from cotwin.loss import RolloutLoss
+from cotwin.training.loss import RolloutLoss
 from cotwin.windows import Batch, SlidingWindows
 
 

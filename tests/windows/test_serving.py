@@ -14,12 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cotwin.rollout_windows import RolloutWindows
-from cotwin.start_states import PickedStates
-from cotwin.store import prefetch
-from cotwin.store.prefetch import GROUPS_ALIVE, ROLLOUT_WINDOWS, ahead, serve
 from cotwin.store.store import InMemory
-from cotwin.windows import Batch, StoredWindows, Windows
+from cotwin.windows import Batch, PickedStates, RolloutWindows, StoredWindows, Windows, serving
+from cotwin.windows.serving import GROUPS_ALIVE, ROLLOUT_WINDOWS, ahead, serve
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +189,7 @@ def test_served_as_asked_for_whatever_is_prepared_ahead(
 
 
 def test_batches_are_generated_together_by_a_thread_only_if_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefetch, "has_spare_core", lambda: True)
+    monkeypatch.setattr(serving, "has_spare_core", lambda: True)
     rows = [(0, batched(400, 10, seed=0))]
     for ahead_bytes, asked, threads in ((0, 10, 0), (10 * 32 * GROUPS_ALIVE - 1, 10, 0), (50_000, 130, 1)):
         windows = Watched(400, ahead_bytes)

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from cotwin.held_out import HeldOut
-from cotwin.hybrid import Role
 from cotwin.parameters import Parameter, estimates
 from cotwin.physics.refined import at_data_points, short_name
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.store.shelf import Shelf
+from cotwin.training.held_out import HeldOut
+from cotwin.training.hybrid import Role
 
 Training = Literal["together", "alone"]
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tiny import LAYOUT, POINTS, Growth, heat
 from torch import Tensor
 
-from cotwin.alpha import fixed, gated, linear
 from cotwin.layout import Boundary, Field, Layout
-from cotwin.starts import ROLLOUTS_AT_ONCE, perturbed, real, simulated
 from cotwin.stepper import DivergenceError, rollout
+from cotwin.training.alpha import fixed, gated, linear
+from cotwin.windows.starts import ROLLOUTS_AT_ONCE, perturbed, real, simulated
 
 ERRORS = st.one_of(st.floats(0, 1e6), st.just(math.inf), st.just(math.nan))
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import torch
 
-from cotwin.windows import Batch, Windows
+from cotwin.windows.windows import Batch, Windows
 
 T = TypeVar("T")
 # A rollout of more is no faster for each window, and leaves the processor's caches.

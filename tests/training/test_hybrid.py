@@ -11,16 +11,15 @@ import torch
 from tiny import LAYOUT, MB, Growth, Network, heat, hybrid, same, through_a_file, trainer, trajectories, windows
 from torch import Tensor
 
-from cotwin.alpha import fixed, gated, linear
-from cotwin.held_out import HeldOut
-from cotwin.hybrid import HybridTrainer, Learner, Phase, Role
-from cotwin.start_states import PickedStates, StartStates
-from cotwin.starts import Starts, perturbed, real, simulated
 from cotwin.stepper import Stepper
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
-from cotwin.trainer import Trainer
-from cotwin.windows import Batch, JoinedWindows, Windows
+from cotwin.training.alpha import fixed, gated, linear
+from cotwin.training.held_out import HeldOut
+from cotwin.training.hybrid import HybridTrainer, Learner, Phase, Role
+from cotwin.training.trainer import Trainer
+from cotwin.windows import Batch, JoinedWindows, PickedStates, StartStates, Windows
+from cotwin.windows.starts import Starts, perturbed, real, simulated
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(("physical", "synthetic"))))

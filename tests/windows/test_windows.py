@@ -10,9 +10,8 @@ from tiny import LAYOUT, POINTS, Growth
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from cotwin.rollout_windows import RolloutWindows
 from cotwin.stepper import DivergenceError
-from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows, collate
+from cotwin.windows import Batch, JoinedWindows, RolloutWindows, SlidingWindows, Windows, collate
 
 
 def numbered(count: int, frames: int) -> Tensor:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from tiny import DIFFUSIVITY, LAYOUT, Growth, Network, heat, held_out, trajectories
 
-from cotwin.evaluate import Comparison, Estimate, Score, compare, score
-from cotwin.held_out import HeldOut
 from cotwin.parameters import CoarseField, Positive
 from cotwin.physics.heat import Heat
 from cotwin.physics.refined import Refined
+from cotwin.training.evaluation import Comparison, Estimate, Score, compare, score
+from cotwin.training.held_out import HeldOut
 
 INF = math.inf
 

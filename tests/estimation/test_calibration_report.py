@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from cotwin.calibration import Calibration
+from cotwin.estimation.calibration import Calibration
 from cotwin.experiment.calibrate import prepare, run
 from cotwin.experiment.load import load
 from cotwin.report import fit

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cotwin.plan import PhasePlan, Plan
+from cotwin.experiment.plan import PhasePlan, Plan
 from cotwin.store.placement import in_words
 
 LEARNER = {"physical": "simulator", "synthetic": "surrogate"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,12 +13,18 @@ from torch import Tensor
 
 from cotwin.estimation import Estimation, Interval, Measurements, NoisyStarts, bootstrap, estimate, profile
 from cotwin.estimation.priors import Prior
-from cotwin.held_out import HeldOut
 from cotwin.parameters import estimates
 from cotwin.physics.refined import at_data_points, short_name
 from cotwin.stepper import Stepper
 
 Ends = tuple[Tensor, Tensor]
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """What measures a model on data that did not train it, such as `HeldOut`."""
+
+    def error(self, stepper: Stepper) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,8 @@ def calibrate(
     starts: Float[Tensor, "B C *S"] | NoisyStarts,
     measurements: Measurements,
     priors: Mapping[str, Prior],
-    validation: HeldOut,
-    test: HeldOut | None,
+    validation: Judge,
+    test: Judge | None,
     *,
     points: int = 1,
     level: float = 0.9,

@@ -14,8 +14,8 @@ from cotwin.estimation.observation import Grid
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.unknowns import Unknowns
-from cotwin.loss import RolloutLoss
 from cotwin.stepper import DivergenceError, Stepper
+from cotwin.training.loss import RolloutLoss
 from cotwin.windows import Batch
 
 MOST = 300

@@ -1,0 +1,27 @@
+"""Stretches of trajectories, served in batches: what both models train on.
+
+`windows.py` says what windows are; `sliding.py` cuts real ones, `rollout.py` has a teacher make them from the states
+of `starts.py`, `stored.py` reads kept ones, `joined.py` weighs both, and `serving.py` brings batches to the trainer.
+"""
+
+from cotwin.windows.joined import JoinedWindows
+from cotwin.windows.rollout import RolloutWindows
+from cotwin.windows.sliding import SlidingWindows
+from cotwin.windows.start_states import PickedStates, StartStates, as_start_states
+from cotwin.windows.stored import Source, StoredWindows
+from cotwin.windows.windows import Batch, Windows, collate, copy_windows
+
+__all__ = [
+    "Batch",
+    "JoinedWindows",
+    "PickedStates",
+    "RolloutWindows",
+    "SlidingWindows",
+    "Source",
+    "StartStates",
+    "StoredWindows",
+    "Windows",
+    "as_start_states",
+    "collate",
+    "copy_windows",
+]

@@ -1,0 +1,65 @@
+"""Real and generated windows together, each with its influence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cotwin.windows.windows import Batch, Windows
+
+
+class JoinedWindows(Windows):
+    """Real windows followed by generated ones, weighted so that generated data count alpha times.
+
+    With n_r real and n_g generated windows of losses ℓ, the weights are (n_r+n_g)/n_r and
+    alpha·(n_r+n_g)/n_g, so the mean of weight·ℓ over all windows is L + alpha·I, L the mean loss of the real
+    windows and I that of the generated ones, however many were generated.
+
+    >>> import torch
+    >>> from cotwin.windows import SlidingWindows
+    >>> real = SlidingWindows(torch.randn(1, 10, 1, 8), num_steps=1)
+    >>> generated = SlidingWindows(torch.randn(1, 4, 1, 8), num_steps=1)
+    >>> JoinedWindows(real, generated, alpha=0.5).__getitems__([0, 11]).weight
+    tensor([1.3333, 2.0000])
+    """
+
+    def __init__(self, real: Windows, generated: Windows, alpha: float) -> None:
+        if real.window_shape != generated.window_shape:
+            raise ValueError(f"real windows are {real.window_shape}, generated ones {generated.window_shape}.")
+        if alpha < 0:
+            raise ValueError(f"alpha is {alpha}; the influence of generated data cannot be negative.")
+        self.real, self.generated, self.alpha = real, generated, alpha
+        self.ahead_bytes = generated.ahead_bytes
+        self.masked = real.masked or generated.masked
+        total = len(real) + len(generated)
+        self.real_weight = total / len(real)
+        self.generated_weight = alpha * total / len(generated)
+
+    def __len__(self) -> int:
+        return len(self.real) + len(self.generated)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return self.real.window_shape
+
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        first = len(self.real)
+        placed = list(zip(indices, rows, strict=True))
+        real = [(index, row) for index, row in placed if index < first]
+        generated = [(index - first, row) for index, row in placed if index >= first]
+        for windows, weight, part in (
+            (self.real, self.real_weight, real),
+            (self.generated, self.generated_weight, generated),
+        ):
+            if part:
+                own_indices, own_rows = zip(*part, strict=True)
+                windows.write(own_indices, batch, own_rows)
+                batch.weight[list(own_rows)] *= weight
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        first = len(self.real)
+        self.real.will_read([index for index in indices if index < first])
+        self.generated.will_read([index - first for index in indices if index >= first])
+
+    def epoch(self, number: int) -> JoinedWindows:
+        generated = self.generated.epoch(number)
+        return self if generated is self.generated else JoinedWindows(self.real, generated, self.alpha)

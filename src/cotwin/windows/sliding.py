@@ -1,0 +1,94 @@
+"""Every window of real trajectories, as a view of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cotwin.windows.start_states import PickedStates
+from cotwin.windows.windows import Batch, Windows, copy_windows
+
+
+class SlidingWindows(Windows):
+    """Every window of `num_steps` steps in some trajectories; a view of them, no copy.
+
+    trajectories: (N, T, C, *S), contiguous.
+    mask: the same shape, True where observed. A window whose first state is not wholly observed cannot be
+        rolled out from, and is left out.
+    stride: frames between the starts of successive windows.
+
+    Raises ValueError if the window is longer than the trajectories, or no window can start.
+
+    >>> windows = SlidingWindows(torch.randn(2, 10, 1, 32), num_steps=4)
+    >>> len(windows), windows.window_shape
+    (12, (5, 1, 32))
+    """
+
+    def __init__(
+        self,
+        trajectories: Float[Tensor, "N T C *S"],
+        num_steps: int,
+        mask: Bool[Tensor, "N T C *S"] | None = None,
+        stride: int = 1,
+    ) -> None:
+        count, frames = trajectories.shape[:2]
+        if num_steps < 1 or stride < 1:
+            raise ValueError(f"num_steps is {num_steps} and stride {stride}; both must be at least 1.")
+        if num_steps >= frames:
+            raise ValueError(
+                f"a window of {num_steps} steps needs {num_steps + 1} frames, the trajectories have "
+                f"{frames}; use at most {frames - 1} steps."
+            )
+        self._count, self._frames, self._stride = count, frames, stride
+        self._in_each = len(range(0, frames - num_steps, stride))  # windows in a trajectory
+        self.view = _overlapping(trajectories, num_steps)
+        self.mask_view = None if mask is None else _overlapping(mask, num_steps)
+        self.masked = mask is not None
+        # Where windows start, if some are left out; kept for all, it could be larger than small trajectories are.
+        self._observed_starts: Tensor | None = None
+        if mask is not None:
+            observed = mask.flatten(0, 1).flatten(1).all(dim=1)
+            every = self._every_start()
+            self._observed_starts = every[observed[every]]
+            if len(self._observed_starts) == 0:
+                raise ValueError("no window starts from a wholly observed state; a rollout needs one.")
+
+    def __len__(self) -> int:
+        return self._count * self._in_each if self._observed_starts is None else len(self._observed_starts)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return tuple(self.view.shape[1:])
+
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        frames = self._starts_of(torch.as_tensor(indices)).tolist()
+        copy_windows(self.view, frames, batch.states, rows)
+        if self.mask_view is not None and batch.mask is not None:
+            copy_windows(self.mask_view, frames, batch.mask, rows)
+
+    def starts(self) -> PickedStates:
+        """The first state of every window, a view: where generated windows may start."""
+        every = self._every_start() if self._observed_starts is None else self._observed_starts
+        return PickedStates(self.view[:, 0], every)
+
+    def _starts_of(self, indices: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+        """The frames, counted over all trajectories, where these windows start."""
+        if self._observed_starts is not None:
+            return self._observed_starts[indices]
+        return indices // self._in_each * self._frames + indices % self._in_each * self._stride
+
+    def _every_start(self) -> Int[Tensor, "M"]:
+        """The same for all windows that there could be."""
+        within = torch.arange(self._in_each) * self._stride
+        return (torch.arange(self._count)[:, None] * self._frames + within).flatten()
+
+
+def _overlapping(frames: Tensor, num_steps: int) -> Tensor:
+    """A view of (N, T, …) as (N·T − W, W+1, …): row r starts at frame r, whichever trajectory that is in."""
+    if not frames.is_contiguous():
+        raise ValueError("trajectories must be contiguous, so that windows can be a view of them.")
+    flat = frames.flatten(0, 1)
+    return flat.as_strided((len(flat) - num_steps, num_steps + 1, *flat.shape[1:]), (flat.stride(0), *flat.stride()))

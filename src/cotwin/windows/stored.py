@@ -1,0 +1,44 @@
+"""Windows that are kept: in memory, or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from cotwin.windows.windows import Batch, Windows
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Kept windows: in memory, or in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
+        """Put the windows at `indices` into these rows of `states`, (B, W+1, C, *S)."""
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        """Hear which windows are asked for next."""
+
+
+class StoredWindows(Windows):
+    """Windows that a store keeps, read from where it put them."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return tuple(self.source.shape[1:])
+
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        self.source.write(indices, batch.states, rows)
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        self.source.will_read(indices)

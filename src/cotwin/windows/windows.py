@@ -1,0 +1,107 @@
+"""Windows of W + 1 consecutive states, served in batches: what both models train on.
+
+Each kind is a map-style torch Dataset whose `__getitems__` returns one collated `Batch`, so a standard
+`torch.utils.data.DataLoader` can serve it:
+
+    DataLoader(windows, batch_size=16, shuffle=True, collate_fn=collate)
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class Batch(NamedTuple):
+    """Windows side by side.
+
+    states: (B, W+1, C, *S), the start included.
+    weight: (B,), the influence of each window on the loss.
+    mask: like states, True where a state was observed; None where all of them were.
+    """
+
+    states: Tensor
+    weight: Tensor
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return Batch(self.states.to(device), self.weight.to(device), mask)
+
+
+def collate(batch: Batch) -> Batch:
+    """For DataLoader's `collate_fn`: `__getitems__` has collated already."""
+    return batch
+
+
+class Windows(Dataset[Batch], ABC):
+    """Windows of one length, on the CPU. `self[indices]` by `__getitems__`; an index always gives one window.
+
+    A kind says how to `write` its windows into a batch, so that joining kinds copies each window once.
+    """
+
+    # What batches prepared ahead by a thread may hold; 0 where reading is a copy, not worth a thread.
+    ahead_bytes: int = 0
+    # Whether batches carry a mask.
+    masked: bool = False
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def window_shape(self) -> tuple[int, ...]:
+        """(W+1, C, *S)."""
+
+    @abstractmethod
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        """Put the windows at `indices` into these rows of a batch, where weights are one and masks True."""
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """One collated batch. Raises IndexError for an index outside 0 … len − 1."""
+        if len(indices) and not (min(indices) >= 0 and max(indices) < len(self)):
+            raise IndexError(f"indices from {min(indices)} to {max(indices)}, of {len(self)} windows.")
+        shape = (len(indices), *self.window_shape)
+        mask = torch.ones(shape, dtype=torch.bool) if self.masked else None
+        # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
+        states = torch.from_numpy(np.empty(shape, dtype=np.float32))
+        batch = Batch(states, torch.ones(len(indices)), mask)
+        self.write(indices, batch, range(len(indices)))
+        return batch
+
+    def __getitem__(self, index: int) -> Batch:
+        """One window, as a batch of one."""
+        return self.__getitems__([index])
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all windows in float32, were they kept."""
+        return len(self) * self.window_bytes
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of one window in float32."""
+        return 4 * math.prod(self.window_shape)
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        """Hear which windows are asked for next; a kind that reads a disk can have it begin."""
+
+    def epoch(self, number: int) -> Windows:
+        """The windows of an epoch: these, unless a kind has others in each."""
+        return self
+
+
+def copy_windows(source: Tensor, indices: Sequence[int], target: Tensor, rows: Sequence[int]) -> None:
+    """target[rows] = source[indices], each window copied once; torch's indexing would gather a copy first."""
+    # NumPy: it copies a row in half a microsecond, where torch takes five to dispatch.
+    out_of, into = source.numpy(), target.numpy()
+    for index, row in zip(indices, rows, strict=True):
+        into[row] = out_of[index]
