@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One thread for each worker: several on small grids are slower, and fight each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto --dist=worksteal --durations=10
+PARTS := lint fast slow wheel
 
-.PHONY: help demo test lint fast bench bench-physics bench-store bench-estimation clean
+.PHONY: help demo test test-all lint fast slow wheel bench bench-physics bench-store bench-estimation clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,11 +27,26 @@ lint: $(VENV)/installed  ## formatting, lint, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fast: lint  ## lint and the tests that take seconds
+test: lint fast  ## lint, and all tests but the long ones: five minutes on two cores
+
+test-all:  ## lint, all tests and the wheel, as CI runs them; prints the time of each part
+	@for part in $(PARTS); do \
+		begin=$$(date +%s); $(MAKE) --no-print-directory $$part || exit 1; \
+		echo "make $$part: $$(($$(date +%s) - begin)) s"; \
+	done
+
+fast: $(VENV)/installed  ## all tests but the long ones
 	$(PYTEST) -m 'not slow'
 
-test: lint  ## lint and all tests
-	$(PYTEST) --durations=10
+slow: $(VENV)/installed  ## the long tests: whole presets, coverage, kills, third-party data
+	$(PYTEST) -m slow
+
+wheel: $(VENV)/installed  ## build the wheel, and run what is in it
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/wheel/there build/wheel/*.whl
+	cd build/wheel && PYTHONPATH=there ../../$(BIN)/python -m cotwin config show burgers > burgers.yaml
+	cd build/wheel && PYTHONPATH=there ../../$(BIN)/python -m cotwin config validate burgers.yaml
 
 bench: bench-physics bench-store bench-estimation  ## speed and accuracy of all parts, as ratios in one run
 
