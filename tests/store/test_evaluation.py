@@ -14,8 +14,8 @@ from torch import Tensor
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Positive
 from cotwin.physics.spectral_burgers import SpectralBurgers
-from cotwin.stepper import DivergenceError, Stepper
-from cotwin.store.evaluation import rollout_once
+from cotwin.stepper import DivergenceError, Stepper, rollout
+from cotwin.store.evaluation import Kept
 from cotwin.store.shelf import Shelf
 from cotwin.training.held_out import HeldOut
 
@@ -51,23 +51,23 @@ def test_a_rollout_is_made_once(teacher: Stepper, shelf: Shelf) -> None:
     model, held_out = Counting(teacher), HeldOut(STATES)
     expected = held_out.predict(model)
     assert len(Counting.counted) == 1
-    assert torch.equal(held_out.predict(model, shelf), expected)
+    assert torch.equal(held_out.predict(Kept(model, shelf)), expected)
     assert len(Counting.counted) == 2
-    assert torch.equal(held_out.predict(copy.deepcopy(model), shelf), expected)
-    assert held_out.error(model, shelf) == held_out.error(model)
+    assert torch.equal(held_out.predict(Kept(copy.deepcopy(model), shelf)), expected)
+    assert held_out.error(Kept(model, shelf)) == held_out.error(model)
     assert len(Counting.counted) == 3  # by the last one, without a shelf
 
 
 def test_other_weights_starts_or_lengths_are_other_rollouts(teacher: Stepper, shelf: Shelf) -> None:
     teacher.eval()
     starts = STATES[:, 0]
-    rollout_once(teacher, starts, 3, shelf)
-    rollout_once(teacher, starts, 4, shelf)
-    rollout_once(teacher, starts[:2], 3, shelf)
-    rollout_once(teacher, starts + 1, 3, shelf)
+    rollout(Kept(teacher, shelf), starts, 3)
+    rollout(Kept(teacher, shelf), starts, 4)
+    rollout(Kept(teacher, shelf), starts[:2], 3)
+    rollout(Kept(teacher, shelf), starts + 1, 3)
     with torch.no_grad():
         teacher.step[0].weight[0, 0, 0] += 1e-3
-    rollout_once(teacher, starts, 3, shelf)
+    rollout(Kept(teacher, shelf), starts, 3)
     assert len(shelf.entries()) == 5
 
 
@@ -95,8 +95,8 @@ def test_what_is_in_no_weight_counts_though_the_first_start_does_not_show_it(she
         Limited(1.0, 0.7),
     ]
     for number, model in enumerate(models, start=1):
-        expected = rollout_once(model, starts, 2, None)
-        assert torch.equal(rollout_once(model, starts, 2, shelf), expected)
+        expected = rollout(model, starts, 2)
+        assert torch.equal(rollout(Kept(model, shelf), starts, 2), expected)
         assert len(shelf.entries()) == number
 
 
@@ -105,7 +105,7 @@ def test_a_diverging_model_leaves_nothing(teacher: Stepper, shelf: Shelf) -> Non
     starts = STATES[:, 0].clone()
     starts[1] = torch.inf
     with pytest.raises(DivergenceError):
-        rollout_once(teacher, starts, 3, shelf)
+        rollout(Kept(teacher, shelf), starts, 3)
     assert not shelf.entries()
 
 
@@ -117,7 +117,7 @@ def test_a_directory_that_cannot_be_locked_costs_nothing_but_a_warning(
 
     teacher.eval()
     monkeypatch.setattr("fcntl.flock", unlockable)
-    states = rollout_once(teacher, STATES[:, 0], 3, shelf)
-    assert torch.equal(states, rollout_once(teacher, STATES[:, 0], 3, None))
+    states = rollout(Kept(teacher, shelf), STATES[:, 0], 3)
+    assert torch.equal(states, rollout(teacher, STATES[:, 0], 3))
     assert "is not looked at" in caplog.text
     assert "is not kept on disk" in caplog.text

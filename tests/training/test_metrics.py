@@ -85,6 +85,15 @@ def test_looking_at_a_model_leaves_it_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_measuring_an_error_opens_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a file was opened")
+
+    for name in ("os.open", "io.open", "builtins.open", "fcntl.flock"):
+        monkeypatch.setattr(name, refuse)
+    assert held_out().error(heat()) < 1e-5
+
+
 def test_a_rollout_that_diverges_has_an_infinite_error() -> None:
     assert held_out().error(Growth(2.0, limit=1.0)) == math.inf
 

@@ -14,6 +14,7 @@ from cotwin.experiment.settings import Experiment
 from cotwin.report.figure import draw
 from cotwin.run import Run
 from cotwin.stepper import Stepper
+from cotwin.store.evaluation import Kept
 from cotwin.store.shelf import Shelf
 from cotwin.store.store import Store
 from cotwin.training.alpha import fixed
@@ -130,15 +131,20 @@ def _restore(session: Session, checkpoint: dict[str, Any]) -> None:
 def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: Shelf | None) -> Comparison:
     data = session.data
     models: dict[tuple[Role, Training], Stepper] = {
-        (role, training): hybrid.learners[role].trainer.best()
+        (role, training): _kept(hybrid.learners[role].trainer.best(), shelf)
         for training, hybrid in session.trainings.items()
         for role in hybrid.learners
     }
-    comparison = compare(models, session.start, data.truth, data.validation, data.test, shelf)
+    comparison = compare(models, session.start, data.truth, data.validation, data.test)
     run.write_json("result.json", comparison.as_json())
     together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
     for role, model in together.items():
         run.write_weights(f"{role}.safetensors", model)
     shown = data.validation if data.test is None else data.test
-    run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics, shelf))
+    run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics))
     return comparison
+
+
+def _kept(model: Stepper, shelf: Shelf | None) -> Stepper:
+    """A model whose rollouts the figure need not make again."""
+    return model if shelf is None else Kept(model, shelf)

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from cotwin.layout import Layout
 from cotwin.report.picture import label_of, picture_of
 from cotwin.stepper import DivergenceError, Stepper
-from cotwin.store.shelf import Shelf
 from cotwin.training.evaluation import Comparison, Estimate, Training
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import Role
@@ -35,17 +34,16 @@ def draw(
     models: Mapping[Role, Stepper],
     comparison: Comparison,
     metrics: Sequence[Mapping[str, Any]],
-    shelf: Shelf | None = None,
 ) -> bytes:
     """A PNG of rollouts of the first shown trajectory, errors over time, learning curves and estimated fields.
 
     models: the simulator and the surrogate, by role, as trained together.
-    metrics: the lines of metrics.jsonl. shelf: where rollouts are kept.
+    metrics: the lines of metrics.jsonl.
     """
     fields = [e for e in comparison.estimates if tuple(e.together.shape) == layout.grid]
     figure = Figure(figsize=(12, 6.6), layout="constrained")
     top, bottom = np.asarray(figure.subfigures(2, 1))
-    _rollouts(top, layout, shown, models, shelf)
+    _rollouts(top, layout, shown, models)
     panels = bottom.subplots(1, 3 if fields else 2)
     _errors_over_time(panels[0], layout, shown, comparison)
     _learning_curves(panels[1], metrics)
@@ -56,14 +54,12 @@ def draw(
     return buffer.getvalue()
 
 
-def _rollouts(
-    figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper], shelf: Shelf | None
-) -> None:
+def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
     channel = layout.static_channels.index(False)
     images = {"truth": shown.states[0, :, channel]}
     for role, model in models.items():
         try:
-            images[NAMES[role]] = shown.predict(model, shelf)[0, :, channel]
+            images[NAMES[role]] = shown.predict(model)[0, :, channel]
         except DivergenceError:
             images[f"{NAMES[role]} (diverged)"] = torch.full_like(images["truth"], torch.nan)
     low, high = float(images["truth"].min()), float(images["truth"].max())

@@ -8,27 +8,44 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.rollouts.sharing import share
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.shelf import Shelf
 from cotwin.windows import as_start_states
 
 
-def rollout_once(
-    stepper: Stepper, starts: Float[Tensor, "N C *S"], num_steps: int, shelf: Shelf | None
-) -> Float[Tensor, "N T C *S"]:
-    """`rollout` of a model with frozen weights, in eval mode, on the CPU; from the shelf if it was made before.
+class Kept(Stepper):
+    """A trained model whose rollouts are made once: from the shelf if they were made before, even by another process.
 
-    Raises DivergenceError.
+    inner: the model, whose weights do not change any more; it is put in eval mode. Its parameters and their names
+    are the wrapper's own. Gradients end here. `cotwin.rollout` raises DivergenceError as for the model itself.
     """
-    key = "" if shelf is None else fingerprint(stepper, as_start_states(starts), len(starts), num_steps)
-    found = None if shelf is None else shelf.load(key)
-    if found is not None:
-        return found[0]
-    with torch.no_grad():
-        states = rollout(stepper, starts.to(stepper.device), num_steps).cpu()
-    if shelf is not None:
-        content = f"{type(stepper).__name__}, {len(starts)} × {num_steps} steps"
-        meta = {"content": content, "layout": asdict(stepper.layout)}
-        shelf.save(key, tuple(states.shape), states[:, None].unbind(), meta)
-    return states
+
+    def __init__(self, inner: Stepper, shelf: Shelf) -> None:
+        super().__init__(inner.layout)
+        share(self, inner.eval())
+        self.shelf = shelf
+        self.eval()
+
+    inner: Stepper
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The inner stepper's."""
+        return self.inner.dtype
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        return self.rollout(state, 1)[:, 1]
+
+    def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
+        key = fingerprint(self.inner, as_start_states(state.cpu()), len(state), num_steps)
+        found = self.shelf.load(key)
+        if found is not None:
+            return found[0].to(state)
+        with torch.no_grad():
+            states = rollout(self.inner, state, num_steps)
+        content = f"{type(self.inner).__name__}, {len(state)} × {num_steps} steps"
+        meta = {"content": content, "layout": asdict(self.layout)}
+        self.shelf.save(key, tuple(states.shape), states.cpu()[:, None].unbind(), meta)
+        return states

@@ -13,7 +13,6 @@ from torch import Tensor
 from cotwin.parameters import Parameter, estimates
 from cotwin.physics.refined import at_data_points, short_name
 from cotwin.stepper import DivergenceError, Stepper
-from cotwin.store.shelf import Shelf
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import Role
 
@@ -122,19 +121,18 @@ def score(
     stepper: Stepper,
     validation: HeldOut,
     test: HeldOut | None,
-    shelf: Shelf | None = None,
 ) -> Score:
     """A model's errors on the held-out and, this once, on the test trajectories."""
     decisive = validation if test is None else test
     try:
-        errors = decisive.errors(stepper, shelf)
+        errors = decisive.errors(stepper)
     except DivergenceError:
         count, frames = decisive.states.shape[:2]
         errors = torch.full((count, frames - decisive.scored_from, 1), torch.inf)
     return Score(
         role=role,
         training=training,
-        validation=validation.error(stepper, shelf),
+        validation=validation.error(stepper),
         test=None if test is None else float(errors.nanmean()),
         per_trajectory=errors.nanmean(dim=(1, 2)).tolist(),
         over_time=errors.nanmean(dim=(0, 2)).tolist(),
@@ -147,14 +145,12 @@ def compare(
     truth: Mapping[str, Tensor],
     validation: HeldOut,
     test: HeldOut | None,
-    shelf: Shelf | None = None,
 ) -> Comparison:
     """Score all four models and set the estimates beside each other.
 
-    start: the physical model before training. truth: known parameters by name, perhaps none. shelf: where the
-    rollouts are kept, for whoever looks at them later.
+    start: the physical model before training. truth: known parameters by name, perhaps none.
     """
-    scores = [score(*which, model, validation, test, shelf) for which, model in models.items()]
+    scores = [score(*which, model, validation, test) for which, model in models.items()]
     units = {name: module.unit for name, module in start.named_modules() if isinstance(module, Parameter)}
     started = estimates(start)
     together, alone = estimates(models["physical", "together"]), estimates(models["physical", "alone"])

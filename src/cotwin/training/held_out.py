@@ -8,9 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cotwin.stepper import DivergenceError, Stepper
-from cotwin.store.evaluation import rollout_once
-from cotwin.store.shelf import Shelf
+from cotwin.stepper import DivergenceError, Stepper, rollout
 from cotwin.training.metrics import vrmse
 
 
@@ -47,29 +45,27 @@ class HeldOut:
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
 
-    def predict(self, stepper: Stepper, shelf: Shelf | None = None) -> Float[Tensor, "N T C *S"]:
-        """The full rollout from each first frame. Raises DivergenceError.
-
-        shelf: where rollouts of a model that will not change any more are kept, and taken from.
-        """
+    def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
+        """The full rollout from each first frame, on the CPU. Raises DivergenceError."""
         was_training = stepper.training
         stepper.eval()
         try:
-            return rollout_once(stepper, self.states[:, 0], self.states.shape[1] - 1, shelf)
+            with torch.no_grad():
+                return rollout(stepper, self.states[:, 0].to(stepper.device), self.states.shape[1] - 1).cpu()
         finally:
             stepper.train(was_training)
 
-    def errors(self, stepper: Stepper, shelf: Shelf | None = None) -> Float[Tensor, "N T C"]:
+    def errors(self, stepper: Stepper) -> Float[Tensor, "N T C"]:
         """VRMSE of the full rollout for each trajectory, scored time and dynamic channel of the stepper's layout."""
         channels = [channel for channel, static in enumerate(stepper.layout.static_channels) if not static]
         scored = slice(self.scored_from, None)
-        prediction = self.predict(stepper, shelf)[:, scored, channels]
+        prediction = self.predict(stepper)[:, scored, channels]
         mask = None if self.mask is None else self.mask[:, scored, channels]
         return vrmse(prediction, self.states[:, scored, channels], mask)
 
-    def error(self, stepper: Stepper, shelf: Shelf | None = None) -> float:
+    def error(self, stepper: Stepper) -> float:
         """Mean VRMSE of the full rollouts; infinite if one diverges."""
         try:
-            return float(self.errors(stepper, shelf).nanmean())
+            return float(self.errors(stepper).nanmean())
         except DivergenceError:
             return float("inf")
