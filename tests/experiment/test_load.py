@@ -54,6 +54,7 @@ def test_another_kind_does_not_inherit_the_settings_of_the_old_one(tmp_path: Pat
         ("physical.model=navier", r"physical: .*spectral_burgers"),
         ("hybrid.order=[physical,physical]", r"hybrid: order .*once"),
         ("physical.model=heat", r"physical\.diffusivity: is required"),
+        ("hybrid.alpha={kind: fixed, value: .inf}", r"hybrid\.alpha\.value: .*finite"),
         ("name=../x", r"name: .*pattern"),
         ("cycles", r"not of the form key\.path=value"),
     ],

@@ -18,9 +18,8 @@ from victims import MB, Swirl, assert_close, leftovers
 from cotwin.store.array_file import DATA, ArrayFile, npy_header
 from cotwin.store.placement import Placement
 from cotwin.store.store import InMemory, Store
-from cotwin.training.trainer import seeded_epochs
 from cotwin.windows import Batch, JoinedWindows, PickedStates, RolloutWindows, SlidingWindows, StoredWindows, Windows
-from cotwin.windows.serving import serve
+from cotwin.windows.serving import seeded_epochs, serve
 
 PLACEMENTS: tuple[Placement, ...] = ("memory", "cache", "on_the_fly")
 START_BYTES = 4 * 2 * 16

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.stepper import DivergenceError, rollout
-from cotwin.training.alpha import fixed, gated, linear
+from cotwin.training.alpha import auto, fixed, linear
 from cotwin.windows.starts import ROLLOUTS_AT_ONCE, perturbed, real, simulated
 
 ERRORS = st.one_of(st.floats(0, 1e6), st.just(math.inf), st.just(math.nan))
@@ -41,7 +41,7 @@ def power(states: Tensor) -> Tensor:
 
 @given(st.floats(0, 100), ERRORS, ERRORS)
 def test_a_teacher_no_better_than_its_learner_does_not_teach(cap: float, teacher: float, learner: float) -> None:
-    alpha = gated(cap)(3, teacher, learner)
+    alpha = auto(cap)(3, teacher, learner)
     assert 0 <= alpha <= cap
     if not teacher < learner:
         assert alpha == 0
@@ -49,11 +49,11 @@ def test_a_teacher_no_better_than_its_learner_does_not_teach(cap: float, teacher
 
 @given(st.floats(0.1, 1), st.floats(0.1, 1), st.floats(0.1, 1))
 def test_a_better_teacher_counts_more(one: float, other: float, learner: float) -> None:
-    assert gated(2.0)(0, min(one, other), learner) >= gated(2.0)(0, max(one, other), learner)
+    assert auto(2.0)(0, min(one, other), learner) >= auto(2.0)(0, max(one, other), learner)
 
 
 def test_a_learner_that_diverges_trusts_a_teacher_that_does_not() -> None:
-    assert gated(2.0)(0, 0.5, math.inf) == 2.0
+    assert auto(2.0)(0, 0.5, math.inf) == 2.0
 
 
 def test_schedules_of_alpha_do_not_look_at_errors() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from cotwin.stepper import Stepper
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
-from cotwin.training.alpha import fixed, gated, linear
+from cotwin.training.alpha import auto, fixed, linear
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import HybridTrainer, Learner, Phase, Role
 from cotwin.training.trainer import Trainer
@@ -187,9 +187,13 @@ def test_the_seed_decides() -> None:
     assert not same(states[0], states[2])
 
 
+def test_any_seed_will_do() -> None:
+    assert len(hybrid(alpha=fixed(1.0), seed=10**30, steps=1, warmup_steps=1).run(1)) == 4
+
+
 def test_a_teacher_worse_than_its_learner_does_not_teach() -> None:
     # The simulator starts at the truth and cannot get better; the network knows nothing yet.
-    results = hybrid(physical=heat(), alpha=gated(2.0), steps=2, warmup_steps=1).run(2)
+    results = hybrid(physical=heat(), alpha=auto(2.0), steps=2, warmup_steps=1).run(2)
     for result in results[2:]:
         if result.learner == "physical":
             assert (result.alpha, result.generated, result.placement) == (0, 0, "none")

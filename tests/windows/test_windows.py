@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -156,7 +158,8 @@ def test_windows_that_do_not_fit_are_not_joined() -> None:
     real = SlidingWindows(torch.randn(2, 6, 1, POINTS), 2)
     with pytest.raises(ValueError, match="real windows are"):
         JoinedWindows(real, generated(3, num_steps=3), 1.0)
-    with pytest.raises(ValueError, match="negative"):
-        JoinedWindows(real, generated(3), -0.1)
+    for alpha in (-0.1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="zero or positive, and finite"):
+            JoinedWindows(real, generated(3), alpha)
     with pytest.raises(ValueError, match="channels"):
         RolloutWindows(Growth(1.0), torch.zeros(3, 2, *LAYOUT.grid), 1)

@@ -13,6 +13,7 @@ from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
+from cotwin.seeds import seeded
 
 ENOUGH = 5
 """Trajectories from which on resampling whole ones says something."""
@@ -69,7 +70,7 @@ def bootstrap(
 
 def resample(problem: LeastSquares, replicates: int, block: float | None, seed: int) -> Float[Tensor, "P M"]:
     """How often each value counts in each replicate; the arguments and errors as for `bootstrap`."""
-    observation, generator = problem.observation, torch.Generator().manual_seed(seed)
+    observation, generator = problem.observation, seeded(seed)
     if block is None and problem.start_size and observation.num_trajectories >= ENOUGH:
         block = math.inf
     if block == math.inf:

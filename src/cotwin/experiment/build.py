@@ -68,8 +68,8 @@ def build_alpha(settings: s.Alpha, cycles: int) -> Alpha:
             return cotwin.training.alpha.fixed(settings.value)
         case s.LinearAlpha():
             return cotwin.training.alpha.linear(settings.first, settings.last, cycles)
-        case s.GatedAlpha():
-            return cotwin.training.alpha.gated(settings.cap)
+        case s.AutoAlpha():
+            return cotwin.training.alpha.auto(settings.cap)
 
 
 def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha) -> HybridTrainer:

@@ -17,6 +17,7 @@ from cotwin.experiment.physical_settings import Physical
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
 from cotwin.layout import Field, Layout
+from cotwin.seeds import seeded
 from cotwin.store.real import read_once
 from cotwin.store.store import Store
 from cotwin.training.held_out import HeldOut
@@ -85,7 +86,7 @@ def _with_noise(
     clean: Trajectories, settings: SimulatedBurgers | Simulated, truth: dict[str, Tensor], seed: int
 ) -> Dataset:
     split = split_trajectories(clean, settings.validation, settings.test)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     train = add_noise(split.train, settings.noise, generator)
     validation = add_noise(split.validation, settings.noise, generator)
     assert split.test is not None

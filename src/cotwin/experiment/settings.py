@@ -127,29 +127,32 @@ Synthetic = Annotated[ResidualConvNet | UNet, Field(discriminator="network")]
 # Training
 
 
+Influence = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class FixedAlpha(Settings):
     """The same influence always."""
 
     kind: Literal["fixed"]
-    value: Annotated[float, Field(ge=0)]
+    value: Influence
 
 
 class LinearAlpha(Settings):
     """From the first cycle to the last."""
 
     kind: Literal["linear"]
-    first: Annotated[float, Field(ge=0)]
-    last: Annotated[float, Field(ge=0)]
+    first: Influence
+    last: Influence
 
 
-class GatedAlpha(Settings):
+class AutoAlpha(Settings):
     """A teacher that is no better than its learner on held-out real data does not teach."""
 
     kind: Literal["auto"]
     cap: PositiveFloat = Field(2.0, description="influence of a perfect teacher")
 
 
-Alpha = Annotated[FixedAlpha | LinearAlpha | GatedAlpha, Field(discriminator="kind")]
+Alpha = Annotated[FixedAlpha | LinearAlpha | AutoAlpha, Field(discriminator="kind")]
 Role = Literal["physical", "synthetic"]
 
 

@@ -18,6 +18,7 @@ from cotwin.experiment.settings import Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Field, Layout
 from cotwin.parameters import CoarseField, Known, Parameter, estimates
+from cotwin.seeds import seeded
 from cotwin.stepper import Stepper, rollout
 
 
@@ -35,7 +36,7 @@ def simulate(settings: Simulated, physical: Physical, seed: int) -> tuple[Trajec
     )
     fine = layout.refined(settings.refine)
     count = settings.train + settings.validation + settings.test
-    start = _initial(settings, fine, count, torch.Generator().manual_seed(seed))
+    start = _initial(settings, fine, count, seeded(seed))
     truth = build_physical(physical, fine, start)
     set_parameters(truth, settings.truth, fine)
     with torch.no_grad():

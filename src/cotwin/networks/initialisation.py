@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from cotwin.seeds import seed_of
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -21,5 +23,5 @@ def seeded(seed: int) -> Iterator[None]:
     """
     # Not torch.manual_seed: that would reseed every accelerator too, and those are not restored here.
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed_of(seed))
         yield

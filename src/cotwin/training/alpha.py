@@ -23,13 +23,13 @@ def linear(first: float, last: float, cycles: int) -> Alpha:
     return lambda cycle, teacher_error, learner_error: first + (last - first) * min(cycle / max(cycles - 1, 1), 1.0)
 
 
-def gated(cap: float) -> Alpha:
+def auto(cap: float) -> Alpha:
     """Trust is earned on held-out real data: alpha = cap · max(0, 1 − (e_teacher / e_learner)²).
 
     A teacher that is no better than its learner does not teach; the better it is, the closer alpha comes to
     the cap. Inverse error variances alone would not do, since a model's errors are systematic.
 
-    >>> alpha = gated(4.0)
+    >>> alpha = auto(4.0)
     >>> alpha(0, 0.5, 0.3), alpha(0, 0.1, 0.2)
     (0.0, 3.0)
     """

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-
+from cotwin.seeds import seeded
 from cotwin.stepper import DivergenceError
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
@@ -153,8 +152,7 @@ class HybridTrainer:
 
         def draw(epoch: int) -> StartStates:
             # A generator for each phase, or epoch: a resumed run draws what an uninterrupted one does.
-            seed = 1_000_003 * (1_000_003 * self.seed + number) + epoch
-            return learner.starts(count, teacher, torch.Generator().manual_seed(seed % 2**63))
+            return learner.starts(count, teacher, seeded(self.seed, number, epoch))
 
         steps = learner.real.window_shape[0] - 1
         return RolloutWindows(teacher, draw(0), steps, fresh_starts=draw if self.fresh_starts else None)

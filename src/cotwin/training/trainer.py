@@ -20,7 +20,7 @@ from cotwin.training.gauss_newton import LevenbergMarquardt, Penalty
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
 from cotwin.windows import Batch, Windows
-from cotwin.windows.serving import serve
+from cotwin.windows.serving import seeded_epochs, serve
 
 logger = logging.getLogger(__name__)
 
@@ -48,24 +48,6 @@ def cosine(total_steps: int, final: float = 0.01) -> Schedule:
         return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
     return factor
-
-
-def seeded_epochs(
-    size: int, batch_size: int, seed: int, first: int, count: int
-) -> Iterator[tuple[int, list[list[int]]]]:
-    """Number and batches of indices of each epoch from `first` on, each in its own order; `count` batches in all.
-
-    An epoch is made when it begins: all together could be larger than the windows' budget.
-
-    >>> list(seeded_epochs(size=3, batch_size=2, seed=0, first=4, count=3))
-    [(4, [[1, 0], [2]]), (5, [[2, 1]])]
-    """
-    while count > 0:
-        generator = torch.Generator().manual_seed(1_000_003 * seed + first)
-        order = torch.randperm(size, generator=generator)[: count * batch_size]
-        batches = [part.tolist() for part in torch.split(order, batch_size)]
-        yield first, batches
-        first, count = first + 1, count - len(batches)
 
 
 class TrainingDivergedError(RuntimeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from cotwin.windows.windows import Batch, Windows
@@ -25,8 +26,8 @@ class JoinedWindows(Windows):
     def __init__(self, real: Windows, generated: Windows, alpha: float) -> None:
         if real.window_shape != generated.window_shape:
             raise ValueError(f"real windows are {real.window_shape}, generated ones {generated.window_shape}.")
-        if alpha < 0:
-            raise ValueError(f"alpha is {alpha}; the influence of generated data cannot be negative.")
+        if not 0 <= alpha < math.inf:
+            raise ValueError(f"alpha is {alpha}; the influence of generated data is zero or positive, and finite.")
         self.real, self.generated, self.alpha = real, generated, alpha
         self.ahead_bytes = generated.ahead_bytes
         self.masked = real.masked or generated.masked

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 
+from cotwin.seeds import seeded
 from cotwin.windows.windows import Batch, Windows
 
 T = TypeVar("T")
@@ -24,6 +25,23 @@ ROLLOUT_BYTES = 16_000_000
 # Groups of batches held at once, counted generously: one in use, one waiting or being written, and its rollout,
 # which is there twice while it is stacked, with what the solver needs besides.
 GROUPS_ALIVE = 6
+
+
+def seeded_epochs(
+    size: int, batch_size: int, seed: int, first: int, count: int
+) -> Iterator[tuple[int, list[list[int]]]]:
+    """Number and batches of indices of each epoch from `first` on, each in its own order; `count` batches in all.
+
+    An epoch is made when it begins: all together could be larger than the windows' budget.
+
+    >>> list(seeded_epochs(size=3, batch_size=2, seed=0, first=4, count=3))
+    [(4, [[1, 0], [2]]), (5, [[2, 1]])]
+    """
+    while count > 0:
+        order = torch.randperm(size, generator=seeded(seed, first))[: count * batch_size]
+        batches = [part.tolist() for part in torch.split(order, batch_size)]
+        yield first, batches
+        first, count = first + 1, count - len(batches)
 
 
 def serve(

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.seeds import seeded
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.windows.start_states import PickedStates, StartStates
 
@@ -161,7 +162,7 @@ class SimulatedStates(StartStates):
         return self._block[1]
 
     def _draw(self, block: int) -> Float[Tensor, "K C *S"]:
-        generator = torch.Generator().manual_seed(self.seed + block)
+        generator = seeded(self.seed + block)
         wanted = min(self.rollouts, math.ceil((self.count - block * self.block_size) / self.per_rollout))
         parts: list[Tensor] = []
         found = 0
