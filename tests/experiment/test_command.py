@@ -1,5 +1,7 @@
 """The command line, as a person uses it: what it writes, what it refuses, what it says."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from small import SMALL
 from typer.testing import CliRunner, Result
 
+import cotwin as public
 from cotwin.cli import app
 
 
@@ -143,3 +146,37 @@ def test_data_inspect_says_what_is_in_a_file(folder: Path) -> None:
 def test_config_show_prints_what_train_would_use() -> None:
     assert "cycles: 7" in cotwin("config", "show", "burgers", "hybrid.cycles=7").output
     assert "burgers_shock" in cotwin("config", "list").output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["config", "list"], ["train", "--help"]])
+def test_what_computes_nothing_does_not_wait_for_torch(words: list[str]) -> None:
+    script = f"import sys; sys.argv[1:] = {words}; from cotwin.cli import app; app()"
+    checked = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {script}"
+    output = subprocess.run([sys.executable, "-c", checked], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "False"
+
+
+def test_every_public_name_is_where_the_stub_says() -> None:
+    assert all(getattr(public, name) is not None for name in public.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Wibble'"):
+        _ = public.Wibble
+    assert cotwin("--version").output.strip() == public.__version__
+
+
+def test_config_explain_tells_one_part() -> None:
+    overview = cotwin("config", "explain").output.splitlines()
+    assert len(overview) < 20
+    assert any(line.startswith("synthetic: resnet, unet") for line in overview)
+    assert cotwin("config", "explain", "hybrid.cycles").output == "hybrid.cycles: int >= 1 (default 6)\n"
+    heat = cotwin("config", "explain", "heat").output.splitlines()
+    assert heat[0].startswith("physical.model=heat: ")
+    assert all("physical.diffusivity" in line for line in heat[1:])
+    adam = cotwin("config", "explain", "adam").output
+    assert "physical.optimizer.lr" in adam
+    assert "synthetic.optimizer.lr" in adam
+    assert "optimizer.history" not in adam
+    physical = cotwin("config", "explain", "physical").output
+    assert len(physical.splitlines()) < 60
+    assert "physical.model=gray_scott" in physical
+    assert "physical.feed" not in physical
+    assert "did you mean heat" in refusal("config", "explain", "hate")

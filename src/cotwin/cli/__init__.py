@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+import cotwin
 from cotwin.cli import cache, config, data
 from cotwin.cli.estimate import estimate
 from cotwin.cli.plan import plan
@@ -12,9 +15,26 @@ from cotwin.cli.train import train
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Train a simulator and a surrogate of the same system together.",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> bool:
+    if asked:
+        typer.echo(cotwin.__version__)
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train a simulator and a surrogate of the same system together."""
+
+
 app.command()(train)
 app.command()(estimate)
 app.command()(plan)

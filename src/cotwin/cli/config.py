@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cotwin.cli.arguments import Config, Overrides
@@ -31,16 +33,19 @@ def validate(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command("explain")
-def explain() -> None:
-    """Print every setting: what it may be, its default and what it means."""
-    from cotwin.experiment.explain import explain
+def explain(
+    part: Annotated[str | None, typer.Argument(help="A block, a setting's path, or the name of a kind.")] = None,
+) -> None:
+    """Print what settings may be, their defaults and what they mean; without PART the blocks."""
+    from cotwin.experiment import lookup
 
-    typer.echo("\n".join(explain()))
+    with errors_explained():
+        typer.echo(lookup.overview() if part is None else lookup.part(part))
 
 
 @app.command("list")
 def list_() -> None:
     """Print the names of the presets."""
-    from cotwin.experiment.load import presets
+    from cotwin.experiment.presets import presets
 
     typer.echo("\n".join(presets()))

@@ -14,14 +14,20 @@ from rich.markup import escape
 @contextmanager
 def errors_explained() -> Iterator[None]:
     """Mistakes that a person can mend are one message, not a traceback; everything else is a defect."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
+        if not isinstance(error, _explained()):
+            raise
+        fail(str(error))
+
+
+def _explained() -> tuple[type[Exception], ...]:
     from cotwin.run import RunError
     from cotwin.stepper import DivergenceError
     from cotwin.training.trainer import TrainingDivergedError
 
-    try:
-        yield
-    except (ValueError, OSError, RunError, DivergenceError, TrainingDivergedError) as error:
-        fail(str(error))
+    return (ValueError, OSError, RunError, DivergenceError, TrainingDivergedError)
 
 
 def fail(message: str) -> NoReturn:

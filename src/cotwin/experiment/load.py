@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -16,6 +15,7 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from cotwin.experiment.physical_settings import PhysicalSettings
+from cotwin.experiment.presets import preset_text, presets
 from cotwin.experiment.settings import Experiment, NetworkSettings
 
 # What settings of one kind mean to another too.
@@ -24,12 +24,6 @@ SHARED = {"model": PhysicalSettings.model_fields, "network": NetworkSettings.mod
 
 class ConfigError(ValueError):
     """Settings that cannot be used; the message says where and what to do."""
-
-
-def presets() -> list[str]:
-    """Names of the experiments that come with the package."""
-    folder = files("cotwin.experiment") / "presets"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def load(config: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -75,8 +69,7 @@ def _read(config: str, relative_to: Path) -> dict[str, Any]:
             raise ConfigError(f"there is no file {path}; presets are named without ending: {', '.join(presets())}.")
         text, folder = path.read_text(encoding="utf-8"), path.parent
     elif config in presets():
-        text = (files("cotwin.experiment") / "presets" / f"{config}.yaml").read_text(encoding="utf-8")
-        folder = Path()
+        text, folder = preset_text(config), Path()
     else:
         raise ConfigError(f"{config!r} is neither a preset ({', '.join(presets())}) nor the path of a .yaml file.")
     try:
