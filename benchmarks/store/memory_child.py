@@ -52,21 +52,21 @@ def train(task: dict[str, Any]) -> dict[str, Any]:
             trainer.fit(real, 6)
             for placement in ("memory", "cache", "on_the_fly"):
                 with Store(Path(scratch) / "cache", 1 << 25, 1 << 25, placement).keep(teach(real, 8)) as kept:
-                    trainer.fit(kept, 1)
+                    trainer.fit(kept.windows, 1)
         rest = at_rest()
         begin = time.perf_counter()
         try:
             with watched() as filling, store.keep(generated) as kept:
                 filling.stop()
                 with watched() as training:
-                    trainer.fit(kept, -(-len(kept) // BATCH))
+                    trainer.fit(kept.windows, -(-len(kept.windows) // BATCH))
         except ValueError as error:
             return {"refused": str(error), "memory_budget": store.memory_budget}
     return {
         "seconds": time.perf_counter() - begin,
         "bytes": generated.num_bytes,
         "memory_budget": store.memory_budget,
-        "placement": store.choices[-1].placement,
+        "placement": kept.choice.placement,
         "baseline": before.peak,
         "filling": filling.peak - rest,
         "growth": max(filling.peak, training.peak) - before.peak,

@@ -41,7 +41,7 @@ def measure_training(scratch: Path, batches: int, substeps: int, repeats: int, n
 
         def kept(placement: Placement) -> Windows:
             store = Store(root, memory_budget=4 << 30, disk_budget=4 << 30, placement=placement)
-            return stack.enter_context(store.keep(generated))
+            return stack.enter_context(store.keep(generated)).windows
 
         memory, cache, fly = kept("memory"), kept("cache"), kept("on_the_fly")
         files = list(root.rglob(DATA))

@@ -52,7 +52,7 @@ def test_nothing_is_kept_and_nothing_is_made(folder: Path) -> None:
 def test_leftovers_go_and_the_rest_stays(folder: Path, shelf: Shelf) -> None:
     orphan = orphaned(shelf, "dead")
     kept = orphaned(Shelf(shelf.root, "real"), "converted")
-    with Store(CACHE, 10_000_000, 10_000_000, "cache").keep(generated()) as windows:
+    with Store(CACHE, 10_000_000, 10_000_000, "cache").keep(generated()) as kept_windows:
         # The store has swept already when it began; this one ended since.
         assert not orphan.exists()
         orphan = orphaned(shelf, "dead")
@@ -67,7 +67,7 @@ def test_leftovers_go_and_the_rest_stays(folder: Path, shelf: Shelf) -> None:
         assert kept.exists()
         assert "Removed 1 stored array" in cotwin("cache", "clean", "--all").output
         assert not kept.exists()
-        assert torch.isfinite(windows.__getitems__(range(20)).states).all(), "what is in use stays"
+        assert torch.isfinite(kept_windows.windows.__getitems__(range(20)).states).all(), "what is in use stays"
     assert cotwin("cache", "list").output == "Nothing is kept.\n"
 
 

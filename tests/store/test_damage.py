@@ -83,7 +83,7 @@ def test_a_whole_set_of_a_dead_process_is_used(
 ) -> None:
     monkeypatch.setattr(Store, "_fill_file", None)
     with caplog.at_level(logging.INFO), store(left).keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert "is whole and of the same teacher and starts" in caplog.text
     assert leftovers(left) == []
 
@@ -95,10 +95,10 @@ def test_damage_is_found_named_and_made_good(left: Path, damage: str, caplog: py
     do(path)
     kept_store = store(left)
     with kept_store.keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
-        assert kept_store.choices[-1].placement == "cache"
-        assert isinstance(kept, StoredWindows)
-        kept.source.verify()  # type: ignore[attr-defined]
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
+        assert kept.choice.placement == "cache"
+        assert isinstance(kept.windows, StoredWindows)
+        kept.windows.source.verify()  # type: ignore[attr-defined]
     assert str(path / name) in caplog.text
     assert leftovers(left) == []
 
@@ -114,7 +114,7 @@ def test_what_is_damaged_is_swept_all_the_same(left: Path, damage: str) -> None:
 def test_a_sound_set_without_a_maker_is_used(left: Path) -> None:
     (set_below(left) / LOCK).unlink()
     with store(left).keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert leftovers(left) == []
 
 
@@ -124,8 +124,8 @@ def test_damage_to_a_set_in_use_does_not_spread(tmp_path: Path) -> None:
     with store(root).keep(windows()) as outer:
         flipped("data.npy", -1)(set_below(root))
         with Store(root, 10 * MB, 10 * MB, "cache", 3 * 512, verify=True).keep(windows()) as inner:
-            assert torch.equal(inner.__getitems__(range(COUNT)).states, expected())
-            assert torch.equal(outer.__getitems__(range(COUNT - 1)).states, expected()[:-1])
+            assert torch.equal(inner.windows.__getitems__(range(COUNT)).states, expected())
+            assert torch.equal(outer.windows.__getitems__(range(COUNT - 1)).states, expected()[:-1])
     assert leftovers(root) == []
 
 
@@ -136,7 +136,7 @@ def test_what_somebody_put_into_a_set_stays_and_is_in_nobodys_way(
     (path / "notes.txt").write_text("mine")
     flipped("data.npy", -1)(path)
     with store(left).keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     (notes,) = (left / "generated").glob("*/notes.txt")
     assert notes.read_text() == "mine"
     assert sorted(entry.name for entry in notes.parent.iterdir()) == [MARKER, "notes.txt"]
@@ -161,9 +161,9 @@ def test_a_cache_that_somebody_deletes_costs_nothing(tmp_path: Path) -> None:
     kept_store = store(root)
     with kept_store.keep(windows()) as kept:
         shutil.rmtree(root)
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     with kept_store.keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert leftovers(root) == []
 
 
@@ -176,6 +176,6 @@ def test_without_locks_there_is_no_cache(
     monkeypatch.setattr("fcntl.flock", no_locks)
     kept_store = store(tmp_path / "cache")
     with kept_store.keep(windows()) as kept:
-        assert_close(kept.__getitems__(range(COUNT)).states, expected())
-    assert kept_store.choices[-1].placement == "on_the_fly"
+        assert_close(kept.windows.__getitems__(range(COUNT)).states, expected())
+    assert kept.choice.placement == "on_the_fly"
     assert f"{tmp_path / 'cache'} has no locks; name a cache_dir on another" in caplog.text

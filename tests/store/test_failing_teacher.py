@@ -35,7 +35,7 @@ def test_a_teacher_that_raises_in_the_middle(tmp_path: Path, placement: Placemen
 
     def use() -> None:
         with store(tmp_path / "cache", placement).keep(windows(count, teacher=teacher)) as kept:
-            served.extend(serve(kept, [(0, [[row] for row in range(count)])], batch_size=1))
+            served.extend(serve(kept.windows, [(0, [[row] for row in range(count)])], batch_size=1))
 
     with pytest.raises(type(error)) as caught:
         use()
@@ -59,7 +59,7 @@ def test_closing_early_leaks_no_thread_and_no_file(tmp_path: Path) -> None:
     before, files = set(threading.enumerate()), open_files()
     for placement in ("memory", "cache", "on_the_fly"):
         with store(tmp_path / "cache", placement).keep(windows()) as kept:
-            batches = serve(kept, [(0, [[row] for row in range(COUNT)])] * 3, batch_size=1)
+            batches = serve(kept.windows, [(0, [[row] for row in range(COUNT)])] * 3, batch_size=1)
             next(batches)
             batches.close()
             assert set(threading.enumerate()) == before

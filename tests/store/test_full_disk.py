@@ -57,14 +57,15 @@ def test_a_full_disk_is_used_again_when_there_is_room(
     (disk / "film.mkv").write_bytes(bytes(700_000))
     kept_store = store(root)
     with kept_store.keep(windows(count)) as kept:
-        assert_close(kept.__getitems__(range(count)).states, expected(count))
+        assert kept.choice.placement == "on_the_fly"
+        assert_close(kept.windows.__getitems__(range(count)).states, expected(count))
         assert leftovers(root) == []
     assert "No space left" in caplog.text
     assert "generated as they are read" in caplog.text
     (disk / "film.mkv").unlink()
     with kept_store.keep(windows(count)) as kept:
-        assert torch.equal(kept.__getitems__(range(count)).states, expected(count))
-    assert [choice.placement for choice in kept_store.choices] == ["on_the_fly", "cache"]
+        assert kept.choice.placement == "cache"
+        assert torch.equal(kept.windows.__getitems__(range(count)).states, expected(count))
     assert leftovers(root) == []
 
 
@@ -76,8 +77,8 @@ def test_a_disk_may_be_full_at_any_moment(mount: Callable[[str], Path], option: 
         root = mount(f"{option}={room if 'inodes' in option else 4096 * room}") / "cache"
         kept_store = store(root)
         with kept_store.keep(windows()) as kept:
-            assert_close(kept.__getitems__(range(COUNT)).states, expected())
-        placements.append(kept_store.choices[-1].placement)
+            assert_close(kept.windows.__getitems__(range(COUNT)).states, expected())
+        placements.append(kept.choice.placement)
         assert not root.exists() or leftovers(root) == []
     assert placements == sorted(placements, reverse=True), "on_the_fly until it fits, then cache"
     assert set(placements) == {"on_the_fly", "cache"}
@@ -88,10 +89,10 @@ def test_a_disk_that_becomes_read_only_costs_the_cache_and_no_more(
 ) -> None:
     disk = mount("size=1m")
     kept_store = store(disk / "cache")
-    for state in ("rw", "ro", "rw"):
+    for state, placement in (("rw", "cache"), ("ro", "on_the_fly"), ("rw", "cache")):
         subprocess.run(["mount", "-o", f"remount,{state}", disk], check=True)
         with kept_store.keep(windows()) as kept:
-            assert_close(kept.__getitems__(range(COUNT)).states, expected())
-    assert [choice.placement for choice in kept_store.choices] == ["cache", "on_the_fly", "cache"]
+            assert kept.choice.placement == placement
+            assert_close(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert "Read-only file system" in caplog.text
     assert leftovers(disk / "cache") == []

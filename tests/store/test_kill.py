@@ -31,7 +31,7 @@ def die(root: Path, call: int) -> None:
 
 def assert_recovers(root: Path) -> None:
     with store(root).keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert leftovers(root) == []
 
 

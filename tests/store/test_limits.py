@@ -38,8 +38,8 @@ def read_to_the_end(root: Path, num_bytes: int, placement: Placement) -> None:
     order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(0)).tolist()
     batches = [order[first : first + 32] for first in range(0, len(order), 32)]
     with store.keep(windows) as kept:
-        assert store.choices[-1].placement == placement
-        for rows, batch in zip(batches, serve(kept, [(0, batches)], batch_size=32), strict=True):
+        assert kept.choice.placement == placement
+        for rows, batch in zip(batches, serve(kept.windows, [(0, batches)], batch_size=32), strict=True):
             starts = windows.starts.take(rows)
             for step in range(NUM_STEPS + 1):
                 assert torch.equal(batch.states[:, step], starts * 0.5**step)

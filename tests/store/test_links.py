@@ -59,7 +59,7 @@ def test_a_link_in_the_place_of_root_or_shelf_is_not_followed(
     replace(root / what if what else root, precious)
     refused = pytest.raises(PermissionError, match="a symbolic link") if placement == "cache" else nullcontext()
     with refused, kept_store.keep(windows()) as kept:
-        assert_close(kept.__getitems__(range(COUNT)).states, expected())
+        assert_close(kept.windows.__getitems__(range(COUNT)).states, expected())
     if not what:
         with pytest.raises(PermissionError, match="a symbolic link"):
             store(root, placement)
@@ -98,7 +98,7 @@ def test_a_link_put_there_meanwhile_is_not_followed(tmp_path: Path, precious: Pa
     def use() -> None:
         with store(root).keep(made) as kept:
             put()
-            assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+            assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
 
     with pytest.raises(OSError, match=r"symbolic link|\.json"):
         use()
@@ -111,6 +111,6 @@ def test_a_link_in_the_place_of_a_file_is_removed_not_followed(left: Path, preci
         (set_below(left) / name).unlink()
         (set_below(left) / name).symlink_to(precious / "data.npy")
     with store(left).keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert leftovers(left) == []
     assert state_of(precious) == before

@@ -85,7 +85,7 @@ def test_every_epoch_has_each_window_once_in_the_same_order_wherever_they_are(
             budget = ahead * windows.window_bytes if placement == "on_the_fly" else 10 * MB
             store = Store(Path(folder, "cache"), budget, 10 * MB, placement, chunk * windows.window_bytes)
             with store.keep(windows) as kept:
-                served[placement] = trained_on(JoinedWindows(real, kept, alpha), batch_size, seed)
+                served[placement] = trained_on(JoinedWindows(real, kept.windows, alpha), batch_size, seed)
         assert leftovers(Path(folder, "cache")) == []
     every = torch.cat([real.__getitems__(range(len(real))).states, windows.generate(range(count))])
     for epochs in served.values():
@@ -118,8 +118,10 @@ def test_fresh_starts_are_new_in_each_epoch_and_the_same_for_a_seed(
         windows = RolloutWindows(Swirl(), draw(0), num_steps, fresh_starts=draw)
         store = Store(None, ahead * windows.window_bytes)
         with store.keep(windows) as kept:
-            assert store.choices[-1].placement == "on_the_fly"
-            return [states_of(epoch) for epoch in trained_on(JoinedWindows(real, kept, 1.0), batch_size, seed)]
+            assert kept.choice.placement == "on_the_fly"
+            return [
+                states_of(epoch) for epoch in trained_on(JoinedWindows(real, kept.windows, 1.0), batch_size, seed)
+            ]
 
     first = served()
     for number, states in enumerate(first):
@@ -145,17 +147,17 @@ def test_placement_and_bytes_are_as_said_beforehand(
         assert said.placement == ("memory" if 2 * count < memory else "cache" if count <= disk else "on_the_fly")
         assert said.num_bytes == count * size
         with store.keep(windows) as kept:
-            assert store.choices == [said]
+            assert kept.choice == said
             if said.placement == "on_the_fly":
-                assert isinstance(kept, RolloutWindows)
-                assert kept.ahead_bytes == memory * size
+                assert isinstance(kept.windows, RolloutWindows)
+                assert kept.windows.ahead_bytes == memory * size
                 return
-            assert isinstance(kept, StoredWindows)
+            assert isinstance(kept.windows, StoredWindows)
             if said.placement == "memory":
-                assert isinstance(kept.source, InMemory)
-                assert kept.source.states.untyped_storage().nbytes() == count * size
+                assert isinstance(kept.windows.source, InMemory)
+                assert kept.windows.source.states.untyped_storage().nbytes() == count * size
             else:
-                assert isinstance(kept.source, ArrayFile)
+                assert isinstance(kept.windows.source, ArrayFile)
                 (data,) = Path(folder).rglob(DATA)
                 expected = len(npy_header((count, num_steps + 1, 2, 16))) + count * size
-                assert data.stat().st_size == kept.source.manifest.file_bytes == expected
+                assert data.stat().st_size == kept.windows.source.manifest.file_bytes == expected

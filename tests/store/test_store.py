@@ -58,8 +58,8 @@ def test_windows_do_not_depend_on_placement(
     for placement in PLACEMENTS:
         store = Store(tmp_path / "cache", 10 * MB, 10 * MB, placement, chunk_bytes)
         with store.keep(generated(count, num_steps)) as kept:
-            assert len(kept) == count
-            served.append([kept.__getitems__(rows.tolist()) for rows in order])
+            assert len(kept.windows) == count
+            served.append([kept.windows.__getitems__(rows.tolist()) for rows in order])
     for memory, cache, fly in zip(*served, strict=True):
         assert torch.equal(memory.states, cache.states)
         assert torch.linalg.norm(fly.states - memory.states) <= 1e-6 * torch.linalg.norm(memory.states)
@@ -70,7 +70,7 @@ def test_windows_do_not_depend_on_placement(
 def test_kept_windows_follow_the_teacher(generated: Make, store: Store) -> None:
     windows = generated(9)
     with store.keep(windows) as kept:
-        states = kept.__getitems__(range(9)).states
+        states = kept.windows.__getitems__(range(9)).states
         assert torch.equal(states[:, 0], windows.starts.every())
         for before, after in pairwise(states.unbind(dim=1)):
             torch.testing.assert_close(windows.teacher(before), after)
@@ -80,11 +80,11 @@ def test_bytes_are_known_beforehand(generated: Make, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
     windows = generated(11)
     with store.keep(windows) as kept:
-        assert isinstance(kept, StoredWindows)
-        assert isinstance(kept.source, ArrayFile)
-        array = np.load(kept.source.path, allow_pickle=False)
-        assert store.choices[-1].num_bytes == windows.num_bytes == array.nbytes
-        assert np.array_equal(array, kept.__getitems__(range(11)).states.numpy())
+        assert isinstance(kept.windows, StoredWindows)
+        assert isinstance(kept.windows.source, ArrayFile)
+        array = np.load(kept.windows.source.path, allow_pickle=False)
+        assert kept.choice.num_bytes == windows.num_bytes == array.nbytes
+        assert np.array_equal(array, kept.windows.__getitems__(range(11)).states.numpy())
 
 
 def test_automatic_choice_is_recorded_and_logged(
@@ -93,12 +93,10 @@ def test_automatic_choice_is_recorded_and_logged(
     # One window of three steps takes 512 bytes.
     store = Store(tmp_path / "cache", memory_budget=51_200, disk_budget=102_400)
     with caplog.at_level(logging.INFO, logger="cotwin"):
-        for count in (49, 50, 201):
-            with store.keep(generated(count)):
-                pass
-    assert [choice.placement for choice in store.choices] == ["memory", "cache", "on_the_fly"]
-    assert [choice.num_bytes for choice in store.choices] == [49 * 512, 50 * 512, 201 * 512]
-    assert all(choice.reason in caplog.text for choice in store.choices)
+        for count, placement in ((49, "memory"), (50, "cache"), (201, "on_the_fly")):
+            with store.keep(generated(count)) as kept:
+                assert (kept.choice.placement, kept.choice.num_bytes) == (placement, count * 512)
+                assert kept.choice.reason in caplog.text
 
 
 def test_chunks_stay_below_the_budget(generated: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +120,7 @@ def test_nothing_stays_behind(
 ) -> None:
     def use() -> None:
         with store.keep(generated(5)) as kept:
-            kept.__getitems__([0])
+            kept.windows.__getitems__([0])
             if error is not None:
                 raise error
 
@@ -141,7 +139,7 @@ def test_a_teacher_that_raises_leaves_nothing(
     windows = generated(5)
     windows.starts.states[4] = torch.nan
     with pytest.raises(ArithmeticError, match="diverged"), store.keep(windows) as kept:
-        kept.__getitems__(range(5))
+        kept.windows.__getitems__(range(5))
     assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
     assert windows.teacher.training
 
@@ -161,19 +159,19 @@ def test_two_stores_share_a_root(generated: Make, tmp_path: Path) -> None:
     stores = [Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache") for _ in range(2)]
     with stores[0].keep(generated(5)) as outer:
         with stores[1].keep(generated(6)) as inner:
-            assert (len(outer), len(inner)) == (5, 6)
-        assert torch.isfinite(outer.__getitems__(range(5)).states).all()
+            assert (len(outer.windows), len(inner.windows)) == (5, 6)
+        assert torch.isfinite(outer.windows.__getitems__(range(5)).states).all()
 
 
 def test_joins_with_real_windows(generated: Make, store: Store) -> None:
     real = SlidingWindows(torch.randn(2, 8, 2, 16), num_steps=3)
     windows = generated(6)
     with store.keep(windows) as kept:
-        joined = JoinedWindows(real, kept, alpha=0.5)
+        joined = JoinedWindows(real, kept.windows, alpha=0.5)
         order = torch.randperm(len(joined)).tolist()
         batch = joined.__getitems__(order)
         for index, states, weight in zip(order, batch.states, batch.weight, strict=True):
-            single = real[index] if index < 10 else kept[index - 10]
+            single = real[index] if index < 10 else kept.windows[index - 10]
             torch.testing.assert_close(states, single.states[0])
             assert weight == pytest.approx(16 / 10 if index < 10 else 0.5 * 16 / 6)
 
@@ -181,7 +179,7 @@ def test_joins_with_real_windows(generated: Make, store: Store) -> None:
 @pytest.mark.parametrize("index", [-1, 5])
 def test_indices_are_checked(generated: Make, store: Store, index: int) -> None:
     with store.keep(generated(5)) as kept, pytest.raises(IndexError, match="of 5 windows"):
-        kept.__getitems__([0, index])
+        kept.windows.__getitems__([0, index])
 
 
 def test_a_root_of_someone_else_is_refused(tmp_path: Path) -> None:
@@ -206,8 +204,8 @@ def test_nothing_is_made_before_something_is_kept(generated: Make, tmp_path: Pat
     store.choose(generated(5))
     store.sweep()
     assert not list(tmp_path.iterdir())
-    with store.keep(generated(5)):
-        assert store.choices[-1].placement == "memory"
+    with store.keep(generated(5)) as kept:
+        assert kept.choice.placement == "memory"
     assert not list(tmp_path.iterdir())
 
 
@@ -215,8 +213,8 @@ def test_no_root_means_no_file(generated: Make) -> None:
     with pytest.raises(ValueError, match="needs a root directory"):
         Store(None, 10 * MB, 10 * MB, "cache")
     store = Store(None, memory_budget=51_200, disk_budget=10 * MB)
-    with store.keep(generated(100)):
-        assert store.choices[-1].placement == "on_the_fly"
+    with store.keep(generated(100)) as kept:
+        assert kept.choice.placement == "on_the_fly"
 
 
 def test_a_window_beyond_the_budget_is_refused(generated: Make) -> None:
@@ -233,11 +231,11 @@ def test_a_full_disk_falls_back_to_on_the_fly(
     monkeypatch.setattr(os, "posix_fallocate", full)
     store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
     with store.keep(generated(5)) as kept:
-        assert isinstance(kept, RolloutWindows)
-        assert torch.isfinite(kept.__getitems__(range(5)).states).all()
+        assert isinstance(kept.windows, RolloutWindows)
+        assert torch.isfinite(kept.windows.__getitems__(range(5)).states).all()
         assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
-    assert [choice.placement for choice in store.choices] == ["on_the_fly"]
-    assert "No space left" in store.choices[0].reason
+    assert kept.choice.placement == "on_the_fly"
+    assert "No space left" in kept.choice.reason
     assert "generated as they are read" in caplog.text
 
 
@@ -266,8 +264,8 @@ store = Store(Path(sys.argv[1]), 10_000_000, 10_000_000, "cache", chunk_bytes=10
 for reserve in (os.posix_fallocate, unsupported):
     os.posix_fallocate = reserve
     with store.keep(windows) as kept:
-        assert kept.__getitems__([0, 199]).states.shape == (2, 4, 1, 64)
-print(*(choice.placement for choice in store.choices))
+        assert kept.windows.__getitems__([0, 199]).states.shape == (2, 4, 1, 64)
+    print(kept.choice.placement)
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "cache")], capture_output=True, text=True)
     assert done.stdout.split() == ["on_the_fly", "on_the_fly"], done.stderr
@@ -302,7 +300,7 @@ def test_a_full_disk_goes_on_though_the_starts_do_not_fit_in_memory(
     assert store.choose(windows).placement == "cache"
     monkeypatch.setattr(os, "posix_fallocate", full)
     with store.keep(windows) as kept:
-        assert torch.allclose(kept.__getitems__([5, 399]).states, expected, atol=1e-6)
+        assert torch.allclose(kept.windows.__getitems__([5, 399]).states, expected, atol=1e-6)
     assert "Starts are drawn as they are read" in caplog.text
 
 

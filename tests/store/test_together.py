@@ -78,7 +78,7 @@ def test_the_last_one_out_removes_a_set_in_common(root: Path, holders: Any) -> N
     assert len(sets(root)) == 1
     with store(root).keep(windows()) as kept:
         guest.end()
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
         assert len(sets(root)) == 1
     assert leftovers(root) == []
 
@@ -201,7 +201,7 @@ def test_a_clock_that_jumps_makes_nobody_lose_what_is_in_use(
     store(root).sweep()
     assert len(sets(root)) == 1
     with store(root).keep(windows()) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert len(sets(root)) == 1
     holder.end()
     assert leftovers(root) == []

@@ -74,7 +74,7 @@ def expected(count: int = COUNT, seed: int = 0) -> Tensor:
     """The windows as an undisturbed store has them."""
     kept = Store(None, 10 * MB, 0, "memory", chunk_bytes=CHUNK_WINDOWS * 512).keep(windows(count, seed))
     with kept as there:
-        return there.__getitems__(range(count)).states
+        return there.windows.__getitems__(range(count)).states
 
 
 def set_below(root: Path) -> Path:
@@ -103,7 +103,7 @@ def fill_and_read(root: Path, seconds: float = 0.0, begun: Any = None) -> None:
     if begun is not None:
         begun.set()
     with store(root).keep(made) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
 
 
 def fill_and_die(root: Path, call: int, report: Path | None = None) -> None:
@@ -124,10 +124,10 @@ def keep_and_die(root: Path) -> None:
 def hold(root: Path, seed: int, ready: Any, leave: Any) -> None:
     """Keep a set from one moment to another, reading it at both."""
     with store(root).keep(windows(seed=seed)) as kept:
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected(seed=seed))
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected(seed=seed))
         ready.set()
         leave.wait()
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected(seed=seed))
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected(seed=seed))
 
 
 def come_and_go(root: Path, seed: int, together: Any) -> None:
@@ -139,8 +139,8 @@ def come_and_go(root: Path, seed: int, together: Any) -> None:
         number = moments.randrange(2)
         kept_store = store(root)
         with kept_store.keep(windows(seed=number)) as kept:
-            assert kept_store.choices[-1].placement == "cache"
-            assert torch.equal(kept.__getitems__(range(COUNT)).states, sets[number])
+            assert kept.choice.placement == "cache"
+            assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, sets[number])
             time.sleep(moments.choice((0.0, 0.001, 0.005)))
 
 
@@ -164,16 +164,16 @@ def find_no_place(root: Path, message: str) -> None:
 def lose_rights(root: Path) -> None:
     """Fall back when a directory may no longer be written, and use the cache again when it may."""
     shelf = store(root)
-    with shelf.keep(windows()):
-        assert shelf.choices[-1].placement == "cache"
+    with shelf.keep(windows()) as kept:
+        assert kept.choice.placement == "cache"
     (root / "generated").chmod(0o500)
     with shelf.keep(windows()) as kept:
-        assert shelf.choices[-1].placement == "on_the_fly"
-        assert "Permission denied" in shelf.choices[-1].reason
-        assert_close(kept.__getitems__(range(COUNT)).states, expected())
+        assert kept.choice.placement == "on_the_fly"
+        assert "Permission denied" in kept.choice.reason
+        assert_close(kept.windows.__getitems__(range(COUNT)).states, expected())
     (root / "generated").chmod(0o700)
-    with shelf.keep(windows()):
-        assert shelf.choices[-1].placement == "cache"
+    with shelf.keep(windows()) as kept:
+        assert kept.choice.placement == "cache"
     assert leftovers(root) == []
 
 
@@ -181,7 +181,7 @@ def lose_rights_meanwhile(root: Path) -> None:
     """A set that can no longer be removed does not cost the training that used it."""
     with store(root).keep(windows()) as kept:
         (root / "generated").chmod(0o500)
-        assert torch.equal(kept.__getitems__(range(COUNT)).states, expected())
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     assert len(leftovers(root)) > 1
     (root / "generated").chmod(0o700)
 

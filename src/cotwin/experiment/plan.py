@@ -189,7 +189,7 @@ class Trial:
                 part = RolloutWindows(windows.teacher, windows.starts.take(some), windows.num_steps)
                 with way.keep(part) as kept:
                     if choice.placement == "on_the_fly":
-                        kept.__getitems__(some)
+                        kept.windows.__getitems__(some)
             self._windows[phase.learner, choice.placement] = (time.perf_counter() - begin) / len(some)
         return self._windows[phase.learner, choice.placement]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,6 +28,13 @@ logger = logging.getLogger(__name__)
 MOST_TRIES = 3  # to read what was just written; where that fails the disk is broken
 
 
+class Kept(NamedTuple):
+    """Windows while they are in use, and where they are and why."""
+
+    windows: Windows
+    choice: Choice
+
+
 class Store:
     """Where generated windows stay while they are in use. Placement never changes them.
 
@@ -36,8 +44,6 @@ class Store:
     placement: overrides the automatic choice.
     chunk_bytes: windows generated at once; fewer under a small memory budget.
     verify: compare the checksums of every set before it is used, not only of those that another process made.
-
-    choices: what was chosen so far, and why; the last entry is the present set's.
 
     Raises NotOursError if `root` is a directory that Cotwin did not make.
     """
@@ -63,7 +69,6 @@ class Store:
         # A rollout needs several times its states, which come on top of what is kept. A power of two: a little more
         # or less free memory should not cut a set into other rollouts, which differ in their last bits.
         self.chunk_bytes = min(chunk_bytes, 1 << max(self.memory_budget // 64, 1).bit_length() - 1)
-        self.choices: list[Choice] = []
 
     def shelf(self, name: ShelfName) -> Shelf | None:
         """A shelf for files, its root made if need be; None for a store without files."""
@@ -91,21 +96,21 @@ class Store:
         return choice
 
     @contextmanager
-    def keep(self, windows: RolloutWindows) -> Iterator[Windows]:
+    def keep(self, windows: RolloutWindows) -> Iterator[Kept]:
         """The same windows, made once if there is room; gone when the context ends, also on error.
 
         Meanwhile their teacher is in eval mode. A set that a killed process left behind is used if it is this
         one and whole; other leftovers are removed.
         """
         choice = self.choose(windows)
-        self._record(choice)
+        logger.info("generated windows: %s, as %s", choice.placement, choice.reason)
         with _evaluating(windows.teacher), ExitStack() as stack:
             if choice.placement == "cache":
-                kept = self._cached(windows, stack)
+                kept = self._cached(windows, choice, stack)
             elif choice.placement == "memory":
-                kept = StoredWindows(self._fill_memory(windows))
+                kept = Kept(StoredWindows(self._fill_memory(windows)), choice)
             else:
-                kept = self.on_the_fly(windows)
+                kept = Kept(self.on_the_fly(windows), choice)
             if choice.placement != "cache":
                 self.sweep()
             yield kept
@@ -137,7 +142,7 @@ class Store:
             states[first : first + len(chunk)] = chunk
         return InMemory(states)
 
-    def _cached(self, windows: RolloutWindows, stack: ExitStack) -> Windows:
+    def _cached(self, windows: RolloutWindows, choice: Choice, stack: ExitStack) -> Kept:
         """Windows from a file while the stack is open, made first if need be; on the fly if the disk is full."""
         try:
             shelf = self.shelf("generated")
@@ -165,15 +170,14 @@ class Store:
                 raise
             reason = f"the disk does not take {in_words(windows.num_bytes)} ({error.strerror})"
             logger.warning("%s; the windows are generated as they are read.", reason)
-            self.choices.pop()
-            self._record(Choice("on_the_fly", windows.num_bytes, reason))
+            choice = Choice("on_the_fly", windows.num_bytes, reason)
             try:
-                return self.on_the_fly(windows)
+                return Kept(self.on_the_fly(windows), choice)
             except ValueError as refusal:
                 # Each start then costs a block of rollouts, but the phase goes on.
                 logger.warning("%s Starts are drawn as they are read, which is slow.", refusal)
-                return windows
-        return StoredWindows(file)
+                return Kept(windows, choice)
+        return Kept(StoredWindows(file), choice)
 
     def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str, user: ExitStack) -> None:
         content = f"{type(windows.teacher).__name__}, {len(windows)} × {windows.num_steps} steps"
@@ -218,10 +222,6 @@ class Store:
         count = self.rows_at_once(windows)
         for first in range(0, len(windows), count):
             yield first, windows.generate(range(first, min(first + count, len(windows)))).float().cpu()
-
-    def _record(self, choice: Choice) -> None:
-        logger.info("generated windows: %s, as %s", choice.placement, choice.reason)
-        self.choices.append(choice)
 
 
 class InMemory:

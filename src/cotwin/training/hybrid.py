@@ -188,6 +188,6 @@ class HybridTrainer:
     def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
         learner, count = self.learners[phase.learner], self.generated_windows(phase, alpha)
         with self.store.keep(self.generated(phase, count)) as kept:
-            fit = learner.trainer.fit(JoinedWindows(learner.real, kept, alpha), self.steps(phase), on_step)
-        choice = self.store.choices[-1]
-        return PhaseResult(phase.cycle, phase.learner, alpha, count, choice.placement, choice.reason, **vars(fit))
+            fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
+        where, why = kept.choice.placement, kept.choice.reason
+        return PhaseResult(phase.cycle, phase.learner, alpha, count, where, why, **vars(fit))
