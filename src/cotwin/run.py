@@ -41,6 +41,7 @@ OURS = re.compile(rf"{NAMES}|\.({NAMES}|{re.escape(MARKER)})\.part")
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 PART_OF_CHECKPOINT = re.compile(r"\.?(\d{4,})\.(?:pt|json)(?:\.part)?")
 KEPT_CHECKPOINTS = 2
+CYCLES = re.compile(r"(^hybrid:\n(?: .*\n)*?)  cycles: (\d+)\n", re.MULTILINE)
 
 
 class RunError(RuntimeError):
@@ -86,7 +87,8 @@ class Run:
         """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`.
 
         The blocks `store` and `estimation` may differ: where generated data are kept does not change them, and how
-        the simulator is estimated alone is nothing to a training.
+        the simulator is estimated alone is nothing to a training. `hybrid.cycles` may be raised, of a finished run
+        too.
         """
         if not (path / MARKER).is_file():
             raise RunError(f"there is no run in {path} to resume; start it without --resume.")
@@ -101,6 +103,13 @@ class Run:
             raise RunError(
                 f"the run in {path} has another configuration; resume it with its own, or choose another directory "
                 "with --run-dir. Lines of the run (-) and asked for (+):\n  " + "\n  ".join(changed[:12])
+            )
+        there, wanted = _cycles(saved), _cycles(config)
+        if wanted < there:
+            run.close()
+            raise RunError(
+                f"the run in {path} has hybrid.cycles={there}, {wanted} were asked for; what it has learned "
+                "cannot be taken back, so ask for as many or more."
             )
         run.write_text("config.yaml", config)
         return run
@@ -215,8 +224,14 @@ class Run:
 
 
 def _what_decides(config: str) -> str:
-    """Without the blocks that do not change a training."""
-    return re.sub(r"^(?:store|estimation):\n(?: .*\n)*", "", config, flags=re.MULTILINE)
+    """Without the blocks that do not change a training, and the cycles, which may be raised."""
+    config = re.sub(r"^(?:store|estimation):\n(?: .*\n)*", "", config, flags=re.MULTILINE)
+    return CYCLES.sub(r"\1", config)
+
+
+def _cycles(config: str) -> int:
+    found = CYCLES.search(config)
+    return int(found[2]) if found else 0
 
 
 def _locked(path: Path) -> IO[str]:

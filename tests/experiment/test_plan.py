@@ -61,7 +61,7 @@ def test_bytes_are_those_of_the_arrays(folder: Path) -> None:
 
 def test_a_person_reads_it(folder: Path) -> None:
     output = cotwin("plan", "burgers", *SMALL, "hybrid.generated_per_real=50").output
-    for words in ("training", "1 × 32", "together, cycles 1 to 2", "alone, warm-up", "memory", "Peak memory: about"):
+    for words in ("training", "1 × 32", "together, cycles 1 to 2", "both, warm-up", "memory", "Peak memory: about"):
         assert words in output
     assert "generated windows in its 3 steps" in output, "more is generated than is read"
     assert not (folder / "runs").exists()

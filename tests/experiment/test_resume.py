@@ -14,7 +14,8 @@ from small import SMALL
 
 from cotwin.experiment.load import dump, load
 from cotwin.experiment.train import prepare, train
-from cotwin.run import Run
+from cotwin.run import Run, RunError
+from cotwin.training.trainer import cosine
 
 
 class PowerCutError(Exception):
@@ -72,6 +73,54 @@ def test_a_resumed_run_ends_with_the_same_numbers(undisturbed: Path, tmp_path: P
     cache = undisturbed.parent / "cache"
     finish(tmp_path / "run", [*SMALL, f"store.cache_dir={cache}"], stops=stops)
     assert_same(tmp_path / "run", undisturbed)
+
+
+def test_a_warm_up_is_trained_once_and_is_the_same_for_both(undisturbed: Path) -> None:
+    lines = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["training"], line["cycle"]) for line in lines] == [
+        (training, cycle)
+        for training, cycles in (("both", [-1]), ("together", [0, 1]), ("alone", [0, 1]))
+        for cycle in cycles
+        for _ in range(2)
+    ]
+    session = prepare(load("burgers", [*SMALL, f"store.cache_dir={undisturbed.parent / 'cache'}"]))
+    alone = session.trainings["alone"]
+    assert session.total_steps == sum(line["steps"] for line in lines)
+    expected = [result.validation_error for result in alone.run(2)]
+    assert [line["validation_error"] for line in lines if line["training"] != "together"] == expected
+
+
+def test_a_finished_run_with_more_cycles_equals_one_that_had_them_from_the_first(tmp_path: Path) -> None:
+    options = [*SMALL, f"store.cache_dir={tmp_path / 'cache'}", "synthetic.optimizer.schedule=constant"]
+    finish(tmp_path / "whole", [*options, "hybrid.cycles=3"])
+    finish(tmp_path / "raised", [*options, "hybrid.cycles=1"])
+    experiment = load("burgers", [*options, "hybrid.cycles=3"])
+    with Run.reopen(tmp_path / "raised", dump(experiment)) as run:
+        train(prepare(experiment), run, StopAt(0), run.load_checkpoint())
+    assert_same(tmp_path / "raised", tmp_path / "whole")
+    fewer = dump(load("burgers", [*options, "hybrid.cycles=2"]))
+    with pytest.raises(RunError, match=r"has hybrid\.cycles=3, 2 were asked for; .* more"):
+        Run.reopen(tmp_path / "raised", fewer)
+    assert "cycles: 3" in (tmp_path / "raised/config.yaml").read_text()
+
+
+def test_raising_the_cycles_goes_on_along_the_longer_schedule(tmp_path: Path) -> None:
+    options = [*SMALL, f"store.cache_dir={tmp_path / 'cache'}"]
+    finish(tmp_path / "run", [*options, "hybrid.cycles=1"])
+    experiment = load("burgers", [*options, "hybrid.cycles=4"])
+    session = prepare(experiment)
+    trainer = session.trainings["together"].learners["synthetic"].trainer
+    rates: list[float] = []
+
+    class Watching(StopAt):
+        def step(self, loss: float) -> None:
+            rates.append(trainer.optimizer.param_groups[0]["lr"])
+            super().step(loss)
+
+    with Run.reopen(tmp_path / "run", dump(experiment)) as run, pytest.raises(PowerCutError):
+        train(session, run, Watching(1), run.load_checkpoint())
+    # Seven steps were taken of 4 + 4 · 3.
+    assert rates == pytest.approx([experiment.synthetic.optimizer.lr * cosine(16)(7)])
 
 
 def test_a_seed_fixes_everything(undisturbed: Path, tmp_path: Path) -> None:

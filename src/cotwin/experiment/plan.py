@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cotwin.experiment.settings import FileData
-from cotwin.experiment.train import Session
+from cotwin.experiment.train import Session, Turn
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
 from cotwin.store.store import InMemory, Store
@@ -104,18 +104,18 @@ def plan_session(session: Session) -> Plan:
     kept = 4 * sum(states.nbytes for name, (states, _) in parts.items() if name != "training")
     if isinstance(session.experiment.data, FileData):
         kept += sum(states.nbytes for states, _ in parts.values())
-    return plan([*session.trainings.items()], session.experiment.hybrid.cycles, real, kept)
+    return plan(session.turns, real, kept)
 
 
-def plan(trainings: Sequence[tuple[str, HybridTrainer]], cycles: int, real: list[RealData], kept_bytes: int) -> Plan:
-    """Plan named trainings that have not begun.
+def plan(turns: Sequence[Turn], real: list[RealData], kept_bytes: int) -> Plan:
+    """Plan the turns of trainings that have not begun.
 
     Times a few optimiser steps and rollouts, after which the trainings' models are no longer as they were; nothing is
     written into a run. Raises what `Store.choose` does where a placement is impossible.
     """
     begin, trial = time.perf_counter(), Trial()
-    phases = [trial.phase(name, hybrid, phase) for name, hybrid in trainings for phase in hybrid.phases(cycles)]
-    stores = [hybrid.store for _, hybrid in trainings]
+    phases = [trial.phase(turn.training, turn.hybrid, turn.phase) for turn in turns]
+    stores = [turn.hybrid.store for turn in turns]
     return Plan(
         real,
         phases,

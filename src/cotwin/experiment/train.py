@@ -1,10 +1,11 @@
-"""One experiment from settings to verdict: both models together, then alone, then side by side."""
+"""One experiment from settings to verdict: a warm-up, both models together, then alone, then side by side."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -13,13 +14,14 @@ from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.settings import Experiment
 from cotwin.report.figure import draw
 from cotwin.run import Run
+from cotwin.seeds import seed_of
 from cotwin.stepper import Stepper
 from cotwin.store.evaluation import Kept
 from cotwin.store.shelf import Shelf
 from cotwin.store.store import Store
 from cotwin.training.alpha import fixed
 from cotwin.training.evaluation import Comparison, Training, compare
-from cotwin.training.hybrid import HybridTrainer, Role
+from cotwin.training.hybrid import HybridTrainer, Phase, Role
 
 
 @runtime_checkable
@@ -31,6 +33,20 @@ class Watcher(Protocol):
 
     def step(self, loss: float) -> None:
         """One step was taken."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A phase of one of the two trainings, or of both: the warm-up is the same, and is trained once."""
+
+    training: Training | Literal["both"]
+    hybrid: HybridTrainer
+    phase: Phase
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What its line of metrics says of it."""
+        return (self.training, self.phase.cycle, self.phase.learner)
 
 
 @dataclass(frozen=True)
@@ -49,10 +65,22 @@ class Session:
     start: Stepper
 
     @property
+    def turns(self) -> list[Turn]:
+        """All of both trainings, in their order."""
+        together = self.trainings["together"]
+        phases = together.phases(self.experiment.hybrid.cycles)
+        warmup: list[Turn] = [Turn("both", together, phase) for phase in phases if phase.cycle < 0]
+        return warmup + [
+            Turn(training, hybrid, phase)
+            for training, hybrid in self.trainings.items()
+            for phase in phases
+            if phase.cycle >= 0
+        ]
+
+    @property
     def total_steps(self) -> int:
         """Optimiser steps of both trainings."""
-        cycles = self.experiment.hybrid.cycles
-        return sum(hybrid.steps(p) for hybrid in self.trainings.values() for p in hybrid.phases(cycles))
+        return sum(turn.hybrid.steps(turn.phase) for turn in self.turns)
 
 
 def prepare(experiment: Experiment) -> Session:
@@ -79,7 +107,6 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     """Run both trainings, from a checkpoint if one is given, and write everything into the run directory."""
     # Now, not at the end: a cache directory that cannot be written should not cost a training.
     shelf = session.store.shelf("evaluation")
-    torch.manual_seed(session.experiment.seed)
     metrics: list[dict[str, Any]] = []
     if checkpoint is not None:
         _restore(session, checkpoint)
@@ -87,12 +114,12 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     else:
         run.save_checkpoint(0, _state(session, metrics))
     run.write_metrics(metrics)
-    cycles = session.experiment.hybrid.cycles
-    for training, hybrid in session.trainings.items():
-        for phase in hybrid.phases(cycles)[hybrid.phases_done :]:
-            watcher.begin(_describe(training, phase.cycle, cycles, phase.learner), hybrid.steps(phase))
-            result = hybrid.advance(phase, watcher.step)
-            metrics.append({"training": training, **asdict(result)})
+    order = [turn.key for turn in session.turns]
+    for turn in session.turns:
+        if turn.key not in map(_key, metrics):
+            metrics.append(_take(turn, session, watcher))
+            # As if the cycles had never been fewer.
+            metrics.sort(key=lambda line: order.index(_key(line)))
             run.save_checkpoint(len(metrics), _state(session, metrics))
             run.write_metrics(metrics)
     # What a killed run left is used where it is this run's, so only now is the rest of use to nobody.
@@ -100,32 +127,42 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     return _conclude(session, run, metrics, shelf)
 
 
-def _describe(training: Training, cycle: int, cycles: int, learner: Role) -> str:
-    name = {"physical": "simulator", "synthetic": "surrogate"}[learner]
-    when = "warm-up on real data" if cycle < 0 else f"cycle {cycle + 1} of {cycles}"
-    return f"{training}, {when}: {name}"
+def _take(turn: Turn, session: Session, watcher: Watcher) -> dict[str, Any]:
+    """Train a phase; its line of metrics."""
+    watcher.begin(_describe(turn, session.experiment.hybrid.cycles), turn.hybrid.steps(turn.phase))
+    # Networks may use torch's own generator (dropout): it begins anew, so that nothing hangs on what ran before.
+    torch.manual_seed(seed_of(session.experiment.seed, turn.phase.cycle + 1, *turn.phase.learner.encode()))
+    result = turn.hybrid.advance(turn.phase, watcher.step)
+    if turn.training == "both":
+        session.trainings["alone"].load_state_dict(turn.hybrid.state_dict())
+    return {"training": turn.training, **asdict(result)}
+
+
+def _key(line: Mapping[str, Any]) -> tuple[str, int, str]:
+    return (line["training"], line["cycle"], line["learner"])
+
+
+def _describe(turn: Turn, cycles: int) -> str:
+    name = {"physical": "simulator", "synthetic": "surrogate"}[turn.phase.learner]
+    if turn.training == "both":
+        return f"warm-up on real data: {name}"
+    return f"{turn.training}, cycle {turn.phase.cycle + 1} of {cycles}: {name}"
 
 
 def _state(session: Session, metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """All that the rest of the run depends on.
 
-    The order of windows and the starts come from generators seeded by counters that the trainers' states
-    hold; torch's own generators are kept for networks that use them (dropout).
+    No generators: all are seeded by counters that the trainers' states hold, or by the phase.
     """
     return {
         "metrics": metrics,
         "trainings": {name: hybrid.state_dict() for name, hybrid in session.trainings.items()},
-        "cpu_generator": torch.get_rng_state(),
-        "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
 
 
 def _restore(session: Session, checkpoint: dict[str, Any]) -> None:
     for name, hybrid in session.trainings.items():
         hybrid.load_state_dict(checkpoint["trainings"][name])
-    torch.set_rng_state(checkpoint["cpu_generator"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(checkpoint["cuda_generators"])
 
 
 def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: Shelf | None) -> Comparison:

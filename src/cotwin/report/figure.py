@@ -90,7 +90,7 @@ def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Co
 
 def _learning_curves(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
     for (role, training), colour in COLOURS.items():
-        lines = [m for m in metrics if (m["learner"], m["training"]) == (role, training)]
+        lines = [m for m in metrics if m["learner"] == role and m["training"] in ("both", training)]
         axis.plot(
             np.cumsum([m["steps"] for m in lines]),
             [m["validation_error"] for m in lines],
