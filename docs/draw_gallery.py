@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotwin.experiment.dataset import load_dataset
-from cotwin.experiment.load import load, presets
+from cotwin.experiment.load import load
+from cotwin.experiment.presets import presets
 from cotwin.store.store import Store
 
 COLUMNS = 5

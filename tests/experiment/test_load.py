@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cotwin.experiment.load import ConfigError, dump, load, presets
+from cotwin.experiment.load import dump, load
+from cotwin.experiment.presets import presets
+from cotwin.experiment.read_settings import ConfigError
 
 
 @pytest.mark.parametrize("name", presets())
@@ -80,3 +82,87 @@ def test_an_unknown_experiment_lists_the_presets(tmp_path: Path) -> None:
 def test_a_path_left_open_is_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"data\.path=FILE"):
         load("burgers_shock")
+
+
+def test_a_setting_may_name_another_wherever_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("defaults: [burgers]\nsynthetic: {steps: '${physical.steps}'}\n")
+    (tmp_path / "mine.yaml").write_text("defaults: [base.yaml]\nphysical: {steps: 7}\nname: 'of_${hybrid.cycles}'\n")
+    mine = load(str(tmp_path / "mine.yaml"), ["hybrid.cycles=3", "synthetic.warmup_steps=${synthetic.steps}"])
+    assert (mine.synthetic.steps, mine.synthetic.warmup_steps, mine.name) == (7, 7, "of_3")
+
+
+@pytest.mark.parametrize(
+    "secret", ["${oc.env:TOKEN}", "x${ oc.env:TOKEN,none}", "${oc.${a}:TOKEN}", "${oc.decode:${oc.env:TOKEN}}"]
+)
+def test_secrets_stay_in_the_environment(secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "geheim")
+    (tmp_path / "mine.yaml").write_text(f"defaults: [burgers]\na: env\ndevice: '{secret}'\n")
+    for config, overrides in ((str(tmp_path / "mine.yaml"), []), ("burgers", [f"device={secret}"])):
+        with pytest.raises(ConfigError, match=r"device is .*the environment is not read") as refused:
+            load(config, overrides)
+        assert "geheim" not in str(refused.value)
+
+
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must hold a mapping"),
+        ("# nothing\n", "must hold a mapping"),
+        ("- burgers\n", "must hold a mapping"),
+        ("defaults: null\n", r"defaults is None; it is a list of names"),
+        ("defaults: burgers\n", r"defaults is 'burgers'; it is a list"),
+        ("defaults: [{a: b}]\n", r"it is a list of names"),
+        ("defaults: [mine.yaml]\n", r"mine\.yaml builds on .*mine\.yaml; take one of these out"),
+        ("defaults: [via.yaml]\n", r"mine\.yaml builds on .*via\.yaml builds on .*mine\.yaml"),
+        ("defaults: [folder.yaml]\n", r"folder\.yaml cannot be read: Is a directory"),
+        ("hybrid: {1: 2}\n", r"the key 1 is no name"),
+        ("physical: [{true: 2}]\n", r"the key True is no name"),
+        ("name: !!python/name:os.system x\n", r"mine\.yaml is not readable YAML: could not determine a constructor"),
+        ("name: !secret x\n", "is not readable YAML"),
+        ("name: 'a\n", "is not readable YAML"),
+        ("name: a\nname: b\n", "is not readable YAML: .*duplicate"),
+        ("t: " + "9" * 5000, "is not readable YAML"),
+        ("t: " + "[" * 200 + "]" * 200, "nested deeper than 50"),
+        ("t: " + "[" * 20000 + "]" * 20000, "nested too deeply"),
+        (ALIASES, "more than 100000 values"),
+        ("t: &t [*t]\n", "nested deeper than 50"),
+        ("hybrid: {cycles: '${hybrid.cycles}'}\n", "names another that it cannot have"),
+        ("hybrid: {cycles: '${wibble}'}\n", "names another that it cannot have: .*wibble"),
+        ("name: '${'\n", "is not readable YAML"),
+    ],
+)
+def test_what_is_no_configuration_is_said(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "via.yaml").write_text("defaults: [mine.yaml]\n")
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load(str(tmp_path / "mine.yaml"))
+
+
+def test_bytes_are_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match=r"no text in UTF-8 \(byte 6\)"):
+        load(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "a..b=1",
+        "[0]=1",
+        "a[0]=1",
+        ".a=1",
+        "a b=1",
+        ".".join("a" * 999) + "=1",
+        "a=[1",
+        "a=!x 1",
+        "a={1: 2}",
+        "a=" + "[" * 9999,
+    ],
+)
+def test_what_is_no_override_is_said(override: str) -> None:
+    with pytest.raises(ConfigError, match="override"):
+        load("burgers", [override])

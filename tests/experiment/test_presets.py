@@ -7,8 +7,9 @@ from typing import get_args
 
 import pytest
 
-from cotwin.experiment.load import load, presets
+from cotwin.experiment.load import load
 from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.presets import presets
 from cotwin.experiment.settings import Simulated
 from cotwin.experiment.train import prepare
 

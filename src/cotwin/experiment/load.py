@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from yaml import YAMLError
 
 from cotwin.experiment.physical_settings import PhysicalSettings
-from cotwin.experiment.presets import preset_text, presets
+from cotwin.experiment.read_settings import ConfigError, read_settings
 from cotwin.experiment.settings import Experiment, NetworkSettings
 
 # What settings of one kind mean to another too.
-SHARED = {"model": PhysicalSettings.model_fields, "network": NetworkSettings.model_fields}
-
-
-class ConfigError(ValueError):
-    """Settings that cannot be used; the message says where and what to do."""
+SHARED = {
+    "kind": frozenset[str](),
+    "model": frozenset(PhysicalSettings.model_fields),
+    "network": frozenset(NetworkSettings.model_fields),
+}
 
 
 def load(config: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -31,21 +28,12 @@ def load(config: str, overrides: Sequence[str] = ()) -> Experiment:
 
     A file may build on others, as in Hydra: `defaults: [burgers]` names presets, or paths relative to the
     file; what the file itself says comes last. A mapping whose kind (`kind`, `model`, `network`) changes
-    replaces what it stood on, since the settings of one kind mean nothing to another.
+    replaces what it stood on, since the settings of one kind mean nothing to another. `${other.key}` names another
+    setting, whichever file or override says it; the environment is not read.
 
     Raises ConfigError.
     """
-    merged = _read(config, Path())
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"override {override!r} is not of the form key.path=value.")
-        try:
-            change = OmegaConf.to_container(OmegaConf.from_dotlist([override]))
-        except (OmegaConfBaseException, YAMLError) as error:
-            raise ConfigError(f"override {override!r} cannot be read: {error}") from error
-        merged = _merged(merged, change)
-    return validate(merged)
+    return validate(read_settings(config, overrides, SHARED))
 
 
 def validate(values: Mapping[str, Any]) -> Experiment:
@@ -60,39 +48,6 @@ def validate(values: Mapping[str, Any]) -> Experiment:
 def dump(experiment: Experiment) -> str:
     """The resolved settings as YAML, which `load` reads back to the same."""
     return OmegaConf.to_yaml(OmegaConf.create(experiment.model_dump(mode="json")))
-
-
-def _read(config: str, relative_to: Path) -> dict[str, Any]:
-    path = relative_to / config
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise ConfigError(f"there is no file {path}; presets are named without ending: {', '.join(presets())}.")
-        text, folder = path.read_text(encoding="utf-8"), path.parent
-    elif config in presets():
-        text, folder = preset_text(config), Path()
-    else:
-        raise ConfigError(f"{config!r} is neither a preset ({', '.join(presets())}) nor the path of a .yaml file.")
-    try:
-        values: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
-    except (OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(f"{config} is not readable YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{config} must hold a mapping of settings.")
-    merged: Any = {}
-    for base in values.pop("defaults", []):
-        merged = _merged(merged, _read(str(base), folder))
-    result: dict[str, Any] = _merged(merged, values)
-    return result
-
-
-def _merged(base: Any, change: Any) -> Any:
-    if not isinstance(base, dict) or not isinstance(change, dict):
-        return change
-    for tag in ("kind", "model", "network"):
-        if tag in change and tag in base and change[tag] != base[tag]:
-            shared = SHARED.get(tag, {})
-            return {**{key: value for key, value in base.items() if key in shared}, **change}
-    return {**base, **{key: _merged(base.get(key), value) for key, value in change.items()}}
 
 
 def _explain(problem: ErrorDetails) -> str:
