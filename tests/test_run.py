@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import torch
 from children import die_at, finish, run, start
 from tiny import hybrid, same
 
+from cotwin.folder import Folder
 from cotwin.run import KEPT_CHECKPOINTS, MARKER, Run, RunError
 from cotwin.training.alpha import fixed
 
@@ -111,7 +114,7 @@ def test_overwriting_removes_what_a_run_wrote_and_nothing_else(path: Path) -> No
         (path / name).parent.mkdir(exist_ok=True)
         (path / name).write_text("mine")
     (path / "checkpoints" / "0009.pt").mkdir()
-    for left_over in (".metrics.jsonl.part", "checkpoints/.0003.pt.part"):
+    for left_over in (f".{'0' * 32}.part", f"checkpoints/.{'f' * 32}.part"):
         (path / left_over).write_text("half")
     Run.create(path, CONFIG, overwrite=True).close()
     assert set(contents(path)) == {*theirs, MARKER, "config.yaml", "lock"}
@@ -119,28 +122,61 @@ def test_overwriting_removes_what_a_run_wrote_and_nothing_else(path: Path) -> No
     assert all((path / name).read_text() == "mine" for name in theirs)
 
 
-def test_a_linked_checkpoint_folder_is_not_emptied(path: Path, tmp_path: Path) -> None:
+def test_a_linked_checkpoint_folder_is_neither_emptied_nor_written_into(path: Path, tmp_path: Path) -> None:
     filled(path)
     (path / "checkpoints").rename(tmp_path / "precious")
     (path / "checkpoints").symlink_to(tmp_path / "precious")
     before = contents(tmp_path / "precious")
-    Run.create(path, CONFIG, overwrite=True).close()
+    with Run.create(path, CONFIG, overwrite=True) as run:
+        for use in (lambda: run.save_checkpoint(9, {}), run.checkpoints, run.load_checkpoint):
+            with pytest.raises(PermissionError, match=r"checkpoints is a symbolic link\. Move it away"):
+                use()
     assert contents(tmp_path / "precious") == before
+
+
+def test_links_in_the_place_of_files_are_replaced_not_followed(path: Path, tmp_path: Path) -> None:
+    filled(path)
+    (tmp_path / "thesis").write_text("years of work")
+    for name in ("metrics.jsonl", "checkpoints/0003.pt", "checkpoints/0003.json", f"checkpoints/.{'0' * 32}.part"):
+        (path / name).unlink(missing_ok=True)
+        (path / name).symlink_to(tmp_path / "thesis")
+    with Run.reopen(path, CONFIG) as run:
+        with pytest.raises(RunError, match=r"checkpoint 3 .* is damaged"):
+            run.load_checkpoint(3)
+        run.save_checkpoint(3, {"number": 3})
+        run.write_metrics([{"loss": 2.0}])
+        assert run.load_checkpoint() == {"number": 3}
+    assert not (path / "metrics.jsonl").is_symlink()
+    (path / "lock").unlink()
+    (path / "lock").symlink_to(tmp_path / "thesis")
+    with pytest.raises(PermissionError, match="lock is a symbolic link"):
+        Run.reopen(path, CONFIG)
+    assert (tmp_path / "thesis").read_text() == "years of work"
+
+
+def test_a_directory_put_in_the_place_of_the_run_is_not_written_into(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    with Run.create(path, CONFIG) as run:
+        path.rename(tmp_path / "moved")
+        path.symlink_to(tmp_path / "precious")
+        run.write_text("result.json", "{}")
+    assert (tmp_path / "moved" / "result.json").exists()
+    assert not list((tmp_path / "precious").iterdir())
 
 
 def test_overwriting_that_was_cut_short_can_be_done_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(path)
-    unlink, removed = Path.unlink, 0
+    remove, removed = Folder.remove, 0
 
-    def killed(self: Path, missing_ok: bool = False) -> None:
+    def killed(self: Folder, name: str) -> None:
         nonlocal removed
         removed += 1
         if removed > 3:
             raise KeyboardInterrupt
-        unlink(self, missing_ok)
+        remove(self, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", killed)
+        patch.setattr(Folder, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
             Run.create(path, CONFIG, overwrite=True)
     Run.create(path, CONFIG, overwrite=True).close()
@@ -213,19 +249,23 @@ def test_a_crash_before_the_renaming_leaves_the_old_file(
     filled(path)
     before = contents(path)
 
-    def killed(self: Path, target: Path) -> None:
+    def killed(self: Folder, name: str) -> Iterator[int]:
+        """As a kill, it leaves what it has begun."""
+        file = self.open(f".{'0' * 32}.part", os.O_RDWR | os.O_CREAT)
+        file.write(b"half")
         raise KeyboardInterrupt
 
     with Run.reopen(path, CONFIG) as run:
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", killed)
+            patch.setattr(Folder, "anew", killed)
             with pytest.raises(KeyboardInterrupt):
                 run.write_metrics([{"loss": 2.0}]) if write == "metrics" else run.save_checkpoint(3, {"number": 3})
         after = contents(path)
         assert {name: after[name] for name in before} == before
         assert [Path(name).suffix for name in after.keys() - before.keys()] == [".part"]
         assert run.load_checkpoint()["number"] == 2
-        # And what is left over is in nobody's way.
+    # And what is left over is in nobody's way.
+    with Run.reopen(path, CONFIG) as run:
         run.write_metrics([{"loss": 2.0}])
         run.save_checkpoint(3, {"number": 3})
         assert run.load_checkpoint() == {"number": 3}

@@ -11,7 +11,7 @@
         rollout.png …           figures
     estimation.json, fit.png of `cotwin estimate`
 
-Whatever is written here is written to a temporary name, synced and renamed: it is whole or not there.
+Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
 """
 
 from __future__ import annotations
@@ -24,22 +24,25 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import save
 from torch import nn
 
-MARKER = "cotwin-run.json"
+from cotwin.folder import PART, Folder, NotOursError
+
+MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
-NAMES = (
-    r"(config\.yaml|metrics\.jsonl|(result|estimation)\.json|(physical|synthetic)\.safetensors|(rollout|fit)\.png)"
+OURS = re.compile(
+    r"config\.yaml|metrics\.jsonl|(result|estimation)\.json|(physical|synthetic)\.safetensors|(rollout|fit)\.png"
 )
-OURS = re.compile(rf"{NAMES}|\.({NAMES}|{re.escape(MARKER)})\.part")
+CHECKPOINTS = "checkpoints"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
-PART_OF_CHECKPOINT = re.compile(r"\.?(\d{4,})\.(?:pt|json)(?:\.part)?")
+PART_OF_CHECKPOINT = re.compile(r"(\d{4,})\.(?:pt|json)")
 KEPT_CHECKPOINTS = 2
 CYCLES = re.compile(r"(^hybrid:\n(?: .*\n)*?)  cycles: (\d+)\n", re.MULTILINE)
 
@@ -54,8 +57,8 @@ class Run:
     Made by `Run.create` or `Run.reopen`.
     """
 
-    def __init__(self, path: Path, lock: IO[str]) -> None:
-        self.path, self._lock = path, lock
+    def __init__(self, path: Path, folder: Folder, lock: BinaryIO) -> None:
+        self.path, self._folder, self._lock = path, folder, lock
 
     @classmethod
     def create(cls, path: Path, config: str, *, overwrite: bool = False) -> Run:
@@ -65,18 +68,20 @@ class Run:
         """
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise RunError(f"{path} is not a directory that Cotwin made; choose another with --run-dir.")
-        # These alone are left by a process killed before it had marked the directory.
-        unmarked = {"lock", f".{MARKER}.part"}
-        if path.is_dir() and any(entry.name not in unmarked for entry in path.iterdir()):
-            if not (path / MARKER).is_file():
-                raise RunError(f"{path} exists and is not a run of Cotwin; choose another with --run-dir.")
-            if not overwrite:
-                raise RunError(
-                    f"{path} holds a run already; continue it with --resume, replace it with --overwrite, "
-                    "or choose another directory with --run-dir."
-                )
         path.mkdir(parents=True, exist_ok=True)
-        run = cls(path, _locked(path))
+        with ExitStack() as stack:
+            folder = stack.enter_context(Folder(path))
+            # A lock and parts alone are left by a process killed before it had marked the directory.
+            if any(name != LOCK and not PART.fullmatch(name) for name in folder.names()):
+                if folder.status(MARKER) is None:
+                    raise RunError(f"{path} exists and is not a run of Cotwin; choose another with --run-dir.")
+                if not overwrite:
+                    raise RunError(
+                        f"{path} holds a run already; continue it with --resume, replace it with --overwrite, "
+                        "or choose another directory with --run-dir."
+                    )
+            run = cls(path, folder, _locked(folder))
+            stack.pop_all()
         run._clear()
         run.write_text(MARKER, json.dumps({"made_by": "cotwin", "format": 1}) + "\n")
         run.write_text("config.yaml", config)
@@ -90,12 +95,19 @@ class Run:
         the simulator is estimated alone is nothing to a training. `hybrid.cycles` may be raised, of a finished run
         too.
         """
-        if not (path / MARKER).is_file():
-            raise RunError(f"there is no run in {path} to resume; start it without --resume.")
-        if not (path / "config.yaml").is_file():
-            raise RunError(f"the run in {path} has lost its config.yaml; start again with --overwrite.")
-        run = cls(path, _locked(path))
-        saved = (path / "config.yaml").read_text(encoding="utf-8")
+        with ExitStack() as stack:
+            if not path.is_dir():
+                raise RunError(f"there is no run in {path} to resume; start it without --resume.")
+            # A link to a run is the user's layout, and followed once, here.
+            folder = stack.enter_context(Folder(path.resolve()))
+            if folder.status(MARKER) is None:
+                raise RunError(f"there is no run in {path} to resume; start it without --resume.")
+            if folder.status("config.yaml") is None:
+                raise RunError(f"the run in {path} has lost its config.yaml; start again with --overwrite.")
+            run = cls(path, folder, _locked(folder))
+            stack.pop_all()
+        folder.sweep()
+        saved = folder.read("config.yaml").decode()
         if _what_decides(saved) != _what_decides(config):
             run.close()
             lines = difflib.ndiff(_what_decides(saved).splitlines(), _what_decides(config).splitlines())
@@ -117,6 +129,7 @@ class Run:
     def close(self) -> None:
         """Let another process use the directory."""
         self._lock.close()
+        self._folder.close()
 
     def __enter__(self) -> Run:
         return self
@@ -130,7 +143,7 @@ class Run:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all."""
-        _write(self.path / name, data)
+        self._folder.write(name, data)
 
     def write_weights(self, name: str, model: nn.Module) -> None:
         """Write a model's weights as safetensors."""
@@ -154,23 +167,20 @@ class Run:
         torch.save(dict(state), buffer)
         data = buffer.getvalue()
         manifest = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        folder = self.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        # The manifest first: a checkpoint without one would look damaged.
-        _write(folder / f"{number:04d}.json", json.dumps(manifest).encode())
-        _write(folder / f"{number:04d}.pt", data)
-        kept = self.checkpoints()[-KEPT_CHECKPOINTS:]
-        for entry in folder.iterdir():
+        with self._folder.folder(CHECKPOINTS, make=True) as folder:
+            # The manifest first: a checkpoint without one would look damaged.
+            folder.write(f"{number:04d}.json", json.dumps(manifest).encode())
+            folder.write(f"{number:04d}.pt", data)
+            kept = self.checkpoints()[-KEPT_CHECKPOINTS:]
+            folder.sweep()
             # Manifests too that have lost their checkpoint, or never got one, in a process that was killed.
-            match = PART_OF_CHECKPOINT.fullmatch(entry.name)
-            if match and int(match[1]) not in kept:
-                entry.unlink()
+            _remove(folder, PART_OF_CHECKPOINT, lambda match: int(match[1]) not in kept)
 
     def checkpoints(self) -> list[int]:
         """Numbers of the checkpoints that are there, oldest first."""
-        folder = self.path / "checkpoints"
-        matches = (CHECKPOINT.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
-        return sorted(int(match[1]) for match in matches if match)
+        with suppress(FileNotFoundError), self._folder.folder(CHECKPOINTS) as folder:
+            return sorted(int(match[1]) for match in map(CHECKPOINT.fullmatch, folder.names()) if match)
+        return []
 
     def load_checkpoint(self, number: int | None = None) -> dict[str, Any]:
         """The state of a checkpoint, the newest if no number is given.
@@ -185,9 +195,8 @@ class Run:
             raise RunError(f"{self.path} has no checkpoint {number}; it has {', '.join(map(str, there))}.")
         problem = self._damage(number)
         if problem is None:
-            state: dict[str, Any] = torch.load(
-                self.path / "checkpoints" / f"{number:04d}.pt", map_location="cpu", weights_only=True
-            )
+            with self._folder.folder(CHECKPOINTS) as folder, folder.open(f"{number:04d}.pt") as file:
+                state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             return state
         whole = [other for other in there if other < number and self._damage(other) is None]
         cure = (
@@ -198,10 +207,10 @@ class Run:
         raise RunError(f"checkpoint {number} of {self.path} is damaged ({problem}); {cure}")
 
     def _damage(self, number: int) -> str | None:
-        folder = self.path / "checkpoints"
-        data = (folder / f"{number:04d}.pt").read_bytes()
         try:
-            manifest = json.loads((folder / f"{number:04d}.json").read_text(encoding="utf-8"))
+            with self._folder.folder(CHECKPOINTS) as folder:
+                data = folder.read(f"{number:04d}.pt")
+                manifest = json.loads(folder.read(f"{number:04d}.json"))
             expected_bytes, expected_sha = int(manifest["bytes"]), str(manifest["sha256"])
         except (OSError, ValueError, KeyError, TypeError):
             return "its manifest cannot be read"
@@ -213,14 +222,22 @@ class Run:
 
     def _clear(self) -> None:
         # The marker stays: without it, a run cut short here could not be overwritten again.
-        for entry in self.path.iterdir():
-            if entry.is_file() and not entry.is_symlink() and OURS.fullmatch(entry.name):
-                entry.unlink()
-        folder = self.path / "checkpoints"
-        if folder.is_dir() and not folder.is_symlink():
-            for entry in folder.iterdir():
-                if entry.is_file() and PART_OF_CHECKPOINT.fullmatch(entry.name):
-                    entry.unlink()
+        self._folder.sweep()
+        _remove(self._folder, OURS)
+        # A link in the place of the checkpoints stays, and so does what it leads to.
+        with suppress(FileNotFoundError, NotOursError), self._folder.folder(CHECKPOINTS) as folder:
+            folder.sweep()
+            _remove(folder, PART_OF_CHECKPOINT)
+
+
+def _remove(
+    folder: Folder, ours: re.Pattern[str], also: Callable[[re.Match[str]], bool] = lambda match: True
+) -> None:
+    """Delete regular files by their full names."""
+    # A checkpoint before its manifest, without which it would look damaged.
+    for match in map(ours.fullmatch, reversed(folder.names())):
+        if match and also(match) and folder.status(match[0]) is not None:
+            folder.remove(match[0])
 
 
 def _what_decides(config: str) -> str:
@@ -234,17 +251,19 @@ def _cycles(config: str) -> int:
     return int(found[2]) if found else 0
 
 
-def _locked(path: Path) -> IO[str]:
-    lock = (path / "lock").open("a", encoding="utf-8")
+def _locked(folder: Folder) -> BinaryIO:
+    lock = folder.open(LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise RunError(f"another process is working in {path}; wait for it, or choose another --run-dir.") from None
+        raise RunError(
+            f"another process is working in {folder.path}; wait for it, or choose another --run-dir."
+        ) from None
     except OSError as error:
         lock.close()
         raise RunError(
-            f"the file system of {path} has no locks ({error.strerror}); choose another with --run-dir."
+            f"the file system of {folder.path} has no locks ({error.strerror}); choose another with --run-dir."
         ) from error
     return lock
 
@@ -255,17 +274,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
