@@ -128,14 +128,22 @@ UNEVEN = np.array([0, 0.1, 0.2, 0.35, 0.4, 0.5])
         ({"t": T[::-1], "x": X, "u": U}, {}, "times are not equally spaced: it does not rise"),
         ({"t": T, "x": X**2, "u": U}, {}, "coordinates x are not equally spaced: the interval from"),
         ({"t": T, "x": np.where(X > 0.5, np.nan, X), "u": U}, {}, "the value at index 9 is nan"),
-        ({"t": T, "x": X[:, None], "u": U}, {}, "x has shape (16, 1)"),
+        ({"t": T, "x": X + T[:, None], "u": U}, {}, "x has shape (6, 16) and varies along 2 of its axes"),
         ({"t": T, "u": U}, {}, "needs coordinates x"),
         ({"t": T, "y": X, "u": U}, {}, "needs coordinates x"),
         ({"x": X, "u": U}, {}, "times t"),
         ({"t": T, "x": X, "u": U.T}, {}, "'u' of shape (16, 6) is no field; expected [N, T, x]"),
         ({"t": T, "x": X, "u": values(6, 16, 2)}, {}, "'u' of shape (6, 16, 2) is no field"),
-        ({"t": T, "x": X, "u": U * 1j}, {}, "'u' has type complex128; a field holds real numbers"),
-        ({"t": T, "x": X, "u": U, "c": values(4)}, {}, "or name the fields to read: fields=['u']"),
+        (
+            {"t": T, "x": X, "u": U * 1j},
+            {},
+            "'u' has type complex128; .* real and imaginary part",
+        ),
+        (
+            {"t": T, "x": X, "u": U, "c": values(4)},
+            {},
+            "data.fields (in Python fields=), of ['u']",
+        ),
         ({"t": T, "x": X, "u": values(3, 6, 16), "w": U}, {}, "'w' has shape (6, 16), one trajectory, where others"),
         ({"t": T, "x": X, "u": U}, {"fields": ["v"]}, "no field 'v'; the file has ['u']"),
         ({"t": T, "x": X, "k": U[0]}, {}, "no field in ['k'] changes in time"),
@@ -143,11 +151,23 @@ UNEVEN = np.array([0, 0.1, 0.2, 0.35, 0.4, 0.5])
         ({"t": T, "x": X, "u": U, "mask": U[:, 0] > 0}, {}, "mask of 'u' has shape (6,)"),
         ({"t": T, "x": X, "u": U, "boundary": "slippery"}, {}, "'slippery' in the file; Cotwin knows periodic"),
         ({"t": T, "x": X, "u": U, "boundary": ["periodic"] * 2}, {}, "for the axes ['x']"),
-        ({"t": T, "x": X, "u": U, "boundary": "neumann"}, {}, "'neumann' in the file and 'periodic' in boundary="),
-        ({"t": T, "x": X, "u": U, "boundary": "wall"}, {}, "'wall' in the file and 'periodic' in boundary="),
+        (
+            {"t": T, "x": X, "u": U, "boundary": "neumann"},
+            {},
+            "'neumann' in the file and 'periodic' in data.boundary (in",
+        ),
+        (
+            {"t": T, "x": X, "u": U, "boundary": "wall"},
+            {},
+            "'wall' in the file and 'periodic' in data.boundary (in",
+        ),
         ({"t": T, "x": X, "u": U}, {"boundary": None}, "boundary along x is not in the file; choose 'periodic'"),
-        ({"t": T, "x": X, "u": U}, {"boundary": ["periodic"] * 2}, "boundary= names 2 boundaries"),
-        ({"t": T, "x": X, "u": U}, {"extent": [(0, 1), (0, 1)]}, "extent= has 2 pairs"),
+        (
+            {"t": T, "x": X, "u": U},
+            {"boundary": ["periodic"] * 2},
+            "(in Python boundary=) names 2",
+        ),
+        ({"t": T, "x": X, "u": U}, {"extent": [(0, 1), (0, 1)]}, "data.extent (in Python extent=) has 2 pairs"),
         ({"t": T, "x": X, "u": U}, {"extent": [(0, 3)]}, "does not fit its 16 points from 0 to 0.9375"),
         ({"t": T, "x": X, "u": U}, {"extent": [(0, 15 / 16)]}, "repeats the first, but their values differ by"),
         ({"t": T, "x": X, "u": U}, {"boundary": "dirichlet", "extent": [(0, 3)]}, "they fill (-0.03125, 0.96875)"),
@@ -158,6 +178,53 @@ def test_a_file_that_does_not_fit_is_refused_with_the_reason(save, arrays, optio
     with pytest.raises(ValueError, match=r"data\.npz") as error:
         read_trajectories(save(**arrays), **({"boundary": "periodic"} | options))
     assert re.search(re.escape(message).replace(r"\.\*", ".*"), str(error.value), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("shape", [(1, 16), (16, 1), (1, 1, 16)])
+def test_coordinates_in_a_row_or_a_column_are_those_of_the_axis(save, shape):
+    data = read_trajectories(save(x=X.reshape(shape), t=T[:, None], u=U), boundary="periodic")
+    assert data.layout.points(0) == pytest.approx(X)
+    assert data.layout.dt == pytest.approx(0.1)
+
+
+def test_a_mesh_is_reduced_to_its_axes(save):
+    t, x, y = np.meshgrid(T, X, Y, indexing="ij")
+    data = read_trajectories(save(x=x, y=y, t=t, p=values(6, 16, 8)), boundary="periodic")
+    assert data.layout.points(0) == pytest.approx(X)
+    assert data.layout.points(1) == pytest.approx(Y)
+    assert data.layout.dt == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("points", [16, 8])
+def test_a_mesh_of_other_order_says_how_the_axes_of_the_fields_lie(save, points):
+    x, y = np.meshgrid(X[:points], Y)  # numpy's default: [y, x]
+    p = values(6, 8, points)
+    path = save(x=x, y=y, t=T, p=p)
+    with pytest.raises(ValueError, match=r"the fields come in the order 'yx' instead of 'xy'; say so with data.axes"):
+        read_trajectories(path, boundary="periodic")
+    data = read_trajectories(path, boundary="periodic", axes="tyx")
+    assert np.array_equal(data.states[0, :, 0].numpy(), p.transpose(0, 2, 1).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("axes", "stored"), [("xt", (2, 16, 6)), ("nxt", (2, 16, 6)), ("xnt", (16, 2, 6)), ("xtn", (16, 6, 2))]
+)
+def test_axes_say_in_which_order_those_of_the_fields_come(save, axes, stored):
+    u = values(*stored)
+    k, mask = values(16), u > 0
+    data = read_trajectories(save(x=X, t=T, u=u, k=k, mask=mask), boundary="periodic", axes=axes)
+    order = axes if "n" in axes else f"n{axes}"
+    canonical = [order.index(name) for name in "ntx"]
+    assert np.array_equal(data.mask[:, :, 0].numpy(), mask.transpose(canonical))
+    assert np.array_equal(data.states[:, :, 0].numpy(), np.where(mask, u, 0).transpose(canonical).astype(np.float32))
+    assert (data.states[:, :, 1] == torch.from_numpy(k).float()).all()
+
+
+def test_an_array_that_fits_in_another_order_says_which(save):
+    with pytest.raises(ValueError, match=r"It fits in the order xt: say so with data.axes \(in Python axes=\)"):
+        read_trajectories(save(x=X, t=T, u=U.T), boundary="periodic")
+    with pytest.raises(ValueError, match=r"data.axes .* is 'xz'; it names each of t, x once"):
+        read_trajectories(save(x=X, t=T, u=U.T), boundary="periodic", axes="xz")
 
 
 def test_single_precision_coordinates_are_even():
@@ -180,7 +247,7 @@ def test_a_repeated_end_of_a_period_is_dropped_and_said(save, noise):
 def test_a_repeated_end_that_the_caller_does_not_mention_is_asked_about(save):
     x = np.linspace(-1, 1, 33)
     path = save(x=x, t=T, u=np.sin(np.pi * (x - T[:, None])))
-    with pytest.raises(ValueError, match=r"along x .* the same values.* extent \(-1, 1\) if"):
+    with pytest.raises(ValueError, match=r"along x .* the same values.* give \(-1, 1\) as data.extent"):
         read_trajectories(path, boundary="periodic")
     assert read_trajectories(path, boundary="periodic", extent=[(-1, 1.0625)]).layout.grid == (33,)
 
@@ -210,5 +277,5 @@ def test_raissi_burgers_is_periodic_on_255_points():
     assert data.layout.dt == pytest.approx(0.01)
     start = -torch.sin(torch.pi * torch.tensor(data.layout.points(0), dtype=torch.float64))
     assert torch.allclose(data.states[0, 0, 0], start.float(), atol=1e-6)
-    with pytest.raises(ValueError, match=r"extent \(-1, 1\) if the last repeats"):
+    with pytest.raises(ValueError, match=r"\(-1, 1\) as data.extent .* if the last repeats"):
         read_trajectories(path, boundary="periodic")

@@ -1,6 +1,8 @@
 """HDF5 in The Well's layout: the same numbers as their own reader, and more patience with odd files."""
 
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from well_files import add, add_field, write_well
 
+from cotwin.data.inspect import inspect_file
 from cotwin.data.read import is_self_contained, read_trajectories
 
 
@@ -129,10 +132,19 @@ def test_the_caller_says_what_holds_at_a_wall(path, kind):
         read_trajectories(path)
     assert read_trajectories(path, boundary="neumann").layout.boundary == ("periodic", "neumann")
     assert read_trajectories(path, boundary=["periodic", "dirichlet"]).layout.boundary == ("periodic", "dirichlet")
-    with pytest.raises(ValueError, match=r"along y .* 'periodic' in boundary="):
+    with pytest.raises(ValueError, match=r"along y .* 'periodic' in data.boundary"):
         read_trajectories(path, boundary="periodic")
     with pytest.raises(ValueError, match="along x is 'periodic' in the file and 'neumann'"):
         read_trajectories(path, boundary=["neumann", "neumann"])
+
+
+def test_a_complex_parameter_is_not_cut_to_its_real_part(path):
+    write_well(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["nu"] = 0.5 + 1j
+    data = read_trajectories(path)
+    assert data.scalars == {}
+    assert "scalar nu has shape () and type complex128, no real number: not read" in data.notes
 
 
 def test_values_on_a_wall_are_mentioned_and_not_needed(path):
@@ -177,6 +189,16 @@ def test_trajectories_may_start_at_times_of_their_own(path):
         file["dimensions/time"][1] = 2 * times[1]
     with pytest.raises(ValueError, match=r"time steps from 0.25 to 0.5"):
         read_trajectories(path)
+
+
+def shifted_rows(file):
+    del file["dimensions/x"]
+    add(file["dimensions"], "x", np.arange(8) + np.arange(3.0)[:, None])
+
+
+def complex_times(file):
+    del file["dimensions/time"]
+    file["dimensions/time"] = np.linspace(0, 1, 5) * (1 + 1j)
 
 
 def replace_times(file):
@@ -227,6 +249,8 @@ def not_finite(file):
         (no_count, "n_trajectories"),
         (missing_field, "not in The Well's layout"),
         (not_finite, "the first in trajectory 2, time step 3, field 'u'"),
+        (shifted_rows, "coordinates x have shape (3, 8) and differ from row to row"),
+        (complex_times, "dimensions/time has type complex128, where real numbers are needed"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_with_the_reason(path, change, message):
@@ -258,6 +282,121 @@ def test_missing_values_can_be_masked(path):
     assert int((~data.mask).sum()) == 1
     assert not data.mask[2, 3, 0, 1, 1]
     assert np.array_equal(data.states[:, :, 0][data.mask[:, :, 0]], u[data.mask[:, :, 0].numpy()])
+
+
+def lost_source(file, old):
+    virtual = h5py.VirtualLayout(old.shape, old.dtype)
+    virtual[...] = h5py.VirtualSource("gone.h5", "u", old.shape)
+    file["t0_fields"].create_virtual_dataset("u", virtual, fillvalue=0)
+
+
+def source_for_a_part(file, old):
+    file["other"] = old
+    virtual = h5py.VirtualLayout(old.shape, old.dtype)
+    virtual[:2] = h5py.VirtualSource(file["other"])[:2]
+    file["t0_fields"].create_virtual_dataset("u", virtual, fillvalue=0)
+
+
+def unwritten_source(file, old):
+    file.create_dataset("other", old.shape, old.dtype)
+    virtual = h5py.VirtualLayout(old.shape, old.dtype)
+    virtual[...] = h5py.VirtualSource(file["other"])
+    file["t0_fields"].create_virtual_dataset("u", virtual)
+
+
+def lost_storage(file, old):
+    external = [(f"{file.filename}.gone", 0, old.nbytes)]
+    file["t0_fields"].create_dataset("u", old.shape, old.dtype, external=external)
+
+
+def short_storage(file, old):
+    Path(f"{file.filename}.raw").write_bytes(old.tobytes()[:-4])
+    external = [(f"{file.filename}.raw", 0, old.nbytes)]
+    file["t0_fields"].create_dataset("u", old.shape, old.dtype, external=external)
+
+
+def never_written(file, old):
+    file["t0_fields"].create_dataset("u", old.shape, old.dtype)
+
+
+def never_written_and_huge(file, old):
+    file["t0_fields"].create_dataset("u", (3, 5, 10**12, 6), old.dtype, chunks=(1, 1, 64, 6), fillvalue=np.nan)
+
+
+def written_in_part(file, old):
+    file["t0_fields"].create_dataset("u", old.shape, old.dtype, chunks=(1, 5, 8, 6))[:2] = old[:2]
+
+
+def lost_link(file, old):
+    file["t0_fields"]["u"] = h5py.ExternalLink("gone.h5", "u")
+
+
+def complex_values(file, old):
+    file["t0_fields/u"] = old * (1 + 1j)
+
+
+@pytest.mark.parametrize(
+    ("replace", "says"),
+    [
+        (lost_source, r"t0_fields/u takes values from gone\.h5, which is not there; copy the file with all"),
+        (source_for_a_part, "t0_fields/u has a source for 480 of its 720 values only"),
+        (unwritten_source, r"t0_fields/u takes values from '/other' of \., which was never written"),
+        (lost_storage, r"t0_fields/u keeps its values in .*\.gone, which is not there"),
+        (short_storage, r"t0_fields/u keeps its values in .*\.raw, which ends before they do"),
+        (never_written, "t0_fields/u was never written"),
+        (never_written_and_huge, "t0_fields/u was never written"),
+        (written_in_part, "t0_fields/u was written in part only, 2 of 3 chunks"),
+        (lost_link, r"t0_fields/u is a link into gone\.h5, which is not there"),
+        (complex_values, "t0_fields/u has type complex64; .* real and imaginary part as two fields"),
+    ],
+)
+def test_values_that_are_not_all_in_the_file_are_refused_and_never_filled_in(path, replace, says):
+    old = write_well(path)
+    with h5py.File(path, "r+") as file:
+        del file["t0_fields/u"]
+        replace(file, old)
+    with pytest.raises(ValueError, match=rf"small\.hdf5: {says}"):
+        read_trajectories(path)
+    assert re.search(says, "".join(inspect_file(path).refusals))
+
+
+def test_a_virtual_dataset_with_all_its_sources_reads(path):
+    old = write_well(path)
+    with h5py.File(path.parent / "other.h5", "w") as other:
+        other["u"] = old
+    with h5py.File(path, "r+") as file:
+        del file["t0_fields/u"]
+        virtual = h5py.VirtualLayout(old.shape, old.dtype)
+        virtual[...] = h5py.VirtualSource("other.h5", "u", old.shape)
+        file["t0_fields"].create_virtual_dataset("u", virtual)
+    assert np.array_equal(read_trajectories(path).states[:, :, 0], old)
+
+
+def test_chunks_that_are_honestly_missing_can_be_masked(path):
+    old = write_well(path)
+    with h5py.File(path, "r+") as file:
+        del file["t0_fields/u"]
+        dataset = file["t0_fields"].create_dataset("u", old.shape, old.dtype, chunks=(1, 1, 8, 6), fillvalue=np.nan)
+        dataset[:2], dataset[2, :4] = old[:2], old[2, :4]
+    with pytest.raises(ValueError, match="48 values are not finite"):
+        read_trajectories(path)
+    assert int((~read_trajectories(path, missing="mask").mask).sum()) == 48
+
+
+def test_a_file_larger_than_the_free_memory_is_refused_before_any_of_it_is_read(path, monkeypatch):
+    write_well(path)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(ValueError, match=r"has shape \(3, 5, 1, 8, 6\), which takes .* GB of memory"):
+        read_trajectories(path)
+
+
+@pytest.mark.parametrize("rows", [np.zeros((2, 8)) + np.arange(8), np.arange(8)[None]])
+def test_coordinates_in_equal_rows_are_one_row(path, rows):
+    write_well(path)
+    with h5py.File(path, "r+") as file:
+        del file["dimensions/x"]
+        add(file["dimensions"], "x", rows, sample_varying=False)
+    assert read_trajectories(path).layout.points(0) == pytest.approx(np.arange(8))
 
 
 @pytest.mark.parametrize("kind", ["none", "external link", "virtual dataset", "external storage"])

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cotwin.data.contents import Contents, StoredField, step, unevenness
+from cotwin.data.contents import Contents, StoredField, setting, step, unevenness
 from cotwin.data.grid import Placement, boundaries, place
+from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
 from cotwin.layout import Boundary, Field, Layout
 
@@ -35,7 +36,7 @@ def assemble(
     chosen = _choose(contents, fields)
     if extent is not None and len(extent) != len(contents.axes):
         raise ValueError(
-            f"{source}: extent= has {len(extent)} pairs, the file has the axes "
+            f"{source}: {setting('extent')} has {len(extent)} pairs, the file has the axes "
             f"{[axis.name for axis in contents.axes]}; give (lower, upper) for each."
         )
     dt = _time_step(contents)
@@ -70,7 +71,7 @@ def _choose(contents: Contents, names: Sequence[str] | None) -> list[StoredField
     wanted = [*known, *contents.misfits] if names is None else list(names)
     for name in wanted:
         if name in contents.misfits:
-            cure = "" if names is not None else f" Or name the fields to read: fields={list(known)}."
+            cure = "" if names is not None else f" Or name the fields to read: {setting('fields')}, of {list(known)}."
             raise ValueError(f"{contents.source}: {contents.misfits[name]}{cure}")
         if name not in known:
             raise ValueError(f"{contents.source}: no field {name!r}; the file has {list(known)}.")
@@ -102,6 +103,7 @@ def _gather(contents: Contents, chosen: list[StoredField]) -> tuple[Tensor, Tens
     """States (N, T, C, *S), and where they were observed."""
     channels = sum(field.components for field in chosen)
     shape = (contents.num_trajectories, contents.num_frames, channels, *contents.grid)
+    require_room(shape, 4, f"{contents.source}: what it holds")
     states = torch.empty(shape)
     masked = any(field.observed is not None for field in chosen)
     mask = torch.ones(shape, dtype=torch.bool) if masked else None
@@ -144,8 +146,8 @@ def _require_period(states: Tensor, mask: Tensor | None, axis: int, where: str, 
         spread = torch.stack([_spread(states, mask, channel) for channel in range(states.shape[2])])
         if (across > 0.5 * spread).any():
             raise ValueError(
-                f"{where}, by extent=, the last point repeats the first, but their values differ by "
-                f"{float((across / spread).max()):.0%} of the data's standard deviation; leave extent= out if the "
+                f"{where}, by {setting('extent')}, the last point repeats the first, but their values differ by "
+                f"{float((across / spread).max()):.0%} of the data's standard deviation; leave that out if the "
                 "last point is one spacing before the first comes again."
             )
     # Neighbours across the ends of a period are as far apart as any others, unless they are one point.
@@ -154,8 +156,9 @@ def _require_period(states: Tensor, mask: Tensor | None, axis: int, where: str, 
         lower, upper = placement.lower, placement.upper
         end = upper - (upper - lower) / states.shape[axis]
         raise ValueError(
-            f"{where} the first and the last point hold the same values, so the period is in doubt; give extent "
-            f"({lower:.6g}, {end:.6g}) if the last repeats the first, otherwise ({lower:.6g}, {upper:.6g})."
+            f"{where} the first and the last point hold the same values, so the period is in doubt; give "
+            f"({lower:.6g}, {end:.6g}) as {setting('extent')} if the last repeats the first, otherwise "
+            f"({lower:.6g}, {upper:.6g})."
         )
 
 

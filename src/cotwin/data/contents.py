@@ -38,6 +38,8 @@ class StoredField:
     read: index of a trajectory -> values (T, components, *grid); T is 1 where the field is static.
     observed: likewise, True where observed; None where all of it is.
     per_trajectory: whether trajectories have different values of it.
+    order: of the axes as stored, such as "ntx"; empty where the format settles it.
+    other_orders: in which the shape would fit as well, so that the values have to decide, or the caller.
     """
 
     name: str
@@ -49,6 +51,8 @@ class StoredField:
     observed: Callable[[int], Array] | None = None
     per_trajectory: bool = True
     unit: str = "1"
+    order: str = ""
+    other_orders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,15 @@ class Contents:
     def num_frames(self) -> int:
         """States in each trajectory."""
         return int(self.times.shape[-1])
+
+
+def setting(name: str) -> str:
+    """How messages call an option of reading: a setting of an experiment, an argument in Python.
+
+    >>> setting("extent")
+    'data.extent (in Python extent=)'
+    """
+    return f"data.{name} (in Python {name}=)"
 
 
 def step(values: Array) -> float:

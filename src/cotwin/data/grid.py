@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from cotwin.data.contents import Axis, Contents, step, unevenness
+from cotwin.data.contents import Axis, Contents, setting, step, unevenness
 from cotwin.layout import Boundary
 
 KINDS: tuple[Boundary, ...] = get_args(Boundary)
@@ -38,7 +38,7 @@ def boundaries(contents: Contents, boundary: Boundary | Sequence[Boundary] | Non
     """
     if boundary is not None and not isinstance(boundary, str) and len(boundary) != len(contents.axes):
         raise ValueError(
-            f"{contents.source}: boundary= names {len(boundary)} boundaries, the file has the axes "
+            f"{contents.source}: {setting('boundary')} names {len(boundary)} boundaries, the file has the axes "
             f"{[axis.name for axis in contents.axes]}; give one for each, or one name for all."
         )
     decided = all(axis.boundary in KINDS for axis in contents.axes)
@@ -57,7 +57,9 @@ def _boundary(axis: Axis, asked: Boundary | None, source: str) -> Boundary:
     for kind in KINDS:
         if axis.boundary == kind:
             if asked not in (None, kind):
-                raise ValueError(f"{where} is {kind!r} in the file and {asked!r} in boundary=; drop one of them.")
+                raise ValueError(
+                    f"{where} is {kind!r} in the file and {asked!r} in {setting('boundary')}; drop one of them."
+                )
             return kind
     said = [] if axis.boundary is None else axis.boundary.split(" and ")
     unknown = [word for word in said if word not in UNDECIDED]
@@ -66,13 +68,13 @@ def _boundary(axis: Axis, asked: Boundary | None, source: str) -> Boundary:
         raise ValueError(f"{where} is {axis.boundary!r} in the file; Cotwin knows {known}.")
     if said and asked == "periodic":
         raise ValueError(
-            f"{where} is {axis.boundary!r} in the file and 'periodic' in boundary=; "
+            f"{where} is {axis.boundary!r} in the file and 'periodic' in {setting('boundary')}; "
             "choose 'dirichlet' (zero there) or 'neumann' (zero normal derivative)."
         )
     if asked is None:
         states = f"is {axis.boundary!r}, which does not say what holds there" if said else "is not in the file"
         choices = "'dirichlet' or 'neumann'" if said else "'periodic', 'dirichlet' or 'neumann'"
-        raise ValueError(f"{where} {states}; choose {choices} with boundary=.")
+        raise ValueError(f"{where} {states}; choose {choices} with {setting('boundary')}.")
     return asked
 
 
@@ -102,7 +104,7 @@ def _periodic(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None
         upper = first + count * spacing
         note = (
             f"the period along {axis.name} is taken to be ({first:.6g}, {upper:.6g}), one spacing longer than "
-            "the points; give extent= to have that checked"
+            f"the points; give {setting('extent')} to have that checked"
         )
         return Placement(boundary, first, upper, stated=False, note=note)
     lower, upper = extent
@@ -131,7 +133,7 @@ def _cells(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, s
     if extent is None:
         note = (
             f"the points along {axis.name} are taken as the centres of cells, so the domain is "
-            f"({lower:.6g}, {upper:.6g}), half a spacing beyond them; give extent= to have that checked"
+            f"({lower:.6g}, {upper:.6g}), half a spacing beyond them; give {setting('extent')} to have that checked"
         )
         return Placement(boundary, lower, upper, stated=False, note=note)
     if _same(extent[0], lower, spacing) and _same(extent[1], upper, spacing):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cotwin.data.contents import Array, Axis, Contents, StoredField, step, unevenness
+from cotwin.data.assemble import assemble
+from cotwin.data.contents import Array, Axis, Contents, StoredField, setting, step, unevenness
 from cotwin.data.grid import KINDS
 from cotwin.data.read import open_contents
 from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
@@ -16,13 +17,20 @@ __all__ = ["AxisSummary", "FieldSummary", "FileSummary", "Place", "inspect_file"
 
 
 def inspect_file(path: str | Path) -> FileSummary:
-    """What a file holds, one trajectory in memory at a time.
+    """What a file holds, and what reading it would refuse.
 
     Values that are not finite and uneven intervals are reported, not refused. Raises ValueError only for a
     file that cannot be opened as any format known.
     """
     with open_contents(path) as contents:
         fields = tuple(_field(contents, field) for field in contents.fields)
+        refusals, notes = list(_refusals(contents, fields)), contents.notes
+        if not refusals:
+            # Nothing in sight: whatever reading finds in the values all the same.
+            try:
+                notes = assemble(contents).notes
+            except ValueError as error:
+                refusals.append(str(error).removeprefix(f"{contents.source}: "))
         return FileSummary(
             source=contents.source,
             format=contents.format,
@@ -31,8 +39,8 @@ def inspect_file(path: str | Path) -> FileSummary:
             time=_axis(Axis("t", contents.times[0], unit=contents.time_unit)),
             fields=fields,
             scalars={name: (float(v.min()), float(v.max())) for name, v in contents.scalars.items()},
-            refusals=tuple(_refusals(contents, fields)),
-            notes=contents.notes,
+            refusals=tuple(refusals),
+            notes=notes,
         )
 
 
@@ -93,4 +101,4 @@ def _refusals(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[
     for axis in contents.axes:
         if axis.boundary not in KINDS:
             says = "not in the file" if axis.boundary is None else f"{axis.boundary!r} in the file"
-            yield f"the boundary along {axis.name} is {says}: choose {', '.join(KINDS)} with boundary="
+            yield f"the boundary along {axis.name} is {says}: choose {', '.join(KINDS)} with {setting('boundary')}"

@@ -2,134 +2,109 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
-from cotwin.data.contents import Array, Axis, Contents, StoredField
+from cotwin.data.archive import Member, open_archive
+from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
+from cotwin.data.coordinates import along_one_axis
+from cotwin.data.foreign import CURE
+from cotwin.data.reading import Frame, Reading, order_of
+
+KNOWN = ("x", "y", "z", "t", "mask", "boundary")
 
 
 @contextmanager
-def open_npz(path: str | Path) -> Iterator[Contents]:
-    """What an npz file holds. It is read whole: compressed arrays cannot be read in part."""
-    source = str(path)
-    arrays, unreadable = _load(path)
+def open_npz(path: str | Path, axes: str | None = None) -> Iterator[Contents]:
+    """What an npz file holds; its fields are unpacked only when asked.
+
+    axes: the order of the axes of its fields, such as "xt"; times first if not given.
+    """
+    with open_archive(path) as (arrays, unreadable):
+        yield _contents(arrays, unreadable, str(path), axes)
+
+
+def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str, axes: str | None) -> Contents:
     names = [name for name in "xyz" if name in arrays]
     if names != list("xyz"[: len(names)]) or not names or "t" not in arrays:
         raise ValueError(
             f"{source}: needs coordinates x (and y, z) and times t, and has "
-            f"{ {name: array.shape for name, array in arrays.items()} }; docs/data.md lists the keys."
+            f"{ {name: array.shape for name, array in arrays.items()} }; open it with np.load and {CURE}"
         )
-    for name in (*names, "t"):
-        if arrays[name].ndim != 1 or arrays[name].size == 0 or arrays[name].dtype.kind not in "fiu":
-            raise ValueError(
-                f"{source}: {name} has shape {arrays[name].shape} and type {arrays[name].dtype}; coordinates "
-                "and times are real numbers along one axis."
-            )
-    frame = _Frame(len(arrays["t"]), tuple(len(arrays[name]) for name in names))
-    fields, misfits = _fields(arrays, frame)
-    count = max((_count(frame, field.shape) for field in fields), default=1)
-    fitting = [field for field in fields if field.static or _count(frame, field.shape) == count]
-    for field in fields:
-        if field not in fitting:
+    try:
+        order = order_of(axes, names)
+        rows = along_one_axis({name: arrays[name].values for name in (*names, "t")}, order)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    frame = Frame(order, {name: len(row) for name, row in rows.items()})
+    fields, misfits = _fields(arrays, frame, asked=axes is not None)
+    count = max((number for _, number in fields), default=1)
+    for field, number in fields:
+        if not field.static and number != count:
             misfits[field.name] = (
-                f"array {field.name!r} has shape {field.shape}, one trajectory, where others have {count}."
+                f"array {field.name!r} has shape {field.shape}, "
+                f"{'one trajectory' if number == 1 else f'{number} trajectories'}, where others have {count}."
             )
-    yield Contents(
+    said = _boundaries(arrays, names, source)
+    return Contents(
         source=source,
         format="npz",
-        axes=_axes(arrays, names, source),
-        times=arrays["t"][None],
+        axes=tuple(Axis(name, rows[name], said[name], _unit(arrays, name)) for name in names),
+        times=rows["t"][None],
         num_trajectories=count,
-        fields=tuple(fitting),
+        fields=tuple(field for field, _ in fields if field.name not in misfits),
         time_unit=_unit(arrays, "t"),
         scalars={
-            name: np.full((count, frame.times), float(array))
+            name: np.full((count, frame.sizes["t"]), float(array.values))
             for name, array in arrays.items()
-            if array.ndim == 0 and array.dtype.kind in "fiu"
+            if array.ndim == 0 and array.dtype.kind in "fiu" and name not in KNOWN
         },
         misfits=unreadable | misfits,
     )
 
 
-def _load(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays of the file, and for those that cannot be read the reason."""
-    arrays: dict[str, Array] = {}
-    unreadable: dict[str, str] = {}
-    cure = "it may be truncated: copy it again."
-    with Path(path).open("rb") as file:
-        if not is_zipfile(file):
-            raise ValueError(f"{path}: not a whole npz file; {cure}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name in archive.files:
-                try:
-                    arrays[name] = np.asarray(archive[name])
-                except ValueError as error:
-                    unreadable[name] = f"array {name!r} cannot be read: {error}."
-    except (BadZipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: not a whole npz file ({error}); {cure}") from error
-    return arrays, unreadable
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """The axes that every field shares."""
-
-    times: int
-    grid: tuple[int, ...]
-
-    def readings(self, shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], bool]]:
-        """Each way to see a shape as a field: its axes before the grid, and whether it is a vector."""
-        dims, found = len(self.grid), []
-        for vector in (False, True):
-            if vector and (not shape or shape[-1] != dims):
-                continue
-            scalar = shape[:-1] if vector else shape
-            lead, grid = scalar[: max(len(scalar) - dims, 0)], scalar[-dims:]
-            if grid == self.grid and (lead == () or (len(lead) <= 2 and lead[-1] == self.times)):
-                found.append((lead, vector))
-        return found
-
-    def expected(self) -> str:
-        axes = ", ".join("xyz"[: len(self.grid)])
-        return (
-            f"[N, T, {axes}], [T, {axes}] or, static, [{axes}], with T = {self.times} and grid {self.grid}, "
-            f"and for a vector a last axis of {len(self.grid)}"
-        )
-
-
-def _fields(arrays: dict[str, Array], frame: _Frame) -> tuple[list[StoredField], dict[str, str]]:
-    """The arrays that are fields, and for the others the reason."""
+def _fields(
+    arrays: dict[str, Member], frame: Frame, asked: bool
+) -> tuple[list[tuple[StoredField, int]], dict[str, str]]:
+    """The arrays that are fields, each with its number of trajectories, and for the others the reason."""
     fields, misfits = [], {}
     for name, array in arrays.items():
-        if name in ("x", "y", "z", "t", "mask", "boundary") or array.ndim == 0:
+        if name in KNOWN or array.ndim == 0:
             continue
         if any(name.endswith(ending) and name.removesuffix(ending) in arrays for ending in ("_mask", "_unit")):
             continue
         readings = frame.readings(array.shape)
-        if array.dtype.kind not in "fiub":
+        if array.dtype.kind == "c":
+            misfits[name] = (
+                f"array {name!r} has type {array.dtype}; a field holds real numbers: give real and imaginary part as "
+                "two fields."
+            )
+        elif array.dtype.kind not in "fiub":
             misfits[name] = f"array {name!r} has type {array.dtype}; a field holds real numbers."
         elif len(readings) != 1:
             fits = "no field" if not readings else "a field in more than one way"
             misfits[name] = f"array {name!r} of shape {array.shape} is {fits}; expected {frame.expected()}."
+            fitting = [] if readings else frame.fitting_orders(array.shape)
+            if fitting:
+                misfits[name] += f" It fits in the order {fitting[0]}: say so with {setting('axes')}."
         else:
-            mask = arrays.get(f"{name}_mask", arrays.get("mask") if readings[0][0] else None)
-            problem = _mask_problem(name, array, mask, readings[0][1])
+            (reading,) = readings
+            mask = arrays.get(f"{name}_mask", None if "t" not in reading.order else arrays.get("mask"))
+            problem = _mask_problem(name, array, mask, reading)
             if problem is None:
-                fields.append(_field(name, array, mask, readings[0], _unit(arrays, name)))
+                others = () if asked else tuple(frame.other_orders(array.shape, reading))
+                field = _field(name, array, mask, reading, others, _unit(arrays, name))
+                fields.append((field, reading.count(array.shape)))
             else:
                 misfits[name] = problem
     return fields, misfits
 
 
-def _mask_problem(name: str, array: Array, mask: Array | None, vector: bool) -> str | None:
-    shapes = (array.shape, array.shape[:-1]) if vector else (array.shape,)
+def _mask_problem(name: str, array: Member, mask: Member | None, reading: Reading) -> str | None:
+    shapes = (array.shape, array.shape[:-1]) if reading.vector else (array.shape,)
     if mask is None or (mask.dtype == bool and mask.shape in shapes):
         return None
     return (
@@ -139,47 +114,46 @@ def _mask_problem(name: str, array: Array, mask: Array | None, vector: bool) -> 
 
 
 def _field(
-    name: str, array: Array, mask: Array | None, reading: tuple[tuple[int, ...], bool], unit: str
+    name: str, array: Member, mask: Member | None, reading: Reading, others: tuple[str, ...], unit: str
 ) -> StoredField:
-    lead, vector = reading
+    def read(index: int) -> Array:
+        return reading.read(array.values, index)
+
+    def observed(index: int) -> Array:
+        assert mask is not None
+        return Reading(reading.order, reading.vector and mask.ndim == array.ndim).read(mask.values, index)
+
     return StoredField(
         name=name,
         shape=array.shape,
         dtype=str(array.dtype),
-        components=array.shape[-1] if vector else 1,
-        static=not lead,
-        read=_reader(array, len(lead), vector),
-        observed=None if mask is None else _reader(mask, len(lead), vector and mask.ndim == array.ndim),
-        per_trajectory=len(lead) == 2,
+        components=array.shape[-1] if reading.vector else 1,
+        static="t" not in reading.order,
+        read=read,
+        observed=None if mask is None else observed,
+        per_trajectory="n" in reading.order,
         unit=unit,
+        order=reading.order,
+        other_orders=others,
     )
 
 
-def _reader(array: Array, lead: int, vector: bool) -> Callable[[int], Array]:
-    """Reads one trajectory as (T, components, *grid); `lead` axes stand before the grid."""
-    full = array if vector else array[..., None]
-
-    def read(index: int) -> Array:
-        values = full[index] if lead == 2 else full
-        return np.moveaxis(values if lead else values[None], -1, 1)
-
-    return read
-
-
-def _count(frame: _Frame, shape: tuple[int, ...]) -> int:
-    (lead, _), *_ = frame.readings(shape)
-    return lead[0] if len(lead) == 2 else 1
+def _boundaries(arrays: dict[str, Member], names: list[str], source: str) -> dict[str, str | None]:
+    if "boundary" not in arrays:
+        return dict.fromkeys(names)
+    stored = arrays["boundary"]
+    words = [word.lower() for word in _words(stored)]
+    if stored.dtype.kind not in "US" or len(words) not in (1, len(names)):
+        raise ValueError(
+            f"{source}: boundary holds {words} for the axes {names}; give one word, or one for each axis."
+        )
+    return dict(zip(names, words * (len(names) // len(words)), strict=True))
 
 
-def _axes(arrays: dict[str, Array], names: list[str], source: str) -> tuple[Axis, ...]:
-    said: list[str | None] = [None] * len(names)
-    if "boundary" in arrays:
-        words = [str(word).lower() for word in np.atleast_1d(arrays["boundary"])]
-        if len(words) not in (1, len(names)):
-            raise ValueError(f"{source}: boundary holds {words} for the axes {names}; give one, or one for each.")
-        said = [*words] * (len(names) // len(words))
-    return tuple(Axis(name, arrays[name], word, _unit(arrays, name)) for name, word in zip(names, said, strict=True))
+def _unit(arrays: dict[str, Member], name: str) -> str:
+    unit = arrays.get(f"{name}_unit")
+    return "1" if unit is None or unit.dtype.kind not in "US" else ", ".join(_words(unit))
 
 
-def _unit(arrays: dict[str, Array], name: str) -> str:
-    return str(arrays[f"{name}_unit"]) if f"{name}_unit" in arrays else "1"
+def _words(stored: Member) -> list[str]:
+    return [word.decode() if isinstance(word, bytes) else str(word) for word in np.ravel(stored.values)]

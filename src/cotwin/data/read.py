@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import h5py
+
 from cotwin.data.assemble import Missing, assemble
-from cotwin.data.contents import Contents
+from cotwin.data.contents import Contents, setting
+from cotwin.data.foreign import what_it_is
+from cotwin.data.hdf5 import takes_from_other_files
 from cotwin.data.npz import open_npz
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.well import open_well, takes_from_other_files
+from cotwin.data.well import open_well
 from cotwin.layout import Boundary
-
-Opener = Callable[[str | Path], AbstractContextManager[Contents]]
-
-# By the bytes that a file begins with, and by its ending where those are damaged.
-SIGNATURES: dict[bytes, Opener] = {b"PK\x03\x04": open_npz, b"\x89HDF\r\n\x1a\n": open_well}
-ENDINGS: dict[str, Opener] = {".npz": open_npz, ".h5": open_well, ".hdf5": open_well}
 
 
 def read_trajectories(
@@ -27,6 +25,7 @@ def read_trajectories(
     boundary: Boundary | Sequence[Boundary] | None = None,
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
+    axes: str | None = None,
 ) -> Trajectories:
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
@@ -34,30 +33,42 @@ def read_trajectories(
     boundary: what the file leaves open, for each axis or for all.
     extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides.
     missing: refuse values that are not finite, or mask them.
+    axes: the order of the axes of an npz file's fields, such as "xt"; times first if not given.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
-    with open_contents(path) as contents:
+    with open_contents(path, axes) as contents:
         return assemble(contents, fields=fields, boundary=boundary, extent=extent, missing=missing)
 
 
 def is_self_contained(path: str | Path) -> bool:
-    """Whether all that a file holds lies in it, so that its bytes decide what is read."""
-    with Path(path).open("rb") as file:
-        is_hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    return not (is_hdf5 and takes_from_other_files(path))
+    """Whether all that a file holds lies in it, so that its bytes decide what is read; False if it cannot be read."""
+    if not h5py.is_hdf5(path):
+        return Path(path).is_file()
+    try:
+        return not takes_from_other_files(path)
+    except (OSError, RuntimeError):
+        return False
 
 
-def open_contents(path: str | Path) -> AbstractContextManager[Contents]:
-    """What a file holds. Raises ValueError for one of no known format, or one that is damaged."""
-    with Path(path).open("rb") as file:
-        begin = file.read(8)
-    for signature, opener in SIGNATURES.items():
-        if begin.startswith(signature):
-            return opener(path)
-    if Path(path).suffix in ENDINGS:
-        return ENDINGS[Path(path).suffix](path)
-    raise ValueError(
-        f"{path}: neither its content nor its ending {Path(path).suffix!r} is of a format that Cotwin reads; "
-        f"these are {', '.join(ENDINGS)} (HDF5 in The Well's layout)."
-    )
+def open_contents(path: str | Path, axes: str | None = None) -> AbstractContextManager[Contents]:
+    """What a file holds. Raises ValueError for one of no known format, or one that is damaged.
+
+    axes: the order of its fields' axes, for formats that do not settle it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        # A folder, a pipe: opened, the one fails in words of its own and the other waits for ever.
+        path.stat()
+        raise ValueError(what_it_is(path))
+    with path.open("rb") as file:
+        begin = file.read(4)
+    if begin == b"PK\x03\x04" or path.suffix == ".npz":
+        return open_npz(path, axes)
+    if h5py.is_hdf5(path) or path.suffix in (".h5", ".hdf5"):
+        if axes is not None:
+            raise ValueError(
+                f"{path}: {setting('axes')} is for npz; HDF5 in The Well's layout says itself how axes lie."
+            )
+        return open_well(path)
+    raise ValueError(what_it_is(path))

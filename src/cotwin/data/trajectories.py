@@ -57,7 +57,7 @@ class Trajectories:
                 f"{self.source}: {int((~finite).sum())} values are not finite, "
                 f"the first in trajectory {trajectory}, "
                 f"time step {time}, field {self.layout.channel_names[channel]!r}; repair the file, or mark "
-                "missing values with a mask (missing='mask' when reading a file)."
+                "missing values (data.missing=mask; in Python a mask, or missing='mask' when reading a file)."
             )
 
     def __len__(self) -> int:

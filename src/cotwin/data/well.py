@@ -16,56 +16,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotwin.data.contents import Array, Axis, Contents, StoredField
+from cotwin.data.foreign import about_hdf5
+from cotwin.data.hdf5 import gap, member, path_of
+from cotwin.data.room import require_room
 
 
 @contextmanager
 def open_well(path: str | Path) -> Iterator[Contents]:
     """What such a file holds; its fields are read only when asked, one trajectory at a time."""
+    source = str(path)
+    with damage_explained(source):
+        file = h5py.File(path, "r")
+    with file:
+        with damage_explained(source):
+            if "dimensions" not in file:
+                raise ValueError(about_hdf5(file, Path(path).suffix))
+            contents = _contents(file, source)
+        yield contents
+
+
+@contextmanager
+def damage_explained(source: str) -> Iterator[None]:
+    """Mistakes with the file's name; what h5py raises where a file is damaged, or lacks what its layout promises."""
     try:
-        with h5py.File(path, "r") as file:
-            yield _contents(file, str(path))
+        yield
     except (FileNotFoundError, PermissionError):
         raise
-    except OSError as error:
-        raise ValueError(f"{path}: not a whole HDF5 file ({error}); it may be truncated: copy it again.") from error
-
-
-def takes_from_other_files(path: str | Path) -> bool:
-    """Whether an HDF5 file has content that lies elsewhere: external links or storage, virtual datasets."""
-    found: list[str] = []
-
-    def look_at_link(name: str, link: object) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            found.append(name)
-
-    def look_at(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
-            found.append(name)
-
-    with h5py.File(path, "r") as file:
-        file.visititems_links(look_at_link)
-        file.visititems(look_at)
-    return bool(found)
-
-
-def _contents(file: Any, source: str) -> Contents:
-    try:
-        return _read_contents(file, source)
-    except KeyError as error:
+    except (KeyError, AttributeError) as error:
         raise ValueError(
             f"{source}: HDF5, but not in The Well's layout, which docs/data.md describes: {error.args[0]}."
         ) from error
+    except (OSError, RuntimeError, TypeError, OverflowError, UnicodeError) as error:
+        raise ValueError(f"{source}: not a whole HDF5 file ({error}); it may be truncated: copy it again.") from error
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
-def _read_contents(file: Any, source: str) -> Contents:
+def _contents(file: Any, source: str) -> Contents:
     dimensions = file["dimensions"]
     names = _words(dimensions.attrs["spatial_dims"])
     count = int(file.attrs["n_trajectories"])
-    times = np.atleast_2d(dimensions["time"][()])
-    coordinates = [np.atleast_2d(dimensions[name][()])[0] for name in names]
+    times = np.atleast_2d(_numbers(dimensions, "time"))
+    coordinates = [_row(dimensions, name) for name in names]
     sizes = tuple(len(values) for values in coordinates)
-    if 0 in (times.size, *sizes):
-        raise ValueError(f"{source}: empty: {times.shape[-1]} times and a grid of {sizes}.")
+    if 0 in (times.size, *sizes) or count < 1:
+        raise ValueError(f"empty: {count} trajectories, {times.shape[-1]} times and a grid of {sizes}.")
+    require_room((count, times.shape[-1]), 8, "what it says of each state")
     said, notes = _boundaries(file, names)
     axes = [
         Axis(name, values, said.get(name), _unit(dimensions[name]))
@@ -77,9 +73,9 @@ def _read_contents(file: Any, source: str) -> Contents:
     tensors = _names(file, "t2_fields")
     if tensors:
         notes.append(f"fields of rank 2 are not supported and not read: {', '.join(tensors)}")
-    fields, misfits = _fields(file, count, times.shape[-1], sizes)
+    fields, misfits = _fields(file, count, times.shape[-1], sizes, source)
     scalars, other = _scalars(file, count, times.shape[-1])
-    notes += [f"scalar {name} has shape {shape}, which is no number a time: not read" for name, shape in other]
+    notes += [f"scalar {name} {reason}: not read" for name, reason in other]
     return Contents(
         source=source,
         format="The Well's HDF5",
@@ -96,6 +92,30 @@ def _read_contents(file: Any, source: str) -> Contents:
     )
 
 
+def _row(group: Any, name: str) -> Array:
+    """Coordinates along one axis; where there is a row for each trajectory or time, all have to be the same."""
+    values = np.atleast_2d(_numbers(group, name))
+    if values.ndim > 2 or (values != values[:1]).any():
+        raise ValueError(
+            f"coordinates {name} have shape {values.shape} and differ from row to row; Cotwin needs one grid for all "
+            "states."
+        )
+    row: Array = values[0]
+    return row
+
+
+def _numbers(group: Any, name: str) -> Array:
+    """The values of a dataset, real numbers. Raises ValueError where there are none, or not all."""
+    dataset = member(group, name)
+    problem = gap(dataset)
+    if problem is None and dataset.dtype.kind not in "fiub":
+        problem = f"has type {dataset.dtype}, where real numbers are needed"
+    if problem is not None:
+        raise ValueError(f"{path_of(dataset)} {problem}.")
+    require_room(dataset.shape, dataset.dtype.itemsize, path_of(dataset))
+    return np.asarray(dataset[()])
+
+
 def _refusals(file: Any, names: list[str]) -> Iterator[str]:
     grid_type = _words(file.attrs.get("grid_type", "cartesian"))[0]
     if grid_type.lower() != "cartesian":
@@ -109,22 +129,17 @@ def _refusals(file: Any, names: list[str]) -> Iterator[str]:
 
 
 def _fields(
-    file: Any, count: int, num_times: int, sizes: tuple[int, ...]
+    file: Any, count: int, num_times: int, sizes: tuple[int, ...], source: str
 ) -> tuple[list[StoredField], dict[str, str]]:
     fields, misfits = [], {}
     for group, rank in (("t0_fields", 0), ("t1_fields", 1)):
         for name in _names(file, group):
-            dataset = file[group][name]
-            if dataset.dtype.kind not in "fiub":
-                misfits[name] = f"{group}/{name} has type {dataset.dtype}; a field holds real numbers."
-                continue
-            shape = _full_shape(dataset, count, num_times, sizes, rank)
-            split = shape[0] == 1 or dataset.shape[:1] == shape[:1]
-            if not split or _without_ones(dataset.shape) != _without_ones(shape):
-                misfits[name] = (
-                    f"{group}/{name} has shape {dataset.shape}; by its attributes it needs {shape} "
-                    "(trajectory, time, *grid, component), where axes of length 1 may be absent."
-                )
+            try:
+                dataset = member(file[group], name)
+                shape = _full_shape(dataset, count, num_times, sizes, rank)
+                _require_field(dataset, shape)
+            except ValueError as error:
+                misfits[name] = str(error)
                 continue
             fields.append(
                 StoredField(
@@ -133,12 +148,29 @@ def _fields(
                     dtype=str(dataset.dtype),
                     components=shape[-1],
                     static=not dataset.attrs.get("time_varying", True),
-                    read=_reader(dataset, shape, sizes),
+                    read=_reader(dataset, shape, sizes, source),
                     per_trajectory=shape[0] > 1,
                     unit=_unit(dataset),
                 )
             )
     return fields, misfits
+
+
+def _require_field(dataset: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless it holds real numbers, all of them, of this shape but for axes of length 1."""
+    where = path_of(dataset)
+    if dataset.dtype.kind not in "fiub":
+        parts = ": give real and imaginary part as two fields" if dataset.dtype.kind == "c" else ""
+        raise ValueError(f"{where} has type {dataset.dtype}; a field holds real numbers{parts}.")
+    hole = gap(dataset)
+    if hole is not None:
+        raise ValueError(f"{where} {hole}; copy the file with all that belongs to it, or write it again.")
+    split = shape[0] == 1 or dataset.shape[:1] == shape[:1]
+    if not split or _without_ones(dataset.shape) != _without_ones(shape):
+        raise ValueError(
+            f"{where} has shape {dataset.shape}; by its attributes it needs {shape} "
+            "(trajectory, time, *grid, component), where axes of length 1 may be absent."
+        )
 
 
 def _full_shape(dataset: Any, count: int, num_times: int, sizes: tuple[int, ...], rank: int) -> tuple[int, ...]:
@@ -154,12 +186,15 @@ def _full_shape(dataset: Any, count: int, num_times: int, sizes: tuple[int, ...]
     )
 
 
-def _reader(dataset: Any, shape: tuple[int, ...], sizes: tuple[int, ...]) -> Callable[[int], Array]:
+def _reader(dataset: Any, shape: tuple[int, ...], sizes: tuple[int, ...], source: str) -> Callable[[int], Array]:
     """Reads one trajectory as (T, components, *grid), repeated along axes that it does not vary along."""
     grid = tuple(size for size in sizes if size != 1)
 
     def read(index: int) -> Array:
-        values = dataset[index] if shape[0] > 1 else dataset[()]
+        stored = dataset.shape[1:] if shape[0] > 1 else dataset.shape
+        with damage_explained(source):
+            require_room(stored, dataset.dtype.itemsize, path_of(dataset))
+            values = dataset[index] if shape[0] > 1 else dataset[()]
         full = np.broadcast_to(np.reshape(values, shape[1:]), (shape[1], *sizes, shape[-1]))
         return np.moveaxis(full.reshape(shape[1], *grid, shape[-1]), -1, 1)
 
@@ -178,32 +213,30 @@ def _boundaries(file: Any, names: list[str]) -> tuple[dict[str, str], list[str]]
         if len(along) > 1 and kind != "periodic":
             notes.append(f"boundary condition {name} ({kind}) may lie inside the domain; walls there are not read")
         # Rarely present, and never needed: Cotwin's conditions are homogeneous.
-        if "values" in condition and np.any(condition["values"][()]):
+        if "values" in condition and np.any(_numbers(condition, "values")):
             notes.append(f"boundary condition {name} has values other than zero, which are not read")
     return {axis: " and ".join(sorted(kinds)) for axis, kinds in said.items()}, notes
 
 
-def _scalars(
-    file: Any, count: int, num_times: int
-) -> tuple[dict[str, NDArray[np.float64]], list[tuple[str, tuple[int, ...]]]]:
-    """Each scalar as (N, T), and name and shape of those that are none."""
-    parameters = _words(file.attrs.get("simulation_parameters", []))
-    scalars = {
-        name: np.full((count, num_times), float(file.attrs[name]))
-        for name in parameters
-        if isinstance(file.attrs.get(name), (int, float, np.number))
-    }
-    other = []
+def _scalars(file: Any, count: int, num_times: int) -> tuple[dict[str, NDArray[np.float64]], list[tuple[str, str]]]:
+    """Each scalar as (N, T), and for those that are none name and reason."""
+    scalars, other = {}, []
+    for name in _words(file.attrs.get("simulation_parameters", [])):
+        value = np.asarray(file.attrs.get(name, np.nan))
+        if value.size == 1 and value.dtype.kind in "fiub":
+            scalars[name] = np.full((count, num_times), float(value.item()))
+        else:
+            other.append((name, f"has shape {value.shape} and type {value.dtype}, no real number"))
     for name in _names(file, "scalars"):
-        dataset = file["scalars"][name]
+        dataset = member(file["scalars"], name)
         shape = (
             count if dataset.attrs.get("sample_varying", False) else 1,
             num_times if dataset.attrs.get("time_varying", False) else 1,
         )
         if math.prod(dataset.shape) != math.prod(shape) or dataset.dtype.kind not in "fiub":
-            other.append((name, dataset.shape))
+            other.append((name, f"has shape {dataset.shape} and type {dataset.dtype}, no real number a time"))
             continue
-        values = np.reshape(dataset[()].astype(np.float64), shape)
+        values = np.reshape(_numbers(file["scalars"], name).astype(np.float64), shape)
         scalars[name] = np.broadcast_to(values, (count, num_times)).copy()
     return scalars, other
 

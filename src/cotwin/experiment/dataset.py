@@ -110,6 +110,7 @@ def _from_file(settings: FileData, store: Store) -> Dataset:
         boundary=settings.boundary,
         extent=settings.extent,
         missing=settings.missing,
+        axes=settings.axes,
     )
     if len(trajectories) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)

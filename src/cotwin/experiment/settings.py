@@ -85,6 +85,9 @@ class FileData(Settings):
     boundary: Boundary | tuple[Boundary, ...] | None = Field(None, description="where the file does not say")
     extent: tuple[tuple[float, float], ...] | None = Field(None, description="of the domain, for each axis")
     missing: Literal["error", "mask"] = Field("error", description="what to do with values that are not finite")
+    axes: str | None = Field(
+        None, description="order of the axes in an npz file's fields, such as xt; tx if not given"
+    )
     validation: Count = Field(1, description="held-out trajectories; of a single one the last part in time")
     test: Annotated[int, Field(ge=0)] = Field(0, description="further trajectories, looked at once, at the end")
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="of a single trajectory, in time")

@@ -27,19 +27,24 @@ def read_once(
     boundary: Boundary | Sequence[Boundary] | None = None,
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
+    axes: str | None = None,
 ) -> Trajectories:
     """What `read_trajectories` gives for the same file and options; from the shelf if that file was read before.
 
     A file is known by its content, not by its name or date; one that takes content from other files is read each
     time. Raises what `read_trajectories` does.
     """
+
+    def read() -> Trajectories:
+        return read_trajectories(path, fields=fields, boundary=boundary, extent=extent, missing=missing, axes=axes)
+
     if shelf is None or not is_self_contained(path):
-        return read_trajectories(path, fields=fields, boundary=boundary, extent=extent, missing=missing)
-    key = _key(path, (fields, boundary, extent, missing))
+        return read()
+    key = _key(path, (fields, boundary, extent, missing, axes))
     found = shelf.load(key)
     if found is not None:
         return _restored(*found, source=str(path))
-    trajectories = read_trajectories(path, fields=fields, boundary=boundary, extent=extent, missing=missing)
+    trajectories = read()
     shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))
     return trajectories
 

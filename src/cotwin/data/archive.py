@@ -1,0 +1,101 @@
+"""The arrays of an npz file, each unpacked when it is asked for, without pickles."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo, is_zipfile
+
+import numpy as np
+
+from cotwin.data.contents import Array
+from cotwin.data.foreign import about_zip
+from cotwin.data.room import require_room
+
+# Deflate makes at most so many bytes of one.
+MOST_UNPACKED = 1032
+
+
+class Member:
+    """One array of an npz file: shape and type from its header, the values when they are asked for.
+
+    Raises ValueError for a header that cannot be read, or that declares more than the file holds.
+    """
+
+    def __init__(self, archive: ZipFile, info: ZipInfo) -> None:
+        self.archive, self.info = archive, info
+        with archive.open(info) as file:
+            self.shape, self.dtype = _header(file)
+            declared = file.tell() + math.prod(self.shape) * self.dtype.itemsize
+        most = info.compress_size * MOST_UNPACKED if info.compress_type == ZIP_DEFLATED else info.compress_size
+        if declared != info.file_size or info.file_size > most:
+            held = min(info.file_size, most)
+            raise ValueError(f"its header declares {self.shape} {self.dtype}, {declared} bytes, and it holds {held}")
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @cached_property
+    def values(self) -> Array:
+        """The array, whole. Raises ValueError where it is damaged, or larger than the free memory."""
+        where = f"{self.archive.filename}: array {self.info.filename.removesuffix('.npy')!r}"
+        require_room(self.shape, self.dtype.itemsize, where)
+        with damage_explained(str(self.archive.filename)), self.archive.open(self.info) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+
+@contextmanager
+def open_archive(path: str | Path) -> Iterator[tuple[dict[str, Member], dict[str, str]]]:
+    """The arrays of the file by name, and for those that cannot be read the reason."""
+    source = str(path)
+    with Path(path).open("rb") as file:
+        if not is_zipfile(file):
+            raise ValueError(f"{source}: not a whole npz file; it may be truncated: copy it again.")
+    with damage_explained(source):
+        archive = ZipFile(path)
+    with archive:
+        foreign = about_zip(archive)
+        if foreign is not None:
+            raise ValueError(f"{source}: {foreign}")
+        members: dict[str, Member] = {}
+        unreadable: dict[str, str] = {}
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            if name == info.filename:
+                continue
+            with damage_explained(source):
+                if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+                    unreadable[name] = f"array {name!r} is packed in a way that numpy does not write."
+                    continue
+                try:
+                    members[name] = Member(archive, info)
+                except ValueError as error:
+                    unreadable[name] = f"array {name!r} cannot be read: {error}."
+        yield members, unreadable
+
+
+@contextmanager
+def damage_explained(source: str) -> Iterator[None]:
+    """What zipfile, zlib and numpy raise where bytes are not what they should be, as one message."""
+    try:
+        yield
+    # RuntimeError and NotImplementedError: flags that say encrypted, or packed by another method.
+    except (BadZipFile, EOFError, zlib.error, OSError, RuntimeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{source}: not a whole npz file ({error}); it may be truncated: copy it again.") from error
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"version {version} of the npy format, which names the parts of a structure")
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded, since unpickling one runs code of whoever wrote it")
+    return shape, dtype

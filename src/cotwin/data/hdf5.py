@@ -1,0 +1,108 @@
+"""Datasets of HDF5 files whose values are not all there: HDF5 would read fill values instead, without a word."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+
+def takes_from_other_files(path: str | Path) -> bool:
+    """Whether an HDF5 file has content that lies elsewhere: external links or storage, virtual datasets."""
+    found: list[str] = []
+
+    def look_at_link(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            found.append(name)
+
+    def look_at(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            found.append(name)
+
+    with h5py.File(path, "r") as file:
+        file.visititems_links(look_at_link)
+        file.visititems(look_at)
+    return bool(found)
+
+
+def member(group: Any, name: str) -> Any:
+    """A dataset of a group. Raises KeyError where there is none, ValueError where its link leads nowhere."""
+    link = group.get(name, getlink=True)
+    found = group.get(name)
+    if found is None and isinstance(link, h5py.ExternalLink):
+        raise ValueError(f"{group.name.strip('/')}/{name} is a link into {link.filename}, which is not there.")
+    if not isinstance(found, h5py.Dataset):
+        raise KeyError(f"there is no dataset {name!r} in {group.name.strip('/')}")
+    return found
+
+
+def path_of(dataset: Any) -> str:
+    """Where a dataset is in its file, without the root's slash."""
+    return str(dataset.name).lstrip("/")
+
+
+def gap(dataset: Any, within: tuple[Any, ...] = ()) -> str | None:
+    """Which values of a dataset are nowhere, in words that follow its name; None if all were written.
+
+    within: the virtual datasets that lead to this one.
+    """
+    if dataset.size is None:
+        return "is empty"
+    if dataset.is_virtual:
+        return "takes values from itself" if dataset in within else _virtual_gap(dataset, (*within, dataset))
+    if dataset.external:
+        return _external_gap(dataset)
+    if dataset.chunks is None:
+        return None if dataset.id.get_storage_size() >= dataset.nbytes else "was never written"
+    parts = math.prod(-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    written = dataset.id.get_num_chunks()
+    if written == 0 < parts:
+        return "was never written"
+    # Not a number in place of what was not written is an honest gap, and read as one.
+    if written < parts and not (dataset.dtype.kind == "f" and np.isnan(dataset.fillvalue)):
+        return f"was written in part only, {written} of {parts} chunks"
+    return None
+
+
+def _virtual_gap(dataset: Any, within: tuple[Any, ...]) -> str | None:
+    covered = 0
+    for part in dataset.virtual_sources():
+        if part.file_name == ".":
+            where = Path(dataset.file.filename)
+        else:
+            where = Path(dataset.file.filename).parent / part.file_name
+            where = where if where.is_file() else Path(part.file_name)
+        if not where.is_file():
+            return f"takes values from {part.file_name}, which is not there"
+        with h5py.File(where, "r") as other:
+            source = other.get(part.dset_name)
+            if not isinstance(source, h5py.Dataset):
+                return f"takes values from {part.dset_name!r} of {part.file_name}, which is not in that file"
+            reason = gap(source, within)
+            if reason is not None:
+                return f"takes values from {part.dset_name!r} of {part.file_name}, which {reason}"
+            if not _reaches(part, source.shape):
+                return f"takes more values from {part.dset_name!r} of {part.file_name} than that has, {source.shape}"
+        covered += part.vspace.get_select_npoints()
+    return None if covered >= dataset.size else f"has a source for {covered} of its {dataset.size} values only"
+
+
+def _reaches(part: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a source of this shape has all that a virtual dataset takes from it."""
+    if part.src_space.get_select_type() == h5py.h5s.SEL_ALL:
+        return bool(math.prod(shape) >= part.vspace.get_select_npoints())
+    _, last = part.src_space.get_select_bounds()
+    return len(last) == len(shape) and all(index < size for index, size in zip(last, shape, strict=True))
+
+
+def _external_gap(dataset: Any) -> str | None:
+    for name, offset, size in dataset.external:
+        file = Path(name)
+        if not file.is_file():
+            return f"keeps its values in {name}, which is not there"
+        if size != h5py.h5f.UNLIMITED and file.stat().st_size < offset + size:
+            return f"keeps its values in {name}, which ends before they do"
+    return None
