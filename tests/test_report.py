@@ -20,11 +20,12 @@ def test_a_velocity_is_listed_by_its_components_and_is_no_field_to_draw() -> Non
     """An estimate of two numbers on two axes was once drawn as a picture."""
     velocity = torch.tensor([0.6, -0.3])
     scores = [
-        Score(role, training, 0.1, 0.1, [0.1], [0.1])
+        Score(role, training, 0.2, 0.2, 0.1, 0.1, [0.1], [0.1])
         for role in ("physical", "synthetic")
         for training in ("together", "alone")
     ]
-    comparison = Comparison(scores, [Estimate("velocity", "1", velocity, 0.5 * velocity, velocity, velocity)])
+    estimate = Estimate("velocity", "1", velocity, 0.5 * velocity, velocity, velocity)
+    comparison = Comparison(scores, [estimate], start=0.3, baselines={"the last known state": 0.3})
     console = Console(width=120, record=True)
     for part in render(comparison):
         console.print(part)

@@ -38,8 +38,9 @@ def test_train_writes_a_run_and_ends_with_the_verdict(folder: Path) -> None:
         assert (folder / "runs/small" / name).stat().st_size > 0
     for words in (
         "viscosity [m²/s]",
-        "physical model (simulator)",
-        "synthetic model (surrogate)",
+        "simulator",
+        "surrogate",
+        "NRMSE decides",
         "alone",
         "together",
     ):

@@ -34,7 +34,7 @@ def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> No
         for low, high in (one["interval"], one["profile_interval"]):
             assert low < one["value"] < high
             assert low < one["truth"] < high
-    assert written["validation_error"] < written["validation_error_at_start"]
+    assert written["validation_nrmse"] < written["validation_nrmse_at_start"]
     assert "--overwrite" in refusal("estimate", "fisher", *QUICK)
 
 

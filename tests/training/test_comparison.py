@@ -23,9 +23,10 @@ def verdict(together: list[float], alone: list[float], tested: bool = True) -> s
 
     def of(training: str, errors: list[float]) -> Score:
         mean = sum(errors) / len(errors)
-        return Score("synthetic", training, mean, mean if tested else None, errors, errors)
+        test = mean if tested else None
+        return Score("synthetic", training, 2 * mean, test, mean, test, errors, errors)
 
-    return Comparison([of("together", together), of("alone", alone)], []).verdict("synthetic")
+    return Comparison([of("together", together), of("alone", alone)], [], INF, {}).verdict("synthetic")
 
 
 @pytest.mark.parametrize(
@@ -52,21 +53,37 @@ def test_verdict(together: list[float], alone: list[float], expected: str) -> No
 
 
 def test_without_test_data_the_verdict_is_on_validation_data() -> None:
-    assert "validation error 0.1 together" in verdict([0.1], [0.2], tested=False)
+    assert "validation NRMSE 0.1 together" in verdict([0.1], [0.2], tested=False)
 
 
 def test_a_score_is_of_full_rollouts_and_of_the_test_set_where_there_is_one() -> None:
     validation, test = held_out(), HeldOut(trajectories(count=4, seed=5))
     tested = score("physical", "alone", heat(0.3), validation, test)
-    errors = test.errors(heat(0.3))
-    assert tested.validation == validation.error(heat(0.3))
-    assert tested.decisive == tested.test == pytest.approx(float(errors.mean()))
-    assert tested.per_trajectory == pytest.approx(errors.mean(dim=(1, 2)).tolist())
-    assert tested.over_time == pytest.approx(errors.mean(dim=(0, 2)).tolist())
+    errors = test.measure(heat(0.3))
+    assert (tested.test, tested.test_nrmse) == (errors.vrmse, errors.nrmse)
+    assert tested.decisive == errors.nrmse
+    assert (tested.per_trajectory, tested.over_time) == (errors.nrmse_of_trajectories, errors.nrmse_over_time)
     untested = score("physical", "alone", heat(0.3), validation, None)
-    assert untested.test is None
-    assert untested.decisive == untested.validation
+    assert (untested.test, untested.test_nrmse) == (None, None)
+    assert untested.decisive == untested.validation_nrmse == validation.error(heat(0.3))
     assert len(untested.per_trajectory) == 2
+
+
+def test_what_speaks_against_a_model_is_said() -> None:
+    def compared(simulator: float, surrogate: float) -> list[str]:
+        scores = [
+            Score(role, "together", 1.0, None, error, None, [error], [error])
+            for role, error in (("physical", simulator), ("synthetic", surrogate))
+        ]
+        return Comparison(scores, [], 0.4, {"the last known state": 0.3, "its mean in space": 0.8}).remarks()
+
+    assert compared(0.1, 0.2) == []
+    assert compared(0.2, 0.1) == ["The simulator is no better than the surrogate: validation NRMSE 0.2 against 0.1."]
+    assert compared(0.5, 0.6) == [
+        "The simulator is worse than the start: validation NRMSE 0.5, 0.4 at the start.",
+        "The simulator is no better than the last known state: validation NRMSE 0.5 against 0.3.",
+        "The surrogate is no better than the last known state: validation NRMSE 0.6 against 0.3.",
+    ]
 
 
 def test_a_model_that_diverges_scores_infinity_everywhere() -> None:

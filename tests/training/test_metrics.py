@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 from tiny import LAYOUT, POINTS, Growth, Network, heat, held_out, trajectories
+from torch import Tensor
 
 from cotwin.layout import Field, Layout
 from cotwin.training.held_out import HeldOut
-from cotwin.training.metrics import vrmse
+from cotwin.training.metrics import variances, vrmse
 
 
 @pytest.mark.parametrize("grid", [(32,), (8, 12), (4, 5, 6)])
@@ -60,21 +61,23 @@ def test_the_held_out_error_is_of_the_full_rollout() -> None:
     data = held_out()
     assert data.error(heat()) < 1e-5
     model = heat(0.3)
-    torch.testing.assert_close(data.errors(model), vrmse(data.predict(model), data.states)[:, 1:])
+    torch.testing.assert_close(data.measure(model).vrmse_of_frames, vrmse(data.predict(model), data.states)[:, 1:])
     assert data.predict(model).shape == data.states.shape
 
 
 def test_only_scored_frames_and_channels_that_change_count() -> None:
     late = HeldOut(trajectories(), scored_from=4)
-    assert late.errors(heat(0.3)).shape == (3, 3, 1)
-    torch.testing.assert_close(late.errors(heat(0.3)), HeldOut(trajectories()).errors(heat(0.3))[:, 3:])
+    every = HeldOut(trajectories()).measure(heat(0.3))
+    assert late.measure(heat(0.3)).squares.shape == (3, 3, 1)
+    for name in ("vrmse_of_frames", "squares", "counts"):
+        torch.testing.assert_close(getattr(late.measure(heat(0.3)), name), getattr(every, name)[:, 3:])
     layout = Layout.box(
         [Field("k", static=True), Field("u")], grid=(POINTS,), extent=[(0, 1)], boundary="periodic", dt=0.1
     )
     states = torch.randn(2, 4, 2, POINTS)
     model = Growth(1.0, layout=layout)
     expected = vrmse(states[:, :1].expand_as(states), states)[:, 1:, 1:]
-    torch.testing.assert_close(HeldOut(states).errors(model), expected)
+    torch.testing.assert_close(HeldOut(states).measure(model).vrmse_of_frames, expected)
 
 
 def test_looking_at_a_model_leaves_it_as_it_was() -> None:
@@ -117,3 +120,63 @@ def test_held_out_data_that_cannot_score_are_refused() -> None:
     with pytest.raises(ValueError, match="nothing is observed"):
         HeldOut(states, mask, scored_from=4)
     assert LAYOUT.channels == states.shape[2]
+
+
+def with_a_constant(states: Tensor, value: float) -> Tensor:
+    """The same, with a second channel that is the same everywhere, to rounding."""
+    constant = torch.full_like(states, value)
+    return torch.cat([states, constant * (1 + 5e-8 * torch.randn(states.shape))], dim=2)
+
+
+BESIDE = Layout.box([Field("u"), Field("p")], grid=(POINTS,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-4, 1.0, 1e9])
+def test_what_decides_depends_on_no_unit_and_no_constant_channel(unit: float) -> None:
+    train, states = trajectories(seed=3), trajectories(seed=4)
+    plain = HeldOut(states, variance=variances(train)).measure(Growth(0.9))
+    beside = HeldOut(
+        with_a_constant(unit * states, 1e5 * unit), variance=variances(with_a_constant(unit * train, 1e5 * unit))
+    ).measure(Growth(0.9, layout=BESIDE))
+    assert beside.nrmse == pytest.approx(plain.nrmse, rel=1e-5)
+    assert beside.nrmse_of_trajectories == pytest.approx(plain.nrmse_of_trajectories, rel=1e-5)
+    assert beside.nrmse_over_time == pytest.approx(plain.nrmse_over_time, rel=1e-5)
+    # The Well's does depend on both.
+    assert beside.vrmse != pytest.approx(plain.vrmse, rel=0.5)
+
+
+def test_the_error_that_decides_is_the_mean_square_over_the_variance_of_the_training_data() -> None:
+    states, model = torch.randn(2, 4, 2, POINTS), Growth(0.7, layout=BESIDE)
+    data = HeldOut(states, variance=torch.tensor([4.0, 0.25], dtype=torch.float64))
+    squares = (data.predict(model) - states)[:, 1:].square().mean(dim=(0, 1, 3))
+    assert data.error(model) == pytest.approx(float((squares / torch.tensor([4.0, 0.25])).sqrt().mean()))
+    hidden = torch.rand(states.shape) < 0.5
+    hidden[:, 0] = False
+    holed = HeldOut(torch.where(hidden, torch.nan, states), ~hidden, variance=torch.ones(2).double())
+    square = (data.predict(model) - states)[:, 1:].square()
+    expected = [square[:, :, c][~hidden[:, 1:, c]].mean().sqrt() for c in (0, 1)]
+    assert holed.error(model) == pytest.approx(float(torch.stack(expected).mean()))
+    with pytest.raises(ValueError, match="nothing to judge a model by"):
+        HeldOut(torch.ones(2, 4, 2, POINTS)).error(model)
+
+
+def test_the_variance_is_over_all_that_was_observed() -> None:
+    states = 1e3 + torch.randn(3, 5, 2, 7)
+    torch.testing.assert_close(variances(states), states.double().var(dim=(0, 1, 3), correction=0))
+    mask = torch.rand(states.shape) < 0.7
+    expected = torch.stack([states[:, :, c][mask[:, :, c]].double().var(correction=0) for c in (0, 1)])
+    torch.testing.assert_close(variances(torch.where(mask, states, torch.nan), mask), expected)
+    assert not variances(states, torch.zeros_like(mask)).any()
+
+
+def test_baselines_know_what_came_before_the_first_scored_frame() -> None:
+    states = torch.arange(6.0).view(1, 6, 1, 1).expand(1, 6, 1, POINTS) + torch.arange(POINTS) / POINTS
+    mask = torch.ones_like(states, dtype=torch.bool)
+    mask[0, 3, 0, 0] = False  # there the frame before it is the last that is known
+    data = HeldOut(states, mask, scored_from=4, variance=torch.ones(1).double())
+    found = {name: errors.nrmse for name, errors in data.baselines(LAYOUT).items()}
+    square = torch.tensor([1.0, 4.0]).repeat_interleave(POINTS)
+    square[[0, POINTS]] = torch.tensor([4.0, 9.0])
+    assert found["the last known state"] == pytest.approx(float(square.mean().sqrt()))
+    assert found["the mean in time of what is known"] > found["the last known state"]
+    assert set(HeldOut(states).baselines(LAYOUT)) == {"the last known state", "its mean in space"}

@@ -5,26 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import Estimation, Interval, Measurements, NoisyStarts, bootstrap, estimate, profile
+from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
 from cotwin.estimation.priors import Prior
 from cotwin.parameters import estimates
 from cotwin.physics.refined import at_data_points, short_name
 from cotwin.stepper import Stepper
 
 Ends = tuple[Tensor, Tensor]
-
-
-@runtime_checkable
-class Judge(Protocol):
-    """What measures a model on data that did not train it, such as `HeldOut`."""
-
-    def error(self, stepper: Stepper) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -41,8 +35,8 @@ class Calibration:
 
     truth: known parameters, perhaps none. start: the values that the search began with.
     profiled, resampled: ends of intervals by profile likelihood and by bootstrap, where they were asked for.
-    before, after: mean VRMSE of full rollouts on the validation data, at the start and at the estimate; test: at the
-    estimate on the test data, None without any.
+    before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
+    estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
     fitted: the rollouts from the starts with the estimates, (B, T, C, *S).
     """
 
@@ -52,10 +46,19 @@ class Calibration:
     start: dict[str, Tensor]
     profiled: dict[str, Ends]
     resampled: dict[str, Ends]
-    before: float
-    after: float
-    test: float | None
+    before: Errors
+    after: Errors
+    test: Errors | None
+    baselines: Mapping[str, Errors]
     fitted: Float[Tensor, "B T C *S"]
+
+    def remarks(self) -> list[str]:
+        """What speaks against the estimate on held-out data, in sentences; none where nothing does."""
+        rivals = {name: errors.nrmse for name, errors in self.baselines.items()}
+        return [
+            *worse_than_start("estimate", self.after.nrmse, self.before.nrmse, "validation"),
+            *no_better("estimate", self.after.nrmse, smallest(rivals), "validation"),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, for estimation.json."""
@@ -72,9 +75,14 @@ class Calibration:
             "starting_points": found.points,
             "starting_points_that_agree": found.agreeing,
             "warnings": found.warnings,
-            "validation_error_at_start": self.before,
-            "validation_error": self.after,
-            "test_error": self.test,
+            "validation_at_start": self.before.vrmse,
+            "validation": self.after.vrmse,
+            "test": None if self.test is None else self.test.vrmse,
+            "validation_nrmse_at_start": self.before.nrmse,
+            "validation_nrmse": self.after.nrmse,
+            "test_nrmse": None if self.test is None else self.test.nrmse,
+            "baselines_nrmse": {name: errors.nrmse for name, errors in self.baselines.items()},
+            "verdicts": self.remarks(),
         }
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -129,9 +137,10 @@ def calibrate(
         start={short_name(name): at_data_points(value, stepper) for name, value in estimates(stepper).items()},
         profiled={short_name(name): _at_points(ends, stepper) for name, ends in profiled.items()},
         resampled={short_name(name): _at_points(ends, stepper) for name, ends in resampled.items()},
-        before=validation.error(stepper),
-        after=validation.error(calibrated),
-        test=None if test is None else test.error(calibrated),
+        before=validation.measure(stepper),
+        after=validation.measure(calibrated),
+        test=None if test is None else test.measure(calibrated),
+        baselines=validation.baselines(stepper.layout),
         fitted=fitted,
     )
 

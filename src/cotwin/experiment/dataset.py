@@ -21,6 +21,7 @@ from cotwin.seeds import seeded
 from cotwin.store.real import read_once
 from cotwin.store.store import Store
 from cotwin.training.held_out import HeldOut
+from cotwin.training.metrics import variances
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def _with_noise(
     assert split.test is not None
     return Dataset(
         train,
-        _held_out(validation),
-        _held_out(split.test),
+        _held_out(validation, train),
+        _held_out(split.test, train),
         truth,
         [
             f"{settings.train} training and {settings.validation} validation trajectories with {settings.noise:.0%} "
@@ -114,22 +115,28 @@ def _from_file(settings: FileData, store: Store) -> Dataset:
     )
     if len(trajectories) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)
-        test = None if split.test is None else _held_out(split.test)
-        return Dataset(split.train, _held_out(split.validation), test, notes=_notes(trajectories, split))
+        test = None if split.test is None else _held_out(split.test, split.train)
+        return Dataset(split.train, _held_out(split.validation, split.train), test, notes=_notes(trajectories, split))
     if settings.test:
         raise ValueError(
             f"{settings.path} holds a single trajectory, so none can be set aside for testing; use data.test=0."
         )
     split = split_in_time(trajectories, settings.held_out_fraction)
     # Rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
-    validation = _held_out(trajectories, scored_from=split.train.num_frames)
+    validation = _held_out(trajectories, split.train, scored_from=split.train.num_frames)
     return Dataset(split.train, validation, None, notes=_notes(trajectories, split))
 
 
 def _notes(trajectories: Trajectories, split: Split) -> list[str]:
-    """What the reader decided, and how the data are divided."""
-    return [f"{note[0].upper()}{note[1:]}." for note in (*trajectories.notes, split.note)]
+    """What the reader decided, how the data are divided, and what errors leave out."""
+    notes = [f"{note[0].upper()}{note[1:]}." for note in (*trajectories.notes, split.note)]
+    spread = variances(split.train.states, split.train.mask)
+    layout = trajectories.layout
+    for name, static, variance in zip(layout.channel_names, layout.static_channels, spread, strict=True):
+        if not static and variance == 0:
+            notes.append(f"Field {name!r} does not vary beyond rounding; the errors that decide leave it out.")
+    return notes
 
 
-def _held_out(trajectories: Trajectories, scored_from: int = 1) -> HeldOut:
-    return HeldOut(trajectories.states, trajectories.mask, scored_from)
+def _held_out(trajectories: Trajectories, train: Trajectories, scored_from: int = 1) -> HeldOut:
+    return HeldOut(trajectories.states, trajectories.mask, scored_from, variances(train.states, train.mask))

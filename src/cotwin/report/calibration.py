@@ -19,6 +19,8 @@ def render(calibration: Calibration) -> Iterator[RenderableType]:
     for line in (*_noise(calibration), *_search(calibration), _errors(calibration)):
         # Text: a plain string's square brackets would be taken for markup.
         yield Text(line)
+    for remark in calibration.remarks():
+        yield Text(remark, style="yellow")
     for warning in calibration.estimation.warnings:
         yield Text(f"Note: {warning}", style="yellow")
 
@@ -74,11 +76,12 @@ def _search(calibration: Calibration) -> Iterator[str]:
 
 
 def _errors(calibration: Calibration) -> str:
-    test = "" if calibration.test is None else f", on test data {calibration.test:.3g}"
-    return (
-        f"VRMSE of full rollouts on held-out data: {calibration.before:.3g} at the start, {calibration.after:.3g} at "
-        f"the estimate{test}."
-    )
+    sizes = []
+    for name in ("nrmse", "vrmse"):
+        before, after = getattr(calibration.before, name), getattr(calibration.after, name)
+        test = "" if calibration.test is None else f", {getattr(calibration.test, name):.3g} on test data"
+        sizes.append(f"{name.upper()} {before:.3g} at the start, {after:.3g} at the estimate{test}")
+    return f"Errors of full rollouts on held-out data: {'; '.join(sizes)}."
 
 
 def _with_half(value: Tensor, half: Tensor) -> str:

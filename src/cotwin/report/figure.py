@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from cotwin.layout import Layout
 from cotwin.report.picture import label_of, picture_of
@@ -81,7 +82,7 @@ def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Co
     which = "validation" if comparison.scores[0].test is None else "test"
     axis.set(
         xlabel=label_of("time", layout.time_unit),
-        ylabel="VRMSE",
+        ylabel="NRMSE",
         yscale="log",
         title=f"{which} error over a rollout",
     )
@@ -99,7 +100,8 @@ def _learning_curves(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
             markersize=3,
             color=colour,
         )
-    axis.set(xlabel="optimiser steps", ylabel="VRMSE", yscale="log", xscale="log", title="best validation error")
+    axis.set(xlabel="optimiser steps", ylabel="NRMSE", yscale="log", xscale="log", title="best validation error")
+    axis.xaxis.set_minor_formatter(NullFormatter())  # its labels lie on each other where a run is short
 
 
 def _field(axis: Axes, layout: Layout, estimate: Estimate) -> None:

@@ -11,8 +11,12 @@ from torch import Tensor
 
 from cotwin.training.evaluation import Comparison, Estimate
 
-NAMES = {"physical": "physical model (simulator)", "synthetic": "synthetic model (surrogate)"}
-TRAINING = {"together": "together", "alone": "alone, on the real data"}
+KINDS = ("NRMSE", "VRMSE")
+CAPTION = (
+    "NRMSE decides: the root mean square of the error over the standard deviation of the training data. "
+    "VRMSE, as The Well has it: over the standard deviation in space at each time."
+)
+NAMES = {"physical": "simulator", "synthetic": "surrogate"}
 
 
 def render(comparison: Comparison) -> Iterator[RenderableType]:
@@ -23,19 +27,20 @@ def render(comparison: Comparison) -> Iterator[RenderableType]:
     for role in ("synthetic", "physical"):
         # Text: a plain string's square brackets would be taken for markup.
         yield Text(comparison.verdict(role))
+    for remark in comparison.remarks():
+        yield Text(remark, style="yellow")
 
 
 def _scores(comparison: Comparison) -> Table:
-    table = Table(title="VRMSE over full rollouts (0: exact, 1: no better than the spatial mean)")
-    table.add_column("model")
-    table.add_column("trained")
-    table.add_column("validation", justify="right")
-    table.add_column("test", justify="right")
+    table = Table(title="Errors of full rollouts (0: exact, 1: no better than the mean)", caption=CAPTION)
+    for column in ("model", "trained", *(f"{kind} {which}" for kind in KINDS for which in ("validation", "test"))):
+        table.add_column(column, justify="left" if column in ("model", "trained") else "right")
     for role in ("physical", "synthetic"):
         for training in ("together", "alone"):
             score = comparison.score(role, training)
-            test = "-" if score.test is None else f"{score.test:.3g}"
-            table.add_row(NAMES[role], TRAINING[training], f"{score.validation:.3g}", test)
+            sizes = (score.validation_nrmse, score.test_nrmse, score.validation, score.test)
+            shown = ("-" if size is None else f"{size:.3g}" for size in sizes)
+            table.add_row(NAMES[role], training, *shown)
     return table
 
 

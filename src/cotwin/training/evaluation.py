@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
+from cotwin.estimation.judge import no_better, smallest, worse_than_start
 from cotwin.parameters import Parameter, estimates
 from cotwin.physics.refined import at_data_points, short_name
-from cotwin.stepper import DivergenceError, Stepper
+from cotwin.stepper import Stepper
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import Role
 
@@ -23,22 +23,25 @@ Training = Literal["together", "alone"]
 class Score:
     """One model's error over full rollouts.
 
-    validation, test: mean VRMSE; test is None where no test trajectories are set aside.
-    per_trajectory: mean VRMSE of each scored trajectory; over_time: mean VRMSE at each scored time. Of the
-        test set where there is one, else of the validation set.
+    validation, test: mean VRMSE, as The Well has it; test is None where no test trajectories are set aside.
+    validation_nrmse, test_nrmse: the error that decides (`cotwin.training.held_out.Errors`).
+    per_trajectory, over_time: NRMSE of each scored trajectory and at each scored time. Of the test set where there
+        is one, else of the validation set.
     """
 
     role: Role
     training: Training
     validation: float
     test: float | None
+    validation_nrmse: float
+    test_nrmse: float | None
     per_trajectory: list[float]
     over_time: list[float]
 
     @property
     def decisive(self) -> float:
-        """The error that counts: of the test set where there is one."""
-        return self.validation if self.test is None else self.test
+        """The error that counts: NRMSE, of the test set where there is one."""
+        return self.validation_nrmse if self.test_nrmse is None else self.test_nrmse
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Four models, two trained together and the same two trained alone with the same optimiser steps."""
+    """Four models, two trained together and the same two trained alone with the same optimiser steps.
+
+    start: NRMSE of the simulator before training. baselines: NRMSE of what needs no model, by name. Both on the test
+    set where there is one, else on the validation set.
+    """
 
     scores: list[Score]
     estimates: list[Estimate]
+    start: float
+    baselines: dict[str, float]
 
     def score(self, role: Role, training: Training) -> Score:
         """One of the four."""
@@ -78,7 +87,7 @@ class Comparison:
         pairs = list(zip(together.per_trajectory, alone.per_trajectory, strict=True))
         better = sum(a < b for a, b in pairs)
         counted = f"better on {better} of {len(pairs)} trajectories"
-        figures = f"{which} error {together.decisive:.4g} together, {alone.decisive:.4g} alone"
+        figures = f"{which} NRMSE {together.decisive:.4g} together, {alone.decisive:.4g} alone"
         if math.isinf(together.decisive) and math.isinf(alone.decisive):
             return f"Training together did NOT help the {name}: it diverges on {which} data, together and alone."
         if together.per_trajectory == alone.per_trajectory:
@@ -93,6 +102,17 @@ class Comparison:
         if change < 0:
             return f"Training together helped the {name}: {figures} ({-change:.0%} less; {counted})."
         return f"Training together did NOT help the {name}: {figures} ({change:.0%} more; {counted})."
+
+    def remarks(self) -> list[str]:
+        """What speaks against the models trained together, in sentences; none where nothing does."""
+        simulator, surrogate = self.score("physical", "together"), self.score("synthetic", "together")
+        which = "validation" if simulator.test is None else "test"
+        rivals = {"the surrogate": surrogate.decisive, **smallest(self.baselines)}
+        return [
+            *worse_than_start("simulator", simulator.decisive, self.start, which),
+            *no_better("simulator", simulator.decisive, rivals, which),
+            *no_better("surrogate", surrogate.decisive, smallest(self.baselines), which),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, for result.json."""
@@ -111,7 +131,9 @@ class Comparison:
                 }
                 for e in self.estimates
             ],
-            "verdicts": [self.verdict("synthetic"), self.verdict("physical")],
+            "start_nrmse": self.start,
+            "baselines_nrmse": self.baselines,
+            "verdicts": [self.verdict("synthetic"), self.verdict("physical"), *self.remarks()],
         }
 
 
@@ -123,19 +145,18 @@ def score(
     test: HeldOut | None,
 ) -> Score:
     """A model's errors on the held-out and, this once, on the test trajectories."""
-    decisive = validation if test is None else test
-    try:
-        errors = decisive.errors(stepper)
-    except DivergenceError:
-        count, frames = decisive.states.shape[:2]
-        errors = torch.full((count, frames - decisive.scored_from, 1), torch.inf)
+    validated = validation.measure(stepper)
+    tested = None if test is None else test.measure(stepper)
+    decisive = validated if tested is None else tested
     return Score(
         role=role,
         training=training,
-        validation=validation.error(stepper),
-        test=None if test is None else float(errors.nanmean()),
-        per_trajectory=errors.nanmean(dim=(1, 2)).tolist(),
-        over_time=errors.nanmean(dim=(0, 2)).tolist(),
+        validation=validated.vrmse,
+        test=None if tested is None else tested.vrmse,
+        validation_nrmse=validated.nrmse,
+        test_nrmse=None if tested is None else tested.nrmse,
+        per_trajectory=decisive.nrmse_of_trajectories,
+        over_time=decisive.nrmse_over_time,
     )
 
 
@@ -159,4 +180,6 @@ def compare(
         short = short_name(name)
         values = (at_data_points(values[name], start) for values in (started, together, alone))
         found.append(Estimate(short, units[name], truth.get(short), *values))
-    return Comparison(scores, found)
+    decisive = validation if test is None else test
+    baselines = {name: errors.nrmse for name, errors in decisive.baselines(start.layout).items()}
+    return Comparison(scores, found, decisive.error(start), baselines)

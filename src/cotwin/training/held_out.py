@@ -8,11 +8,52 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.layout import Layout
 from cotwin.stepper import DivergenceError, Stepper, rollout
-from cotwin.training.metrics import vrmse
+from cotwin.training.metrics import variances, vrmse
 
 
 @dataclass(frozen=True)
+class Errors:
+    """How far full rollouts are from held-out trajectories, at each scored time and for each channel that moves.
+
+    vrmse_of_frames: (N, T, C); nan where fewer than two points were observed.
+    squares: ((prediction − truth)/σ)² summed over the observed points, (N, T, C); σ² is the channel's variance in
+        the training data.
+    counts: of how many points, (N, T, C); none of a channel that does not vary in the training data.
+    """
+
+    vrmse_of_frames: Float[Tensor, "N T C"]
+    squares: Float[Tensor, "N T C"]
+    counts: Float[Tensor, "N T C"]
+
+    @property
+    def vrmse(self) -> float:
+        """The Well's, the mean over trajectories, times and channels."""
+        return float(self.vrmse_of_frames.nanmean())
+
+    @property
+    def nrmse(self) -> float:
+        """What decides: √(mean squared error / σ²), the mean over trajectories, time and space; then over channels.
+
+        Without a unit. Predicting the mean of all training data scores about one.
+        """
+        return float(self._nrmse((0, 1)))
+
+    @property
+    def nrmse_of_trajectories(self) -> list[float]:
+        """The same of each trajectory by itself."""
+        return self._nrmse((1,)).tolist()
+
+    @property
+    def nrmse_over_time(self) -> list[float]:
+        """The same of each scored time by itself."""
+        return self._nrmse((0,)).tolist()
+
+    def _nrmse(self, together: tuple[int, ...]) -> Tensor:
+        return (self.squares.sum(dim=together) / self.counts.sum(dim=together)).sqrt().nanmean(dim=-1)
+
+
 class HeldOut:
     """Trajectories to roll a model out along, and the frames that count.
 
@@ -20,30 +61,38 @@ class HeldOut:
     mask: like states, True where observed; None if all of it was.
     scored_from: the first frame that counts; later than 1 where the held-out part of a trajectory is its
         last stretch, so that no frame that trained a model scores it.
+    variance: of each channel in the training data, (C,), as `metrics.variances` gives it: the unit of errors that
+        decide. Of these states themselves if not given.
+
+    Raises ValueError for what cannot score.
     """
 
-    states: Float[Tensor, "N T C *S"]
-    mask: Bool[Tensor, "N T C *S"] | None = None
-    scored_from: int = 1
-
-    def __post_init__(self) -> None:
-        frames = self.states.shape[1]
-        if not 1 <= self.scored_from < frames:
-            raise ValueError(f"scored_from is {self.scored_from}; with {frames} frames it lies in 1 to {frames - 1}.")
+    def __init__(
+        self,
+        states: Float[Tensor, "N T C *S"],
+        mask: Bool[Tensor, "N T C *S"] | None = None,
+        scored_from: int = 1,
+        variance: Float[Tensor, " C"] | None = None,
+    ) -> None:
+        frames = states.shape[1]
+        if not 1 <= scored_from < frames:
+            raise ValueError(f"scored_from is {scored_from}; with {frames} frames it lies in 1 to {frames - 1}.")
         # Otherwise every model's error would be infinite, or that of a rollout from made-up values.
-        first = torch.isfinite(self.states[:, 0])
-        if self.mask is not None:
-            first &= self.mask[:, 0]
+        first = torch.isfinite(states[:, 0])
+        if mask is not None:
+            first &= mask[:, 0]
         partial = (~first.flatten(1).all(dim=1)).nonzero().flatten().tolist()
         if partial:
             raise ValueError(
                 f"held-out trajectories {partial} have first frames that are not wholly observed, and rollouts start "
                 "there; cut their first frames off, or hold other trajectories out."
             )
-        if self.mask is not None and not self.mask[:, self.scored_from :].any():
+        if mask is not None and not mask[:, scored_from:].any():
             raise ValueError(
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
+        self.states, self.mask, self.scored_from = states, mask, scored_from
+        self.variance = variances(states, mask) if variance is None else variance
 
     def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
         """The full rollout from each first frame, on the CPU. Raises DivergenceError."""
@@ -55,17 +104,44 @@ class HeldOut:
         finally:
             stepper.train(was_training)
 
-    def errors(self, stepper: Stepper) -> Float[Tensor, "N T C"]:
-        """VRMSE of the full rollout for each trajectory, scored time and dynamic channel of the stepper's layout."""
-        channels = [channel for channel, static in enumerate(stepper.layout.static_channels) if not static]
-        scored = slice(self.scored_from, None)
-        prediction = self.predict(stepper)[:, scored, channels]
-        mask = None if self.mask is None else self.mask[:, scored, channels]
-        return vrmse(prediction, self.states[:, scored, channels], mask)
+    def measure(self, stepper: Stepper) -> Errors:
+        """The errors of full rollouts; infinite, all of them, if one diverges.
+
+        Raises ValueError if no channel that moves varies in the training data.
+        """
+        try:
+            prediction = self.predict(stepper)
+        except DivergenceError:
+            prediction = torch.full_like(self.states, torch.inf)
+        return self._compare(prediction, stepper.layout)
 
     def error(self, stepper: Stepper) -> float:
-        """Mean VRMSE of the full rollouts; infinite if one diverges."""
-        try:
-            return float(self.errors(stepper).nanmean())
-        except DivergenceError:
-            return float("inf")
+        """The error that decides, `Errors.nrmse`; infinite if a rollout diverges."""
+        return self.measure(stepper).nrmse
+
+    def baselines(self, layout: Layout) -> dict[str, Errors]:
+        """Errors of what needs no model: of states that are known before the first scored one, kept for ever."""
+        last, known = self.states[:, 0], [self.states[:, 0]]
+        for frame in range(1, self.scored_from):
+            state = self.states[:, frame]
+            last = state if self.mask is None else torch.where(self.mask[:, frame], state, last)
+            known.append(last)
+        mean = last.flatten(2).mean(dim=2).view(*last.shape[:2], *[1] * layout.dims)
+        kept = {"the last known state": last, "its mean in space": mean.expand_as(last)}
+        if self.scored_from > 1:
+            kept["the mean in time of what is known"] = torch.stack(known).mean(dim=0)
+        return {name: self._compare(state[:, None].expand_as(self.states), layout) for name, state in kept.items()}
+
+    def _compare(self, prediction: Float[Tensor, "N T C *S"], layout: Layout) -> Errors:
+        channels = [channel for channel, static in enumerate(layout.static_channels) if not static]
+        prediction, truth = (states[:, self.scored_from :, channels] for states in (prediction, self.states))
+        mask = None if self.mask is None else self.mask[:, self.scored_from :, channels]
+        variance = self.variance[channels]
+        if not bool((variance > 0).any()):
+            raise ValueError("no field that moves varies in the training data; there is nothing to judge a model by.")
+        seen = torch.ones_like(truth, dtype=torch.bool) if mask is None else mask
+        deviation = variance.sqrt().to(truth).view(-1, *[1] * layout.dims)
+        squares = torch.where(seen, ((prediction - truth) / deviation).square(), 0.0)
+        squares = torch.where(variance > 0, squares.flatten(3).sum(dim=3, dtype=torch.float64), 0.0)
+        counts = seen.flatten(3).sum(dim=3) * (variance > 0)
+        return Errors(vrmse(prediction, truth, mask), squares, counts.double())

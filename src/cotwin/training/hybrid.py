@@ -59,7 +59,7 @@ class PhaseResult:
     alpha: influence that the generated data had; 0 in the warm-up and where the teacher had not earned trust.
     generated: number of generated windows.
     placement: where they were kept ("none" without any); reason: why there, with their size.
-    validation_error: the learner's best held-out VRMSE so far.
+    validation_error: the learner's best held-out NRMSE so far.
     """
 
     cycle: int

@@ -18,7 +18,7 @@ def vrmse(
 
     VRMSE = √( ⟨(prediction − truth)²⟩ / (var(truth) + 10⁻⁷) ), ⟨·⟩ the mean over space and var the unbiased
     variance. Predicting the spatial mean scores one. With a mask, over the observed points only; nan where
-    fewer than two are.
+    fewer than two are. The 10⁻⁷ has the unit of the data: what decides is `HeldOut.error`, which has none.
 
     Source: Ohana et al. (2024), The Well, NeurIPS Datasets and Benchmarks.
     """
@@ -33,3 +33,19 @@ def vrmse(
     centred = truth - mean.reshape(*mean.shape, *(1,) * len(space))
     variance = torch.where(mask, centred.square(), 0.0).sum(dim=space) / (count - 1).clamp(min=1)
     return torch.where(count > 1, (error / (variance + EPSILON)).sqrt(), torch.nan)
+
+
+def variances(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None = None) -> Float[Tensor, " C"]:
+    """Variance of each channel over trajectories, time and space, of what was observed, in double precision.
+
+    Zero for a channel whose spread is only rounding: at most 2⁻²³ of its largest value, as data in single precision
+    have it.
+    """
+    found = []
+    for channel in range(states.shape[2]):
+        values = states[:, :, channel]
+        seen = (values if mask is None else values[mask[:, :, channel]]).double()
+        spread = seen.std(correction=0) if seen.numel() else torch.zeros((), dtype=torch.float64)
+        rounding = torch.finfo(torch.float32).eps * seen.abs().max() if seen.numel() else spread
+        found.append(spread.square() if spread > rounding else torch.zeros_like(spread))
+    return torch.stack(found)
