@@ -361,6 +361,7 @@ def test_the_chosen_substep_is_stable_and_one_a_little_longer_is_not(viscosity: 
     assert growth(1.15) > 10
 
 
+@pytest.mark.slow
 @every_box
 def test_no_parameter_blows_it_up(ends: Ends) -> None:
     """Nearly without friction, fluid and smoke let go at random: fast enough to be unresolved, yet bounded."""

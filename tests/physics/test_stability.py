@@ -50,6 +50,7 @@ def test_energy_never_grows_whatever_the_parameter(name: str, grid: tuple[int, .
     assert name != "spectral Burgers" or refused == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), spread=st.floats(0.1, 1.0), size=st.floats(0.01, 30.0))
