@@ -88,8 +88,12 @@ def at_common_pace(stepper: Stepper, parameters: Mapping[str, Tensor]) -> Steppe
 
     Raises DivergenceError, naming the set, if one is beyond all reason.
     """
-    paces = []
     _count(stepper, parameters)
+    if stepper.fixed_pace is not None:
+        return stepper
+    if type(stepper).needed_pace is Stepper.needed_pace:
+        return stepper.paced(())
+    paces = []
     for index, one in enumerate(_unstacked(parameters)):
         named = {f"stepper.{name}": value for name, value in one.items()}
         try:
