@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from estimation_cases import F64, colony, fisher, line, measured, positive, starts
 from torch import Tensor
 
-from cotwin.estimation import Estimation, estimate, levenberg_marquardt, profile
+from cotwin.estimation import Estimation, LeastSquares, Solution, estimate, levenberg_marquardt, profile
 from cotwin.parameters import CoarseField, Positive
 from cotwin.physics.function import FunctionStepper
 from cotwin.physics.heat import Heat
@@ -17,6 +22,11 @@ from cotwin.physics.heat import Heat
 
 def uncertain() -> Estimation:
     """Of Fisher's equation before the capacity shows, so that its interval is far from symmetric."""
+    return replace(_uncertain(), warnings=[])
+
+
+@functools.cache
+def _uncertain() -> Estimation:
     model = fisher()
     states = 0.3 * colony(model.layout)
     return estimate(fisher(), states, measured(model, states, 4, 0.03))
@@ -45,6 +55,41 @@ def test_ends_are_where_a_scan_crosses_the_quantile() -> None:
     capacity = found.intervals["growth.capacity"]
     low, high = ends["growth.capacity"]
     assert float(high - capacity.value) > 1.2 * float(capacity.value - low)  # it was worth the trouble
+
+
+def impatient(iterations: int) -> Callable[..., Solution]:
+    def search(problem: LeastSquares, points: Tensor, **others: Any) -> Solution:
+        return levenberg_marquardt(problem, points, **(others | {"iterations": iterations}))
+
+    return search
+
+
+def test_searches_that_have_not_come_to_rest_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cost above the profile's would be taken for the end of the interval, which is then too narrow."""
+    found = uncertain()
+    expected = profile(found, ["growth.capacity"])["growth.capacity"]
+    monkeypatch.setattr(sys.modules["cotwin.estimation.profile"], "levenberg_marquardt", impatient(8))
+    low, high = profile(found, ["growth.capacity"])["growth.capacity"]
+    assert float(low) == pytest.approx(float(expected[0]), rel=1e-3)
+    assert float(high) == pytest.approx(float(expected[1]), rel=1e-3)
+    assert not any("did not come to rest" in warning for warning in found.warnings)
+
+
+def test_ends_on_searches_that_never_come_to_rest_are_open_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = uncertain()
+    monkeypatch.setattr(sys.modules["cotwin.estimation.profile"], "levenberg_marquardt", impatient(0))
+    low, high = profile(found, ["growth.rate"])["growth.rate"]
+    assert float(low) == 0.0
+    assert float(high) == math.inf
+    (warning,) = [one for one in found.warnings if "did not come to rest" in one]
+    assert "growth.rate has an open end" in warning
+
+
+def test_a_better_fit_that_a_profile_meets_is_told() -> None:
+    found = uncertain()
+    profile(replace(found, cost=found.cost + 2.0), ["growth.rate"])
+    (warning,) = [one for one in found.warnings if "better fit than the estimate" in one]
+    assert 0 < float(warning.partition("lower by ")[2].split(":")[0]) <= 2
 
 
 def test_names_choose_and_fields_and_strangers_are_refused() -> None:

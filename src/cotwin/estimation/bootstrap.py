@@ -24,7 +24,7 @@ class Bootstrap:
     """Estimates from resampled measurements.
 
     samples: by parameter, (P, *K) in natural units. low, high: quantiles of them, for an interval at the level.
-    failed: resamplings whose search did not come to rest, which are left out.
+    failed: resamplings whose search did not come to rest, which are left out; the estimation's warnings say so.
     """
 
     samples: dict[str, Tensor]
@@ -56,6 +56,11 @@ def bootstrap(
     if 2 * len(good) < replicates:
         raise ValueError(
             f"only {len(good)} of {replicates} resamplings led to an estimate; use longer blocks, or observe more."
+        )
+    if len(good) < replicates:
+        estimation.warnings.append(
+            f"{replicates - len(good)} of {replicates} resamplings did not come to rest and are left out of the "
+            "bootstrap. Its intervals may be too narrow."
         )
     raw, _ = problem.parts(good)
     samples = {
