@@ -31,6 +31,14 @@ class Parameter(nn.Module, ABC):
     def forward(self) -> Float[Tensor, "*K"]:
         """The value in natural units: a scalar, or an array."""
 
+    def unbounded(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        """Numbers free of any bound, each increasing with one of the value: what intervals are formed in."""
+        return value
+
+    def bounded(self, numbers: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        """The value of such numbers, in natural units, differentiably."""
+        return numbers
+
     if TYPE_CHECKING:  # torch declares that calling a module may return anything
 
         def __call__(self) -> Tensor: ...
@@ -89,6 +97,12 @@ class Elementwise(Unknown, ABC):
     lower: float
     upper: float
 
+    def unbounded(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return self.to_raw(value)
+
+    def bounded(self, numbers: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return self.to_natural(numbers)
+
 
 class Positive(Elementwise):
     """A positive unknown p, learned through its logarithm: p = exp(raw).
@@ -112,6 +126,9 @@ class Positive(Elementwise):
         if not bool((value > 0).all()):
             raise ValueError(f"value {value} is not positive; use Bounded if it may be zero or negative.")
         return value.log()
+
+    def unbounded(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return value.clamp(min=torch.finfo(value.dtype).tiny).log()
 
     def quantile(self, q: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
         return self().detach() * 10 ** (2 * q - 1)
@@ -148,6 +165,10 @@ class Bounded(Elementwise):
         if not bool(raw.isfinite().all()):
             raise ValueError(f"value {value} lies on a bound of ({self.lower}, {self.upper}) to within rounding.")
         return raw
+
+    def unbounded(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        # A field of such numbers may lie on a bound to within rounding.
+        return torch.logit((value - self.lower) / (self.upper - self.lower), eps=torch.finfo(value.dtype).eps)
 
     def quantile(self, q: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
         return self.lower + (self.upper - self.lower) * (0.01 + 0.98 * q)
@@ -211,6 +232,12 @@ class Simplex(Unknown):
         if not bool(((value.sum(dim=-1) - 1).abs() < 1e-4).all()):
             raise ValueError(f"fractions {value} sum to {value.sum(dim=-1)}, not to one; divide them by their sum.")
         return value.log() @ self.basis.to(value.dtype)
+
+    def unbounded(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return torch.logit(value, eps=torch.finfo(value.dtype).eps)
+
+    def bounded(self, numbers: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return torch.sigmoid(numbers)
 
     def quantile(self, q: Float[Tensor, "*B R"]) -> Float[Tensor, "*B K"]:
         # Each fraction takes its part of what those before it left; Devroye (1986), chapter XI. Not quite all or
@@ -312,6 +339,12 @@ class CoarseField(Parameter):
             weights: Tensor = getattr(self, f"weights_{axis}")
             values = torch.tensordot(values, weights.to(values.dtype), dims=([0], [1]))
         return values
+
+    def unbounded(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        return self.coefficients.unbounded(value)
+
+    def bounded(self, numbers: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        return self.coefficients.bounded(numbers)
 
 
 def spline_weights(num_coarse: int, num_fine: int, boundary: Boundary) -> Float[Tensor, "N K"]:

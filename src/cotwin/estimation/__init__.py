@@ -1,8 +1,9 @@
 """Estimates of a simulator's unknowns from measurements of it, with their uncertainty."""
 
 from cotwin.estimation.bootstrap import Bootstrap, bootstrap
-from cotwin.estimation.estimation import Estimation, Interval, estimate
+from cotwin.estimation.estimation import Estimation, estimate
 from cotwin.estimation.gradient_search import adam, lbfgs
+from cotwin.estimation.intervals import Interval
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.observation import Grid, Joined, Observation, Points, Regions, box_region, face_offsets

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,45 +11,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.estimation import noise, notes
 from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.information import FullInformation, Information
+from cotwin.estimation.intervals import Interval, laplace_interval
 from cotwin.estimation.levenberg_marquardt import Search, Solution, levenberg_marquardt
+from cotwin.estimation.linear import Linearised
 from cotwin.estimation.low_rank import LowRankInformation, require_priors
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.multi_start import sobol_points
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
-from cotwin.parameters import Elementwise
 from cotwin.stepper import DivergenceError, Stepper
 
-logger = logging.getLogger(__name__)
-
-NOISE_ROUNDS = 20
 HORIZONS = (1 / 8, 1 / 4, 1 / 2)
 NEARLY = 1e-2
 """Part of the cost that a fit of part of the time may leave to be gained."""
-LARGEST_NOISE = 0.7
-"""Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
-ON_A_BOUND = 1e-3
-"""Of the distance between two bounds, how near to one an estimate lies on it."""
 MOST_BY_JACOBIAN = 300
 """Unknowns up to which Jacobians are cheaper than they are useful; beyond, searches go along gradients."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimated parameter in natural units.
-
-    deviation: standard deviation (Laplace's approximation); low, high: ends of the interval at the level asked for.
-    All have the parameter's shape; a field's are point by point.
-    """
-
-    name: str
-    unit: str
-    value: Tensor
-    deviation: Tensor
-    low: Tensor
-    high: Tensor
+LINEAR = 2.0
+"""Farthest that a raw number, mostly a logarithm, is moved to look whether the problem is linear."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +45,8 @@ class Estimation:
     cost: ½ ‖residuals‖², those of priors and starts included. freedom: degrees of freedom, values less what their
     predictions take up of them. fit: χ² of the values by it, near one where the model and a given noise fit, and in
     any case where the noise is estimated.
-    converged: whether the search came to rest. agreeing: how many of `points` starting points came to the same place.
+    converged: whether the search came to rest. agreeing: how many of `points` starting points came to rest at this
+    cost.
     warnings: what a person should know before using the numbers.
     """
 
@@ -133,7 +113,7 @@ def estimate(
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
     search = search or _search_for(problem)
     z = _approach(
-        problem.with_noise(_spread(problem)) if measurements.noise is None else problem, z, search, horizons
+        problem.with_noise(noise.first_guess(problem)) if measurements.noise is None else problem, z, search, horizons
     )
     solution, problem = _fit(problem, z, measurements, search)
     best = int(solution.cost.argmin())
@@ -142,7 +122,7 @@ def estimate(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
             f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
         )
-    agreeing = int((solution.cost < solution.cost[best] + 0.5).sum())
+    agreeing = int((solution.converged & (solution.cost < solution.cost[best] + 0.5)).sum())
     return conclude(problem, solution, best, measurements, level, agreeing)
 
 
@@ -151,56 +131,58 @@ def conclude(
 ) -> Estimation:
     """Linearise at the best point and say what it means."""
     closures, calibrated = problem.unknowns.closures, problem.calibrated(solution.z[best])
+    begin = dict(zip(problem.unknowns.labels, problem.unknowns.naturally(problem.unknowns.present()), strict=True))
     residuals = problem.misfit(solution.z[best : best + 1])[0]
     problem, z = problem.without_closures(solution.z[best])
-    information, taken = _information(problem, z)
-    freedom = problem.observation.size - float(taken.sum())
+    known = _Known.at(problem, z)
+    freedom = problem.observation.size - float(known.taken.sum())
     # Where the noise is known its quantiles are the normal ones, which Student's are for ever so many values.
     quantile = float(scipy.stats.t.ppf(0.5 + level / 2, freedom if measurements.noise is None else 1e9))
-    warnings = [*measurements.observation.notes, *([] if information is None else information.warnings())]
-    if not bool(solution.converged[best]):
-        warnings.append(
-            f"the search had not come to rest after {solution.iterations} iterations; start from other values, from "
-            "more points, or allow more iterations."
-        )
-    fit = float(residuals.square().sum()) / freedom if freedom > 0 else float("nan")
-    if measurements.noise is None:
-        warnings += _warnings_of_noise(problem)
-    elif fit > 1 + 5 * (2 / freedom) ** 0.5:
-        warnings.append(
-            f"residuals are {fit**0.5:.3g} times as large as the noise that was given: the simulator misses "
-            "something, the search missed the best fit, or there is more noise. The intervals are too narrow, then."
-        )
-    warnings += _warnings_of(residuals, problem)
-    if closures:
-        warnings.append("intervals hold the networks' weights fixed, so they are too narrow.")
     raw, white = problem.parts(z[None])
-    warnings += _warnings_of_bounds(problem, raw[0])
     intervals = {}
-    if information is not None:
+    if known.information is not None:
         for name in problem.unknowns.parameters:
-            intervals[name] = _interval(problem, name, raw[0], information, quantile)
-    return Estimation(
+            intervals[name] = laplace_interval(problem.unknowns, name, raw[0], known.information, quantile)
+    found = Estimation(
         stepper=calibrated,
         intervals=intervals,
         level=level,
-        information=information,
+        information=known.information,
         noise=problem.deviation,
         noise_estimated=measurements.noise is None,
         starts=problem.starts(white)[0],
         residuals=residuals,
         cost=float(solution.cost[best]),
         freedom=freedom,
-        fit=fit,
+        fit=float(residuals.square().sum()) / freedom if freedom > 0 else float("nan"),
         converged=bool(solution.converged[best]),
         iterations=solution.iterations,
         points=len(solution.z),
         agreeing=agreeing,
-        warnings=warnings,
+        warnings=[],
         problem=problem,
         z=z,
         quantile=quantile,
     )
+    found.warnings.extend(_warnings(found, known, closures, begin))
+    return found
+
+
+def _warnings(found: Estimation, known: _Known, closures: list[str], begin: dict[str, float]) -> Iterator[str]:
+    problem, z = found.problem, found.z
+    yield from problem.observation.notes
+    if known.information is not None:
+        yield from known.information.warnings()
+    yield from notes.on_search(found.converged, found.iterations, found.agreeing, found.points)
+    yield from notes.on_noise(problem) if found.noise_estimated else notes.on_fit(found.fit, found.freedom)
+    yield from notes.on_residuals(found.residuals, problem)
+    if closures:
+        yield "intervals hold the networks' weights fixed, so they are too narrow."
+    raw = z[: len(problem.unknowns)]
+    yield from notes.on_bounds(problem, raw, begin)
+    if known.linear is not None and isinstance(known.information, FullInformation):
+        yield from notes.on_trajectories(problem, raw, known.linear)
+        yield from notes.on_shape(problem, z, known.linear, known.information.reach(found.quantile, LINEAR))
 
 
 def _search_for(problem: LeastSquares) -> Search:
@@ -233,123 +215,43 @@ def _fit(
     """Search; where the noise is not known, search and measure it in turn until both stay."""
     if measurements.noise is not None:
         return search(problem, z), problem
-    problem, taken = problem.with_noise(_spread(problem)), 0
-    for _ in range(NOISE_ROUNDS):
+    problem, taken = problem.with_noise(noise.first_guess(problem)), 0
+    for _ in range(noise.ROUNDS):
         solution = search(problem, z)
         taken += solution.iterations
         best = int(solution.cost.argmin())
         if not bool(solution.cost[best].isfinite()):
             break
         z, before = solution.z, problem.deviation
-        problem = problem.with_noise(_noise(problem, z[best]))
-        if bool((problem.deviation / before - 1).abs().nan_to_num().max() < 1e-3):
+        leverage = _Known.at(*problem.without_closures(z[best])).taken
+        problem = problem.with_noise(noise.remaining(problem, z[best], leverage))
+        if bool((problem.deviation / before - 1).abs().nan_to_num().max() < noise.SETTLED):
             break
     solution = search(problem, z)
     return replace(solution, iterations=taken + solution.iterations), problem
 
 
-def _warnings_of(residuals: Float[Tensor, " M"], problem: LeastSquares) -> list[str]:
-    """What residuals that follow each other in the observation, on a grid neighbours, say if they are alike."""
-    observation = problem.observation
-    alike = (observation.trajectory.diff() == 0) & (observation.channel.diff() == 0)
-    pairs = (residuals[:-1] * residuals[1:])[alike]
-    size = float(residuals.square().mean())
-    together = float(pairs.mean()) / size if len(pairs) and size > 0 else 0.0
-    if together <= 0.1 + 3 / observation.size**0.5:
-        return []
-    return [
-        f"neighbouring residuals hang together (correlation {together:.2f}): the simulator misses something, noisy "
-        "starts were taken as exact, or the noise is not independent. The intervals are too narrow, then."
-    ]
+@dataclass(frozen=True)
+class _Known:
+    """What a point is known to be worth.
 
+    information: on the unknowns; None where there are none but networks' weights. taken: how much of each value its
+    own prediction takes up. linear: the problem around the point; None where there are too many unknowns for that.
+    """
 
-def _warnings_of_bounds(problem: LeastSquares, raw: Tensor) -> list[str]:
-    """Which numbers came to rest on a bound, where the data would have them go on."""
-    on_it = []
-    for name, own in problem.unknowns.split(raw).items():
-        module = problem.stepper.get_submodule(name.rpartition(".")[0])
-        if isinstance(module, Elementwise) and math.isfinite(module.upper - module.lower):
-            share = (module.to_natural(own).flatten() - module.lower) / (module.upper - module.lower)
-            on_it += [bool(low or high) for low, high in zip(share < ON_A_BOUND, share > 1 - ON_A_BOUND, strict=True)]
-        else:
-            on_it += [False] * own.numel()
-    names = [label for label, on in zip(problem.unknowns.labels, on_it, strict=True) if on]
-    if not names:
-        return []
-    return [
-        f"on a bound: {', '.join(names)}. Widen the bounds, or the simulator misses something. Laplace's interval "
-        "says nothing there, that by profile does."
-    ]
+    information: Information | None
+    taken: Float[Tensor, " M"]
+    linear: Linearised | None
 
-
-def _warnings_of_noise(problem: LeastSquares) -> list[str]:
-    """Where so much was taken for noise that it hides a bad fit, which χ² by the degrees of freedom, one, cannot."""
-    names = problem.observation.layout.channel_names
-    share = (problem.deviation / (10 * _spread(problem))).tolist()
-    return [
-        f"the estimated noise of {name} is {part:.2f} of what its values vary by: the fit explains little of them. "
-        "Start from other values, or from more points; or there is that much noise."
-        for name, part in zip(names, share, strict=True)
-        if part > LARGEST_NOISE
-    ]
-
-
-def _spread(problem: LeastSquares) -> Tensor:
-    """A first guess of the noise: a tenth of what the values of each channel vary by."""
-    channel, values = problem.observation.channel, problem.values
-    spread = [
-        values[channel == c].std(correction=0) if bool((channel == c).any()) else torch.nan
-        for c in range(problem.observation.layout.channels)
-    ]
-    level = 0.1 * torch.as_tensor(spread, dtype=torch.float64)
-    return torch.where(level == 0, 1.0, level)
-
-
-def _information(problem: LeastSquares, z: Tensor) -> tuple[Information | None, Float[Tensor, " M"]]:
-    """On the unknowns at a point, and how much of each value its own prediction takes up."""
-    size = problem.observation.size
-    if not len(problem.unknowns):
-        return None, torch.zeros(size, dtype=torch.float64)
-    if len(problem.unknowns) <= MOST_BY_JACOBIAN:
-        linear = problem.linearise(z[None])
-        idle = problem.unknowns.idle(z[: len(problem.unknowns)])
-        return FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, idle), linear.leverage()[0]
-    low_rank = LowRankInformation.of(problem, z)
-    return low_rank, torch.full((size,), low_rank.learned / size, dtype=torch.float64)
-
-
-def _noise(problem: LeastSquares, z: Tensor) -> Float[Tensor, " C"]:
-    """σ_c² = Σ residual² / Σ (1 − leverage) over the values of a channel."""
-    channel, channels = problem.observation.channel, problem.observation.layout.channels
-    misfit = problem.misfit(z[None])[0]
-    left = 1 - _information(*problem.without_closures(z))[1]
-    total = torch.zeros(channels, dtype=torch.float64).index_add(0, channel, misfit.square())
-    counts = torch.zeros(channels, dtype=torch.float64).index_add(0, channel, left)
-    if bool((counts[channel] < 1).any()):
-        raise ValueError(
-            "the values are too few to estimate the noise as well: fewer than one is left for it. Give the noise, "
-            "or observe more."
-        )
-    # Data without any noise would end in a division by zero; below rounding of the values there is none.
-    least = torch.finfo(problem.dtype).eps * _spread(problem)
-    return torch.maximum(problem.deviation * (total / counts).sqrt(), least)
-
-
-def _interval(problem: LeastSquares, name: str, raw: Tensor, information: Information, quantile: float) -> Interval:
-    unknowns = problem.unknowns
-    parameter = unknowns.parameters[name]
-
-    def value(at: Tensor) -> Tensor:
-        return unknowns.value(name, at).double()
-
-    middle = value(raw)
-    slope = torch.func.jacfwd(value)(raw).reshape(-1, len(raw))
-    deviation = information.deviations(slope).reshape(middle.shape)
-    low, high = middle - quantile * deviation, middle + quantile * deviation
-    if isinstance(parameter, Elementwise):
-        # Through the raw numbers, so that the interval stays within the bounds.
-        place = unknowns.place(name)
-        spread = quantile * information.deviations(torch.eye(len(raw), dtype=torch.float64)[place])
-        ends = [value(raw.index_add(0, torch.arange(len(raw))[place], sign * spread)) for sign in (-1, 1)]
-        low, high = ends
-    return Interval(name, parameter.unit, middle, deviation, low, high)
+    @classmethod
+    def at(cls, problem: LeastSquares, z: Float[Tensor, " Z"]) -> _Known:
+        nothing = torch.zeros(problem.observation.size, dtype=torch.float64, device=z.device)
+        if not len(problem.unknowns):
+            return cls(None, nothing, None)
+        if len(problem.unknowns) <= MOST_BY_JACOBIAN:
+            linear = problem.linearise(z[None])
+            idle = problem.unknowns.idle(z[: len(problem.unknowns)])
+            full = FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, idle)
+            return cls(full, linear.leverage()[0], linear)
+        low_rank = LowRankInformation.of(problem, z)
+        return cls(low_rank, nothing + low_rank.learned / problem.observation.size, None)

@@ -89,6 +89,14 @@ class FullInformation(Information):
         root = self.directions / self.values.clamp(min=RESOLUTION * float(self.values[0]))[:, None]
         return root.mT @ root
 
+    def reach(self, quantile: float, farthest: float) -> Float[Tensor, "K N"]:
+        """Steps to where each raw number is so many deviations off and the others follow; none beyond farthest."""
+        covariance = self.covariance()
+        spread = self.deviations(torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device))
+        steps = quantile * covariance / covariance.diagonal().sqrt()[:, None]
+        near: Tensor = steps[spread.isfinite() & (steps.abs().amax(dim=1) < farthest)]
+        return near
+
     def deviations(self, slope: Float[Tensor, "K N"]) -> Float[Tensor, " K"]:
         """Standard deviations of quantities with these derivatives to the raw numbers; infinite if they are blind."""
         along = slope @ self.directions.mT

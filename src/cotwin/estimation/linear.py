@@ -94,7 +94,7 @@ class Linearised:
 
     def _parts(self, step: Float[Tensor, "P Z"]) -> tuple[Float[Tensor, "P N"], Float[Tensor, "P B n"]]:
         raw, white = step.split([self.by_raw.shape[2], step.shape[1] - self.by_raw.shape[2]], dim=1)
-        return raw, white.view_as(self.white)
+        return raw, white.view(len(step), *self.white.shape[1:])
 
     def _misfit_after(self, raw: Float[Tensor, "P N"], white: Float[Tensor, "P B n"]) -> Float[Tensor, "P M"]:
         by_starts = (self.by_white * white[:, self.trajectory]).sum(dim=2)
@@ -113,7 +113,7 @@ class Linearised:
         for solved, slope_solved, mixed in starts:
             matrix = matrix - mixed.mT @ solved
             slope = slope - _apply(mixed, slope_solved)
-        raw = -_solve_symmetric(matrix, slope)
+        raw = -solve_symmetric(matrix, slope)
         whites = [-(slope_solved + (solved @ raw[..., None])[..., 0]) for solved, slope_solved, _ in starts]
         return torch.cat([raw, *whites], dim=1)
 
@@ -152,6 +152,27 @@ class Linearised:
             first += left.shape[1]
         return taken
 
+    def following(self, raw: Float[Tensor, "K N"]) -> Float[Tensor, "K Z"]:
+        """Steps of the raw parameters of the only set, with the starts giving way as they best do."""
+        still = torch.zeros(1, dtype=raw.dtype, device=raw.device)
+        solved = [self._start(index, still)[0] for index in self._starts()]
+        return torch.cat([raw, *(-raw @ one[0].mT for one in solved)], dim=1)
+
+    def by_trajectory(self, count: int) -> tuple[Float[Tensor, "B N N"], Float[Tensor, "B N"]]:
+        """JᵀJ and Jᵀr of each trajectory by itself, of the only set, its start eliminated and priors left out."""
+        normals, slopes = [], []
+        for index in range(count):
+            if self.white.shape[2]:
+                q, jacobian = (part[0] for part in self._explained(index))
+                residual = torch.cat([self.misfit[0, self.trajectory == index], self.white[0, index]])
+                residual = residual - q @ (q.mT @ residual)
+            else:
+                rows = self.trajectory == index
+                jacobian, residual = self.by_raw[0, rows], self.misfit[0, rows]
+            normals.append(jacobian.mT @ jacobian)
+            slopes.append(jacobian.mT @ residual)
+        return torch.stack(normals), torch.stack(slopes)
+
     def _starts(self) -> range:
         return range(self.white.shape[1] if self.white.shape[2] else 0)
 
@@ -182,7 +203,7 @@ def _damped(normal: Tensor, damping: Tensor) -> Tensor:
     return normal + torch.diag_embed(added)
 
 
-def _solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:
+def solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:
     """By eigenvalues, after scaling to a unit diagonal: what is singular to rounding is left where it is."""
     scale = matrix.diagonal(dim1=1, dim2=2).clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt()
     values, vectors = torch.linalg.eigh(matrix * scale[:, :, None] * scale[:, None, :])

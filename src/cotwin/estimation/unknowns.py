@@ -78,6 +78,27 @@ class Unknowns:
         value: Tensor = functional_call(self.parameters[name], inside, ())
         return value
 
+    def ranges(self) -> list[tuple[float, float]]:
+        """What each of the N numbers stays between in natural units, or as it is where it has none."""
+        return [
+            (module.lower, module.upper) if isinstance(module, Elementwise) else (-math.inf, math.inf)
+            for module, size in zip(self._modules(), self.sizes, strict=True)
+            for _ in range(size)
+        ]
+
+    def naturally(self, z: Float[Tensor, " N"]) -> list[float]:
+        """Each of the N numbers in natural units, or as it is where it has none."""
+        parts = zip(self._modules(), self.split(z).values(), strict=True)
+        return [
+            number
+            for module, own in parts
+            for number in (module.to_natural(own) if isinstance(module, Elementwise) else own).flatten().tolist()
+        ]
+
+    def _modules(self) -> list[nn.Module]:
+        """Whose raw numbers each of the names is."""
+        return [self.stepper.get_submodule(name.rpartition(".")[0]) for name in self.names]
+
     def idle(self, z: Float[Tensor, " N"]) -> Float[Tensor, "G N"]:
         """Directions along which no parameter changes, such as the constant that `ZeroMean` takes off again."""
         found = [z.new_zeros(0, len(z))]

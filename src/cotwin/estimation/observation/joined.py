@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cotwin.estimation.observation.observation import Observation
@@ -38,6 +38,19 @@ class Joined(Observation):
             notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         )
         self.parts, self.steps = nn.ModuleList(parts), [part.num_steps for part in parts]
+
+    def neighbours(self) -> dict[str, tuple[Int[Tensor, " K"], Int[Tensor, " K"]]]:
+        found: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        first = 0
+        for part in self.parts:
+            assert isinstance(part, Observation)
+            for direction, (one, other) in part.neighbours().items():
+                found.setdefault(direction, []).append((first + one, first + other))
+            first += part.size
+        return {
+            direction: (torch.cat([one for one, _ in pairs]), torch.cat([other for _, other in pairs]))
+            for direction, pairs in found.items()
+        }
 
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)

@@ -64,6 +64,15 @@ class Observation(nn.Module, ABC):
         """Shape of the states it is given, (B, T, C, *S)."""
         return (self.num_trajectories, self.num_steps + 1, *self.layout.state_shape)
 
+    def neighbours(self) -> dict[str, tuple[Int[Tensor, " K"], Int[Tensor, " K"]]]:
+        """Pairs of values that lie beside each other, one and other, by the direction, such as "in time".
+
+        Here of values that follow each other in the observation and are of one rollout and channel.
+        """
+        follow = (self.trajectory.diff() == 0) & (self.channel.diff() == 0)
+        one = follow.nonzero().flatten()
+        return {"in the order of the values": (one, one + 1)}
+
     @abstractmethod
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         """The values. Raises ValueError as `require_states` does."""

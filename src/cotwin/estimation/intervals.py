@@ -1,0 +1,59 @@
+"""Laplace's intervals, formed in numbers that have no bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.estimation.information import Information
+from cotwin.estimation.unknowns import Unknowns
+from cotwin.parameters import Elementwise
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimated parameter in natural units.
+
+    deviation: standard deviation (Laplace's approximation); low, high: ends of the interval at the level asked for.
+    All have the parameter's shape; a field's are point by point.
+    """
+
+    name: str
+    unit: str
+    value: Tensor
+    deviation: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def laplace_interval(
+    unknowns: Unknowns, name: str, raw: Float[Tensor, " N"], information: Information, quantile: float
+) -> Interval:
+    """v ± quantile · σ, in the parameter's unbounded numbers u = g(v), and mapped back: never beyond a bound.
+
+    Numbers of their own have their raw ones for u. Of a field, each of whose values is a mean of several
+    coefficients, u is what a coefficient of that value would have for its raw number (the logarithm, where they are
+    positive), and σ_u = σ_v |du/dv|, the delta method.
+    """
+    parameter = unknowns.parameters[name]
+
+    def value(at: Tensor) -> Tensor:
+        return unknowns.value(name, at).double()
+
+    middle = value(raw)
+    slope = torch.func.jacfwd(value)(raw).reshape(-1, len(raw))
+    deviation = information.deviations(slope).reshape(middle.shape)
+    if isinstance(parameter, Elementwise):
+        place = unknowns.place(name)
+        own = torch.eye(len(raw), dtype=raw.dtype)[place]
+        reach = quantile * information.deviations(own)
+        low, high = (value(raw + sign * reach @ own) for sign in (-1, 1))
+    else:
+        centre = parameter.unbounded(middle)
+        rate = torch.func.jvp(parameter.bounded, (centre,), (torch.ones_like(centre),))[1]
+        reach = quantile * deviation / rate
+        low, high = parameter.bounded(centre - reach), parameter.bounded(centre + reach)
+    return Interval(name, parameter.unit, middle, deviation, low, high)

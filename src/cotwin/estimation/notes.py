@@ -1,0 +1,160 @@
+"""What a person should know before using estimates: where they, or their intervals, cannot be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import scipy.stats
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.estimation.linear import Linearised, solve_symmetric
+from cotwin.estimation.noise import first_guess
+from cotwin.estimation.problem import LeastSquares
+
+LARGEST_NOISE = 0.7
+"""Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
+ON_A_BOUND = 1e-3
+"""Of the distance between two bounds, how near to one an estimate lies on it."""
+VANISHED = 1e-6
+"""Of its value at the start, below which, or above whose inverse, a positive number has left all that is likely."""
+BY_CHANCE = 1e-4
+"""How rarely trajectories that share their unknowns disagree by as much as is pointed out."""
+CURVED = 2.0
+"""How much more or less than in its linear model the cost may rise to the ends of intervals."""
+LOWER = 0.01
+"""A cost lower than the estimate's by so much is no matter of rounding."""
+
+
+def on_search(converged: bool, iterations: int, agreeing: int, points: int) -> Iterator[str]:
+    """A search that did not come to rest, or to a place that no other starting point found."""
+    if not converged:
+        yield (
+            f"the search had not come to rest after {iterations} iterations; start from other values, from more "
+            "points, or allow more iterations."
+        )
+    elif agreeing == 1 < points:
+        yield (
+            f"only one of {points} starting points came to this minimum; there may be better ones. Search from more "
+            "points, or within narrower bounds."
+        )
+
+
+def on_fit(fit: float, freedom: float) -> Iterator[str]:
+    """Residuals beyond the noise that was given."""
+    if freedom > 0 and fit > 1 + 5 * (2 / freedom) ** 0.5:
+        yield (
+            f"residuals are {fit**0.5:.3g} times as large as the noise that was given. The simulator misses "
+            "something, the search missed the best fit, or there is more noise. The intervals are too narrow."
+        )
+
+
+def on_residuals(residuals: Float[Tensor, " M"], problem: LeastSquares) -> Iterator[str]:
+    """Neighbours that are alike, along each axis and in time."""
+    size = float(residuals.square().mean())
+    alike = []
+    for direction, (one, other) in problem.observation.neighbours().items():
+        together = float((residuals[one] * residuals[other]).mean()) / size if len(one) and size > 0 else 0.0
+        if together > 0.1 + 3 / max(len(one), 1) ** 0.5:
+            alike.append(f"{together:.2f} {direction}")
+    if alike:
+        yield (
+            f"residuals of neighbours are correlated ({', '.join(alike)}). The simulator misses something, noisy "
+            "starts were taken as exact, or the noise is not independent. The intervals are too narrow."
+        )
+
+
+def on_noise(problem: LeastSquares) -> Iterator[str]:
+    """Where so much was taken for noise that it hides a bad fit, which χ² by the degrees of freedom, one, cannot."""
+    names = problem.observation.layout.channel_names
+    share = (problem.deviation / (10 * first_guess(problem))).tolist()
+    for name, part in zip(names, share, strict=True):
+        if part > LARGEST_NOISE:
+            yield (
+                f"the estimated noise of {name} is {part:.2f} of what its values vary by: the fit explains little "
+                "of them. Start from other values, or from more points; or there is that much noise."
+            )
+
+
+def on_trajectories(problem: LeastSquares, raw: Float[Tensor, " N"], linear: Linearised) -> Iterator[str]:
+    """Trajectories that by themselves would have other parameters: one common value does not fit.
+
+    By the score test: at the common estimate of the data the slope g of a trajectory's own cost has its own JᵀJ for
+    covariance, so that gᵀ(JᵀJ)⁻¹g is distributed as χ².
+    """
+    count = problem.observation.num_trajectories
+    if count < 2:
+        return
+    normals, slopes = linear.by_trajectory(count)
+    # Where the data alone would have the common estimate; a prior pulls all trajectories alike.
+    common = solve_symmetric(normals.sum(dim=0, keepdim=True), slopes.sum(dim=0, keepdim=True))[0]
+    slopes = slopes - normals @ common
+    alone = -solve_symmetric(normals, slopes)
+    statistic = -(alone * slopes).sum(dim=1)
+    freedom = normals.diagonal(dim1=1, dim2=2).gt(0).sum(dim=1)
+    pairs = enumerate(zip(statistic.tolist(), freedom.tolist(), strict=True))
+    apart = [index for index, (square, degrees) in pairs if scipy.stats.chi2.sf(square, degrees) < BY_CHANCE / count]
+    if apart:
+        most = int(statistic.argmax())
+        place = int(alone[most].abs().argmax())
+        here, there = (problem.unknowns.naturally(one)[place] for one in (raw, raw + alone[most]))
+        which = ", ".join(map(str, apart[:6])) + (" and more" if len(apart) > 6 else "")
+        yield (
+            f"trajectories disagree: one common value of each unknown is fitted to all {count}, and it does not fit "
+            f"{which} (counted from 0). {most} alone asks for a {problem.unknowns.labels[place]} of about "
+            f"{there:.3g}, all together for {here:.3g}. The intervals are too narrow."
+        )
+
+
+def on_bounds(problem: LeastSquares, raw: Float[Tensor, " N"], begin: dict[str, float]) -> Iterator[str]:
+    """Which numbers came to rest at an end of their range, where the data would have them go on.
+
+    begin: the values that the search began with, by their labels.
+    """
+    on_it, gone = [], []
+    values, ranges = problem.unknowns.naturally(raw), problem.unknowns.ranges()
+    for label, value, (lower, upper) in zip(problem.unknowns.labels, values, ranges, strict=True):
+        if math.isfinite(upper - lower):
+            share = (value - lower) / (upper - lower)
+            on_it += [label] if not ON_A_BOUND <= share <= 1 - ON_A_BOUND else []
+        elif lower == 0:
+            gone += [f"{label} = {value:.2g}"] if not VANISHED < value / begin[label] < 1 / VANISHED else []
+    if on_it:
+        yield (
+            f"on a bound: {', '.join(on_it)}. Widen the bounds, or the simulator misses something. Laplace's "
+            "interval says nothing there, that by profile does."
+        )
+    if gone:
+        yield (
+            f"at the end of its range: {', '.join(gone)}, which is no estimate. The data contradict the simulator "
+            "(its boundaries, its terms), or the search went astray."
+        )
+
+
+def on_shape(
+    problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised, reach: Float[Tensor, "K N"]
+) -> Iterator[str]:
+    """Whether the cost rises to the ends of the intervals as the linear model has it, by one batch of rollouts.
+
+    reach: steps of the raw parameters to the ends of the intervals of some of them.
+    """
+    if not len(reach):
+        return
+    steps = linear.following(torch.cat([reach, -reach]))
+    here = float(linear.cost[0])
+    rise = problem.cost(z + steps) - here
+    expected = torch.cat([linear.cost_after(step[None]) for step in steps]) - here
+    if bool((rise < -LOWER).any()):
+        yield (
+            f"the search did not end at the best fit: within the intervals the cost is lower by "
+            f"{-float(rise.min()):.3g}. Start from other values, or from more points."
+        )
+    elif bool(((rise > CURVED * expected) | (rise < expected / CURVED)).any()):
+        ratio = rise / expected
+        yield (
+            f"the problem is not linear within the intervals: the cost rises by {float(ratio.min()):.2g} to "
+            f"{float(ratio.max()):.2g} times what they suppose. Intervals by profile do not suppose it, and there "
+            "may be better fits elsewhere: search from more points."
+        )
