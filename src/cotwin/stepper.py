@@ -47,6 +47,15 @@ class Stepper(nn.Module, ABC):
         """The only precision of states that it takes; None if it computes in that of the state."""
         return None
 
+    @property
+    def solver_layout(self) -> Layout:
+        """On whose grid its field parameters lie: a finer one's than `layout` where it solves on one."""
+        return self.layout
+
+    def at_data_points(self, value: Float[Tensor, "*F"]) -> Float[Tensor, "*K"]:
+        """A field that it keeps on a finer grid, on the grid of `layout`; anything else as it is."""
+        return value
+
     @abstractmethod
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         """The state one `layout.dt` later."""
@@ -85,6 +94,13 @@ class Stepper(nn.Module, ABC):
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         """What to try when it diverges, for the message. before: the states from which it did, while still small."""
         return ""
+
+    def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
+        """About the longest substep, up to layout.dt, that is stable at these states with the present parameters.
+
+        layout.dt where nothing that depends on states limits it, and where it is not known.
+        """
+        return self.layout.dt
 
     def require_state(self, state: Tensor) -> None:
         """Raise ValueError unless a state has the layout's shape, and the device and precision of the stepper."""

@@ -66,7 +66,7 @@ def test_true_coefficients_are_a_field_and_replace_the_unknown_everywhere() -> N
     shared = Positive(0.3)
     model = Heat(layout, shared)
     model.also = shared
-    set_parameters(model, {"diffusivity": [0.1, 0.2, 0.4, 0.2]}, layout)
+    set_parameters(model, {"diffusivity": [0.1, 0.2, 0.4, 0.2]})
     assert isinstance(model.diffusivity, CoarseField)
     assert model.also is model.diffusivity
     assert not list(model.parameters())

@@ -16,7 +16,8 @@ from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
 from cotwin.experiment.train import prepare
 from cotwin.layout import Field, Layout
-from cotwin.physics import Refined, SpectralStepper, random_fourier
+from cotwin.physics import SpectralStepper, random_fourier
+from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
 
 P = {"initial": 0.1}

@@ -25,10 +25,10 @@ from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.korteweg_de_vries import KortewegDeVries
 from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
 from cotwin.physics.navier_stokes import NavierStokes
-from cotwin.physics.refined import Refined
 from cotwin.physics.shallow_water import LinearShallowWater
 from cotwin.physics.smoke import Smoke
 from cotwin.physics.spectral_burgers import SpectralBurgers
+from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
 
 F64 = torch.float64
@@ -94,6 +94,10 @@ class Case:
         before, after = [Field("depth", static=True)], [Field("wind", components=2, static=True)]
         fields = [*before, *self.moving, *after] if static else list(self.moving)
         return self.build(box(fields, self.grid, self.boundary))
+
+
+def _finer(layout: Layout, build: Callable[[Layout], Stepper]) -> Refined:
+    return Refined(build(layout.refined(3)), layout, 3)
 
 
 def _refined(layout: Layout) -> Refined:
@@ -247,4 +251,21 @@ CASES = [
     Case("smoke, open above and below", SMOKE, (12, 10), ("periodic", "neumann"), _smoke),
     Case("refined 1-D", U, (15,), "periodic", _refined, composes=False),
     Case("refined 2-D", UV, (10, 11), "periodic", _refined, composes=False),
+    Case(
+        "refined heat, walls",
+        U,
+        (6, 5),
+        MIXED,
+        lambda y: _finer(y, lambda fine: Heat(fine, field(fine, 0.3))),
+        composes=False,
+    ),
+    Case("refined smoke, closed", SMOKE, (5, 6), "dirichlet", lambda y: _finer(y, _smoke), composes=False),
+    Case(
+        "refined flow, open along x",
+        UV,
+        (5, 6),
+        ("neumann", "periodic"),
+        lambda y: _finer(y, lambda fine: IncompressibleFlow(fine, scalar(0.05), 3.0)),
+        composes=False,
+    ),
 ]

@@ -19,12 +19,12 @@ from cotwin.physics import (
     KortewegDeVries,
     KuramotoSivashinsky,
     NavierStokes,
-    Refined,
     SpectralBurgers,
     SpectralStepper,
     random_fourier,
 )
 from cotwin.physics.exponential import SpectralMap, etdrk4
+from cotwin.rollouts import Refined
 from cotwin.stepper import DivergenceError, rollout
 
 

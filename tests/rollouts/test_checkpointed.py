@@ -15,9 +15,8 @@ from torch.utils._pytree import tree_iter
 
 from cotwin.layout import Field
 from cotwin.physics.heat import Heat
-from cotwin.physics.refined import Refined
 from cotwin.physics.spectral_burgers import SpectralBurgers
-from cotwin.rollouts import Checkpointed
+from cotwin.rollouts import Checkpointed, Refined
 from cotwin.stepper import Stepper, rollout
 
 composing = pytest.mark.parametrize("case", [case for case in CASES if case.composes], ids=lambda case: case.name)

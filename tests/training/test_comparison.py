@@ -11,7 +11,7 @@ from tiny import DIFFUSIVITY, LAYOUT, Growth, Network, heat, held_out, trajector
 
 from cotwin.parameters import CoarseField, Positive
 from cotwin.physics.heat import Heat
-from cotwin.physics.refined import Refined
+from cotwin.rollouts import Refined
 from cotwin.training.evaluation import Comparison, Estimate, Score, compare, score
 from cotwin.training.held_out import HeldOut
 

@@ -32,13 +32,9 @@ def coarsened(
 def _flow(
     states: Float[Tensor, "N T C *F"], layout: Layout, factor: int, staggered: Collection[str]
 ) -> Float[Tensor, "N T C *S"]:
-    if "periodic" in layout.boundary and factor % 2 == 0:
-        raise ValueError(
-            f"a cell of a staggered grid cannot be made up of {factor} along a periodic axis: its middle is that of "
-            f"a fine one; take an odd number of them, such as {factor + 1} (data.refine)."
-        )
+    require_cells(layout, factor)
     channels = []
-    for channel, normal in zip(states.unbind(2), _normal_axes(layout, staggered), strict=True):
+    for channel, normal in zip(states.unbind(2), normal_axes(layout, staggered), strict=True):
         for axis, kind in enumerate(layout.boundary):
             if kind == "periodic":
                 # The fine cells of the first coarse one begin before the first point.
@@ -49,6 +45,15 @@ def _flow(
     return torch.stack(channels, dim=2)
 
 
-def _normal_axes(layout: Layout, staggered: Collection[str]) -> list[int | None]:
+def require_cells(layout: Layout, factor: int) -> None:
+    """Raise ValueError unless the cells of a staggered grid can be made up of `factor` along each axis."""
+    if "periodic" in layout.boundary and factor % 2 == 0:
+        raise ValueError(
+            f"a cell of a staggered grid cannot be made up of {factor} along a periodic axis: its middle is that of "
+            f"a fine one; take an odd number of them, such as {factor + 1} (refine)."
+        )
+
+
+def normal_axes(layout: Layout, staggered: Collection[str]) -> list[int | None]:
     """For each channel the axis across whose faces it lies; None for those at centres."""
     return [axis if field.name in staggered else None for field in layout.fields for axis in range(field.components)]

@@ -15,7 +15,6 @@ from cotwin.estimation import Estimation, Interval, Measurements, NoisyStarts, b
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
 from cotwin.estimation.priors import Prior
 from cotwin.parameters import estimates
-from cotwin.physics.refined import at_data_points, short_name
 from cotwin.stepper import Stepper
 
 Ends = tuple[Tensor, Tensor]
@@ -31,7 +30,7 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was estimated and how good it is; parameters by their short names, fields at the points of the data.
+    """What was estimated and how good it is; parameters by their names, fields at the points of the data.
 
     truth: known parameters, perhaps none. start: the values that the search began with.
     profiled, resampled: ends of intervals by profile likelihood and by bootstrap, where they were asked for.
@@ -132,11 +131,11 @@ def calibrate(
     calibrated = copy.deepcopy(found.stepper).float()
     return Calibration(
         estimation=found,
-        intervals={short_name(name): _shown(interval, stepper) for name, interval in found.intervals.items()},
+        intervals={name: _shown(interval, stepper) for name, interval in found.intervals.items()},
         truth={} if truth is None else truth,
-        start={short_name(name): at_data_points(value, stepper) for name, value in estimates(stepper).items()},
-        profiled={short_name(name): _at_points(ends, stepper) for name, ends in profiled.items()},
-        resampled={short_name(name): _at_points(ends, stepper) for name, ends in resampled.items()},
+        start={name: stepper.at_data_points(value) for name, value in estimates(stepper).items()},
+        profiled={name: _at_points(ends, stepper) for name, ends in profiled.items()},
+        resampled={name: _at_points(ends, stepper) for name, ends in resampled.items()},
         before=validation.measure(stepper),
         after=validation.measure(calibrated),
         test=None if test is None else test.measure(calibrated),
@@ -146,10 +145,10 @@ def calibrate(
 
 
 def _shown(interval: Interval, model: Stepper) -> Interval:
-    value, deviation = at_data_points(interval.value, model), at_data_points(interval.deviation, model)
+    value, deviation = model.at_data_points(interval.value), model.at_data_points(interval.deviation)
     low, high = _at_points((interval.low, interval.high), model)
-    return replace(interval, name=short_name(interval.name), value=value, deviation=deviation, low=low, high=high)
+    return replace(interval, value=value, deviation=deviation, low=low, high=high)
 
 
 def _at_points(ends: Ends, model: Stepper) -> Ends:
-    return at_data_points(ends[0], model), at_data_points(ends[1], model)
+    return model.at_data_points(ends[0]), model.at_data_points(ends[1])

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cotwin.parameters import Elementwise, Parameter, estimates
-from cotwin.physics.refined import short_name
 from cotwin.stepper import Stepper
 
 IDLE = 1e-10
@@ -34,7 +33,7 @@ class Unknowns:
         self.labels = [
             label
             for name, shape in zip(self.names, self.shapes, strict=True)
-            for label in _labels(_short(name), shape)
+            for label in _labels(name.removesuffix(".raw"), shape)
         ]
         self.parameters: dict[str, Parameter] = {}
         for name in estimates(stepper):
@@ -133,10 +132,6 @@ def describe(direction: Float[Tensor, " N"], labels: list[str], most: int = 4) -
     sign = -1 if parts and parts[0][0] < 0 else 1
     words = "".join(f" {'−' if sign * part < 0 else '+'} {abs(part):.2f} {label}" for part, label in parts)
     return words.removeprefix(" + ")
-
-
-def _short(raw: str) -> str:
-    return short_name(raw.removesuffix(".raw"))
 
 
 def _labels(name: str, shape: tuple[int, ...]) -> list[str]:

@@ -31,6 +31,9 @@ class PhysicalSettings(LearnerSettings):
     """How a simulator trains and is rolled out."""
 
     rollout: Rollout = Rollout()
+    refine: Count = Field(
+        1, description="points of the solver's grid for each of the data, along each axis: for data on a coarse grid"
+    )
 
 
 class Burgers(PhysicalSettings):
@@ -49,7 +52,6 @@ class SpectralBurgers(PhysicalSettings):
     model: Literal["spectral_burgers"]
     viscosity: Unknown
     substeps: Substeps = 3
-    refine: Count = Field(1, description="points of the solver's grid for each point of the data")
 
 
 class Heat(PhysicalSettings):

@@ -11,7 +11,6 @@ from cotwin.estimation import priors
 from cotwin.experiment.learner_settings import PositiveFloat, Settings
 from cotwin.layout import Layout
 from cotwin.parameters import estimates
-from cotwin.physics.refined import short_name
 from cotwin.stepper import Stepper
 
 
@@ -71,20 +70,15 @@ Prior = Annotated[
 
 
 def build_priors(settings: Mapping[str, Prior], stepper: Stepper) -> dict[str, priors.Prior]:
-    """By the stepper's own names of its unknowns, from those that the table of estimates shows.
+    """By the names of the unknowns, as the table of estimates shows them.
 
     Raises ValueError for a name that is not among them.
     """
-    own = {short_name(name): name for name in estimates(stepper)}
-    built = {}
-    for name, one in settings.items():
+    own = list(estimates(stepper))
+    for name in settings:
         if name not in own:
             raise ValueError(f"priors names {name!r}; the physical model's unknowns are {', '.join(own)}.")
-        # A field inside a wrapper lives on the grid of what is wrapped.
-        wrapped = stepper.get_submodule(own[name].removesuffix(name).removesuffix("."))
-        assert isinstance(wrapped, Stepper)
-        built[own[name]] = _prior(one, wrapped.layout)
-    return built
+    return {name: _prior(one, stepper.solver_layout) for name, one in settings.items()}
 
 
 def _prior(settings: Prior, layout: Layout) -> priors.Prior:

@@ -38,21 +38,21 @@ def simulate(settings: Simulated, physical: Physical, seed: int) -> tuple[Trajec
     count = settings.train + settings.validation + settings.test
     start = _initial(settings, fine, count, seeded(seed))
     truth = build_physical(physical, fine, start)
-    set_parameters(truth, settings.truth, fine)
+    set_parameters(truth, settings.truth)
     with torch.no_grad():
         states = coarsened(rollout(truth, start, settings.num_steps), layout, settings.refine, truth.staggered)
     known = build_physical(physical, layout, states)
-    set_parameters(known, settings.truth, layout)
-    values = {name: known.get_submodule(name)().detach() for name in settings.truth}
+    set_parameters(known, settings.truth)
+    values = {name: known.at_data_points(known.get_submodule(name)().detach()) for name in settings.truth}
     return Trajectories(states, layout, source=f"simulated {physical.model}"), values
 
 
-def set_parameters(stepper: Stepper, values: Mapping[str, Any], layout: Layout) -> None:
+def set_parameters(stepper: Stepper, values: Mapping[str, Any]) -> None:
     """Replace estimated parameters by known values, wherever the stepper uses them.
 
     values: by the names that `estimates` gives; numbers, or coefficients on a coarse grid.
     """
-    names = list(estimates(stepper))
+    names, layout = list(estimates(stepper)), stepper.solver_layout
     for name, value in values.items():
         if name not in names:
             raise ValueError(f"data.truth names {name!r}; the physical model's unknowns are {', '.join(names)}.")

@@ -15,18 +15,20 @@ from cotwin.experiment.own_model import build_own
 from cotwin.layout import Layout
 from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive, ZeroMean
 from cotwin.physics.finite_volume import FiniteVolumeStepper
-from cotwin.physics.refined import Refined, interpolate
 from cotwin.physics.spectral import SpectralStepper
-from cotwin.rollouts import Checkpointed, Compiled
+from cotwin.rollouts import Checkpointed, Compiled, Refined
 from cotwin.stepper import Stepper
 
 
 def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
     """The simulator. states: of the training data, for the largest value to expect where none is given."""
-    stepper = _model(settings, layout, states)
-    if isinstance(stepper, Refined):
-        return Refined(_rolled_out(stepper.inner, settings.rollout), layout, stepper.factor)
-    return _rolled_out(stepper, settings.rollout)
+    stepper = _rolled_out(_model(settings, layout.refined(settings.refine), layout, states), settings.rollout)
+    return _seen(stepper, layout, settings.refine)
+
+
+def _seen(stepper: Stepper, layout: Layout, refine: int) -> Stepper:
+    """On the grid of the data."""
+    return stepper if refine == 1 else Refined(stepper, layout, refine)
 
 
 def _rolled_out(stepper: Stepper, settings: s.Rollout) -> Stepper:
@@ -42,7 +44,8 @@ def _rolled_out(stepper: Stepper, settings: s.Rollout) -> Stepper:
     return Checkpointed(stepper, None if settings.checkpoint == "sqrt" else settings.checkpoint)
 
 
-def _model(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
+def _model(settings: s.Physical, layout: Layout, seen: Layout, states: Tensor) -> Stepper:
+    """On the layout of the solver. seen: that of the states."""
     largest = 1.5 * float(states.nan_to_num().abs().max())
 
     def unknown(of: Unknown) -> Parameter:
@@ -52,14 +55,14 @@ def _model(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
         return None if of is None else unknown(of)
 
     def substepped(substeps: int | None, make: Callable[[int], SpectralStepper]) -> SpectralStepper:
-        return make(stable_substeps(make(1), states) if substeps is None else substeps)
+        if substeps is not None:
+            return make(substeps)
+        return make(stable_substeps(_seen(make(1), seen, settings.refine), states))
 
     match settings:
         case s.SpectralBurgers():
-            fine = layout.refined(settings.refine)
-            viscosity = _unknown(settings.viscosity, fine)
-            inner = substepped(settings.substeps, lambda n: physics.SpectralBurgers(fine, viscosity, n))
-            return inner if settings.refine == 1 else Refined(inner, layout, settings.refine)
+            viscosity = unknown(settings.viscosity)
+            return substepped(settings.substeps, lambda n: physics.SpectralBurgers(layout, viscosity, n))
         case s.Burgers():
             return physics.Burgers(layout, unknown(settings.viscosity), settings.max_speed or largest)
         case s.InviscidBurgers():
@@ -144,15 +147,11 @@ def _model(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
             )
 
 
-def stable_substeps(stepper: SpectralStepper, states: Tensor) -> int:
-    """Twice as many substeps as are stable, about, at a few of the training data's states: parameters will change.
-
-    states: on the stepper's grid, or on one that it refines.
-    """
+def stable_substeps(stepper: Stepper, states: Tensor) -> int:
+    """Twice as many substeps as are stable, about, at a few of the training data's states: parameters will change."""
     layout = stepper.layout
     every = states.nan_to_num().reshape(-1, *states.shape[-1 - layout.dims :])
     few = every[:: max(1, len(every) // 8)]
-    few = interpolate(few, layout.grid[0] // few.shape[-layout.dims])
     return math.ceil(2 * layout.dt / stepper.largest_stable_step(few))
 
 

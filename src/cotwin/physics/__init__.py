@@ -21,7 +21,6 @@ from cotwin.physics.korteweg_de_vries import KortewegDeVries
 from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.parabolic import ParabolicStepper
-from cotwin.physics.refined import Refined
 from cotwin.physics.shallow_water import LinearShallowWater, ShallowWater
 from cotwin.physics.smoke import Smoke
 from cotwin.physics.spectral import SpectralStepper
@@ -53,7 +52,6 @@ __all__ = [
     "NetworkClosure",
     "ParabolicStepper",
     "Power",
-    "Refined",
     "ShallowWater",
     "Smoke",
     "SpectralBurgers",

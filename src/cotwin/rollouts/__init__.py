@@ -1,12 +1,16 @@
-"""Ways to roll a stepper out: for many sets of its parameters at once, in little memory, compiled."""
+"""Ways to roll out: for many sets of parameters at once, in little memory, compiled, on a finer grid."""
 
 from cotwin.rollouts.batched import at_common_pace, rollout_each, rollout_paired, rollout_sets, rollout_with
 from cotwin.rollouts.checkpointed import Checkpointed
 from cotwin.rollouts.compiled import Compiled
+from cotwin.rollouts.refined import Refined
+from cotwin.rollouts.wrapper import Wrapper
 
 __all__ = [
     "Checkpointed",
     "Compiled",
+    "Refined",
+    "Wrapper",
     "at_common_pace",
     "rollout_each",
     "rollout_paired",

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from cotwin.rollouts.sharing import share
+from cotwin.rollouts.wrapper import Wrapper
 from cotwin.stepper import Stepper
 
 
-class Checkpointed(Stepper):
+class Checkpointed(Wrapper):
     """The inner stepper; its rollout keeps one state a segment for the gradient, and computes the rest again.
 
     segment: steps of one segment; None for √k of a rollout of k steps, with which memory beside the states
@@ -24,7 +24,7 @@ class Checkpointed(Stepper):
     """
 
     def __init__(self, inner: Stepper, segment: int | None = None) -> None:
-        super().__init__(inner.layout)
+        super().__init__(inner)
         if segment is not None and segment < 1:
             raise ValueError(f"segment is {segment}; give at least 1 step, or None for the square root of all.")
         if not inner.composes:
@@ -33,29 +33,7 @@ class Checkpointed(Stepper):
                 f"two rollouts of {name} in sequence are not one, so it cannot be cut into segments; put the wrapper "
                 f"inside: {name}(Checkpointed(…), …)."
             )
-        share(self, inner)
-        self.segment, self.vmaps = segment, inner.vmaps
-
-    inner: Stepper
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """The inner stepper's."""
-        return self.inner.dtype
-
-    def needed_pace(self) -> tuple[int, ...]:
-        """The inner stepper's."""
-        return self.inner.pace()
-
-    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
-        """The inner stepper's."""
-        return self.inner.remedy(before)
-
-    def paced(self, pace: tuple[int, ...]) -> Checkpointed:
-        return Checkpointed(self.inner.paced(pace), self.segment)
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
+        self.segment = segment
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         length = max(1, math.isqrt(num_steps)) if self.segment is None else self.segment

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper
-from cotwin.rollouts.sharing import share
+from cotwin.rollouts.wrapper import Wrapper
 
 
-class Compiled(FiniteVolumeStepper):
+class Compiled(Wrapper):
     """The inner stepper, its map from one state to the next compiled; what a rollout prepares once is not.
 
     at_once: steps of a rollout compiled in one piece. On small grids most of the time is the calling, some 20 µs each
@@ -29,37 +29,17 @@ class Compiled(FiniteVolumeStepper):
     import hook).
     """
 
-    vmaps = False
+    inner: FiniteVolumeStepper
 
     def __init__(self, inner: FiniteVolumeStepper, at_once: int = 1) -> None:
-        super().__init__(inner.layout)
+        super().__init__(inner)
         if not isinstance(inner, FiniteVolumeStepper):
             raise ValueError(
                 f"{type(inner).__name__} is no FiniteVolumeStepper; only their stencils are faster compiled."
             )
         if at_once < 1:
             raise ValueError(f"at_once is {at_once}; at least one step is needed.")
-        share(self, inner)
-        self.at_once = at_once
-
-    inner: FiniteVolumeStepper
-
-    def needed_pace(self) -> tuple[int, ...]:
-        """The inner stepper's."""
-        return self.inner.pace()
-
-    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
-        """The inner stepper's."""
-        return self.inner.remedy(before)
-
-    def paced(self, pace: tuple[int, ...]) -> Compiled:
-        inner = self.inner.paced(pace)
-        assert isinstance(inner, FiniteVolumeStepper)
-        return Compiled(inner, self.at_once)
-
-    def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
-        compiled, advance = _compiled(type(self.inner)), self.inner.prepare(like)
-        return lambda cells: compiled(advance, cells, 1)[0]
+        self.at_once, self.vmaps = at_once, False
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         states = [take_moving(state, self.layout)]

@@ -8,35 +8,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.rollouts.sharing import share
+from cotwin.rollouts.wrapper import Wrapper
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.shelf import Shelf
 from cotwin.windows import as_start_states
 
 
-class Kept(Stepper):
+class Kept(Wrapper):
     """A trained model whose rollouts are made once: from the shelf if they were made before, even by another process.
 
-    inner: the model, whose weights do not change any more; it is put in eval mode. Its parameters and their names
-    are the wrapper's own. Gradients end here. `cotwin.rollout` raises DivergenceError as for the model itself.
+    inner: the model, whose weights do not change any more; it is put in eval mode. Gradients end
+    here. `cotwin.rollout` raises DivergenceError as for the model itself.
     """
 
     def __init__(self, inner: Stepper, shelf: Shelf) -> None:
-        super().__init__(inner.layout)
-        share(self, inner.eval())
+        super().__init__(inner.eval())
         self.shelf = shelf
         self.eval()
-
-    inner: Stepper
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """The inner stepper's."""
-        return self.inner.dtype
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         key = fingerprint(self.inner, as_start_states(state.cpu()), len(state), num_steps)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from cotwin.estimation.judge import no_better, smallest, worse_than_start
 from cotwin.parameters import Parameter, estimates
-from cotwin.physics.refined import at_data_points, short_name
 from cotwin.stepper import Stepper
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import Role
@@ -177,9 +176,8 @@ def compare(
     together, alone = estimates(models["physical", "together"]), estimates(models["physical", "alone"])
     found = []
     for name in started:
-        short = short_name(name)
-        values = (at_data_points(values[name], start) for values in (started, together, alone))
-        found.append(Estimate(short, units[name], truth.get(short), *values))
+        values = (start.at_data_points(values[name]) for values in (started, together, alone))
+        found.append(Estimate(name, units[name], truth.get(name), *values))
     decisive = validation if test is None else test
     baselines = {name: errors.nrmse for name, errors in decisive.baselines(start.layout).items()}
     return Comparison(scores, found, decisive.error(start), baselines)

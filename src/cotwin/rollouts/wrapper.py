@@ -1,0 +1,79 @@
+"""What the other ways to roll a stepper out have in common."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+from cotwin.stepper import Stepper
+
+
+class Wrapper(Stepper):
+    """Another stepper, rolled out in another way. A subclass gives `rollout`, and says what it promises otherwise.
+
+    Whatever the inner stepper promises holds for it too: device, precision, pace, faces, remedies. Parameters,
+    buffers and modules are the inner stepper's own, under the same names, so that estimates, checkpoints and weights
+    are the same with the wrapper and without.
+
+    layout: of the states it takes; None for the inner stepper's.
+    """
+
+    inner: Stepper
+
+    def __init__(self, inner: Stepper, layout: Layout | None = None) -> None:
+        super().__init__(inner.layout if layout is None else layout)
+        self._put_inside(inner)
+        for register in ("_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"):
+            self.__dict__[register] = inner.__dict__[register]
+        self.composes, self.vmaps, self.staggered = inner.composes, inner.vmaps, inner.staggered
+
+    @property
+    def device(self) -> torch.device:
+        """The inner stepper's."""
+        return self.inner.device
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The inner stepper's."""
+        return self.inner.dtype
+
+    @property
+    def solver_layout(self) -> Layout:
+        """The inner stepper's."""
+        return self.inner.solver_layout
+
+    def at_data_points(self, value: Float[Tensor, "*F"]) -> Float[Tensor, "*K"]:
+        return self.inner.at_data_points(value)
+
+    def needed_pace(self) -> tuple[int, ...]:
+        """The inner stepper's."""
+        return self.inner.pace()
+
+    def paced(self, pace: tuple[int, ...]) -> Wrapper:
+        twin = copy(self)
+        twin._put_inside(self.inner.paced(pace))
+        return twin
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        """The inner stepper's."""
+        return self.inner.remedy(before)
+
+    def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
+        """The inner stepper's."""
+        return self.inner.largest_stable_step(state)
+
+    def train(self, mode: bool = True) -> Wrapper:
+        self.inner.train(mode)
+        super().train(mode)
+        return self
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        return self.rollout(state, 1)[:, 1]
+
+    def _put_inside(self, inner: Stepper) -> None:
+        # Not registered as a module, which would put "inner." before every name.
+        object.__setattr__(self, "inner", inner)
