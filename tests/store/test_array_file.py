@@ -28,7 +28,7 @@ ROWS = torch.randn(10, 4, 2, 5, generator=torch.Generator().manual_seed(0))
 
 
 def stored(path: Path, root: Path, rows: Tensor = ROWS, chunk: int = 3) -> Path:
-    with write_array(path, root, tuple(rows.shape), {"teacher": "nobody"}) as writer:
+    with write_array(path, root, tuple(rows.shape), {"teacher": "nobody"}, dtype=rows.dtype) as writer:
         for part in rows.split(chunk):
             writer.append(part)
     return path
@@ -49,10 +49,13 @@ def test_numpy_opens_it(root: Path) -> None:
 @given(
     shape=st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
     chunk=st.integers(1, 6),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
     data=st.data(),
 )
-def test_reads_what_was_written(root: Path, shape: tuple[int, ...], chunk: int, data: st.DataObject) -> None:
-    rows = torch.randn(shape)
+def test_reads_what_was_written(
+    root: Path, shape: tuple[int, ...], chunk: int, dtype: torch.dtype, data: st.DataObject
+) -> None:
+    rows = torch.randn(shape, dtype=dtype)
     path = root / f"set-{len(list(root.iterdir()))}"
     indices = torch.tensor(data.draw(st.lists(st.integers(0, shape[0] - 1), max_size=8)), dtype=torch.long)
     with ArrayFile(stored(path, root, rows, chunk)) as file:

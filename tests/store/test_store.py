@@ -67,6 +67,17 @@ def test_windows_do_not_depend_on_placement(
         assert torch.equal(memory.weight, fly.weight)
 
 
+def test_windows_are_kept_in_the_precision_of_their_starts(generated: Make, store: Store) -> None:
+    windows = generated(3)
+    starts = windows.starts.every().double() + 101_325
+    doubled = RolloutWindows(windows.teacher.double(), starts, windows.num_steps)
+    assert doubled.num_bytes == 2 * windows.num_bytes
+    with store.keep(doubled) as kept:
+        states = kept.windows.__getitems__(range(3)).states
+    assert states.dtype == torch.float64
+    assert torch.equal(states[:, 0], starts)
+
+
 def test_kept_windows_follow_the_teacher(generated: Make, store: Store) -> None:
     windows = generated(9)
     with store.keep(windows) as kept:

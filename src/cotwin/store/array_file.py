@@ -1,4 +1,4 @@
-"""Windows or trajectories on disk: a directory with one `data.npy`, (n, T, C, *S) in float32, and a manifest.
+"""Windows or trajectories on disk: a directory with one `data.npy`, (n, T, C, *S) single or double, and a manifest.
 
 `numpy.load` opens the data; the manifest names the shape, the size of the file, a CRC32 for each chunk as it
 was written, and whatever its maker wants to remember. `write_array` makes such directories, whole or not at all.
@@ -24,6 +24,7 @@ from torch import Tensor
 
 DATA, MANIFEST = "data.npy", "manifest.json"
 FORMAT = 1
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 BLOCK = 1 << 20  # bytes held while checksums are computed
 PROBED = 4  # rows of a batch that are looked for in the page cache before the kernel is asked to fetch it
 
@@ -51,24 +52,25 @@ class Manifest:
     offset: int
     chunks: tuple[Chunk, ...]
     meta: dict[str, Any] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float32
 
     @property
     def row_bytes(self) -> int:
-        return 4 * math.prod(self.shape[1:])
+        return self.dtype.itemsize * math.prod(self.shape[1:])
 
     @property
     def file_bytes(self) -> int:
         return self.offset + self.shape[0] * self.row_bytes
 
     def to_json(self) -> str:
-        made = {"made_by": "cotwin", "format": FORMAT, "dtype": "float32", "file_bytes": self.file_bytes}
-        content = made | asdict(self)
+        made = {"made_by": "cotwin", "format": FORMAT, "file_bytes": self.file_bytes}
+        content = made | asdict(self) | {"dtype": str(self.dtype).removeprefix("torch.")}
         return json.dumps(content | {"crc32": _crc32(content)}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         content = json.loads(text)
-        if content["made_by"] != "cotwin" or content["format"] != FORMAT or content["dtype"] != "float32":
+        if content["made_by"] != "cotwin" or content["format"] != FORMAT or content["dtype"] not in PRECISIONS:
             raise ValueError(f"not a manifest of format {FORMAT}")
         if content["crc32"] != _crc32({name: value for name, value in content.items() if name != "crc32"}):
             raise ValueError("not what was written")
@@ -77,6 +79,7 @@ class Manifest:
             offset=int(content["offset"]),
             chunks=tuple(Chunk(int(chunk["rows"]), int(chunk["crc32"])) for chunk in content["chunks"]),
             meta=dict(content["meta"]),
+            dtype=PRECISIONS[content["dtype"]],
         )
         whole = sum(chunk.rows for chunk in manifest.chunks) == manifest.shape[0]
         if not whole or manifest.file_bytes != content["file_bytes"]:
@@ -126,6 +129,10 @@ class ArrayFile:
     def shape(self) -> tuple[int, ...]:
         return self.manifest.shape
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.manifest.dtype
+
     def __enter__(self) -> ArrayFile:
         return self
 
@@ -141,14 +148,16 @@ class ArrayFile:
     def read(self, indices: Sequence[int] | Tensor) -> Tensor:
         """The rows at these indices, in a new tensor."""
         wanted = indices.tolist() if isinstance(indices, Tensor) else indices
-        states = torch.empty(len(wanted), *self.shape[1:], dtype=torch.float32)
+        states = torch.empty(len(wanted), *self.shape[1:], dtype=self.dtype)
         self.write(wanted, states, range(len(wanted)))
         return states
 
     def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
         """Put the array's rows at `indices` into these rows of `states`, without a copy between."""
-        if states.dtype != torch.float32 or tuple(states.shape[1:]) != self.shape[1:]:
-            raise ValueError(f"{tuple(states.shape)} {states.dtype} cannot take rows of {self.shape[1:]} float32.")
+        if states.dtype != self.dtype or tuple(states.shape[1:]) != self.shape[1:]:
+            raise ValueError(
+                f"{tuple(states.shape)} {states.dtype} cannot take rows of {self.shape[1:]} {self.dtype}."
+            )
         file, offset, row_bytes = self._file.fileno(), self.manifest.offset, self.manifest.row_bytes
         target = states.numpy()
         for index, row in zip(indices, rows, strict=True):
@@ -187,7 +196,7 @@ class ArrayFile:
             raise DamagedArrayError(
                 f"{self.path} has {size} bytes instead of {self.manifest.file_bytes}; make the array again."
             )
-        header = npy_header(self.shape)
+        header = npy_header(self.shape, self.dtype)
         if self.manifest.offset != len(header) or self._file.read(len(header)) != header:
             raise DamagedArrayError(f"{self.path}: its header is not that of {self.shape}; make the array again.")
 
@@ -210,9 +219,9 @@ class ArrayFile:
             done += count
 
 
-def npy_header(shape: tuple[int, ...]) -> bytes:
+def npy_header(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> bytes:
     """What comes before the rows: the same bytes whatever version of NumPy there is, so they can be compared."""
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    text = f"{{'descr': '<f{dtype.itemsize}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
     # Magic, version 1.0 and the length of the rest; in all a multiple of 64 bytes, as the format asks for.
     padded = text.ljust(-(-(len(text) + 11) // 64) * 64 - 11) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode("latin1")

@@ -9,6 +9,7 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ STAGED = ".staged-"
 
 @contextmanager
 def write_array(
-    path: Path, root: Path, shape: tuple[int, ...], meta: dict[str, Any] | None = None, user: ExitStack | None = None
+    path: Path,
+    root: Path,
+    shape: tuple[int, ...],
+    meta: dict[str, Any] | None = None,
+    user: ExitStack | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Iterator[ArrayWriter]:
     """Append all rows of `shape` in this context; at its end the array is at `path`, inside a claimed root.
 
@@ -47,7 +53,7 @@ def write_array(
             unpublished.callback(_abandon, staged, root)
             (stack if user is None else user).enter_context(in_use(staged, root))
         with (staged / DATA).open("xb", buffering=0) as data:
-            writer = ArrayWriter(data.fileno(), shape)
+            writer = ArrayWriter(data.fileno(), shape, dtype)
             yield writer
             manifest = writer.finish(meta or {})
         with (staged / MANIFEST).open("x") as text:
@@ -90,10 +96,10 @@ def _require_free(path: Path) -> None:
 class ArrayWriter:
     """Appends rows to a `.npy` file of known shape. Made by `write_array`."""
 
-    def __init__(self, file: int, shape: tuple[int, ...]) -> None:
-        header = npy_header(shape)
+    def __init__(self, file: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+        header = npy_header(shape, dtype)
         self._file, self._chunks = file, list[Chunk]()
-        self._plan = Manifest(shape, offset=len(header), chunks=())
+        self._plan = Manifest(shape, offset=len(header), chunks=(), dtype=dtype)
         _reserve(file, self._plan.file_bytes)
         self._position = 0
         self._put(memoryview(header))
@@ -103,11 +109,11 @@ class ArrayWriter:
         return sum(chunk.rows for chunk in self._chunks)
 
     def append(self, rows: Tensor) -> None:
-        """The next rows, (k, …), float32: one chunk, with one checksum."""
-        shape = self._plan.shape
-        if rows.dtype != torch.float32 or tuple(rows.shape[1:]) != shape[1:]:
+        """The next rows, (k, …), in the array's precision: one chunk, with one checksum."""
+        shape, dtype = self._plan.shape, self._plan.dtype
+        if rows.dtype != dtype or tuple(rows.shape[1:]) != shape[1:]:
             raise ValueError(
-                f"rows of {tuple(rows.shape[1:])} {rows.dtype} do not fit an array of {shape[1:]} float32."
+                f"rows of {tuple(rows.shape[1:])} {rows.dtype} do not fit an array of {shape[1:]} {dtype}."
             )
         if self.rows_written + len(rows) > shape[0]:
             raise ValueError(f"{self.rows_written} + {len(rows)} rows for an array of {shape[0]}.")
@@ -120,7 +126,7 @@ class ArrayWriter:
         if self.rows_written != self._plan.shape[0]:
             raise ValueError(f"{self.rows_written} rows were written of {self._plan.shape[0]}.")
         os.fsync(self._file)
-        return Manifest(self._plan.shape, self._plan.offset, tuple(self._chunks), meta)
+        return replace(self._plan, chunks=tuple(self._chunks), meta=meta)
 
     def _put(self, content: memoryview) -> None:
         while content:

@@ -36,5 +36,5 @@ class Kept(Wrapper):
             states = rollout(self.inner, state, num_steps)
         content = f"{type(self.inner).__name__}, {len(state)} × {num_steps} steps"
         meta = {"content": content, "layout": asdict(self.layout)}
-        self.shelf.save(key, tuple(states.shape), states.cpu()[:, None].unbind(), meta)
+        self.shelf.save(key, tuple(states.shape), states.cpu()[:, None].unbind(), meta, states.dtype)
         return states

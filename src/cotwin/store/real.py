@@ -45,7 +45,8 @@ def read_once(
     if found is not None:
         return _restored(*found, source=str(path))
     trajectories = read()
-    shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))
+    states = trajectories.states
+    shelf.save(key, tuple(states.shape), _rows(trajectories), _meta(trajectories), states.dtype)
     return trajectories
 
 

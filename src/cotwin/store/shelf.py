@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from cotwin.store.array_file import DATA, MANIFEST, ArrayFile, DamagedArrayError, read_manifest
@@ -109,7 +110,12 @@ class Shelf:
 
     @contextmanager
     def add(
-        self, key: str, shape: tuple[int, ...], meta: dict[str, Any] | None = None, user: ExitStack | None = None
+        self,
+        key: str,
+        shape: tuple[int, ...],
+        meta: dict[str, Any] | None = None,
+        user: ExitStack | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Iterator[ArrayWriter]:
         """Append all rows of an array in this context; at its end the array is under the key, on any error not.
 
@@ -118,7 +124,7 @@ class Shelf:
         Raises FileExistsError if there is one, perhaps another process's by now; OSError if the disk is full.
         """
         claim(self.path, self.root)
-        with write_array(self._path(key), self.root, shape, meta, user) as writer:
+        with write_array(self._path(key), self.root, shape, meta, user, dtype) as writer:
             yield writer
 
     def load(self, key: str) -> tuple[Tensor, dict[str, Any]] | None:
@@ -137,10 +143,17 @@ class Shelf:
             logger.warning("%s is not looked at: %s.", self._path(key), error.strerror)
             return None
 
-    def save(self, key: str, shape: tuple[int, ...], rows: Iterable[Tensor], meta: dict[str, Any]) -> None:
+    def save(
+        self,
+        key: str,
+        shape: tuple[int, ...],
+        rows: Iterable[Tensor],
+        meta: dict[str, Any],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Keep an array for `load`, if the disk takes it; it is never needed, so a warning says where it does not."""
         try:
-            with suppress(FileExistsError), self.add(key, shape, meta) as writer:
+            with suppress(FileExistsError), self.add(key, shape, meta, dtype=dtype) as writer:
                 for part in rows:
                     writer.append(part)
         except OSError as error:

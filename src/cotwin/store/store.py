@@ -137,7 +137,7 @@ class Store:
                 logger.info("removed %s, left by a process that ended", entry.path)
 
     def _fill_memory(self, windows: RolloutWindows) -> InMemory:
-        states = torch.empty(len(windows), *windows.window_shape, dtype=torch.float32)
+        states = torch.empty(len(windows), *windows.window_shape, dtype=windows.dtype)
         for first, chunk in self._chunks(windows):
             states[first : first + len(chunk)] = chunk
         return InMemory(states)
@@ -182,7 +182,7 @@ class Store:
     def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str, user: ExitStack) -> None:
         content = f"{type(windows.teacher).__name__}, {len(windows)} × {windows.num_steps} steps"
         meta = {"content": content, "layout": asdict(windows.teacher.layout)}
-        with shelf.add(key, (len(windows), *windows.window_shape), meta, user) as writer:
+        with shelf.add(key, (len(windows), *windows.window_shape), meta, user, windows.dtype) as writer:
             for _, chunk in self._chunks(windows):
                 writer.append(chunk)
 
@@ -203,7 +203,7 @@ class Store:
         if starts.random_access:
             return self.memory_budget
         # In the order of training each would cost a block of them, so all are drawn beforehand.
-        held = 4 * len(starts) * math.prod(starts.state_shape)
+        held = starts.dtype.itemsize * len(starts) * math.prod(starts.state_shape)
         budget = self.memory_budget - (held if windows.fresh_starts is None else 2 * held)  # this epoch's, the next's
         if budget < self.memory_budget // 2:
             raise ValueError(
@@ -221,7 +221,7 @@ class Store:
         """Index of the first window, and windows; cut alike for every placement, so the bits are alike."""
         count = self.rows_at_once(windows)
         for first in range(0, len(windows), count):
-            yield first, windows.generate(range(first, min(first + count, len(windows)))).float().cpu()
+            yield first, windows.generate(range(first, min(first + count, len(windows)))).cpu().to(windows.dtype)
 
 
 class InMemory:
@@ -233,6 +233,10 @@ class InMemory:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.states.shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.states.dtype
 
     def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
         """Put the windows at `indices` into these rows of `states`."""

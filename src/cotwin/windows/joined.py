@@ -30,6 +30,11 @@ class JoinedWindows(Windows):
             raise ValueError(f"alpha is {alpha}; the influence of generated data is zero or positive, and finite.")
         self.real, self.generated, self.alpha = real, generated, alpha
         self.ahead_bytes = generated.ahead_bytes
+        if real.dtype != generated.dtype:
+            raise ValueError(
+                f"real windows are {real.dtype}, generated ones {generated.dtype}; generate in the same."
+            )
+        self.dtype = real.dtype
         self.masked = real.masked or generated.masked
         total = len(real) + len(generated)
         self.real_weight = total / len(real)

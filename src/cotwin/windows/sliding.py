@@ -46,7 +46,7 @@ class SlidingWindows(Windows):
         self._in_each = len(range(0, frames - num_steps, stride))  # windows in a trajectory
         self.view = _overlapping(trajectories, num_steps)
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
-        self.masked = mask is not None
+        self.masked, self.dtype = mask is not None, trajectories.dtype
         # Where windows start, if some are left out; kept for all, it could be larger than small trajectories are.
         self._observed_starts: Tensor | None = None
         if mask is not None:

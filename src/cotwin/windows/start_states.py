@@ -11,7 +11,12 @@ from torch import Tensor
 
 
 class StartStates(ABC):
-    """M states (C, *S), on the CPU; an index always gives the same state."""
+    """M states (C, *S), on the CPU; an index always gives the same state.
+
+    dtype: their precision.
+    """
+
+    dtype: torch.dtype
 
     # Whether any state is had as cheaply as the next one.
     random_access: bool = True
@@ -45,7 +50,7 @@ class PickedStates(StartStates):
     """
 
     def __init__(self, states: Float[Tensor, "F C *S"], order: Int[Tensor, "M"] | None = None) -> None:
-        self.states = states
+        self.states, self.dtype = states, states.dtype
         self.order = torch.arange(len(states)) if order is None else order
 
     def __len__(self) -> int:

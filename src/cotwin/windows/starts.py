@@ -63,7 +63,7 @@ class ShiftedStates(StartStates):
     """
 
     def __init__(self, states: StartStates, shifts: Mapping[int, Int[Tensor, "M"]]) -> None:
-        self.states, self.shifts = states, shifts
+        self.states, self.shifts, self.dtype = states, shifts, states.dtype
 
     def __len__(self) -> int:
         return len(self.states)
@@ -127,11 +127,12 @@ class SimulatedStates(StartStates):
     ) -> None:
         axes = tuple(range(2, initial.dim()))
         self.teacher, self.initial, self.horizon, self.count, self.seed = teacher, initial, horizon, count, seed
+        self.dtype = initial.dtype
         self.mean = initial.mean(dim=(0, *axes), keepdim=True)
         self.amplitude = torch.fft.rfftn(initial - self.mean, dim=axes).abs().square().mean(dim=0).sqrt()
         self.furthest = 1.5 * (initial - self.mean).abs().amax(dim=(0, *axes), keepdim=True)
         self.per_rollout = max(1, (horizon + 1) // 8)
-        fitting = BYTES_AT_ONCE // (4 * (horizon + 1) * math.prod(self.state_shape))
+        fitting = BYTES_AT_ONCE // (initial.itemsize * (horizon + 1) * math.prod(self.state_shape))
         self.rollouts = max(1, min(fitting, ROLLOUTS_AT_ONCE))
         self.block_size = self.rollouts * self.per_rollout
         self._block = (-1, torch.empty(0))
@@ -146,7 +147,7 @@ class SimulatedStates(StartStates):
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
         wanted = torch.as_tensor(indices)
         blocks = wanted // self.block_size
-        states = torch.empty(len(wanted), *self.state_shape)
+        states = torch.empty(len(wanted), *self.state_shape, dtype=self.dtype)
         for block in sorted(set(blocks.tolist())):
             here = blocks == block
             states[here] = self._states(block)[wanted[here] % self.block_size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from cotwin.windows.windows import Batch, Windows
@@ -17,6 +18,9 @@ class Source(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
+    @property
+    def dtype(self) -> torch.dtype: ...
+
     def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
         """Put the windows at `indices` into these rows of `states`, (B, W+1, C, *S)."""
 
@@ -28,7 +32,7 @@ class StoredWindows(Windows):
     """Windows that a store keeps, read from where it put them."""
 
     def __init__(self, source: Source) -> None:
-        self.source = source
+        self.source, self.dtype = source, source.dtype
 
     def __len__(self) -> int:
         return self.source.shape[0]

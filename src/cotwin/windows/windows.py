@@ -52,6 +52,8 @@ class Windows(Dataset[Batch], ABC):
     ahead_bytes: int = 0
     # Whether batches carry a mask.
     masked: bool = False
+    # Precision of the states in a batch.
+    dtype: torch.dtype = torch.float32
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -72,7 +74,7 @@ class Windows(Dataset[Batch], ABC):
         shape = (len(indices), *self.window_shape)
         mask = torch.ones(shape, dtype=torch.bool) if self.masked else None
         # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
-        states = torch.from_numpy(np.empty(shape, dtype=np.float32))
+        states = torch.from_numpy(np.empty(shape, dtype=str(self.dtype).removeprefix("torch.")))
         batch = Batch(states, torch.ones(len(indices)), mask)
         self.write(indices, batch, range(len(indices)))
         return batch
@@ -83,13 +85,13 @@ class Windows(Dataset[Batch], ABC):
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all windows in float32, were they kept."""
+        """Bytes of all windows, were they kept."""
         return len(self) * self.window_bytes
 
     @property
     def window_bytes(self) -> int:
-        """Bytes of one window in float32."""
-        return 4 * math.prod(self.window_shape)
+        """Bytes of one window."""
+        return self.dtype.itemsize * math.prod(self.window_shape)
 
     def will_read(self, indices: Sequence[int]) -> None:
         """Hear which windows are asked for next; a kind that reads a disk can have it begin."""
