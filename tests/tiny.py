@@ -15,6 +15,7 @@ from cotwin.parameters import Positive
 from cotwin.physics.heat import Heat
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.store import Store
+from cotwin.training.descent import Descent, GradientDescent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import HybridTrainer, Learner
 from cotwin.training.loss import RolloutLoss
@@ -78,22 +79,22 @@ def held_out() -> HeldOut:
     return HeldOut(trajectories(count=2, seed=1))
 
 
-def adam(stepper: Stepper, lr: float = 0.05) -> torch.optim.Optimizer:
-    return torch.optim.Adam(stepper.parameters(), lr=lr)
+def adam(stepper: Stepper, lr: float = 0.05, clip: float | None = None) -> GradientDescent:
+    return GradientDescent(torch.optim.Adam(stepper.parameters(), lr=lr), clip=clip)
 
 
-def lbfgs(stepper: Stepper, lr: float = 1.0) -> torch.optim.Optimizer:
-    return torch.optim.LBFGS(stepper.parameters(), lr=lr, max_iter=4, line_search_fn="strong_wolfe")
+def lbfgs(stepper: Stepper, lr: float = 1.0) -> GradientDescent:
+    return GradientDescent(torch.optim.LBFGS(stepper.parameters(), lr=lr, max_iter=4, line_search_fn="strong_wolfe"))
 
 
 def trainer(
     stepper: Stepper,
-    optimizer: Callable[[Stepper], torch.optim.Optimizer] = adam,
+    descent: Callable[[Stepper], Descent] = adam,
     **options: Any,
 ) -> Trainer:
     loss = RolloutLoss.by_persistence(windows(), LAYOUT.static_channels)
     settings = {"batch_size": 4, "validate_every": 5, "held_out": held_out()} | options
-    return Trainer(stepper, loss, optimizer=optimizer(stepper), **settings)
+    return Trainer(stepper, loss, descent=descent(stepper), **settings)
 
 
 def hybrid(

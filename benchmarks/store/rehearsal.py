@@ -10,6 +10,7 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import Positive
 from cotwin.physics import Heat
 from cotwin.stepper import Stepper
+from cotwin.training.descent import GradientDescent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.trainer import Trainer
@@ -38,7 +39,7 @@ def new_trainer() -> Trainer:
         learner,
         RolloutLoss(torch.ones(LAYOUT.channels)),
         HeldOut(torch.randn(1, 2, *LAYOUT.state_shape)),
-        optimizer=torch.optim.Adam(learner.parameters(), lr=1e-3),
+        descent=GradientDescent(torch.optim.Adam(learner.parameters(), lr=1e-3)),
         batch_size=BATCH,
         validate_every=1_000_000,
     )

@@ -21,6 +21,7 @@ from cotwin.networks import Surrogate, UNet
 from cotwin.store.array_file import DATA
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
+from cotwin.training.descent import GradientDescent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.trainer import Trainer
@@ -101,10 +102,10 @@ def new_trainer(windows: Windows) -> Trainer:
     """Of a small U-Net on these windows; its validation costs next to nothing."""
     some = windows.__getitems__(range(BATCH)).states
     surrogate = Surrogate.fitted(UNet(LAYOUT, width=4, levels=3), LAYOUT, some)
-    optimizer = torch.optim.Adam(surrogate.parameters(), lr=1e-4)
+    descent = GradientDescent(torch.optim.Adam(surrogate.parameters(), lr=1e-4))
     held_out = HeldOut(some[:1, :2].clone())
     loss = RolloutLoss(torch.ones(LAYOUT.channels))
-    return Trainer(surrogate, loss, held_out, optimizer=optimizer, batch_size=BATCH, validate_every=1000)
+    return Trainer(surrogate, loss, held_out, descent=descent, batch_size=BATCH, validate_every=1000)
 
 
 def summary(taken: dict[str, list[Taken]], batches: int, substeps: int, num_threads: int) -> dict[str, Any]:

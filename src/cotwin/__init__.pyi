@@ -14,6 +14,7 @@ from cotwin.parameters import (
 from cotwin.stepper import DivergenceError as DivergenceError, Stepper as Stepper, rollout as rollout
 from cotwin.store.store import Store as Store
 from cotwin.training import alpha as alpha
+from cotwin.training.descent import GradientDescent as GradientDescent
 from cotwin.training.held_out import HeldOut as HeldOut
 from cotwin.training.hybrid import HybridTrainer as HybridTrainer, Learner as Learner, PhaseResult as PhaseResult
 from cotwin.training.loss import RolloutLoss as RolloutLoss

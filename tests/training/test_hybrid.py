@@ -17,6 +17,7 @@ from cotwin.store.store import Store
 from cotwin.training.alpha import auto, fixed, linear
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import HybridTrainer, Learner, Phase, Role
+from cotwin.training.objective import Objective
 from cotwin.training.trainer import Trainer
 from cotwin.windows import Batch, JoinedWindows, PickedStates, StartStates, Windows
 from cotwin.windows.starts import Starts, perturbed, real, simulated
@@ -90,9 +91,9 @@ def test_placement_does_not_change_the_batches(tmp_path: Path, monkeypatch: pyte
     served: list[Batch] = []
     step = Trainer._step
 
-    def watched(self: Trainer, batch: Batch) -> float:
-        served.append(batch)
-        return step(self, batch)
+    def watched(self: Trainer, objective: Objective) -> float:
+        served.extend(objective.batches())
+        return step(self, objective)
 
     monkeypatch.setattr(Trainer, "_step", watched)
     runs = []
@@ -101,7 +102,7 @@ def test_placement_does_not_change_the_batches(tmp_path: Path, monkeypatch: pyte
         # With frozen models the teacher is the same in all three, to the last bit.
         training = hybrid(Store(tmp_path / placement, MB, MB, placement), alpha=fixed(1.0))
         for learner in training.learners.values():
-            learner.trainer.base_rates = [0.0]
+            learner.trainer.schedule = lambda step: 0.0
         training.run(1)
         runs.append(list(served))
     for memory, cache, fly in zip(*runs, strict=True):
@@ -278,6 +279,36 @@ def test_a_teacher_that_diverges_does_not_teach(
         states.append(learners[0].trainer.state_dict())
     assert same(*states)
     assert "Growth diverged" in caplog.text
+    assert "The synthetic model does not teach in cycle 0" in caplog.text
+
+
+class Timid(Growth):
+    """Not a number from states that no real trajectory has."""
+
+    def forward(self, state: Tensor) -> Tensor:
+        return torch.where((state > 5).any(dim=2, keepdim=True), torch.nan, super().forward(state))
+
+
+def test_a_learner_that_cannot_roll_out_what_is_generated_goes_on_with_real_data(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    states, data = [], windows()
+    far = data.starts().every() + 10
+
+    def learner(model: Stepper) -> Learner:
+        return Learner(trainer(model), data, 5, 3, real(far))
+
+    for alpha in (0.0, 1.0):
+        learners = [learner(Timid(0.9)), learner(Growth(1.0))]
+        training = HybridTrainer(
+            *learners, store=Store(None, MB, 0), alpha=fixed(alpha), order=("physical", "synthetic")
+        )
+        for phase in training.phases(1)[:3]:
+            result = training.advance(phase)
+        assert (result.learner, result.alpha, result.generated, result.left_out) == ("physical", 0.0, 0, 0)
+        states.append(learners[0].trainer.state_dict())
+    assert same(*states)
+    assert "the learner diverged (Timid cannot roll out " in result.reason
     assert "The synthetic model does not teach in cycle 0" in caplog.text
 
 

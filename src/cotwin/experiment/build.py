@@ -9,10 +9,9 @@ from torch import nn
 
 import cotwin.training.alpha
 import cotwin.windows.starts
-from cotwin.experiment import learner_settings
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
-from cotwin.experiment.learner_settings import Adam, LearnerSettings, Optimizer
+from cotwin.experiment.learner_settings import LBFGS, Adam, LearnerSettings, LevenbergMarquardt, Optimizer
 from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Layout
@@ -23,9 +22,11 @@ from cotwin.networks.unet import UNet
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
-from cotwin.training.gauss_newton import LevenbergMarquardt, Penalty
+from cotwin.training.descent import Descent, GradientDescent
+from cotwin.training.gauss_newton import GaussNewton
 from cotwin.training.hybrid import HybridTrainer, Learner
 from cotwin.training.loss import RolloutLoss
+from cotwin.training.penalty import Penalty
 from cotwin.training.trainer import Trainer, constant, cosine
 from cotwin.windows import SlidingWindows
 from cotwin.windows.starts import Starts
@@ -111,10 +112,9 @@ def _learner(
         stepper,
         loss,
         data.validation,
-        optimizer=_optimizer(optimizer, stepper, loss, penalty),
+        descent=_descent(optimizer, stepper),
         batch_size=settings.batch_size,
         schedule=cosine(total) if optimizer.schedule == "cosine" else constant,
-        clip=optimizer.clip,
         penalty=penalty,
         validate_every=settings.validate_every,
         seed=seed,
@@ -122,22 +122,23 @@ def _learner(
     return Learner(trainer, real, settings.steps, settings.warmup_steps, _starts(settings, real, data))
 
 
-def _optimizer(
-    settings: Optimizer, stepper: Stepper, loss: RolloutLoss, penalty: Penalty | None
-) -> torch.optim.Optimizer:
-    if isinstance(settings, Adam):
-        return torch.optim.Adam(stepper.parameters(), lr=settings.lr)
-    if isinstance(settings, learner_settings.LevenbergMarquardt):
-        return LevenbergMarquardt(stepper, loss, penalty)
-    # One iteration a step, so that a step means as much for every optimiser: one move of the parameters.
-    return torch.optim.LBFGS(
-        stepper.parameters(),
-        lr=settings.lr,
-        max_iter=1,
-        max_eval=25,
-        history_size=settings.history,
-        line_search_fn="strong_wolfe",
-    )
+def _descent(settings: Optimizer, stepper: Stepper) -> Descent:
+    match settings:
+        case Adam():
+            return GradientDescent(torch.optim.Adam(stepper.parameters(), lr=settings.lr), clip=settings.clip)
+        case LBFGS():
+            # One iteration a step, so that a step means as much for every optimiser: one move of the parameters.
+            lbfgs = torch.optim.LBFGS(
+                stepper.parameters(),
+                lr=settings.lr,
+                max_iter=1,
+                max_eval=25,
+                history_size=settings.history,
+                line_search_fn="strong_wolfe",
+            )
+            return GradientDescent(lbfgs)
+        case LevenbergMarquardt():
+            return GaussNewton(stepper)
 
 
 def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:

@@ -1,83 +1,169 @@
-"""Levenberg-Marquardt on batches of windows, as an optimiser that `Trainer` takes."""
+"""Damped Gauss-Newton steps on the rollout loss, for the few unknowns of a simulator."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
-from cotwin.estimation.measurements import Measurements
-from cotwin.estimation.observation import Grid
-from cotwin.estimation.priors import Prior
-from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.unknowns import Unknowns
+from cotwin.rollouts import at_common_pace, rollout_sets
 from cotwin.stepper import DivergenceError, Stepper
-from cotwin.training.loss import RolloutLoss
+from cotwin.training.objective import Objective
 from cotwin.windows import Batch
 
 MOST = 300
-"""Unknown numbers; each costs two rollouts of every batch."""
+"""Unknown numbers; each costs a rollout of every window in each step."""
 TRIES = 12
-"""Steps tried on one batch: so many that one will do, however far the damping has to rise."""
+"""Dampings tried in one step: so many that one will do, however far the damping has to rise."""
+LARGEST_MOVE = 2.0
+"""Of a raw number in one step: a factor e² of what is learned through its logarithm."""
+DAMPING = 1e-3
+"""At first."""
+AT_ONCE = 2**27
+"""Bytes of states in one batch of rollouts."""
 
 
-class Penalty:
-    """What priors add to a rollout loss L: 2 L/M · −log p, where M values were measured.
+class GaussNewton:
+    """Lowers the rollout loss of all windows, and the penalty of the priors, by Levenberg-Marquardt steps.
 
-    So that the minimum is the maximum a posteriori for a noise that is not known: with its most likely level, L in
-    units of the loss, −log of the likelihood is M/2 log L, and of its gradient this is the balance.
-    priors: by the names that `estimates` gives. values: M.
+    F = Σ r², r the residuals √(weight/n) (prediction − truth)/√s and those of the priors; a step s solves
+    (JᵀJ + damping · diag JᵀJ) s = −Jᵀ r, with the damping raised until F is lowered. JᵀJ and Jᵀ r are summed over
+    batches of windows, in double precision, J by differences to one side. Unlike gradient methods it does not mind
+    that unknowns differ in size and in how much they matter. For up to 300 unknowns: raises ValueError for more.
+    Source: Marquardt (1963), J. SIAM 11; the damping as in Nielsen (1999), Damping Parameter in Marquardt's Method.
     """
 
-    def __init__(self, priors: Mapping[str, Prior], values: int) -> None:
-        self.priors, self.values = dict(priors), values
+    every_window = True
 
-    def __call__(self, stepper: Stepper, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """Differentiable to the stepper's parameters, but not to the loss."""
-        residuals = [prior.residuals(stepper.get_submodule(name)()) for name, prior in self.priors.items()]
-        return loss.detach() / self.values * sum(part.square().sum() for part in residuals)
-
-
-class LevenbergMarquardt(torch.optim.Optimizer):
-    """Lowers the rollout loss of a batch, and the penalty of the priors, by Levenberg-Marquardt steps.
-
-    For up to 300 unknowns of a simulator, and batches of all windows if they fit. Unlike gradient methods it does not
-    mind that unknowns differ in size and in how much they matter. It keeps nothing between batches.
-
-    Raises ValueError for more unknowns.
-    """
-
-    def __init__(self, stepper: Stepper, loss: RolloutLoss, penalty: Penalty | None = None) -> None:
-        unknowns = Unknowns(stepper)
-        if len(unknowns) > MOST:
+    def __init__(self, stepper: Stepper) -> None:
+        unknowns = len(Unknowns(stepper))
+        if unknowns > MOST:
             raise ValueError(
                 f"levenberg_marquardt is for up to {MOST} unknown numbers, {type(stepper).__name__} has "
-                f"{len(unknowns)}; choose lbfgs for fields, adam for networks."
+                f"{unknowns}; choose lbfgs for fields, adam for networks."
             )
-        super().__init__(stepper.parameters(), {"lr": 1.0})
-        self.stepper, self.loss, self.penalty = stepper, loss, penalty
+        self.damping, self.growth = DAMPING, 2.0
 
-    def step_on(self, batch: Batch) -> Float[Tensor, ""]:
-        """Move the stepper's unknowns, and return the loss before. Raises DivergenceError where it diverges."""
-        layout, count, steps = self.stepper.layout, len(batch.states), batch.states.shape[1] - 1
-        observation = Grid(layout, count, steps, batch.mask)
-        scale = 1 / self.loss.inverse_scale.double()
-        noise = torch.where(scale.isfinite(), scale, 1.0).sqrt()
-        measurements = Measurements(observation, observation(batch.states).double(), tuple(noise.tolist()))
-        priors = {} if self.penalty is None else self.penalty.priors
-        problem = LeastSquares(self.stepper, batch.states[:, 0], measurements, priors)
-        # Each window counts by its weight, however much of it was seen, and all together as the mean.
-        seen = torch.bincount(observation.trajectory, minlength=count).double()
-        repeats = (batch.weight.double() / (count * seen))[observation.trajectory]
-        z = problem.present()
-        loss = (problem.misfit(z)[0].square() * repeats).sum()
-        if not bool(loss.isfinite()):
+    def move(self, objective: Objective, size: float) -> float:
+        """Lower the objective if a step can be found that does; `size` shortens it."""
+        sum_of_squares = SumOfSquares(objective)
+        unknowns = Unknowns(objective.stepper)
+        z = unknowns.present()
+        here = sum_of_squares.linearise(z)
+        for _ in range(TRIES):
+            step = size * here.step(self.damping)
+            promised = here.value - here.value_after(step)
+            if not promised > 0:
+                break
+            gain = float((here.value - sum_of_squares.value(z + step)) / promised)
+            if gain > 1e-4:
+                unknowns.assign(z + step)
+                self.damping, self.growth = max(self.damping * max(0.1, 1 - (2 * gain - 1) ** 3), 1e-12), 2.0
+                break
+            self.damping, self.growth = self.damping * self.growth, self.growth * 2
+        return float(here.value)
+
+    def forget(self) -> None:
+        """The damping that other windows needed."""
+        self.damping, self.growth = DAMPING, 2.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The damping."""
+        return {"damping": self.damping, "growth": self.growth}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The damping."""
+        self.damping, self.growth = float(state["damping"]), float(state["growth"])
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """F(z + s) ≈ value + 2 slopeᵀ s + sᵀ normal s: normal = JᵀJ, slope = Jᵀ r, value = rᵀ r."""
+
+    normal: Float[Tensor, "N N"]
+    slope: Float[Tensor, " N"]
+    value: Float[Tensor, ""]
+
+    def step(self, damping: float) -> Float[Tensor, " N"]:
+        """The damped minimum, shortened so that no number moves too far; what nothing depends on stays."""
+        scale = self.normal.diagonal().sqrt()
+        scale = torch.where(scale > 0, 1 / scale, 0.0)
+        values, vectors = torch.linalg.eigh(self.normal * scale[:, None] * scale)
+        step: Tensor = -scale * (vectors @ ((vectors.mT @ (scale * self.slope)) / (values.clamp(min=0) + damping)))
+        return step * (LARGEST_MOVE / step.abs().max()).clamp(max=1.0)
+
+    def value_after(self, step: Float[Tensor, " N"]) -> Float[Tensor, ""]:
+        """F there, if it were quadratic."""
+        return self.value + 2 * self.slope @ step + step @ self.normal @ step
+
+
+class SumOfSquares:
+    """An objective as F(z) = Σ r(z)² of a stepper's unknowns z, in double precision unless it takes another alone.
+
+    The prior is weighed against the measured windows' loss where the objective is first linearised.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.dtype = objective.stepper.dtype or torch.float64
+        self.stepper = copy.deepcopy(objective.stepper).to(self.dtype)
+        self.unknowns = Unknowns(self.stepper)
+        self.prior_weight = 0.0
+
+    def linearise(self, z: Float[Tensor, " N"]) -> Quadratic:
+        """Normal equations at z. Raises DivergenceError where a rollout is not finite."""
+        length = torch.finfo(self.dtype).eps ** 0.5
+        sets = torch.cat([z[None], z + length * torch.eye(len(z), dtype=z.dtype, device=z.device)])
+        normal, slope, value, measured = z.new_zeros(len(z), len(z)), torch.zeros_like(z), 0.0, 0.0
+        for batch, residuals in self._residuals(sets):
+            rows = residuals.flatten(1)
+            jacobian, here = (rows[1:] - rows[0]) / length, rows[0]
+            normal, slope = normal + jacobian @ jacobian.mT, slope + jacobian @ here
+            squares = residuals[0].flatten(1).square().sum(dim=1)
+            value, measured = value + float(squares.sum()), measured + float(squares[batch.measured].sum())
+        penalty = self.objective.penalty
+        if penalty is not None:
+            self.prior_weight = measured / penalty.values
+            residuals, jacobian = self._priors(z), torch.func.jacfwd(self._priors)(z)
+            normal = normal + self.prior_weight * jacobian.mT @ jacobian
+            slope = slope + self.prior_weight * jacobian.mT @ residuals
+            value += self.prior_weight * float(residuals.square().sum())
+        if not bool(normal.isfinite().all() & slope.isfinite().all()):
             raise DivergenceError(f"{type(self.stepper).__name__} diverges.")
-        # As many as were measured, in units of their likely noise: what the priors are to be weighed against.
-        repeats = repeats * (observation.size if self.penalty is None else self.penalty.values / loss)
-        solution = levenberg_marquardt(problem.resampled(repeats[None]), z, iterations=TRIES)
-        Unknowns(self.stepper).assign(solution.z[0])
-        return loss
+        return Quadratic(normal, slope, z.new_tensor(value))
+
+    def value(self, z: Float[Tensor, " N"]) -> Float[Tensor, ""]:
+        """F, infinite where a rollout is not finite."""
+        try:
+            value = sum(float(residuals.square().sum()) for _, residuals in self._residuals(z[None]))
+        except DivergenceError:
+            return z.new_tensor(torch.inf)
+        if self.prior_weight:
+            value += self.prior_weight * float(self._priors(z).square().sum())
+        return z.new_tensor(value).nan_to_num(nan=torch.inf)
+
+    @torch.no_grad()
+    def _residuals(self, z: Float[Tensor, "P N"]) -> Iterator[tuple[Batch, Float[Tensor, "P B T C *S"]]]:
+        """Of each batch, at each of P points; all at the pace that the first needs, else they would not be smooth."""
+        paced = at_common_pace(self.stepper, self.unknowns.split(z[:1].to(self.dtype)))
+        for batch in self.objective.batches():
+            root = self.objective.loss.root_weights(batch).double() / len(self.objective) ** 0.5
+            truth = torch.where(root > 0, batch.states[:, 1:].double(), 0.0)
+            starts, steps = batch.states[:, 0].to(self.dtype), batch.states.shape[1] - 1
+            parts = []
+            for some in z.split(max(1, AT_ONCE // (8 * batch.states.numel()))):
+                every = starts.expand(len(some), *starts.shape)
+                states = rollout_sets(paced, self.unknowns.split(some.to(self.dtype)), every, steps)
+                parts.append(root * (states[:, :, 1:].double() - truth))
+            yield batch, torch.cat(parts)
+
+    def _priors(self, z: Float[Tensor, " N"]) -> Float[Tensor, " R"]:
+        assert self.objective.penalty is not None
+        priors = self.objective.penalty.priors.items()
+        return torch.cat([prior.residuals(self.unknowns.value(name, z)).flatten() for name, prior in priors])

@@ -13,7 +13,7 @@ from cotwin.seeds import seeded
 from cotwin.stepper import DivergenceError
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
-from cotwin.training.trainer import Trainer
+from cotwin.training.trainer import Trainer, TrainingDivergedError
 from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
 from cotwin.windows.starts import Starts
 
@@ -60,6 +60,7 @@ class PhaseResult:
     generated: number of generated windows.
     placement: where they were kept ("none" without any); reason: why there, with their size.
     validation_error: the learner's best held-out NRMSE so far.
+    left_out: windows that the learner could not roll out.
     """
 
     cycle: int
@@ -71,6 +72,7 @@ class PhaseResult:
     steps: int
     train_loss: float
     validation_error: float
+    left_out: int
 
 
 class HybridTrainer:
@@ -82,7 +84,8 @@ class HybridTrainer:
     fresh_starts: new starts in every epoch of a phase; the windows are then generated as they are read.
     order: which model learns first in each cycle.
 
-    A teacher that diverges while it generates does not teach in that phase; the learner then has real data alone.
+    A teacher that diverges while it generates does not teach in that phase, nor one whose windows the learner cannot
+    roll out; the learner then has real data alone.
 
     `run` may be called again to go on; between two phases `state_dict` holds all that the rest depends on.
     """
@@ -177,11 +180,12 @@ class HybridTrainer:
             before = copy.deepcopy(learner.trainer.state_dict())
             try:
                 return self._teach(phase, alpha, on_step)
-            except DivergenceError as error:
-                # The teacher's, since the trainer judges its own. A resumed run would only meet it again.
+            except (DivergenceError, TrainingDivergedError) as error:
+                # The first is the teacher's: the trainer judges its own. A resumed run would only meet it again.
                 logger.warning("%s The %s model does not teach in cycle %d.", error, phase.teacher, phase.cycle)
                 learner.trainer.load_state_dict(before)
-                reason = f"nothing kept: the teacher diverged ({error})"
+                who = "teacher" if isinstance(error, DivergenceError) else "learner"
+                reason = f"nothing kept: the {who} diverged ({error})"
         fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)
         return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", reason, **vars(fit))
 
@@ -189,5 +193,8 @@ class HybridTrainer:
         learner, count = self.learners[phase.learner], self.generated_windows(phase, alpha)
         with self.store.keep(self.generated(phase, count)) as kept:
             fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
+        if 2 * fit.left_out >= count:
+            name = type(learner.trainer.stepper).__name__
+            raise TrainingDivergedError(f"{name} cannot roll out {fit.left_out} of {count} generated windows.")
         where, why = kept.choice.placement, kept.choice.reason
         return PhaseResult(phase.cycle, phase.learner, alpha, count, where, why, **vars(fit))

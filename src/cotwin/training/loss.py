@@ -38,7 +38,8 @@ class RolloutLoss:
         counts = torch.zeros(len(static), dtype=torch.float64)
         largest = torch.zeros(len(static), dtype=torch.float64)
         for first in range(0, len(real), 64):
-            states, _, mask = real.__getitems__(range(first, min(first + 64, len(real))))
+            batch = real.__getitems__(range(first, min(first + 64, len(real))))
+            states, mask = batch.states, batch.mask
             change = (states[:, 1:] - states[:, :1]).double().square()
             seen = torch.ones_like(change) if mask is None else mask[:, 1:].double()
             # Where nothing was observed the stored value means nothing, and may not be a number.
@@ -55,6 +56,10 @@ class RolloutLoss:
 
     def __call__(self, prediction: Float[Tensor, "B T C *S"], batch: Batch) -> Float[Tensor, ""]:
         """The loss of predicted windows, the start included but not scored."""
+        return self.of_each(prediction, batch).mean()
+
+    def of_each(self, prediction: Float[Tensor, "B T C *S"], batch: Batch) -> Float[Tensor, " B"]:
+        """weight · ℓ of each window."""
         truth = batch.states[:, 1:]
         if batch.mask is not None:
             # Before the difference: masked after it, a value that is not a number would still reach the gradient.
@@ -69,4 +74,13 @@ class RolloutLoss:
             seen = batch.mask[:, 1:]
             total = torch.where(seen, error * inverse_scale, 0.0).flatten(1).sum(dim=1)
             per_window = total / (seen * counted).flatten(1).sum(dim=1).clamp(min=1)
-        return (batch.weight.to(error) * per_window).mean()
+        return batch.weight.to(error) * per_window
+
+    def root_weights(self, batch: Batch) -> Float[Tensor, "B T C *S"]:
+        """√ of what (prediction − truth)² of each entry counts in the sum of weight · ℓ; zero where it does not."""
+        shape = (1, 1, -1, *(1,) * (batch.states.dim() - 3))
+        weights = self.inverse_scale.to(batch.states).reshape(shape).expand_as(batch.states[:, 1:])
+        if batch.mask is not None:
+            weights = torch.where(batch.mask[:, 1:], weights, 0.0)
+        counted = (weights > 0).flatten(1).sum(dim=1).clamp(min=1)
+        return (weights * (batch.weight.to(weights) / counted).reshape(-1, *(1,) * (weights.dim() - 1))).sqrt()

@@ -7,18 +7,20 @@ import copy
 import itertools
 import logging
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cotwin.parameters import estimates
-from cotwin.stepper import DivergenceError, Stepper, rollout
-from cotwin.training.gauss_newton import LevenbergMarquardt, Penalty
+from cotwin.stepper import DivergenceError, Stepper
+from cotwin.training.descent import Descent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
+from cotwin.training.objective import Objective
+from cotwin.training.penalty import Penalty
 from cotwin.windows import Batch, Windows
 from cotwin.windows.serving import seeded_epochs, serve
 
@@ -28,6 +30,7 @@ Schedule = Callable[[int], float]
 """Factor of the base learning rate at an optimiser step."""
 
 MAX_REJECTIONS = 8  # halvings of the step before a diverging training gives up
+CURE = "start from other values, narrow the bounds, or take more substeps."
 RECOVERY = 2 ** (1 / 16)  # growth of a shrunk step at each sound one, so that a few bad batches do not end training
 
 
@@ -51,34 +54,39 @@ def cosine(total_steps: int, final: float = 0.01) -> Schedule:
 
 
 class TrainingDivergedError(RuntimeError):
-    """A model kept diverging although its step was shrunk again and again."""
+    """A model kept diverging although its step was shrunk again and again, or cannot roll out half of its windows."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What one call of `fit` did: its optimiser steps, mean training loss and best held-out error so far."""
+    """What one call of `fit` did: its optimiser steps, mean training loss and best held-out error so far.
+
+    left_out: windows that the model could not roll out.
+    """
 
     steps: int
     train_loss: float
     validation_error: float
+    left_out: int
 
 
 class Trainer:
-    """Minimises the rollout loss of a stepper over windows, batch by batch.
+    """Minimises the rollout loss of a stepper over windows, step by step.
 
-    stepper: the model; all its parameters that require a gradient should be in `optimizer`.
+    stepper: the model; all its parameters that require a gradient should be in `descent`.
     held_out: real trajectories; after every `validate_every` steps the full rollouts on them decide which
         weights are the best so far. Nothing else is decided by them.
-    optimizer: any torch optimiser; each step goes through a closure, so L-BFGS fits as well as Adam.
-    schedule: factor of the optimiser's learning rate at each step.
-    clip: largest norm of the gradient; None for no clipping.
+    descent: the optimiser.
+    batch_size: windows in a step; of an optimiser that takes all windows in every step, windows in memory at once,
+        which changes the result by rounding alone.
+    schedule: factor of the usual length of a step, at each step.
     penalty: what is known of the parameters beforehand, added to the loss.
     seed: fixes the order of the windows, together with the number of epochs begun.
 
     A step that makes the model diverge is undone and halved, at most 8 times in a row; then `fit` raises
     `TrainingDivergedError` with the parameters' values and leaves the model as it was before that step. Sixteen
-    sound steps make good for one halving. Where an optimiser looks around within its step, as a line search does,
-    a place where the model diverges is just a bad one.
+    sound steps make good for one halving. Windows that diverge at the last sound weights too are left out of the rest
+    of this fit, counted and warned of; if they are half of all, `fit` raises `TrainingDivergedError`.
     """
 
     def __init__(
@@ -87,10 +95,9 @@ class Trainer:
         loss: RolloutLoss,
         held_out: HeldOut,
         *,
-        optimizer: torch.optim.Optimizer,
+        descent: Descent,
         batch_size: int,
         schedule: Schedule = constant,
-        clip: float | None = None,
         penalty: Penalty | None = None,
         validate_every: int = 50,
         seed: int = 0,
@@ -98,9 +105,8 @@ class Trainer:
         if batch_size < 1 or validate_every < 1:
             raise ValueError(f"batch_size is {batch_size}, validate_every {validate_every}; both must be at least 1.")
         self.stepper, self.loss, self.held_out = stepper, loss, held_out
-        self.optimizer, self.batch_size, self.schedule = optimizer, batch_size, schedule
-        self.clip, self.penalty, self.validate_every, self.seed = clip, penalty, validate_every, seed
-        self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self.descent, self.batch_size, self.schedule = descent, batch_size, schedule
+        self.penalty, self.validate_every, self.seed = penalty, validate_every, seed
         self.steps_done = 0
         self.epochs_begun = 0
         self.shrink = 1.0
@@ -108,26 +114,32 @@ class Trainer:
         self.best_weights = copy.deepcopy(stepper.state_dict())
         self._rejections = 0  # since the last place where the model could be evaluated
         self._sound = self._snapshot(stepper)
+        self._left_out: set[int] = set()
+        self._count = 0  # windows of this fit
 
     def fit(self, windows: Windows, steps: int, on_step: Callable[[float], None] = lambda loss: None) -> Fit:
         """Take `steps` optimiser steps, epoch after epoch over the windows; call `on_step` with each loss."""
-        self._forget_curvature()
+        self.descent.forget()
         self.stepper.train()
         if self.steps_done == 0:
             self.validate()
         losses: list[float] = []
         # If the last step of the fit before this one led astray, nobody has noticed yet.
         self._sound, self._rejections = self._snapshot(self.best()), 0
+        self._left_out, self._count = set(), len(windows)
         # closing: if a step raises, the thread that prepares batches ahead stops with it.
-        with contextlib.closing(self._batches(windows, steps)) as batches:
-            for batch in batches:
-                losses.append(self._step(batch))
+        with contextlib.closing(self._objectives(windows, steps)) as objectives:
+            for objective in objectives:
+                losses.append(self._step(objective))
                 self.steps_done += 1
                 if self.steps_done % self.validate_every == 0 or len(losses) == steps:
                     self.validate()
                 on_step(losses[-1])
-        mean = sum(losses) / len(losses) if losses else math.nan
-        return Fit(len(losses), mean, self.best_error)
+        sound = [loss for loss in losses if not math.isnan(loss)]
+        if self._left_out and not sound:
+            raise TrainingDivergedError(self._cannot())
+        mean = sum(sound) / len(sound) if sound else math.nan
+        return Fit(len(losses), mean, self.best_error, len(self._left_out))
 
     def validate(self) -> float:
         """Held-out error of the present weights; keeps them if they are the best so far."""
@@ -148,7 +160,7 @@ class Trainer:
         """Everything that the next step depends on: tensors and plain numbers only."""
         return {
             "weights": self.stepper.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "descent": self.descent.state_dict(),
             "best_weights": self.best_weights,
             "best_error": self.best_error,
             "steps_done": self.steps_done,
@@ -159,118 +171,103 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self.stepper.load_state_dict(state["weights"])
-        # A copy: torch would go on to change the moments inside `state`.
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.descent.load_state_dict(state["descent"])
         self.best_weights = copy.deepcopy(state["best_weights"])
         self.best_error = float(state["best_error"])
         self.steps_done = int(state["steps_done"])
         self.epochs_begun = int(state["epochs_begun"])
         self.shrink = float(state["shrink"])
 
-    def _batches(self, windows: Windows, count: int) -> Generator[Batch]:
-        """`count` batches along seeded permutations."""
-        epochs = seeded_epochs(len(windows), self.batch_size, self.seed, self.epochs_begun, count)
+    def _objectives(self, windows: Windows, count: int) -> Generator[Objective]:
+        """What each of `count` steps lowers: always all windows, or batches along seeded permutations."""
+        if self.descent.every_window:
+            every = range(len(windows))
+            yield from itertools.repeat(self._objective(every, lambda some: self._read(windows, some)), count)
+            return
+        order, again = (
+            seeded_epochs(len(windows), self.batch_size, self.seed, self.epochs_begun, count) for _ in range(2)
+        )
         self.epochs_begun += math.ceil(count / math.ceil(len(windows) / self.batch_size))
-        yield from serve(windows, epochs, self.batch_size)
+        rows = itertools.chain.from_iterable(batches for _, batches in order)
+        with contextlib.closing(serve(windows, again, self.batch_size)) as batches:
+            for indices, batch in zip(rows, batches, strict=True):
+                yield self._objective(indices, _those_of(batch, indices))
 
-    def _step(self, batch: Batch) -> float:
-        """One optimiser step, taken back and halved while it makes the model diverge; the loss before it."""
-        batch = batch.to(next(self.stepper.parameters()).device)
-        before = self._snapshot(self.stepper)
-        moved_back = False
-        first: Tensor | None = None
+    def _objective(self, indices: Sequence[int], read: Callable[[Sequence[int]], Iterator[Batch]]) -> Objective:
+        return Objective(self.stepper, self.loss, self.penalty, indices, read)
 
-        def closure() -> Tensor:
-            nonlocal first
-            try:
-                loss = self._evaluate(batch)
-            except DivergenceError as error:
-                if first is None:
-                    raise
-                logger.info("%s Looking elsewhere.", error)
-                self.optimizer.zero_grad(set_to_none=False)
-                return 10 * first
-            if first is None and not moved_back:
-                self._recover()
-            first = loss if first is None else first
-            return loss
+    def _read(self, windows: Windows, indices: Sequence[int]) -> Iterator[Batch]:
+        """In their order, `batch_size` at a time."""
+        parts = [indices[first : first + self.batch_size] for first in range(0, len(indices), self.batch_size)]
+        return serve(windows, [(0, parts)], self.batch_size)
 
+    def _step(self, objective: Objective) -> float:
+        """One optimiser step, taken back and halved while it makes the model diverge; the loss before it.
+
+        Not a number where none of the windows can be learned.
+        """
+        here, moved_back = self._snapshot(self.stepper), False
         while True:
-            for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-                group["lr"] = base * self.schedule(self.steps_done) * self.shrink
+            left = [index for index in objective.indices if index not in self._left_out]
+            if not left:
+                return math.nan
+            objective = objective if len(left) == len(objective) else objective.only(left)
             try:
-                loss = self._take(batch, closure)
+                loss = self.descent.move(objective, self.schedule(self.steps_done) * self.shrink)
             except DivergenceError as error:
-                # It diverged where the step before this one had put it: that step went too far.
-                moved_back, before = True, self._sound
-                self._restore(before)
-                self.shrink /= 2
-                self._rejections += 1
-                if self._rejections > MAX_REJECTIONS:
-                    raise self._gives_up() from error
-                logger.warning("%s Step taken back; the next is %g of the usual size.", error, self.shrink)
+                self._restore(self._sound)
+                hopeless = objective.hopeless()
+                if hopeless:
+                    # It is not the step before this one that went too far.
+                    self._leave_out(hopeless, error)
+                    self._restore(here)
+                else:
+                    self._restore(self._sound)
+                    here, moved_back = self._sound, True
+                    self._reject(error)
             else:
-                self._sound = before
+                self._sound = here
+                if not moved_back:
+                    self._rejections, self.shrink = 0, min(1.0, self.shrink * RECOVERY)
                 return loss
 
-    def _take(self, batch: Batch, closure: Callable[[], Tensor]) -> float:
-        if not isinstance(self.optimizer, LevenbergMarquardt):
-            return float(self.optimizer.step(closure))  # type: ignore[arg-type]
-        loss = float(self.optimizer.step_on(batch))
-        self._recover()
-        return loss
+    def _reject(self, error: DivergenceError) -> None:
+        """Halve the next step: the one before this one led where the model diverges."""
+        self.shrink /= 2
+        self._rejections += 1
+        if self._rejections > MAX_REJECTIONS:
+            raise TrainingDivergedError(
+                f"{self._described()} still diverges after its step was halved {MAX_REJECTIONS} times; {CURE}"
+            ) from error
+        logger.warning("%s Step taken back; the next is %g of the usual size.", error, self.shrink)
 
-    def _recover(self) -> None:
-        """The place where the last step led is sound."""
-        self._rejections, self.shrink = 0, min(1.0, self.shrink * RECOVERY)
-
-    def _evaluate(self, batch: Batch) -> Tensor:
-        """The loss, its gradient left in the parameters. Raises DivergenceError if either is not finite."""
-        self.optimizer.zero_grad()
-        prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1)
-        loss = self.loss(prediction, batch)
-        if not torch.isfinite(loss):
-            raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(loss.detach())}.")
-        if self.penalty is not None:
-            loss = loss + self.penalty(self.stepper, loss)
-        loss.backward()
-        self._limit_gradient()
-        return loss.detach()
-
-    def _gives_up(self) -> TrainingDivergedError:
-        values = ", ".join(f"{name} = {_summary(value)}" for name, value in estimates(self.stepper).items())
-        return TrainingDivergedError(
-            f"{type(self.stepper).__name__} still diverges after its step was halved {MAX_REJECTIONS} times"
-            f"{f', at {values}' if values else ''}; start from other values, narrow the bounds, "
-            "or take more substeps."
+    def _leave_out(self, windows: Sequence[int], error: DivergenceError) -> None:
+        """Go on without windows that the model cannot roll out, unless they are half of all."""
+        self._left_out.update(windows)
+        if 2 * len(self._left_out) >= self._count:
+            raise TrainingDivergedError(self._cannot()) from error
+        logger.warning(
+            "%s Left out, since sound weights diverge there too: %d of %d windows so far.",
+            error,
+            len(self._left_out),
+            self._count,
         )
 
-    def _limit_gradient(self) -> None:
-        gradients = [p.grad for p in self.stepper.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if not torch.isfinite(norm):
-            raise DivergenceError(f"{type(self.stepper).__name__} has a gradient that is not finite.")
-        if self.clip is not None:
-            nn.utils.clip_grads_with_norm_(self.stepper.parameters(), self.clip, norm)
+    def _cannot(self) -> str:
+        return f"{self._described()} diverges on {len(self._left_out)} of {self._count} windows; {CURE}"
 
-    def _forget_curvature(self) -> None:
-        # What L-BFGS learned of other windows' loss would mislead its line search on these.
-        if isinstance(self.optimizer, torch.optim.LBFGS):
-            self.optimizer.state.clear()
+    def _described(self) -> str:
+        values = ", ".join(f"{name} = {_summary(value)}" for name, value in estimates(self.stepper).items())
+        return f"{type(self.stepper).__name__}{f', at {values},' if values else ''}"
 
     def _snapshot(self, stepper: Stepper) -> _Snapshot:
-        return _Snapshot(
-            [value.detach().clone() for value in _values(stepper)],
-            {p: {name: _copied(value) for name, value in s.items()} for p, s in self.optimizer.state.items()},
-        )
+        return _Snapshot([value.detach().clone() for value in _values(stepper)], self.descent.state_dict())
 
     def _restore(self, snapshot: _Snapshot) -> None:
         with torch.no_grad():
             for present, value in zip(_values(self.stepper), snapshot.weights, strict=True):
                 present.copy_(value)
-        self.optimizer.state.clear()
-        for key, state in snapshot.optimizer.items():
-            self.optimizer.state[key] = {name: _copied(value) for name, value in state.items()}
+        self.descent.load_state_dict(snapshot.descent)
 
 
 @dataclass(frozen=True)
@@ -278,19 +275,18 @@ class _Snapshot:
     """A model's weights and its optimiser's memory: cheaper than state_dict, since taken before each step."""
 
     weights: list[Tensor]
-    optimizer: dict[Tensor, dict[str, Any]]
+    descent: dict[str, Any]
+
+
+def _those_of(batch: Batch, indices: Sequence[int]) -> Callable[[Sequence[int]], Iterator[Batch]]:
+    """From indices to their windows, of a batch that is there."""
+    row = {index: place for place, index in enumerate(indices)}
+    return lambda some: iter([batch if some is indices else batch.rows([row[index] for index in some])])
 
 
 def _values(stepper: Stepper) -> Iterator[Tensor]:
     """Parameters and buffers: batch statistics of a diverged rollout must not stay either."""
     return itertools.chain(stepper.parameters(), stepper.buffers())
-
-
-def _copied(value: Any) -> Any:
-    """Tensors cloned, lists of them too (L-BFGS keeps its history so); numbers as they are."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _summary(value: Tensor) -> str:

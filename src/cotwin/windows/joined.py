@@ -52,6 +52,7 @@ class JoinedWindows(Windows):
         placed = list(zip(indices, rows, strict=True))
         real = [(index, row) for index, row in placed if index < first]
         generated = [(index - first, row) for index, row in placed if index >= first]
+        batch.measured[[row for _, row in generated]] = False
         for windows, weight, part in (
             (self.real, self.real_weight, real),
             (self.generated, self.generated_weight, generated),

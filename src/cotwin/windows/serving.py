@@ -104,10 +104,7 @@ def _flat(parts: Sequence[Sequence[int]]) -> list[int]:
 def _split(batch: Batch, sizes: list[int]) -> list[Batch]:
     batches, first = [], 0
     for size in sizes:
-        rows = slice(first, first + size)
-        batches.append(
-            Batch(batch.states[rows], batch.weight[rows], None if batch.mask is None else batch.mask[rows])
-        )
+        batches.append(batch.rows(slice(first, first + size)))
         first += size
     return batches
 

@@ -24,17 +24,25 @@ class Batch(NamedTuple):
 
     states: (B, W+1, C, *S), the start included.
     weight: (B,), the influence of each window on the loss.
+    measured: (B,), True for windows of real trajectories, False for generated ones.
     mask: like states, True where a state was observed; None where all of them were.
     """
 
     states: Tensor
     weight: Tensor
+    measured: Tensor
     mask: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         mask = None if self.mask is None else self.mask.to(device)
-        return Batch(self.states.to(device), self.weight.to(device), mask)
+        return Batch(self.states.to(device), self.weight.to(device), self.measured.to(device), mask)
+
+    def rows(self, rows: slice | Sequence[int]) -> Batch:
+        """Some of the windows."""
+        rows = rows if isinstance(rows, slice) else list(rows)
+        mask = None if self.mask is None else self.mask[rows]
+        return Batch(self.states[rows], self.weight[rows], self.measured[rows], mask)
 
 
 def collate(batch: Batch) -> Batch:
@@ -65,7 +73,7 @@ class Windows(Dataset[Batch], ABC):
 
     @abstractmethod
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
-        """Put the windows at `indices` into these rows of a batch, where weights are one and masks True."""
+        """Put the windows at `indices` into these rows of a batch, where weights are one, measured and masks True."""
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """One collated batch. Raises IndexError for an index outside 0 … len − 1."""
@@ -75,7 +83,7 @@ class Windows(Dataset[Batch], ABC):
         mask = torch.ones(shape, dtype=torch.bool) if self.masked else None
         # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
         states = torch.from_numpy(np.empty(shape, dtype=str(self.dtype).removeprefix("torch.")))
-        batch = Batch(states, torch.ones(len(indices)), mask)
+        batch = Batch(states, torch.ones(len(indices)), torch.ones(len(indices), dtype=torch.bool), mask)
         self.write(indices, batch, range(len(indices)))
         return batch
 

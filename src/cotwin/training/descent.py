@@ -1,0 +1,122 @@
+"""How weights move: one step of an optimiser on what it lowers."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from cotwin.stepper import DivergenceError
+from cotwin.training.objective import Objective
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Descent(Protocol):
+    """An optimiser as the trainer knows it.
+
+    every_window: whether each step needs all windows, since it learns from the differences of its objective. Else a
+        step takes a batch.
+    """
+
+    @property
+    def every_window(self) -> bool: ...
+
+    def move(self, objective: Objective, size: float) -> float:
+        """One step, `size` times as long as usual; the objective before it.
+
+        Raises DivergenceError where the weights are if the objective is not finite there.
+        """
+
+    def forget(self) -> None:
+        """Other windows follow: what was learned of the shape of these ones' objective is of no use."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next step depends on beside the weights, as copies: tensors and plain numbers only."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+
+
+class GradientDescent:
+    """Any torch optimiser.
+
+    Each step goes through a closure, so L-BFGS fits as well as Adam. Where an optimiser looks around within its step,
+    as a line search does, a place where the model diverges is just a bad one.
+
+    clip: largest norm of the gradient; None for no clipping.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, *, clip: float | None = None) -> None:
+        self.optimizer, self.clip = optimizer, clip
+        self.every_window = False
+        self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
+
+    def move(self, objective: Objective, size: float) -> float:
+        """One step of the optimiser, its learning rate times `size`."""
+        first: Tensor | None = None
+
+        def closure() -> Tensor:
+            nonlocal first
+            try:
+                value, norm = objective.evaluate()
+            except DivergenceError as error:
+                if first is None:
+                    raise
+                logger.info("%s Looking elsewhere.", error)
+                self.optimizer.zero_grad(set_to_none=False)
+                return 10 * first
+            if self.clip is not None:
+                nn.utils.clip_grads_with_norm_(objective.stepper.parameters(), self.clip, norm)
+            first = value if first is None else first
+            return value
+
+        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * size
+        return float(self.optimizer.step(closure))  # type: ignore[arg-type]
+
+    def forget(self) -> None:
+        """L-BFGS loses its curvature, which would mislead its line search; moments are no curvature, and stay."""
+        if isinstance(self.optimizer, torch.optim.LBFGS):
+            self.optimizer.state.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's."""
+        state: dict[str, Any] = _copied(self.optimizer.state_dict())
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The optimiser's; as a copy, since torch would go on to change the moments inside `state`."""
+        self.optimizer.load_state_dict(_copied(state))
+
+
+class Still:
+    """For a model without unknowns: nothing moves."""
+
+    every_window = False
+
+    def move(self, objective: Objective, size: float) -> float:
+        """No step; not a number, since nothing is lowered."""
+        return float("nan")
+
+    def forget(self) -> None:
+        """Nothing was learned."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to continue."""
+
+
+def _copied(value: Any) -> Any:
+    """Tensors cloned, in dictionaries and lists too (L-BFGS keeps its history so); numbers as they are."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value

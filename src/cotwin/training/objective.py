@@ -1,0 +1,84 @@
+"""What one step of an optimiser lowers: the loss of some windows, and what is known of the parameters beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cotwin.stepper import DivergenceError, Stepper, rollout
+from cotwin.training.loss import RolloutLoss
+from cotwin.training.penalty import Penalty
+from cotwin.windows import Batch
+
+
+class Evaluation(NamedTuple):
+    """The objective, and the length of its gradient, which is left in the parameters."""
+
+    value: Float[Tensor, ""]
+    gradient_norm: Float[Tensor, ""]
+
+
+class Objective:
+    """F = mean of weight · ℓ over some windows + penalty: of one batch, or of all windows, batch by batch.
+
+    indices: the windows. read: from some of them to their batches; how they are cut changes F by rounding alone.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        loss: RolloutLoss,
+        penalty: Penalty | None,
+        indices: Sequence[int],
+        read: Callable[[Sequence[int]], Iterable[Batch]],
+    ) -> None:
+        self.stepper, self.loss, self.penalty = stepper, loss, penalty
+        self.indices, self.read = indices, read
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def only(self, indices: Sequence[int]) -> Objective:
+        """The same of fewer windows."""
+        return Objective(self.stepper, self.loss, self.penalty, indices, self.read)
+
+    def batches(self) -> Iterator[Batch]:
+        """The windows, on the stepper's device."""
+        return (batch.to(self.stepper.device) for batch in self.read(self.indices))
+
+    def evaluate(self) -> Evaluation:
+        """F and its gradient at the stepper's present weights. Raises DivergenceError if either is not finite."""
+        self.stepper.zero_grad()
+        value, measured = torch.zeros(()), torch.zeros(())
+        for batch in self.batches():
+            prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1)
+            losses = self.loss.of_each(prediction, batch)
+            part = losses.sum() / len(self)
+            if not torch.isfinite(part):
+                raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(part.detach())}.")
+            part.backward()
+            value = value.to(part) + part.detach()
+            measured = measured.to(part) + (losses.detach() * batch.measured).sum() / len(self)
+        if self.penalty is not None:
+            added = self.penalty(self.stepper, measured)
+            added.backward()
+            value = value + added.detach()
+        norm = nn.utils.get_total_norm([p.grad for p in self.stepper.parameters() if p.grad is not None])
+        if not torch.isfinite(norm):
+            raise DivergenceError(f"{type(self.stepper).__name__} has a gradient that is not finite.")
+        return Evaluation(value, norm)
+
+    def hopeless(self) -> list[int]:
+        """Windows that cannot be learned at the present weights, found by halving; batch statistics may move."""
+        try:
+            self.evaluate()
+        except DivergenceError:
+            if len(self) == 1:
+                return list(self.indices)
+            middle = len(self) // 2
+            return [*self.only(self.indices[:middle]).hopeless(), *self.only(self.indices[middle:]).hopeless()]
+        return []

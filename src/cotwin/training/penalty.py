@@ -1,0 +1,41 @@
+"""What is known of a model's parameters beforehand, as an addition to its rollout loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.stepper import Stepper
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """What is known of one parameter, as in `cotwin.estimation.priors`: −log p(value) = ½ |residuals|² + constant."""
+
+    def residuals(self, value: Float[Tensor, "*K"]) -> Float[Tensor, " R"]:
+        """Numbers without unit; smooth in the value, which is in natural units."""
+
+
+class Penalty:
+    """What priors add to a rollout loss L: 2 L/M · −log p, where M values were measured.
+
+    So that the minimum is the maximum a posteriori for a noise that is not known: with its most likely level, L in
+    units of the loss, −log of the likelihood is M/2 log L, and of its gradient this is the balance.
+    priors: by the names that `estimates` gives. values: M.
+    """
+
+    def __init__(self, priors: Mapping[str, Prior], values: int) -> None:
+        self.priors, self.values = dict(priors), values
+
+    def residuals(self, stepper: Stepper) -> Float[Tensor, " R"]:
+        """Of all priors at the stepper's present values: −log p = ½ |residuals|² + constant."""
+        parts = [prior.residuals(stepper.get_submodule(name)()) for name, prior in self.priors.items()]
+        return torch.cat([part.flatten() for part in parts])
+
+    def __call__(self, stepper: Stepper, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Differentiable to the stepper's parameters, but not to the loss, L."""
+        return loss.detach() / self.values * self.residuals(stepper).square().sum()
