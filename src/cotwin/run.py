@@ -7,6 +7,7 @@
         checkpoints/0007.pt     everything the rest of the run depends on, after seven phases
         checkpoints/0007.json   its size and SHA-256
         physical.safetensors    the final models' weights; synthetic.safetensors likewise
+        models.json             what else it takes to build both models again, without the data
         result.json             the table at the end
         rollout.png …           figures
     estimation.json, fit.png of `cotwin estimate`
@@ -16,7 +17,6 @@ Whatever is written here is written aside, synced and renamed: it is whole or no
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import hashlib
 import io
@@ -38,13 +38,12 @@ from cotwin.folder import PART, Folder, NotOursError
 MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
 OURS = re.compile(
-    r"config\.yaml|metrics\.jsonl|(result|estimation)\.json|(physical|synthetic)\.safetensors|(rollout|fit)\.png"
+    r"config\.yaml|metrics\.jsonl|(models|result|estimation)\.json|(physical|synthetic)\.safetensors|(rollout|fit)\.png"
 )
 CHECKPOINTS = "checkpoints"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 PART_OF_CHECKPOINT = re.compile(r"(\d{4,})\.(?:pt|json)")
 KEPT_CHECKPOINTS = 2
-CYCLES = re.compile(r"(^hybrid:\n(?: .*\n)*?)  cycles: (\d+)\n", re.MULTILINE)
 
 
 class RunError(RuntimeError):
@@ -88,12 +87,10 @@ class Run:
         return run
 
     @classmethod
-    def reopen(cls, path: Path, config: str) -> Run:
-        """The run at `path`, to go on with it. Raises RunError unless its configuration is `config`.
+    def reopen(cls, path: Path) -> Run:
+        """The run at `path`, to go on with it; whether it is the same experiment, `experiment.resume` compares.
 
-        The blocks `store` and `estimation` may differ: where generated data are kept does not change them, and how
-        the simulator is estimated alone is nothing to a training. `hybrid.cycles` may be raised, of a finished run
-        too.
+        Raises RunError if there is none.
         """
         with ExitStack() as stack:
             if not path.is_dir():
@@ -107,23 +104,6 @@ class Run:
             run = cls(path, folder, _locked(folder))
             stack.pop_all()
         folder.sweep()
-        saved = folder.read("config.yaml").decode()
-        if _what_decides(saved) != _what_decides(config):
-            run.close()
-            lines = difflib.ndiff(_what_decides(saved).splitlines(), _what_decides(config).splitlines())
-            changed = [line for line in lines if line.startswith(("-", "+"))]
-            raise RunError(
-                f"the run in {path} has another configuration; resume it with its own, or choose another directory "
-                "with --run-dir. Lines of the run (-) and asked for (+):\n  " + "\n  ".join(changed[:12])
-            )
-        there, wanted = _cycles(saved), _cycles(config)
-        if wanted < there:
-            run.close()
-            raise RunError(
-                f"the run in {path} has hybrid.cycles={there}, {wanted} were asked for; what it has learned "
-                "cannot be taken back, so ask for as many or more."
-            )
-        run.write_text("config.yaml", config)
         return run
 
     def close(self) -> None:
@@ -145,9 +125,11 @@ class Run:
         """Write a file whole or not at all."""
         self._folder.write(name, data)
 
-    def write_weights(self, name: str, model: nn.Module) -> None:
-        """Write a model's weights as safetensors."""
-        self.write_bytes(name, save({key: value.contiguous() for key, value in model.state_dict().items()}))
+    def write_weights(self, name: str, model: nn.Module) -> str:
+        """Write a model's weights as safetensors; the SHA-256 of the file."""
+        data = save({key: value.contiguous() for key, value in model.state_dict().items()})
+        self.write_bytes(name, data)
+        return hashlib.sha256(data).hexdigest()
 
     def write_json(self, name: str, value: Any) -> None:
         """Write nested plain values as JSON; a number that is not finite becomes null, which JSON has."""
@@ -238,17 +220,6 @@ def _remove(
     for match in map(ours.fullmatch, reversed(folder.names())):
         if match and also(match) and folder.status(match[0]) is not None:
             folder.remove(match[0])
-
-
-def _what_decides(config: str) -> str:
-    """Without the blocks that do not change a training, and the cycles, which may be raised."""
-    config = re.sub(r"^(?:store|estimation):\n(?: .*\n)*", "", config, flags=re.MULTILINE)
-    return CYCLES.sub(r"\1", config)
-
-
-def _cycles(config: str) -> int:
-    found = CYCLES.search(config)
-    return int(found[2]) if found else 0
 
 
 def _locked(folder: Folder) -> BinaryIO:

@@ -8,11 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 from small import SMALL
 
+from cotwin.experiment import resume
 from cotwin.experiment.load import dump, load
+from cotwin.experiment.read_settings import ConfigError
+from cotwin.experiment.resume import reopen
 from cotwin.experiment.train import prepare, train
 from cotwin.run import Run, RunError
 from cotwin.training.trainer import cosine
@@ -41,8 +45,7 @@ def finish(path: Path, overrides: list[str], *, stops: tuple[int, ...] = ()) -> 
     """Run to the end, each stop after so many steps of its attempt."""
     experiment = load("burgers", overrides)
     for attempt, steps in enumerate((*stops, 0)):
-        text = dump(experiment)
-        with Run.create(path, text) if attempt == 0 else Run.reopen(path, text) as run:
+        with Run.create(path, dump(experiment)) if attempt == 0 else reopen(path, experiment) as run:
             checkpoint = None if attempt == 0 else run.load_checkpoint()
             try:
                 train(prepare(experiment), run, StopAt(steps), checkpoint)
@@ -95,12 +98,11 @@ def test_a_finished_run_with_more_cycles_equals_one_that_had_them_from_the_first
     finish(tmp_path / "whole", [*options, "hybrid.cycles=3"])
     finish(tmp_path / "raised", [*options, "hybrid.cycles=1"])
     experiment = load("burgers", [*options, "hybrid.cycles=3"])
-    with Run.reopen(tmp_path / "raised", dump(experiment)) as run:
+    with reopen(tmp_path / "raised", experiment) as run:
         train(prepare(experiment), run, StopAt(0), run.load_checkpoint())
     assert_same(tmp_path / "raised", tmp_path / "whole")
-    fewer = dump(load("burgers", [*options, "hybrid.cycles=2"]))
-    with pytest.raises(RunError, match=r"has hybrid\.cycles=3, 2 were asked for; .* more"):
-        Run.reopen(tmp_path / "raised", fewer)
+    with pytest.raises(RunError, match=r"hybrid\.cycles is 3 in the run, and can be raised, not lowered to 2"):
+        reopen(tmp_path / "raised", load("burgers", [*options, "hybrid.cycles=2"]))
     assert "cycles: 3" in (tmp_path / "raised/config.yaml").read_text()
 
 
@@ -117,7 +119,7 @@ def test_raising_the_cycles_goes_on_along_the_longer_schedule(tmp_path: Path) ->
             rates.append(trainer.descent.optimizer.param_groups[0]["lr"])
             super().step(loss)
 
-    with Run.reopen(tmp_path / "run", dump(experiment)) as run, pytest.raises(PowerCutError):
+    with reopen(tmp_path / "run", experiment) as run, pytest.raises(PowerCutError):
         train(session, run, Watching(1), run.load_checkpoint())
     # Seven steps were taken of 4 + 4 · 3.
     assert rates == pytest.approx([experiment.synthetic.optimizer.lr * cosine(16)(7)])
@@ -153,4 +155,64 @@ def test_interrupt_tells_how_to_go_on(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "--resume" in output
-    assert Run.reopen(tmp_path / "run", (tmp_path / "run/config.yaml").read_text()).load_checkpoint()
+    assert Run.reopen(tmp_path / "run").load_checkpoint()
+
+
+def test_a_run_goes_on_with_its_own_settings_alone(undisturbed: Path) -> None:
+    same = [*SMALL, f"store.cache_dir={undisturbed.parent / 'cache'}"]
+    reopen(undisturbed, load("burgers", [*same, "store.verify=true", "estimation.points=3"])).close()
+    with pytest.raises(RunError) as refused:
+        reopen(undisturbed, load("burgers", [*same, "seed=3", "hybrid.alpha={kind: linear, first: 0, last: 1}"]))
+    assert "seed is 0 in the run, 3 was asked for" in str(refused.value)
+    assert "hybrid.alpha.first is None in the run, 0.0 was asked for" in str(refused.value)
+    assert "cycles" not in str(refused.value)
+    (undisturbed / "config.yaml").write_text("name: [")
+    with pytest.raises(ConfigError, match=r"config\.yaml is not readable YAML"):
+        reopen(undisturbed, load("burgers", same))
+    (undisturbed / "config.yaml").write_text(dump(load("burgers", same)))
+    reopen(undisturbed, load("burgers", same)).close()  # the refusals let go of the directory
+
+
+def write_waves(path: Path, size: float) -> None:
+    x, t = np.linspace(0, 2 * np.pi, 32, endpoint=False), 0.05 * np.arange(9)
+    u = np.stack([size * np.exp(-0.1 * t)[:, None] * np.sin(x - 0.3 * n) for n in range(4)])
+    np.savez(path, x=x, t=t, u=u, boundary="periodic")
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    file = tmp_path / "mine.npz"
+    options = [*(word for word in SMALL if not word.startswith("data.")), f"data={{kind: file, path: {file}}}"]
+    options += [f"store.cache_dir={tmp_path / 'cache'}"]
+    write_waves(file, 1.0)
+    experiment = load("burgers", options)
+    with Run.create(tmp_path / "run", dump(experiment)) as run, pytest.raises(PowerCutError):
+        train(prepare(experiment), run, StopAt(8), None)
+    write_waves(file, 3.0)
+    with (
+        reopen(tmp_path / "run", experiment) as run,
+        pytest.raises(RunError, match=r"mine\.npz is not what the run was"),
+    ):
+        train(prepare(experiment), run, StopAt(0), run.load_checkpoint())
+    write_waves(file, 1.0)
+    with reopen(tmp_path / "run", experiment) as run:
+        train(prepare(experiment), run, StopAt(0), run.load_checkpoint())
+
+
+def test_other_code_is_warned_of(
+    undisturbed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = load("burgers", [*SMALL, f"store.cache_dir={undisturbed.parent / 'cache'}"])
+    for version, warned in ((resume.code_version(), False), ("another", True)):
+        monkeypatch.setattr(resume, "code_version", lambda version=version: version)
+        with reopen(undisturbed, experiment) as run:
+            train(prepare(experiment), run, StopAt(0), run.load_checkpoint())
+        assert ("another version of Cotwin" in caplog.text) is warned
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(undisturbed: Path) -> None:
+    experiment = load("burgers", [*SMALL, f"store.cache_dir={undisturbed.parent / 'cache'}"])
+    with reopen(undisturbed, experiment) as run:
+        checkpoint = run.load_checkpoint()
+        del checkpoint["trainings"]["alone"]["trainers"]
+        with pytest.raises(RunError, match="another version of Cotwin wrote it"):
+            train(prepare(experiment), run, StopAt(0), checkpoint)

@@ -26,6 +26,7 @@ def train(
 ) -> None:
     """Train simulator and surrogate together, then alone, and compare."""
     from cotwin.experiment.load import dump, load
+    from cotwin.experiment.resume import reopen
     from cotwin.experiment.train import prepare
     from cotwin.experiment.train import train as run_training
     from cotwin.report.table import render
@@ -40,8 +41,7 @@ def train(
         experiment = load(config, overrides or [])
         session = prepare(experiment)
         path = Path("runs") / experiment.name if run_dir is None else run_dir
-        text = dump(experiment)
-        run = Run.reopen(path, text) if resume else Run.create(path, text, overwrite=overwrite)
+        run = reopen(path, experiment) if resume else Run.create(path, dump(experiment), overwrite=overwrite)
     again = shlex.join(["cotwin", "train", config, *(overrides or []), *_option("--run-dir", run_dir), "--resume"])
     with run:
         console.print(

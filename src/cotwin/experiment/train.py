@@ -11,9 +11,10 @@ import torch
 
 from cotwin.experiment.build import build_alpha, build_hybrid, build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment
 from cotwin.report.figure import draw
-from cotwin.run import Run
+from cotwin.run import Run, RunError
 from cotwin.seeds import seed_of
 from cotwin.stepper import Stepper
 from cotwin.store.evaluation import Kept
@@ -108,11 +109,13 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     # Now, not at the end: a cache directory that cannot be written should not cost a training.
     shelf = session.store.shelf("evaluation")
     metrics: list[dict[str, Any]] = []
+    begun = origin(session.data)
     if checkpoint is not None:
+        require_same_origin(checkpoint, begun, session.experiment)
         _restore(session, checkpoint)
         metrics = checkpoint["metrics"]
     else:
-        run.save_checkpoint(0, _state(session, metrics))
+        run.save_checkpoint(0, _state(session, metrics, begun))
     run.write_metrics(metrics)
     order = [turn.key for turn in session.turns]
     for turn in session.turns:
@@ -120,7 +123,7 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
             metrics.append(_take(turn, session, watcher))
             # As if the cycles had never been fewer.
             metrics.sort(key=lambda line: order.index(_key(line)))
-            run.save_checkpoint(len(metrics), _state(session, metrics))
+            run.save_checkpoint(len(metrics), _state(session, metrics, begun))
             run.write_metrics(metrics)
     # What a killed run left is used where it is this run's, so only now is the rest of use to nobody.
     session.store.sweep()
@@ -149,20 +152,27 @@ def _describe(turn: Turn, cycles: int) -> str:
     return f"{turn.training}, cycle {turn.phase.cycle + 1} of {cycles}: {name}"
 
 
-def _state(session: Session, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+def _state(session: Session, metrics: list[dict[str, Any]], begun: dict[str, str]) -> dict[str, Any]:
     """All that the rest of the run depends on.
 
     No generators: all are seeded by counters that the trainers' states hold, or by the phase.
     """
     return {
         "metrics": metrics,
+        "origin": begun,
         "trainings": {name: hybrid.state_dict() for name, hybrid in session.trainings.items()},
     }
 
 
 def _restore(session: Session, checkpoint: dict[str, Any]) -> None:
-    for name, hybrid in session.trainings.items():
-        hybrid.load_state_dict(checkpoint["trainings"][name])
+    try:
+        for name, hybrid in session.trainings.items():
+            hybrid.load_state_dict(checkpoint["trainings"][name])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"the checkpoint does not fit these models ({error}): another version of Cotwin wrote it. Go on with "
+            "that one, or start again with --overwrite."
+        ) from error
 
 
 def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: Shelf | None) -> Comparison:

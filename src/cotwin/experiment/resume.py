@@ -1,0 +1,99 @@
+"""Whether a run can be gone on with: the settings, the data and the code that it was begun with."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from cotwin.experiment.dataset import Dataset
+from cotwin.experiment.load import dump, load
+from cotwin.experiment.settings import Experiment, FileData
+from cotwin.run import Run, RunError
+from cotwin.store.version import code_version
+
+logger = logging.getLogger(__name__)
+
+FREE = ("store", "estimation")
+"""Blocks that may differ: where generated data are kept does not change them, and an estimate is no training."""
+
+
+def reopen(path: Path, experiment: Experiment) -> Run:
+    """The run in `path`, to go on with it; its config.yaml is from now on this experiment's.
+
+    `hybrid.cycles` may be higher than the run's, of a finished run too. Raises RunError where anything else that
+    decides a training differs, ConfigError where the run's config.yaml cannot be read.
+    """
+    run = Run.reopen(path)
+    try:
+        changed = list(_changed(load(str(path / "config.yaml")), experiment))
+        if changed:
+            raise RunError(
+                f"the run in {path} has other settings; resume it with its own, or choose another directory with "
+                "--run-dir:\n  " + "\n  ".join(changed)
+            )
+        run.write_text("config.yaml", dump(experiment))
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def origin(data: Dataset) -> dict[str, str]:
+    """What a checkpoint says of where it comes from: hashes of the data, as read and divided, and of the code."""
+    return {"data": _hash(data), "code": code_version()}
+
+
+def require_same_origin(checkpoint: Mapping[str, Any], now: Mapping[str, str], experiment: Experiment) -> None:
+    """Raise RunError if a checkpoint is of other data than `now`; warn if it is of other code."""
+    before = checkpoint.get("origin", {})
+    if before.get("code") != now["code"]:
+        logger.warning(
+            "The run was begun with another version of Cotwin, torch or numpy; what follows is computed by this one."
+        )
+    if before.get("data") == now["data"]:
+        return
+    if isinstance(experiment.data, FileData):
+        raise RunError(
+            f"{experiment.data.path} is not what the run was begun with: another content, or read differently by "
+            "another version. Put the file back, or start again with --overwrite or another --run-dir."
+        )
+    # On another machine the last digits differ, which is no reason to refuse.
+    logger.warning("The simulated data are not to the last digit those that the run was begun with.")
+
+
+def _changed(there: Experiment, wanted: Experiment) -> Iterator[str]:
+    before, after = (dict(_leaves(one.model_dump(mode="json"))) for one in (there, wanted))
+    for name in [*before, *(after.keys() - before.keys())]:
+        if name.partition(".")[0] in FREE or before.get(name) == after.get(name):
+            continue
+        if name != "hybrid.cycles":
+            yield f"{name} is {before.get(name)} in the run, {after.get(name)} was asked for"
+        elif wanted.hybrid.cycles < there.hybrid.cycles:
+            yield f"{name} is {before[name]} in the run, and can be raised, not lowered to {after[name]}"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, f"{path}.{key}".lstrip("."))
+
+
+def _hash(data: Dataset) -> str:
+    parts = hashlib.sha256(repr(data.layout).encode())
+    held_out = [one for one in (data.validation, data.test) if one is not None]
+    for states, mask, numbers in (
+        (data.train.states, data.train.mask, ()),
+        *((one.states, one.mask, (one.scored_from,)) for one in held_out),
+    ):
+        parts.update(repr((tuple(states.shape), states.dtype, mask is None, numbers)).encode())
+        for tensor in (states, mask):
+            if isinstance(tensor, Tensor):
+                parts.update(tensor.detach().cpu().contiguous().numpy().data)
+    return parts.hexdigest()
