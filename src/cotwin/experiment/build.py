@@ -104,7 +104,7 @@ def _learner(
             f"window: {window} steps need {window + 1} frames, the training trajectories have {train.num_frames}; "
             f"use at most {train.num_frames - 1}, or window=full."
         )
-    real = SlidingWindows(train.states, window, train.mask, settings.stride)
+    real = SlidingWindows(train.states, window, train.mask, settings.stride, data.starts)
     loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer
     total = settings.warmup_steps + cycles * settings.steps
@@ -148,5 +148,4 @@ def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> S
         case "perturbed":
             return cotwin.windows.starts.perturbed(real.starts(), data.layout)
         case "simulated":
-            initial = data.train.states[:, 0]
-            return cotwin.windows.starts.simulated(initial, data.layout, data.train.num_frames - 1)
+            return cotwin.windows.starts.simulated(data.initial, data.layout, data.train.num_frames - 1)

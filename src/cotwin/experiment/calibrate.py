@@ -14,6 +14,7 @@ from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.holes import shows_all
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.settings import Experiment
@@ -74,9 +75,9 @@ def prepare(experiment: Experiment) -> Task:
     if estimated:
         starts = noisy_starts(states, mask, train.layout, length)
     else:
-        if mask is not None and not bool(mask[:, 0].all()):
+        if mask is not None and not bool(shows_all(mask[:, :1], train.layout).all()):
             raise ValueError(
-                "some windows start from a state that is not wholly observed; estimate it: "
+                "some windows start from a state of which a field is not observed at all; estimate it: "
                 "estimation.starts=estimated."
             )
         starts = states[:, 0].double()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.noise import add_noise
 from cotwin.data.reference import BurgersReference
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
+from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
+from cotwin.experiment.measured_starts import correlation_length
 from cotwin.experiment.physical_settings import Physical
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
@@ -28,6 +31,8 @@ from cotwin.training.metrics import variances
 class Dataset:
     """Trajectories of one system, split.
 
+    train: where its mask is not True, its states are filled (`holes.fill_holes`), where they can be.
+    starts: the training frames that a rollout may start from, (N, T); None for all.
     test: None where none are set aside. truth: parameters that are known, by name, on the layout's grid.
     notes: what a person should know about the split.
     """
@@ -37,11 +42,25 @@ class Dataset:
     test: HeldOut | None
     truth: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    starts: Bool[Tensor, "N T"] | None = None
 
     @property
     def layout(self) -> Layout:
         """Of all trajectories."""
         return self.train.layout
+
+    @property
+    def initial(self) -> Float[Tensor, "M C *S"]:
+        """The first state of each training trajectory that a rollout may start from."""
+        if self.starts is None:
+            return self.train.states[:, 0]
+        first = self.starts.int().argmax(dim=1)
+        return self.train.states[torch.arange(len(first)), first][self.starts.any(dim=1)]
+
+    @property
+    def interpolated(self) -> list[HeldOut]:
+        """The held-out trajectories with starts that were not wholly observed; they stay with the run."""
+        return [one for one in (self.validation, self.test) if one is not None and one.about]
 
 
 def load_dataset(settings: Data, physical: Physical, seed: int, store: Store) -> Dataset:
@@ -93,8 +112,8 @@ def _with_noise(
     assert split.test is not None
     return Dataset(
         train,
-        _held_out(validation, train),
-        _held_out(split.test, train),
+        HeldOut(validation.states, variance=variances(train.states)),
+        HeldOut(split.test.states, variance=variances(train.states)),
         truth,
         [
             f"{settings.train} training and {settings.validation} validation trajectories with {settings.noise:.0%} "
@@ -115,16 +134,37 @@ def _from_file(settings: FileData, store: Store) -> Dataset:
     )
     if len(trajectories) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)
-        test = None if split.test is None else _held_out(split.test, split.train)
-        return Dataset(split.train, _held_out(split.validation, split.train), test, notes=_notes(trajectories, split))
-    if settings.test:
+    elif settings.test:
         raise ValueError(
             f"{settings.path} holds a single trajectory, so none can be set aside for testing; use data.test=0."
         )
-    split = split_in_time(trajectories, settings.held_out_fraction)
-    # Rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
-    validation = _held_out(trajectories, split.train, scored_from=split.train.num_frames)
-    return Dataset(split.train, validation, None, notes=_notes(trajectories, split))
+    else:
+        split = split_in_time(trajectories, settings.held_out_fraction)
+    return _without_holes(trajectories, split)
+
+
+def _without_holes(trajectories: Trajectories, split: Split) -> Dataset:
+    """The split, each rollout with a whole state to start from."""
+    train, mask, notes = split.train, split.train.mask, _notes(trajectories, split)
+    length, starts = 0.0, None
+    if mask is not None:
+        unknown = torch.where(mask, train.states, torch.nan)
+        length = correlation_length(unknown.flatten(0, 1), train.layout)
+        starts = shows_all(mask, train.layout)
+        train = replace(train, states=fill_holes(train.states, mask, train.layout, length))
+        notes.append(
+            f"{1 - float(mask.double().mean()):.1%} of the training values are missing. They are interpolated in "
+            "space where a rollout starts, and never scored."
+        )
+    if len(trajectories) == 1:
+        # Rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
+        validation, test = _held_out(trajectories, train, 0, length, scored_from=train.num_frames), None
+    else:
+        validation = _held_out(split.validation, train, len(train), length)
+        first = len(train) + len(split.validation)
+        test = None if split.test is None else _held_out(split.test, train, first, length)
+    notes += [one.about for one in (validation, test) if one is not None and one.about]
+    return Dataset(train, validation, test, notes=notes, starts=starts)
 
 
 def _notes(trajectories: Trajectories, split: Split) -> list[str]:
@@ -138,5 +178,12 @@ def _notes(trajectories: Trajectories, split: Split) -> list[str]:
     return notes
 
 
-def _held_out(trajectories: Trajectories, train: Trajectories, scored_from: int = 1) -> HeldOut:
-    return HeldOut(trajectories.states, trajectories.mask, scored_from, variances(train.states, train.mask))
+def _held_out(
+    trajectories: Trajectories, train: Trajectories, first: int, length: float, scored_from: int = 1
+) -> HeldOut:
+    """Held-out trajectories, from their first on in the file; length: over which training states are alike."""
+    variance = variances(train.states, train.mask)
+    if trajectories.mask is None:
+        return HeldOut(trajectories.states, None, scored_from, variance)
+    begun, skipped, about = begin_whole(trajectories, first, scored_from, length)
+    return HeldOut(begun.states, begun.mask, scored_from - skipped, variance, about)

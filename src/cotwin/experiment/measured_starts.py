@@ -46,6 +46,7 @@ def filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | N
 def correlation_length(states: Float[Tensor, "B C *S"], layout: Layout) -> float:
     """The length of a Matérn field (ν = 3/2) whose correlation falls from one cell to two as the states' does.
 
+    states: not a number where unknown.
     Noise, which has no part in either, does not shorten it; that the mean is the states' own does somewhat, if there
     are few and the domain is not many lengths long. The shortest of all axes; 0 where neighbours have nothing in
     common, at most a quarter of the domain.
@@ -54,9 +55,9 @@ def correlation_length(states: Float[Tensor, "B C *S"], layout: Layout) -> float
     moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
     states = states[:, moving].double()
     together = (0, *range(2, states.dim()))
-    states = states - states.mean(dim=together, keepdim=True)
+    states = states - states.nanmean(dim=together, keepdim=True)
     # Each channel counts by its own variance.
-    states = states / states.square().mean(dim=together, keepdim=True).sqrt().clamp(min=1e-300)
+    states = states / states.square().nanmean(dim=together, keepdim=True).sqrt().clamp(min=1e-300)
     for axis, (points, spacing) in enumerate(zip(layout.grid, layout.spacing, strict=True), start=2):
         longest = points * spacing / 4
         near, next_but_one = (_covariance(states, axis, lag) for lag in (1, 2))
@@ -82,7 +83,7 @@ def _covariance(states: Tensor, axis: int, lag: int) -> float:
     points = states.shape[axis]
     if points <= lag:
         return 0.0
-    return float((states.narrow(axis, 0, points - lag) * states.narrow(axis, lag, points - lag)).mean())
+    return float((states.narrow(axis, 0, points - lag) * states.narrow(axis, lag, points - lag)).nanmean())
 
 
 def _spread(states: Tensor, mask: Tensor | None) -> Float[Tensor, " C"]:

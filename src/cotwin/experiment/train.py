@@ -161,6 +161,7 @@ def _state(session: Session, metrics: list[dict[str, Any]], begun: dict[str, str
         "metrics": metrics,
         "origin": begun,
         "trainings": {name: hybrid.state_dict() for name, hybrid in session.trainings.items()},
+        "held_out_starts": [held_out.states[:, 0].clone() for held_out in session.data.interpolated],
     }
 
 
@@ -168,6 +169,8 @@ def _restore(session: Session, checkpoint: dict[str, Any]) -> None:
     try:
         for name, hybrid in session.trainings.items():
             hybrid.load_state_dict(checkpoint["trainings"][name])
+        for held_out, starts in zip(session.data.interpolated, checkpoint["held_out_starts"], strict=True):
+            held_out.states[:, 0] = starts
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(
             f"the checkpoint does not fit these models ({error}): another version of Cotwin wrote it. Go on with "

@@ -32,7 +32,10 @@ def render(comparison: Comparison) -> Iterator[RenderableType]:
 
 
 def _scores(comparison: Comparison) -> Table:
-    table = Table(title="Errors of full rollouts (0: exact, 1: no better than the mean)", caption=CAPTION)
+    table = Table(
+        title="Errors of full rollouts (0: exact, 1: no better than the mean)",
+        caption=" ".join((CAPTION, *comparison.about)),
+    )
     for column in ("model", "trained", *(f"{kind} {which}" for kind in KINDS for which in ("validation", "test"))):
         table.add_column(column, justify="left" if column in ("model", "trained") else "right")
     for role in ("physical", "synthetic"):

@@ -67,12 +67,14 @@ class Comparison:
 
     start: NRMSE of the simulator before training. baselines: NRMSE of what needs no model, by name. Both on the test
     set where there is one, else on the validation set.
+    about: what a person should know of the held-out data.
     """
 
     scores: list[Score]
     estimates: list[Estimate]
     start: float
     baselines: dict[str, float]
+    about: tuple[str, ...] = ()
 
     def score(self, role: Role, training: Training) -> Score:
         """One of the four."""
@@ -132,6 +134,7 @@ class Comparison:
             ],
             "start_nrmse": self.start,
             "baselines_nrmse": self.baselines,
+            "about_held_out": self.about,
             "verdicts": [self.verdict("synthetic"), self.verdict("physical"), *self.remarks()],
         }
 
@@ -180,4 +183,5 @@ def compare(
         found.append(Estimate(name, units[name], truth.get(name), *values))
     decisive = validation if test is None else test
     baselines = {name: errors.nrmse for name, errors in decisive.baselines(start.layout).items()}
-    return Comparison(scores, found, decisive.error(start), baselines)
+    about = tuple(one.about for one in (validation, test) if one is not None and one.about)
+    return Comparison(scores, found, decisive.error(start), baselines, about)

@@ -63,6 +63,7 @@ class HeldOut:
         last stretch, so that no frame that trained a model scores it.
     variance: of each channel in the training data, (C,), as `metrics.variances` gives it: the unit of errors that
         decide. Of these states themselves if not given.
+    about: what a person should know of where the rollouts start.
 
     Raises ValueError for what cannot score.
     """
@@ -73,6 +74,7 @@ class HeldOut:
         mask: Bool[Tensor, "N T C *S"] | None = None,
         scored_from: int = 1,
         variance: Float[Tensor, " C"] | None = None,
+        about: str = "",
     ) -> None:
         frames = states.shape[1]
         if not 1 <= scored_from < frames:
@@ -85,13 +87,13 @@ class HeldOut:
         if partial:
             raise ValueError(
                 f"held-out trajectories {partial} have first frames that are not wholly observed, and rollouts start "
-                "there; cut their first frames off, or hold other trajectories out."
+                "there; cut them off, or fill them and set the mask there."
             )
         if mask is not None and not mask[:, scored_from:].any():
             raise ValueError(
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
-        self.states, self.mask, self.scored_from = states, mask, scored_from
+        self.states, self.mask, self.scored_from, self.about = states, mask, scored_from, about
         self.variance = variances(states, mask) if variance is None else variance
 
     def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:

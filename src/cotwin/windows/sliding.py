@@ -16,9 +16,10 @@ class SlidingWindows(Windows):
     """Every window of `num_steps` steps in some trajectories; a view of them, no copy.
 
     trajectories: (N, T, C, *S), contiguous.
-    mask: the same shape, True where observed. A window whose first state is not wholly observed cannot be
-        rolled out from, and is left out.
+    mask: the same shape, True where observed.
     stride: frames between the starts of successive windows.
+    starts: (N, T), the frames that a rollout may start from; others start no window. Where they are not given, those
+        that are wholly observed.
 
     Raises ValueError if the window is longer than the trajectories, or no window can start.
 
@@ -33,6 +34,7 @@ class SlidingWindows(Windows):
         num_steps: int,
         mask: Bool[Tensor, "N T C *S"] | None = None,
         stride: int = 1,
+        starts: Bool[Tensor, "N T"] | None = None,
     ) -> None:
         count, frames = trajectories.shape[:2]
         if num_steps < 1 or stride < 1:
@@ -48,16 +50,20 @@ class SlidingWindows(Windows):
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
         self.masked, self.dtype = mask is not None, trajectories.dtype
         # Where windows start, if some are left out; kept for all, it could be larger than small trajectories are.
-        self._observed_starts: Tensor | None = None
-        if mask is not None:
-            observed = mask.flatten(0, 1).flatten(1).all(dim=1)
+        self._chosen_starts: Tensor | None = None
+        if starts is None and mask is not None:
+            starts = mask.flatten(2).all(dim=2)
+        if starts is not None:
             every = self._every_start()
-            self._observed_starts = every[observed[every]]
-            if len(self._observed_starts) == 0:
-                raise ValueError("no window starts from a wholly observed state; a rollout needs one.")
+            self._chosen_starts = every[starts.flatten()[every]]
+            if len(self._chosen_starts) == 0:
+                raise ValueError(
+                    "no window starts from a wholly observed state, and a rollout needs one; fill the holes of some "
+                    "states, and say with starts= which."
+                )
 
     def __len__(self) -> int:
-        return self._count * self._in_each if self._observed_starts is None else len(self._observed_starts)
+        return self._count * self._in_each if self._chosen_starts is None else len(self._chosen_starts)
 
     @property
     def window_shape(self) -> tuple[int, ...]:
@@ -71,13 +77,13 @@ class SlidingWindows(Windows):
 
     def starts(self) -> PickedStates:
         """The first state of every window, a view: where generated windows may start."""
-        every = self._every_start() if self._observed_starts is None else self._observed_starts
+        every = self._every_start() if self._chosen_starts is None else self._chosen_starts
         return PickedStates(self.view[:, 0], every)
 
     def _starts_of(self, indices: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
         """The frames, counted over all trajectories, where these windows start."""
-        if self._observed_starts is not None:
-            return self._observed_starts[indices]
+        if self._chosen_starts is not None:
+            return self._chosen_starts[indices]
         return indices // self._in_each * self._frames + indices % self._in_each * self._stride
 
     def _every_start(self) -> Int[Tensor, "M"]:

@@ -1,0 +1,114 @@
+"""States with holes, from which rollouts have to start: filled by interpolation in space."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import scipy.sparse
+import scipy.sparse.linalg
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cotwin.data.trajectories import Trajectories
+from cotwin.layout import Layout
+
+
+def fill_holes(
+    states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"], layout: Layout, length: float
+) -> Float[Tensor, "N T C *S"]:
+    """The same states; a hole holds what is likeliest there, given what its own frame shows of its channel.
+
+    u_h = m − (A_hᵀA_h)⁻¹ A_hᵀA_k (u_k − m), with A = 1 − (length²/3) ∇² on the grid, h the holes, k the points that
+    are seen and m their mean: the conditional mean of a Matérn field, in one dimension with ν = 3/2. It has no slope
+    at walls; length 0 gives the mean. A frame that shows nothing of a channel stays as it is.
+    Source: Lindgren, Rue & Lindström (2011), J. R. Statist. Soc. B 73.
+    """
+    filled, seen = states.clone(), mask.flatten(3)
+    fields = filled.flatten(3)  # a view of them
+    same: defaultdict[bytes, list[list[int]]] = defaultdict(list)
+    for place in (seen.any(dim=3) & ~seen.all(dim=3)).nonzero().tolist():
+        same[seen[tuple(place)].numpy().tobytes()].append(place)
+    operator = _operator(layout, length)
+    for places in same.values():
+        known = seen[tuple(places[0])]
+        at = torch.tensor(places).unbind(dim=1)
+        values = fields[at].double()
+        mean = values[:, known].mean(dim=1)
+        holes, rest = operator[:, (~known).numpy()], operator[:, known.numpy()]
+        right = holes.T @ (rest @ (values[:, known] - mean[:, None]).T.numpy())
+        found = mean - torch.from_numpy(scipy.sparse.linalg.splu((holes.T @ holes).tocsc()).solve(right))
+        values[:, ~known] = found.T
+        fields[at] = values.to(states)
+    return filled
+
+
+def shows_all(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> Bool[Tensor, "N T"]:
+    """The frames that show something of every channel that moves, so that their holes can be filled."""
+    moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
+    return mask[:, :, moving].flatten(3).any(dim=3).all(dim=2)
+
+
+def begin_whole(
+    trajectories: Trajectories, first: int, scored_from: int, length: float
+) -> tuple[Trajectories, int, str]:
+    """Trajectories whose first state is whole, the most frames that one of them lost, and what was done, in words.
+
+    Each begins with the first frame that shows something of every channel that moves; its holes are filled from that
+    frame alone. It keeps its length: the frames that are then missing at its end are masked.
+    first: the number in the file of the first trajectory. scored_from: the frame that the start has to come before,
+    in a trajectory that is scored from there; 1 for trajectories of which every frame but the start is.
+
+    Raises ValueError where no frame can begin a rollout.
+    """
+    states, mask, layout = trajectories.states.clone(), trajectories.mask, trajectories.layout
+    assert mask is not None
+    mask = mask.clone()
+    shown = shows_all(mask, layout)
+    frames = shown.shape[1] - 1 if scored_from == 1 else scored_from
+    never = [first + n for n in (~shown[:, :frames].any(dim=1)).nonzero().flatten().tolist()]
+    if never:
+        raise ValueError(
+            f"{trajectories.source}: no rollout can start in held-out trajectories {never}, since no frame before "
+            "the scored ones shows something of every field; hold others out, or say with data.fields which to read."
+        )
+    skipped = shown.int().argmax(dim=1).tolist()
+    for n, count in enumerate(skipped):
+        states[n], mask[n] = states[n].roll(-count, 0), mask[n].roll(-count, 0)
+        mask[n, mask.shape[1] - count :] = False
+    about = _about(first, skipped, ~mask[:, 0])
+    states[:, :1] = fill_holes(states[:, :1], mask[:, :1], layout, length)
+    mask[:, 0] = True
+    return replace(trajectories, states=states, mask=mask), max(skipped) if scored_from > 1 else 0, about
+
+
+def _about(first: int, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str:
+    """Where rollouts start, by the file's numbers."""
+    holed = [first + n for n in holes.flatten(1).any(dim=1).nonzero().flatten().tolist()]
+    words = []
+    if holed:
+        words.append(
+            f"Held-out trajectories {holed} start from a frame with holes: {int(holes.sum())} of "
+            f"{holes[0].numel() * len(holed)} values are interpolated in space from that frame alone. "
+            "The 1 frame is not scored."
+        )
+    words += [
+        f"Held-out trajectory {first + n} starts from frame {count}, the first in which something of every field is "
+        f"seen; the {count} before it are not scored."
+        for n, count in enumerate(skipped)
+        if count
+    ]
+    return " ".join(words)
+
+
+def _operator(layout: Layout, length: float) -> Any:
+    """1 − (length²/3) ∇², walls mirrored."""
+    laplacian: Any = scipy.sparse.csc_array((1, 1))
+    for points, spacing, boundary in zip(layout.grid, layout.spacing, layout.boundary, strict=True):
+        second = scipy.sparse.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(points, points)).tolil()
+        for end in (0, points - 1):
+            second[end, points - 1 - end if boundary == "periodic" else end] += 1.0
+        laplacian = scipy.sparse.kronsum(second / spacing**2, laplacian)
+    return scipy.sparse.csc_array(scipy.sparse.eye_array(laplacian.shape[0]) - length**2 / 3 * laplacian)
