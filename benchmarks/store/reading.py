@@ -15,9 +15,8 @@ from common.measure import Ratio, Taken, in_turns, threads, timed
 from common.table import Goal, show, show_goals
 from page_cache import CAN_DROP, cached_share, drop, require_dropped
 from rivals import HAS_TENSORDICT, Read, memory_map, one_file_each, save_one, save_tensordict, tensordict_map
-from windows import BATCH, SHAPE, batches_of, random_windows, real_windows, write_cache
+from windows import BATCH, SHAPE, batches_of, cached, path_of, random_windows, real_windows
 
-from cotwin.store.array_file import DATA, ArrayFile
 from cotwin.store.store import InMemory
 from cotwin.windows import JoinedWindows, StoredWindows, Windows
 from cotwin.windows.serving import serve
@@ -34,23 +33,22 @@ def measure_reading(scratch: Path, count: int, repeats: int, warm: int, cold: in
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch)))
         data = random_windows(count)
         real, memory = real_windows(count), StoredWindows(InMemory(data))
-        write_cache(data, directory / "cache", "set")
-        stored = directory / "cache" / "generated" / "set"
-        cache = StoredWindows(stack.enter_context(ArrayFile(stored)))
+        file = stack.enter_context(cached(data, directory))
+        cache, stored = StoredWindows(file), path_of(file)
         (directory / "files").mkdir()
         files = [save_one(window, directory / "files" / f"{number}.pt") for number, window in enumerate(data)]
         # Opened anew for each cold turn: pages that are mapped still cannot be dropped.
         variants: dict[str, tuple[int, Callable[[], Epoch]]] = {
             INDEX: (count, lambda: one_by_one(lambda rows: data.index_select(0, torch.tensor(rows)))),
             "memory": (count, lambda: served(memory)),
-            CACHE: (count, lambda: served(StoredWindows(ArrayFile(stored)))),
+            CACHE: (count, lambda: served(cache)),
             "sliding (real)": (len(real), lambda: served(real)),
             "joined, real and memory": (2 * count, lambda: served(JoinedWindows(real, memory, alpha=1.0))),
             "joined, real and cache": (2 * count, lambda: served(JoinedWindows(real, cache, alpha=1.0))),
             FILES: (count, lambda: one_by_one(one_file_each(files))),
-            MAP: (count, lambda: one_by_one(memory_map(stored / DATA))),
+            MAP: (count, lambda: one_by_one(memory_map(stored, tuple(data.shape)))),
         }
-        on_disk = {CACHE: [stored / DATA], FILES: files, MAP: [stored / DATA]}
+        on_disk = {CACHE: [stored], FILES: files, MAP: [stored]}
         if HAS_TENSORDICT:
             mapped = save_tensordict(data, directory / "tensordict")
             variants[TENSORDICT] = (count, lambda: one_by_one(tensordict_map(directory / "tensordict")))

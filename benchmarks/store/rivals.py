@@ -32,9 +32,9 @@ def one_file_each(files: list[Path]) -> Read:
     return lambda rows: torch.stack([load(index) for index in rows])
 
 
-def memory_map(file: Path) -> Read:
-    """NumPy's map of one `.npy` file, rows picked by indexing."""
-    mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+def memory_map(file: Path, shape: tuple[int, ...]) -> Read:
+    """NumPy's map of one file of float32, rows picked by indexing."""
+    mapped = np.memmap(file, dtype=np.float32, mode="r", shape=shape)
     return lambda rows: torch.from_numpy(mapped[list(rows)])
 
 

@@ -15,17 +15,17 @@ from common.table import Goal, show, show_goals
 from page_cache import CAN_DROP, drop, require_dropped
 from rehearsal import LAYOUT, teach
 from torch import Tensor
-from windows import BATCH, SHAPE, real_windows
+from windows import BATCH, SHAPE, path_of, real_windows
 
 from cotwin.networks import Surrogate, UNet
-from cotwin.store.array_file import DATA
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
+from cotwin.store.window_file import WindowFile
 from cotwin.training.descent import GradientDescent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.trainer import Trainer
-from cotwin.windows import Batch, RolloutWindows, Windows
+from cotwin.windows import Batch, RolloutWindows, StoredWindows, Windows
 
 MEMORY, WARM, COLD, FLY = "memory", "cache, warm", "cache, cold", "on the fly"
 SERIAL, ALONE = "serial, {} generated at once", "generating, no training"
@@ -45,7 +45,9 @@ def measure_training(scratch: Path, batches: int, substeps: int, repeats: int, n
             return stack.enter_context(store.keep(generated)).windows
 
         memory, cache, fly = kept("memory"), kept("cache"), kept("on_the_fly")
-        files = list(root.rglob(DATA))
+        assert isinstance(cache, StoredWindows)
+        assert isinstance(cache.source, WindowFile)
+        files = [path_of(cache.source)]
         trainer = new_trainer(memory)
 
         def epoch(windows: Windows) -> Callable[[int], Taken]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cotwin.store.ownership import claim_root
-from cotwin.store.shelf import Shelf
+from cotwin.folder import Folder
 from cotwin.store.store import Store
+from cotwin.store.window_file import WindowFile
 from cotwin.windows import SlidingWindows
 
 SHAPE = (9, 3, 64, 64)
@@ -32,12 +34,20 @@ def real_windows(count: int) -> SlidingWindows:
     return SlidingWindows(torch.randn(-(-count // each), 100, *SHAPE[1:]), num_steps=SHAPE[0] - 1)
 
 
-def write_cache(windows: Tensor, root: Path, key: str) -> None:
-    """Write a set as the store does, in its chunks: reserved, checksummed, synced, renamed."""
+@contextmanager
+def cached(windows: Tensor, directory: Path) -> Iterator[WindowFile]:
+    """A set as the store keeps it, written in its chunks: reserved and synced."""
     rows_at_once = Store(memory_budget=1 << 30).chunk_bytes // WINDOW_BYTES
-    with Shelf(claim_root(root), "generated").add(key, tuple(windows.shape)) as writer:
-        for chunk in windows.split(rows_at_once):
-            writer.append(chunk)
+    with Folder(directory) as folder, WindowFile.made(folder, tuple(windows.shape), windows.dtype) as file:
+        for number, chunk in enumerate(windows.split(rows_at_once)):
+            file.put(number * rows_at_once, chunk)
+        file.sync()
+        yield file
+
+
+def path_of(file: WindowFile) -> Path:
+    """A name for the nameless, while it is open."""
+    return Path(f"/proc/self/fd/{file.file.fileno()}")
 
 
 def batches_of(count: int, of: int, seed: int) -> list[list[int]]:

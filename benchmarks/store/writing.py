@@ -13,7 +13,7 @@ from typing import Any
 from common.measure import Ratio, Taken, in_turns, threads, timed
 from common.table import Goal, show, show_goals
 from rivals import save_one
-from windows import SHAPE, WINDOW_BYTES, random_windows, write_cache
+from windows import SHAPE, WINDOW_BYTES, cached, random_windows
 
 CACHE, EACH, LAST = "cache", "one .pt a window, each synced at once", "one .pt a window, all synced at the end"
 
@@ -23,7 +23,8 @@ def measure_writing(scratch: Path, count: int, repeats: int) -> dict[str, Any]:
     data = random_windows(count)
 
     def cache(directory: Path) -> None:
-        write_cache(data, directory / "cache", "set")
+        with cached(data, directory):
+            pass
 
     def each(directory: Path) -> None:
         for number, window in enumerate(data):

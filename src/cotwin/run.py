@@ -10,6 +10,7 @@
         models.json             what else it takes to build both models again, without the data
         result.json             the table at the end
         rollout.png …           figures
+    generated/0000-physical.npy   what the physical model learned from in cycle 0, if store.keep_generated asks for it
     estimation.json, fit.png of `cotwin estimate`
 
 Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
@@ -40,9 +41,10 @@ MARKER, LOCK = "cotwin-run.json", "lock"
 OURS = re.compile(
     r"config\.yaml|metrics\.jsonl|(models|result|estimation)\.json|(physical|synthetic)\.safetensors|(rollout|fit)\.png"
 )
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, GENERATED = "checkpoints", "generated"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 PART_OF_CHECKPOINT = re.compile(r"(\d{4,})\.(?:pt|json)")
+WINDOWS = re.compile(r"\d{4,}-(?:physical|synthetic)\.npy")
 KEPT_CHECKPOINTS = 2
 
 
@@ -153,7 +155,7 @@ class Run:
             # The manifest first: a checkpoint without one would look damaged.
             folder.write(f"{number:04d}.json", json.dumps(manifest).encode())
             folder.write(f"{number:04d}.pt", data)
-            kept = self.checkpoints()[-KEPT_CHECKPOINTS:]
+            kept = _checkpoints(folder)[-KEPT_CHECKPOINTS:]
             folder.sweep()
             # Manifests too that have lost their checkpoint, or never got one, in a process that was killed.
             _remove(folder, PART_OF_CHECKPOINT, lambda match: int(match[1]) not in kept)
@@ -161,7 +163,7 @@ class Run:
     def checkpoints(self) -> list[int]:
         """Numbers of the checkpoints that are there, oldest first."""
         with suppress(FileNotFoundError), self._folder.folder(CHECKPOINTS) as folder:
-            return sorted(int(match[1]) for match in map(CHECKPOINT.fullmatch, folder.names()) if match)
+            return _checkpoints(folder)
         return []
 
     def load_checkpoint(self, number: int | None = None) -> dict[str, Any]:
@@ -206,10 +208,15 @@ class Run:
         # The marker stays: without it, a run cut short here could not be overwritten again.
         self._folder.sweep()
         _remove(self._folder, OURS)
-        # A link in the place of the checkpoints stays, and so does what it leads to.
-        with suppress(FileNotFoundError, NotOursError), self._folder.folder(CHECKPOINTS) as folder:
-            folder.sweep()
-            _remove(folder, PART_OF_CHECKPOINT)
+        for name, ours in ((CHECKPOINTS, PART_OF_CHECKPOINT), (GENERATED, WINDOWS)):
+            # A link in the place of such a folder stays, and so does what it leads to.
+            with suppress(FileNotFoundError, NotOursError), self._folder.folder(name) as folder:
+                folder.sweep()
+                _remove(folder, ours)
+
+
+def _checkpoints(folder: Folder) -> list[int]:
+    return sorted(int(match[1]) for match in map(CHECKPOINT.fullmatch, folder.names()) if match)
 
 
 def _remove(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,36 +9,20 @@ import pytest
 import torch
 from small import SMALL
 from test_command import cotwin, folder, refusal
-from tiny import heat
 
-from cotwin.store.lock import LOCK
 from cotwin.store.shelf import Shelf
 from cotwin.store.store import Store
-from cotwin.windows import RolloutWindows
 
 __all__ = ["folder"]
 
 CACHE = Path(".cotwin/cache")
 
 
-def generated(count: int = 20) -> RolloutWindows:
-    return RolloutWindows(heat(), torch.randn(count, 1, 16), 3)
-
-
-def orphaned(shelf: Shelf, key: str) -> Path:
-    """An array whose maker is dead."""
-    with shelf.add(key, (2, 3), {"content": f"left by {key}"}) as writer:
-        writer.append(torch.zeros(2, 3))
-    path = shelf.path / key
-    owner = json.loads((path / LOCK).read_text())
-    (path / LOCK).write_text(json.dumps(owner | {"started": 1.0}))
-    return path
-
-
 @pytest.fixture
 def shelf(folder: Path) -> Shelf:
-    found = Store(CACHE, 10_000_000, 10_000_000).shelf("generated")
+    found = Store(CACHE, 10_000_000, 10_000_000).shelf("real")
     assert found is not None
+    found.save("0" * 32, (2, 3), [torch.zeros(2, 3)], {"content": "converted [once]"})
     return found
 
 
@@ -49,34 +32,28 @@ def test_nothing_is_kept_and_nothing_is_made(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_leftovers_go_and_the_rest_stays(folder: Path, shelf: Shelf) -> None:
-    orphan = orphaned(shelf, "dead")
-    kept = orphaned(Shelf(shelf.root, "real"), "converted")
-    with Store(CACHE, 10_000_000, 10_000_000, "cache").keep(generated()) as kept_windows:
-        # The store has swept already when it began; this one ended since.
-        assert not orphan.exists()
-        orphan = orphaned(shelf, "dead")
-        output = cotwin("cache", "list").output
-        assert "left by dead" in output
-        assert "left over" in output
-        assert "Heat, 20 × 3 steps" in output
-        assert "in use" in output
-        assert "kept" in output
-        assert "Removed 1 stored array" in cotwin("cache", "clean").output
-        assert not orphan.exists()
-        assert kept.exists()
-        assert "Removed 1 stored array" in cotwin("cache", "clean", "--all").output
-        assert not kept.exists()
-        assert torch.isfinite(kept_windows.windows.__getitems__(range(20)).states).all(), "what is in use stays"
+def test_what_is_kept_is_shown_and_goes_when_asked(folder: Path, shelf: Shelf) -> None:
+    (shelf.path / f".{'0' * 32}.part").write_text("half")
+    output = cotwin("cache", "list").output
+    assert "1 stored array" in output
+    assert "converted [once]" in output
+    assert cotwin("cache", "clean").output == "Removed 1 half-written file.\n"
+    assert cotwin("cache", "clean", "--shelf", "evaluation").output == "Nothing to remove.\n"
+    assert "Removed 1 stored array" in cotwin("cache", "clean", "--shelf", "real").output
     assert cotwin("cache", "list").output == "Nothing is kept.\n"
+    assert "choose among real, evaluation" in refusal("cache", "clean", "--shelf", "reel")
 
 
-def test_shelves_are_emptied_by_name(folder: Path, shelf: Shelf) -> None:
-    for name in ("real", "evaluation"):
-        orphaned(Shelf(shelf.root, name), "one")
-    assert "Removed 1 stored array" in cotwin("cache", "clean", "--shelf", "evaluation").output
-    assert "evaluation" not in cotwin("cache", "list").output
-    assert "choose among real, generated, evaluation" in refusal("cache", "clean", "--shelf", "reel")
+def test_what_an_earlier_version_left_is_named_and_stays(folder: Path, shelf: Shelf) -> None:
+    old = [CACHE / "generated" / "4f" / "data.npy", CACHE / "real" / "4f" / "data.npy", CACHE / ".lock"]
+    for path in old:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("old")
+    output = " ".join(cotwin("cache", "clean", "--all").output.split())
+    assert "Removed 1 stored array" in output
+    assert "These stay, since this version of Cotwin did not make them" in output
+    assert all(part in output for part in ("cache/generated", "cache/real/4f", "cache/.lock"))
+    assert all(path.read_text() == "old" for path in old)
 
 
 def test_directories_of_others_are_refused(folder: Path) -> None:

@@ -15,7 +15,7 @@ from children import CONTEXT, finish, run, start
 from small import SMALL
 from test_resume import assert_same, newest_checkpoint
 
-from cotwin.store.ownership import MARKER
+from cotwin.store.root import MARKER
 
 # So many generated windows that kills often meet their making.
 MANY = ["hybrid.generated_per_real=40", "store.placement=cache"]
@@ -66,9 +66,10 @@ def files_of(run: Path) -> set[str]:
 
 
 def leftovers(cache: Path) -> list[Path]:
-    """What is neither a marker, nor a lock, nor a whole rollout for reports."""
-    generated = [path for path in (cache / "generated").iterdir() if path.name != MARKER]
-    return generated + list(cache.glob("*/.staged-*"))
+    """What is neither a marker nor a whole rollout for reports."""
+    return [
+        path for path in cache.rglob("*") if path.is_file() and path.suffix != ".safetensors" and path.name != MARKER
+    ]
 
 
 @pytest.fixture(scope="module")

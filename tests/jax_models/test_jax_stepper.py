@@ -26,7 +26,6 @@ from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.rollouts import Checkpointed, rollout_each
 from cotwin.stepper import rollout
 from cotwin.store.fingerprint import fingerprint
-from cotwin.windows import as_start_states
 
 LINE = Layout.box([Field("u")], grid=(24,), extent=[(0.0, 2.0)], boundary="periodic", dt=0.05)
 SQUARE = Layout.box([Field("w")], grid=(24, 24), extent=[(0.0, 2.0)] * 2, boundary="periodic", dt=0.05)
@@ -214,11 +213,11 @@ def test_cached_sets_are_not_those_of_another_model() -> None:
     def gentle(parameters: Any) -> Any:
         return lambda u: jnp.where(u < 100, u * jnp.exp(-LINE.dt * parameters["rate"]), 0.0)
 
-    starts = as_start_states(smooth(LINE))
-    keys = {fingerprint(JaxStepper(LINE, build, {"rate": Positive(0.5)}), starts) for build in (decay, gentle)}
+    starts = smooth(LINE)
+    keys = {fingerprint(JaxStepper(LINE, build, {"rate": Positive(0.5)}), starts, 1) for build in (decay, gentle)}
     assert len(keys) == 2
     again = JaxStepper(LINE, decay, {"rate": Positive(0.5)})
-    assert fingerprint(again, starts) in keys
+    assert fingerprint(again, starts, 1) in keys
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from cotwin.physics.function import FunctionStepper
 from cotwin.rollouts import Checkpointed, rollout_each
 from cotwin.stepper import rollout
 from cotwin.store.fingerprint import fingerprint
-from cotwin.windows import as_start_states
 
 LAYOUT = box([Field("u")], (24,))
 
@@ -120,6 +119,6 @@ def test_cached_sets_are_not_those_of_another_function() -> None:
     def loud(u: Tensor, dt: float, parameters: dict[str, Tensor]) -> Tensor:
         return torch.where(u < 100, u * parameters["rate"], 0.0)
 
-    starts = as_start_states(smooth(LAYOUT))
-    keys = {fingerprint(FunctionStepper(LAYOUT, step, {"rate": Positive(0.5)}), starts) for step in (quiet, loud)}
+    starts = smooth(LAYOUT)
+    keys = {fingerprint(FunctionStepper(LAYOUT, step, {"rate": Positive(0.5)}), starts, 1) for step in (quiet, loud)}
     assert len(keys) == 2

@@ -1,16 +1,13 @@
-"""Cache roots: an empty one, and one that a killed process left."""
+"""A cache root, empty; and somebody's data that nothing may change."""
 
 from __future__ import annotations
 
-import shutil
-import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from children import finish, start
-from victims import COUNT, HEADER, keep_and_die, set_below
 
-from cotwin.store.ownership import claim_root
+from cotwin.store.root import claim_root
 
 
 @pytest.fixture
@@ -18,16 +15,20 @@ def root(tmp_path: Path) -> Path:
     return claim_root(tmp_path / "cache")
 
 
-@pytest.fixture(scope="session")
-def left_whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root where a killed process left a whole set."""
-    root = tmp_path_factory.mktemp("left") / "cache"
-    finish(start(keep_and_die, root), -signal.SIGKILL)
-    assert (set_below(root) / "data.npy").stat().st_size == HEADER + COUNT * 512
-    return root
-
-
 @pytest.fixture
-def left(left_whole: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    return shutil.copytree(left_whole, tmp_path / "cache")
+def precious(tmp_path: Path) -> Iterator[Path]:
+    """A directory with names like ours; in the end it has to be as it was."""
+    thesis = tmp_path / "thesis"
+    for name in (f"{'0' * 32}.safetensors", f".{'0' * 32}.part", f"real/{'0' * 32}.safetensors", "chapter/one.tex"):
+        (thesis / name).parent.mkdir(parents=True, exist_ok=True)
+        (thesis / name).write_text("years of work")
+    before = state_of(thesis)
+    yield thesis
+    assert state_of(thesis) == before
+
+
+def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    return {
+        str(path): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in [folder, *folder.rglob("*")]
+    }

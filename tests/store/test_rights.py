@@ -12,7 +12,6 @@ from children import run
 from victims import (
     find_no_place,
     lose_rights,
-    lose_rights_meanwhile,
     without_rights,
 )
 
@@ -39,7 +38,3 @@ def test_a_cache_that_cannot_be_written_is_refused_at_the_start(shared: Path, ro
 
 def test_rights_that_are_lost_cost_the_cache_and_no_more(shared: Path) -> None:
     run(without_rights, lose_rights, shared / "cache")
-
-
-def test_rights_that_are_lost_meanwhile_cost_nothing(shared: Path) -> None:
-    run(without_rights, lose_rights_meanwhile, shared / "cache")

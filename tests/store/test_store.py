@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from cotwin.stepper import Stepper
-from cotwin.store import budgets
-from cotwin.store.array_file import ArrayFile
-from cotwin.store.lock import LOCK
-from cotwin.store.ownership import MARKER, NotOursError, claim_root
 from cotwin.store.placement import Placement
-from cotwin.store.shelf import Shelf
+from cotwin.store.root import MARKER, claim_root
 from cotwin.store.store import Store
-from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StoredWindows
+from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows
 from cotwin.windows.starts import simulated
 
 MB = 1_000_000
@@ -40,31 +34,6 @@ def files_below(root: Path) -> list[str]:
 @pytest.fixture(params=PLACEMENTS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(tmp_path / "cache", 10 * MB, 10 * MB, request.param)
-
-
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    count=st.integers(1, 24),
-    num_steps=st.integers(1, 4),
-    chunk_bytes=st.integers(500, 20_000),
-    batch_size=st.integers(1, 17),
-    seed=st.integers(0, 100),
-)
-def test_windows_do_not_depend_on_placement(
-    generated: Make, tmp_path: Path, count: int, num_steps: int, chunk_bytes: int, batch_size: int, seed: int
-) -> None:
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).split(batch_size)
-    served = []
-    for placement in PLACEMENTS:
-        store = Store(tmp_path / "cache", 10 * MB, 10 * MB, placement, chunk_bytes)
-        with store.keep(generated(count, num_steps)) as kept:
-            assert len(kept.windows) == count
-            served.append([kept.windows.__getitems__(rows.tolist()) for rows in order])
-    for memory, cache, fly in zip(*served, strict=True):
-        assert torch.equal(memory.states, cache.states)
-        assert torch.linalg.norm(fly.states - memory.states) <= 1e-6 * torch.linalg.norm(memory.states)
-        assert torch.equal(memory.weight, cache.weight)
-        assert torch.equal(memory.weight, fly.weight)
 
 
 def test_windows_are_kept_in_the_precision_of_their_starts(generated: Make, store: Store) -> None:
@@ -85,17 +54,6 @@ def test_kept_windows_follow_the_teacher(generated: Make, store: Store) -> None:
         assert torch.equal(states[:, 0], windows.starts.every())
         for before, after in pairwise(states.unbind(dim=1)):
             torch.testing.assert_close(windows.teacher(before), after)
-
-
-def test_bytes_are_known_beforehand(generated: Make, tmp_path: Path) -> None:
-    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
-    windows = generated(11)
-    with store.keep(windows) as kept:
-        assert isinstance(kept.windows, StoredWindows)
-        assert isinstance(kept.windows.source, ArrayFile)
-        array = np.load(kept.windows.source.path, allow_pickle=False)
-        assert kept.choice.num_bytes == windows.num_bytes == array.nbytes
-        assert np.array_equal(array, kept.windows.__getitems__(range(11)).states.numpy())
 
 
 def test_automatic_choice_is_recorded_and_logged(
@@ -125,6 +83,10 @@ def test_chunks_stay_below_the_budget(generated: Make, monkeypatch: pytest.Monke
     assert max(sizes) <= 64 * 1024 // 64
 
 
+def full(*_: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, None])
 def test_nothing_stays_behind(
     generated: Make, store: Store, tmp_path: Path, error: type[BaseException] | None
@@ -140,8 +102,7 @@ def test_nothing_stays_behind(
     else:
         with pytest.raises(error):
             use()
-    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
-    assert not list((tmp_path / "cache").glob("generated/[!.]*"))
+    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
 
 
 def test_a_teacher_that_raises_leaves_nothing(
@@ -151,7 +112,7 @@ def test_a_teacher_that_raises_leaves_nothing(
     windows.starts.states[4] = torch.nan
     with pytest.raises(ArithmeticError, match="diverged"), store.keep(windows) as kept:
         kept.windows.__getitems__(range(5))
-    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
+    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
     assert windows.teacher.training
 
 
@@ -193,27 +154,9 @@ def test_indices_are_checked(generated: Make, store: Store, index: int) -> None:
         kept.windows.__getitems__([0, index])
 
 
-def test_a_root_of_someone_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(NotOursError):
-        Store(tmp_path, 10 * MB, 10 * MB)
-    assert files_below(tmp_path) == ["thesis.tex"]
-
-
-def test_a_root_replaced_by_a_link_is_refused(generated: Make, tmp_path: Path) -> None:
-    store = Store(claim_root(tmp_path / "cache"), 10 * MB, 10 * MB, "cache")
-    precious = claim_root(tmp_path / "other")
-    (tmp_path / "cache").rename(tmp_path / "moved")
-    (tmp_path / "cache").symlink_to(precious)
-    with pytest.raises(NotOursError, match="a symbolic link"), store.keep(generated(5)):
-        pass
-    assert files_below(precious) == [MARKER]
-
-
 def test_nothing_is_made_before_something_is_kept(generated: Make, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache", 10 * MB, 10 * MB)
     store.choose(generated(5))
-    store.sweep()
     assert not list(tmp_path.iterdir())
     with store.keep(generated(5)) as kept:
         assert kept.choice.placement == "memory"
@@ -236,15 +179,12 @@ def test_a_window_beyond_the_budget_is_refused(generated: Make) -> None:
 def test_a_full_disk_falls_back_to_on_the_fly(
     generated: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: int) -> None:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr(os, "posix_fallocate", full)
     store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
     with store.keep(generated(5)) as kept:
         assert isinstance(kept.windows, RolloutWindows)
         assert torch.isfinite(kept.windows.__getitems__(range(5)).states).all()
-        assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
+        assert all(name.endswith(MARKER) for name in files_below(tmp_path))
     assert kept.choice.placement == "on_the_fly"
     assert "No space left" in kept.choice.reason
     assert "generated as they are read" in caplog.text
@@ -280,28 +220,97 @@ for reserve in (os.posix_fallocate, unsupported):
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "cache")], capture_output=True, text=True)
     assert done.stdout.split() == ["on_the_fly", "on_the_fly"], done.stderr
-    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
+    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
 
 
-def test_another_error_of_the_disk_is_not_hidden(
-    generated: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def harmed(root: Path) -> None:
+    (root / MARKER).write_text("garbage")
+    (root / "thesis.tex").write_text("years of work")
+
+
+def linked(root: Path) -> None:
+    root.rename(root.with_name("moved"))
+    root.symlink_to(claim_root(root.with_name("precious")))
+
+
+@pytest.mark.parametrize(("happens", "reason"), [(harmed, "no valid"), (linked, "a symbolic link")])
+def test_a_cache_that_is_harmed_meanwhile_costs_the_cache_and_no_more(
+    generated: Make, tmp_path: Path, happens: Callable[[Path], None], reason: str
 ) -> None:
-    def broken(_: int) -> Iterator[None]:
+    store = Store(claim_root(tmp_path / "cache"), 10 * MB, 10 * MB, "cache")
+    with store.keep(generated(5)) as kept:
+        happens(tmp_path / "cache")
+        before = kept.windows.__getitems__(range(5)).states
+    with store.keep(generated(5)) as kept:
+        assert kept.choice.placement == "on_the_fly"
+        assert reason in kept.choice.reason
+        torch.testing.assert_close(kept.windows.__getitems__(range(5)).states, before)
+    assert set(files_below(tmp_path)) <= {f"{name}/{MARKER}" for name in ("cache", "moved", "precious")} | {
+        "cache/thesis.tex"
+    }
+
+
+@pytest.mark.parametrize("call", ["fsync", "pwrite"])
+def test_a_broken_disk_costs_the_cache_and_is_named(
+    generated: Make, root: Path, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "fsync", broken)
-    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
-    with pytest.raises(OSError, match="Input/output"), store.keep(generated(5)):
-        pass
-    assert all(name.endswith((MARKER, LOCK)) for name in files_below(tmp_path))
+    monkeypatch.setattr(os, call, broken)
+    with Store(root, 10 * MB, 10 * MB, "cache").keep(generated(5)) as kept:
+        assert kept.choice.placement == "on_the_fly"
+    assert "Input/output error" in caplog.text
+    assert files_below(root) == [MARKER]
+
+
+def test_no_lock_is_needed(generated: Make, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that somebody holds, or a file system without any, keeps nobody waiting."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    with (root / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        monkeypatch.setattr("fcntl.flock", no_locks)
+        with Store(root, 10 * MB, 10 * MB, "cache").keep(generated(5)) as kept:
+            assert kept.choice.placement == "cache"
+
+
+@pytest.mark.parametrize("placement", ["memory", "cache"])
+def test_generated_windows_are_put_where_one_can_look_at_them(
+    generated: Make, root: Path, tmp_path: Path, placement: Placement
+) -> None:
+    store = Store(root, 10 * MB, 10 * MB, placement, chunk_bytes=2048, keep_generated=tmp_path / "run" / "generated")
+    (tmp_path / "run").mkdir()
+    for _ in range(2):  # a resumed run makes them again
+        with store.keep(generated(11), "0003-physical") as kept:
+            states = kept.windows.__getitems__(range(11)).states
+    (path,) = (tmp_path / "run" / "generated").iterdir()
+    assert path.name == "0003-physical.npy"
+    assert np.array_equal(np.load(path, allow_pickle=False), states.numpy())
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "full"])
+def test_what_is_put_there_to_look_at_follows_no_link_and_costs_nothing(
+    generated: Make, tmp_path: Path, precious: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = tmp_path / "generated"
+    if what == "folder":
+        looked_at.symlink_to(precious)
+    else:
+        looked_at.mkdir()
+        (looked_at / "windows.npy").symlink_to(precious / "chapter" / "one.tex")
+    if what == "full":
+        monkeypatch.setattr("cotwin.store.store.write_npy", full)
+    with Store(None, 10 * MB, 0, "memory", keep_generated=looked_at).keep(generated(5)) as kept:
+        assert torch.isfinite(kept.windows.__getitems__(range(5)).states).all()
+    assert (looked_at / "windows.npy").is_file() or what == "folder"
 
 
 def test_a_full_disk_goes_on_though_the_starts_do_not_fit_in_memory(
     teacher: Stepper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: int) -> None:
-        raise OSError(28, "No space left on device")
-
     teacher.eval()
     draw = simulated(torch.randn(2, 2, 16), teacher.layout, horizon=15)
     starts = draw(400, teacher, torch.Generator().manual_seed(0))
@@ -313,22 +322,6 @@ def test_a_full_disk_goes_on_though_the_starts_do_not_fit_in_memory(
     with store.keep(windows) as kept:
         assert torch.allclose(kept.windows.__getitems__([5, 399]).states, expected, atol=1e-6)
     assert "Starts are drawn as they are read" in caplog.text
-
-
-def test_what_a_killed_run_left_counts_as_free(
-    generated: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = claim_root(tmp_path / "cache")
-    with Shelf(root, "generated").add("dead", (100, 1000)) as writer:
-        writer.append(torch.zeros(100, 1000))
-    lock = root / "generated/dead" / LOCK
-    owner = json.loads(lock.read_text())
-    monkeypatch.setattr(budgets, "free_disk", lambda path: MB)
-    assert Store(root, 10 * MB).disk_budget == MB // 2, "its maker lives"
-    lock.write_text(json.dumps(owner | {"started": 1.0}))
-    left = Shelf(root, "generated").entries()[0].num_bytes
-    assert left > 400_000
-    assert Store(root, 10 * MB).disk_budget == (MB + left) // 2
 
 
 @pytest.mark.parametrize("budget", [100_001, 700_000, 1_000_000_000])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,16 +17,13 @@ from torch import Tensor
 
 from cotwin.layout import Field, Layout
 from cotwin.stepper import Stepper
-from cotwin.store.lock import LOCK
-from cotwin.store.ownership import MARKER
 from cotwin.store.placement import Placement
-from cotwin.store.shelf import SHELVES
+from cotwin.store.root import MARKER
 from cotwin.store.store import Store
 from cotwin.windows import RolloutWindows
 
 MB = 1_000_000
 COUNT, NUM_STEPS, CHUNK_WINDOWS = 20, 3, 3
-HEADER = 128  # bytes before the rows of a file
 
 
 class Swirl(Stepper):
@@ -77,24 +73,9 @@ def expected(count: int = COUNT, seed: int = 0) -> Tensor:
         return there.windows.__getitems__(range(count)).states
 
 
-def set_below(root: Path) -> Path:
-    """The one set under a root."""
-    (path,) = (path for path in (root / "generated").iterdir() if path.name != MARKER)
-    return path
-
-
 def leftovers(root: Path) -> list[str]:
-    """All that is below a root but the markers, locks and shelves that stay."""
-    stay = {Path(MARKER), Path(LOCK)}
-    for shelf in SHELVES:
-        stay |= {Path(shelf), Path(shelf, MARKER)}
-    return sorted(str(path) for path in {path.relative_to(root) for path in root.rglob("*")} - stay)
-
-
-def fill_one(root: Path) -> None:
-    """Leave an empty shelf."""
-    with store(root).keep(windows()):
-        pass
+    """All that is below a root but its marker."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path != root / MARKER)
 
 
 def fill_and_read(root: Path, seconds: float = 0.0, begun: Any = None) -> None:
@@ -115,21 +96,6 @@ def fill_and_die(root: Path, call: int, report: Path | None = None) -> None:
         report.write_text(str(calls()))
 
 
-def keep_and_die(root: Path) -> None:
-    """Leave a whole set behind."""
-    with store(root).keep(windows()):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def hold(root: Path, seed: int, ready: Any, leave: Any) -> None:
-    """Keep a set from one moment to another, reading it at both."""
-    with store(root).keep(windows(seed=seed)) as kept:
-        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected(seed=seed))
-        ready.set()
-        leave.wait()
-        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected(seed=seed))
-
-
 def come_and_go(root: Path, seed: int, together: Any) -> None:
     """Keep one of two sets again and again, at the same time as others do."""
     moments = random.Random(seed)
@@ -137,8 +103,7 @@ def come_and_go(root: Path, seed: int, together: Any) -> None:
     together.wait()
     for _ in range(30):
         number = moments.randrange(2)
-        kept_store = store(root)
-        with kept_store.keep(windows(seed=number)) as kept:
+        with store(root).keep(windows(seed=number)) as kept:
             assert kept.choice.placement == "cache"
             assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, sets[number])
             time.sleep(moments.choice((0.0, 0.001, 0.005)))
@@ -166,24 +131,16 @@ def lose_rights(root: Path) -> None:
     shelf = store(root)
     with shelf.keep(windows()) as kept:
         assert kept.choice.placement == "cache"
-    (root / "generated").chmod(0o500)
+        root.chmod(0o500)
+        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
     with shelf.keep(windows()) as kept:
         assert kept.choice.placement == "on_the_fly"
         assert "Permission denied" in kept.choice.reason
         assert_close(kept.windows.__getitems__(range(COUNT)).states, expected())
-    (root / "generated").chmod(0o700)
+    root.chmod(0o700)
     with shelf.keep(windows()) as kept:
         assert kept.choice.placement == "cache"
     assert leftovers(root) == []
-
-
-def lose_rights_meanwhile(root: Path) -> None:
-    """A set that can no longer be removed does not cost the training that used it."""
-    with store(root).keep(windows()) as kept:
-        (root / "generated").chmod(0o500)
-        assert torch.equal(kept.windows.__getitems__(range(COUNT)).states, expected())
-    assert len(leftovers(root)) > 1
-    (root / "generated").chmod(0o700)
 
 
 def assert_close(states: Tensor, right: Tensor) -> None:

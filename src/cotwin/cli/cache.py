@@ -18,7 +18,7 @@ CacheDir = Annotated[Path, typer.Option(help="As in the setting store.cache_dir.
 
 @app.command("list")
 def list_(cache_dir: CacheDir = Path(".cotwin/cache")) -> None:
-    """Print what is on each shelf: size, age, who made it, whether it is in use or left over."""
+    """Print what is on each shelf: converted files and rollouts of trained models, with size and age."""
     from cotwin.report.cache import render
     from cotwin.store.shelf import shelves
 
@@ -29,22 +29,22 @@ def list_(cache_dir: CacheDir = Path(".cotwin/cache")) -> None:
 
 @app.command()
 def clean(
-    shelf: Annotated[
-        list[str] | None, typer.Option(help="Also all that this shelf keeps: real, generated or evaluation.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also all that every shelf keeps.")] = False,
+    shelf: Annotated[list[str] | None, typer.Option(help="All that this shelf keeps: real or evaluation.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that every shelf keeps.")] = False,
     cache_dir: CacheDir = Path(".cotwin/cache"),
 ) -> None:
-    """Remove what dead runs left behind; what a run uses now always stays."""
+    """Remove what killed runs left half-written, and what is asked for. A run that reads it goes on."""
     from cotwin.report.cache import summary
-    from cotwin.store.shelf import SHELVES, shelves
+    from cotwin.store.shelf import SHELVES, shelves, strangers, sweep
 
     with errors_explained():
         emptied = SHELVES if everything else tuple(shelf or ())
         unknown = set(emptied) - set(SHELVES)
         if unknown:
             raise ValueError(f"there is no shelf {', '.join(sorted(unknown))}; choose among {', '.join(SHELVES)}.")
-        removed = [
-            entry for one in shelves(cache_dir) for entry in (one.clear() if one.name in emptied else one.sweep())
-        ]
-    typer.echo(summary(removed))
+        parts = sweep(cache_dir)
+        removed = [entry for one in shelves(cache_dir) if one.name in emptied for entry in one.clear()]
+        others = strangers(cache_dir)
+    typer.echo(summary(removed, parts))
+    if others:
+        typer.echo(f"These stay, since this version of Cotwin did not make them: {', '.join(map(str, others))}.")

@@ -58,7 +58,6 @@ def build_store(settings: s.Store) -> Store:
         memory_budget=None if memory == "auto" else int(memory * GB),
         disk_budget=None if disk == "auto" else int(disk * GB),
         placement=settings.placement,
-        verify=settings.verify,
     )
 
 

@@ -193,7 +193,9 @@ class Store(Settings):
     placement: Literal["memory", "cache", "on_the_fly"] | None = Field(
         None, description="if not given the budgets decide"
     )
-    verify: bool = Field(False, description="compare checksums of every set, not only of other processes' sets")
+    keep_generated: bool = Field(
+        False, description="write generated windows beside the run too, as generated/CYCLE-LEARNER.npy, to look at"
+    )
     cache_dir: str = Field(".cotwin/cache", description="made by Cotwin; refused if somebody else made it")
 
 

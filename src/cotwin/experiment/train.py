@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -14,7 +15,7 @@ from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment
 from cotwin.report.figure import draw
-from cotwin.run import Run, RunError
+from cotwin.run import GENERATED, Run, RunError
 from cotwin.seeds import seed_of
 from cotwin.stepper import Stepper
 from cotwin.store.evaluation import Kept
@@ -23,6 +24,8 @@ from cotwin.store.store import Store
 from cotwin.training.alpha import fixed
 from cotwin.training.evaluation import Comparison, Training, compare
 from cotwin.training.hybrid import HybridTrainer, Phase, Role
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -108,6 +111,8 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     """Run both trainings, from a checkpoint if one is given, and write everything into the run directory."""
     # Now, not at the end: a cache directory that cannot be written should not cost a training.
     shelf = session.store.shelf("evaluation")
+    if session.experiment.store.keep_generated:
+        session.store.keep_generated = run.path.resolve() / GENERATED
     metrics: list[dict[str, Any]] = []
     begun = origin(session.data)
     if checkpoint is not None:
@@ -125,8 +130,6 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
             metrics.sort(key=lambda line: order.index(_key(line)))
             run.save_checkpoint(len(metrics), _state(session, metrics, begun))
             run.write_metrics(metrics)
-    # What a killed run left is used where it is this run's, so only now is the rest of use to nobody.
-    session.store.sweep()
     return _conclude(session, run, metrics, shelf)
 
 
@@ -191,7 +194,11 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: 
     for role, model in together.items():
         run.write_weights(f"{role}.safetensors", model)
     shown = data.validation if data.test is None else data.test
-    run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics))
+    try:
+        run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics))
+    except OSError as error:
+        # The training is finished and its result written.
+        logger.warning("rollout.png is not drawn: %s.", error)
     return comparison
 
 

@@ -18,31 +18,27 @@ def render(entries: Sequence[Entry], now: float) -> RenderableType:
     if not entries:
         return Text("Nothing is kept.")
     table = Table(box=SIMPLE, title=f"{_count(entries)}, {in_words(sum(entry.num_bytes for entry in entries))}")
-    for column in ("shelf", "key", "content", "size", "age", "process", "state"):
+    for column in ("shelf", "key", "content", "size", "age"):
         table.add_column(column, justify="right" if column in ("size", "age") else "left")
     for entry in entries:
-        maker = "unknown" if entry.owner is None else f"{entry.owner.pid} on {entry.owner.host}"
-        row = (entry.path.name[:8], entry.content, in_words(entry.num_bytes), _age(now - entry.modified), maker)
+        row = (entry.key[:8], entry.content, in_words(entry.num_bytes), _age(now - entry.modified))
         # Text: a plain string's square brackets would be taken for markup.
-        table.add_row(entry.shelf, *map(Text, row), _state(entry))
+        table.add_row(entry.shelf, *map(Text, row))
     return table
 
 
-def summary(removed: Sequence[Entry]) -> str:
-    """What was removed, in one sentence."""
-    if not removed:
-        return "Nothing to remove."
-    return f"Removed {_count(removed)}, {in_words(sum(entry.num_bytes for entry in removed))}."
+def summary(removed: Sequence[Entry], parts: int) -> str:
+    """What was removed, in a sentence or two. parts: files that were half-written."""
+    sentences = []
+    if parts:
+        sentences.append(f"Removed {parts} half-written file{'s' if parts > 1 else ''}.")
+    if removed:
+        sentences.append(f"Removed {_count(removed)}, {in_words(sum(entry.num_bytes for entry in removed))}.")
+    return " ".join(sentences) or "Nothing to remove."
 
 
 def _count(entries: Sequence[Entry]) -> str:
     return "1 stored array" if len(entries) == 1 else f"{len(entries)} stored arrays"
-
-
-def _state(entry: Entry) -> str:
-    if entry.used:
-        return "in use" if entry.is_whole else "being written"
-    return "left over" if entry.is_leftover else "kept"
 
 
 def _age(seconds: float) -> str:

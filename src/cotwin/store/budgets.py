@@ -58,16 +58,13 @@ def memory_budget(asked: int | None) -> int:
     return min(asked, least)
 
 
-def disk_budget(asked: int | None, memory_budget: int, root: Path | None, leftover: int = 0) -> int:
-    """Bytes of generated data on disk: as asked, or by the memory budget and the free disk; none without a root.
-
-    leftover: bytes below the root that are of use to nobody, so as good as free.
-    """
+def disk_budget(asked: int | None, memory_budget: int, root: Path | None) -> int:
+    """Bytes of generated data on disk: as asked, or by the memory budget and the free disk; none without a root."""
     if root is None:
         return 0
     if asked is not None:
         return asked
-    return min(DISK_FOR_MEMORY * memory_budget, (free_disk(root) + leftover) // 2)
+    return min(DISK_FOR_MEMORY * memory_budget, free_disk(root) // 2)
 
 
 def free_disk(path: Path) -> int:

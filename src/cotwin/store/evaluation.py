@@ -12,7 +12,6 @@ from cotwin.rollouts.wrapper import Wrapper
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.fingerprint import fingerprint
 from cotwin.store.shelf import Shelf
-from cotwin.windows import as_start_states
 
 
 class Kept(Wrapper):
@@ -28,7 +27,7 @@ class Kept(Wrapper):
         self.eval()
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
-        key = fingerprint(self.inner, as_start_states(state.cpu()), len(state), num_steps)
+        key = fingerprint(self.inner, state.cpu(), num_steps)
         found = self.shelf.load(key)
         if found is not None:
             return found[0].to(state)
@@ -36,5 +35,5 @@ class Kept(Wrapper):
             states = rollout(self.inner, state, num_steps)
         content = f"{type(self.inner).__name__}, {len(state)} × {num_steps} steps"
         meta = {"content": content, "layout": asdict(self.layout)}
-        self.shelf.save(key, tuple(states.shape), states.cpu()[:, None].unbind(), meta, states.dtype)
+        self.shelf.save(key, tuple(states.shape), states.cpu()[:, None].unbind(), meta)
         return states

@@ -9,32 +9,30 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from cotwin.stepper import Stepper, rollout
 from cotwin.store.version import code_version
-from cotwin.windows import StartStates
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)
 OURS = ("torch", "cotwin")  # whose code `code_version` stands for
 
 
-def fingerprint(stepper: Stepper, starts: StartStates, *numbers: int) -> str:
-    """Of the stepper's code, weights, buffers and settings, the starts, and numbers that say what is made from them.
+def fingerprint(stepper: Stepper, starts: Float[Tensor, "N C *S"], num_steps: int) -> str:
+    """Of the stepper's code, weights, buffers and settings, the starts, and the number of steps from them.
 
-    Settings are the attributes of each module: a solver's substeps, its layout, functions. Starts stand for the seed
-    that drew them. What an attribute hides in an object of another library shows, as a rule, in the step from the
-    first start, which is made for this.
+    Settings are the attributes of each module: a solver's substeps, its layout, functions. What an attribute
+    hides in an object of another library shows, as a rule, in the step from the first start, which is made for this.
     """
     parts = hashlib.sha256()
-    for text in (code_version(), repr(numbers), *_foreign_sources(stepper), *_settings(stepper)):
+    for text in (code_version(), repr(num_steps), *_foreign_sources(stepper), *_settings(stepper)):
         parts.update(text.encode() + b"\0")
     for name, value in sorted((*stepper.named_parameters(), *stepper.named_buffers()), key=lambda pair: pair[0]):
         parts.update(name.encode())
         _update(parts, [value])
-    _update(parts, starts.identity())
     with torch.no_grad():
-        _update(parts, [rollout(stepper, starts.take([0]).to(stepper.device), 1)])
+        _update(parts, [starts, rollout(stepper, starts[:1].to(stepper.device), 1)])
     return parts.hexdigest()[:32]
 
 

@@ -45,8 +45,7 @@ def read_once(
     if found is not None:
         return _restored(*found, source=str(path))
     trajectories = read()
-    states = trajectories.states
-    shelf.save(key, tuple(states.shape), _rows(trajectories), _meta(trajectories), states.dtype)
+    shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))
     return trajectories
 
 

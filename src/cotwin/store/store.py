@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cotwin.folder import Folder, write_at
 from cotwin.store.budgets import disk_budget as disk_bytes
 from cotwin.store.budgets import memory_budget as memory_bytes
-from cotwin.store.fingerprint import fingerprint
-from cotwin.store.ownership import check_root, claim_root
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
-from cotwin.store.shelf import SHELVES, UNWRITABLE, Shelf, ShelfName, shelves
-from cotwin.windows import PickedStates, RolloutWindows, StoredWindows, Windows, copy_windows
+from cotwin.store.root import check_root, claim_root, open_root
+from cotwin.store.shelf import Shelf, ShelfName
+from cotwin.store.window_file import WindowFile
+from cotwin.windows import PickedStates, RolloutWindows, Source, StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
-
-MOST_TRIES = 3  # to read what was just written; where that fails the disk is broken
 
 
 class Kept(NamedTuple):
@@ -43,7 +42,7 @@ class Store:
         allows (see `cotwin.store.budgets`).
     placement: overrides the automatic choice.
     chunk_bytes: windows generated at once; fewer under a small memory budget.
-    verify: compare the checksums of every set before it is used, not only of those that another process made.
+    keep_generated: a directory where each set is written as a plain .npy too, for people to look at.
 
     Raises NotOursError if `root` is a directory that Cotwin did not make.
     """
@@ -55,24 +54,22 @@ class Store:
         disk_budget: int | None = None,
         placement: Placement | None = None,
         chunk_bytes: int = 16_000_000,
-        *,
-        verify: bool = False,
+        keep_generated: Path | None = None,
     ) -> None:
         if root is None and placement == "cache":
             raise ValueError("placement 'cache' needs a root directory; name one, or choose another placement.")
         if root is not None:
             check_root(root)
-        self.root, self.placement, self.verify = root, placement, verify
+        self.root, self.placement, self.keep_generated = root, placement, keep_generated
         self.memory_budget = memory_bytes(memory_budget)
-        leftover = self._leftover_bytes() if disk_budget is None else 0
-        self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root, leftover)
+        self.disk_budget = disk_bytes(disk_budget, self.memory_budget, root)
         # A rollout needs several times its states, which come on top of what is kept. A power of two: a little more
         # or less free memory should not cut a set into other rollouts, which differ in their last bits.
         self.chunk_bytes = min(chunk_bytes, 1 << max(self.memory_budget // 64, 1).bit_length() - 1)
 
     def shelf(self, name: ShelfName) -> Shelf | None:
-        """A shelf for files, its root made if need be; None for a store without files."""
-        return None if self.root is None else Shelf(claim_root(self.root), name)
+        """A shelf for files; None for a store without files. Raises what `check_root` does."""
+        return None if self.root is None else Shelf(check_root(self.root), name)
 
     def choose(self, windows: RolloutWindows) -> Choice:
         """Where these windows would go. Raises ValueError if the budgets leave no place for them."""
@@ -96,79 +93,41 @@ class Store:
         return choice
 
     @contextmanager
-    def keep(self, windows: RolloutWindows) -> Iterator[Kept]:
-        """The same windows, made once if there is room; gone when the context ends, also on error.
+    def keep(self, windows: RolloutWindows, name: str = "windows") -> Iterator[Kept]:
+        """The same windows, made once if there is room; gone when the context ends, and with the process.
 
-        Meanwhile their teacher is in eval mode. A set that a killed process left behind is used if it is this
-        one and whole; other leftovers are removed.
+        Meanwhile their teacher is in eval mode. name: of the file in `keep_generated`.
         """
         choice = self.choose(windows)
         logger.info("generated windows: %s, as %s", choice.placement, choice.reason)
         with _evaluating(windows.teacher), ExitStack() as stack:
-            if choice.placement == "cache":
+            if choice.placement == "memory":
+                memory = InMemory(torch.empty(len(windows), *windows.window_shape, dtype=windows.dtype))
+                self._fill(memory, windows)
+                kept = Kept(StoredWindows(memory), choice)
+            elif choice.placement == "cache":
                 kept = self._cached(windows, choice, stack)
-            elif choice.placement == "memory":
-                kept = Kept(StoredWindows(self._fill_memory(windows)), choice)
             else:
                 kept = Kept(self.on_the_fly(windows), choice)
-            if choice.placement != "cache":
-                self.sweep()
+            if self.keep_generated is not None and isinstance(kept.windows, StoredWindows):
+                self._show(kept.windows.source, self.keep_generated, f"{name}.npy")
             yield kept
 
-    def _leftover_bytes(self) -> int:
-        """What `sweep` will free: else what a killed run left would change the choices of the next."""
-        found = 0
-        for shelf in () if self.root is None else shelves(self.root):
-            with suppress(OSError):
-                found += sum(entry.num_bytes for entry in shelf.entries() if entry.is_leftover)
-        return found
-
-    def sweep(self) -> None:
-        """Remove what dead processes left behind: half-written arrays, and generated windows."""
-        if self.root is None:
-            return
-        for name in SHELVES:
-            try:
-                removed = Shelf(check_root(self.root), name).sweep()
-            except OSError as error:
-                logger.warning("leftovers in %s stay: %s", self.root / name, error)
-                continue
-            for entry in removed:
-                logger.info("removed %s, left by a process that ended", entry.path)
-
-    def _fill_memory(self, windows: RolloutWindows) -> InMemory:
-        states = torch.empty(len(windows), *windows.window_shape, dtype=windows.dtype)
-        for first, chunk in self._chunks(windows):
-            states[first : first + len(chunk)] = chunk
-        return InMemory(states)
-
     def _cached(self, windows: RolloutWindows, choice: Choice, stack: ExitStack) -> Kept:
-        """Windows from a file while the stack is open, made first if need be; on the fly if the disk is full."""
+        """Windows in a file while the stack is open; on the fly if the disk does not take them."""
+        assert self.root is not None, "the disk budget is zero without a root"
         try:
-            shelf = self.shelf("generated")
-            assert shelf is not None, "the disk budget is zero without a root"
-            # Cut into other rollouts, the windows would differ in their last bits.
-            key = fingerprint(
-                windows.teacher, windows.starts, len(windows), windows.num_steps, self.rows_at_once(windows)
-            )
-            stack.callback(_discard, shelf, key)
-            file = stack.enter_context(shelf.open(key, verify=self.verify))
-            if file is not None:
-                logger.info("generated windows: %s is whole and of the same teacher and starts", file.path.parent)
-            self.sweep()
-            made = 0
-            while file is None:
-                if made == MOST_TRIES:
-                    raise OSError(errno.EIO, f"{shelf.path} does not keep what is written; name another cache_dir")
-                # Another process with the same windows may be first, and take them away before they are opened.
-                with suppress(FileExistsError):
-                    self._fill_file(windows, shelf, key, stack)
-                    made += 1
-                file = stack.enter_context(shelf.open(key, verify=self.verify))
+            with ExitStack() as attempt:
+                folder = attempt.enter_context(open_root(claim_root(self.root)))
+                folder.sweep()
+                shape = (len(windows), *windows.window_shape)
+                file = attempt.enter_context(WindowFile.made(folder, shape, windows.dtype))
+                self._fill(file, windows)
+                file.sync()
+                stack.push(attempt.pop_all())
+            return Kept(StoredWindows(file), choice)
         except OSError as error:
-            if error.errno not in UNWRITABLE:
-                raise
-            reason = f"the disk does not take {in_words(windows.num_bytes)} ({error.strerror})"
+            reason = f"the disk does not take {in_words(windows.num_bytes)} ({error.strerror or error})"
             logger.warning("%s; the windows are generated as they are read.", reason)
             choice = Choice("on_the_fly", windows.num_bytes, reason)
             try:
@@ -177,14 +136,24 @@ class Store:
                 # Each start then costs a block of rollouts, but the phase goes on.
                 logger.warning("%s Starts are drawn as they are read, which is slow.", refusal)
                 return Kept(windows, choice)
-        return Kept(StoredWindows(file), choice)
 
-    def _fill_file(self, windows: RolloutWindows, shelf: Shelf, key: str, user: ExitStack) -> None:
-        content = f"{type(windows.teacher).__name__}, {len(windows)} × {windows.num_steps} steps"
-        meta = {"content": content, "layout": asdict(windows.teacher.layout)}
-        with shelf.add(key, (len(windows), *windows.window_shape), meta, user, windows.dtype) as writer:
-            for _, chunk in self._chunks(windows):
-                writer.append(chunk)
+    def _fill(self, kept: InMemory | WindowFile, windows: RolloutWindows) -> None:
+        """Cut alike for every placement: in other rollouts the windows would differ in their last bits."""
+        count = self.rows_at_once(windows)
+        for first in range(0, len(windows), count):
+            chunk = windows.generate(range(first, min(first + count, len(windows))))
+            kept.put(first, chunk.cpu().to(windows.dtype))
+
+    def _show(self, source: Source, directory: Path, name: str) -> None:
+        try:
+            with (
+                Folder(directory.parent) as beside,
+                beside.folder(directory.name, make=True) as folder,
+                folder.anew(name) as file,
+            ):
+                write_npy(file, source, self.chunk_bytes)
+        except OSError as error:
+            logger.warning("%s is not written: %s.", directory / name, error)
 
     def on_the_fly(self, windows: RolloutWindows) -> RolloutWindows:
         """The same windows, generated as they are read, some of them ahead within the memory budget."""
@@ -217,12 +186,6 @@ class Store:
         """How many windows are made in one rollout, where they are kept."""
         return max(1, self.chunk_bytes // windows.window_bytes)
 
-    def _chunks(self, windows: RolloutWindows) -> Iterator[tuple[int, Tensor]]:
-        """Index of the first window, and windows; cut alike for every placement, so the bits are alike."""
-        count = self.rows_at_once(windows)
-        for first in range(0, len(windows), count):
-            yield first, windows.generate(range(first, min(first + count, len(windows)))).cpu().to(windows.dtype)
-
 
 class InMemory:
     """Windows in a tensor."""
@@ -238,6 +201,10 @@ class InMemory:
     def dtype(self) -> torch.dtype:
         return self.states.dtype
 
+    def put(self, first: int, rows: Float[Tensor, "k T C *S"]) -> None:
+        """Take windows from this index on."""
+        self.states[first : first + len(rows)] = rows
+
     def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
         """Put the windows at `indices` into these rows of `states`."""
         copy_windows(self.states, indices, states, rows)
@@ -246,14 +213,17 @@ class InMemory:
         """Nothing to prepare."""
 
 
-def _discard(shelf: Shelf, key: str) -> None:
-    try:
-        shelf.discard(key)
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        # What was trained on it counts for more; a later run sweeps it.
-        logger.warning("the windows in %s stay: %s", shelf.path / key, error)
+def write_npy(file: int, source: Source, chunk_bytes: int) -> None:
+    """Windows as `numpy.load` reads them, so many bytes at once."""
+    number, *shape = source.shape
+    header, at_once = io.BytesIO(), max(1, chunk_bytes // (source.dtype.itemsize * math.prod(shape)))
+    kind = f"<f{source.dtype.itemsize}"
+    np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": source.shape})
+    position = write_at(file, header.getvalue(), 0)
+    for first in range(0, number, at_once):
+        part = torch.empty(min(at_once, number - first), *shape, dtype=source.dtype)
+        source.write(range(first, first + len(part)), part, range(len(part)))
+        position = write_at(file, part.numpy().data.cast("B"), position)
 
 
 @contextmanager

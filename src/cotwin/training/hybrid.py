@@ -191,7 +191,8 @@ class HybridTrainer:
 
     def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
         learner, count = self.learners[phase.learner], self.generated_windows(phase, alpha)
-        with self.store.keep(self.generated(phase, count)) as kept:
+        name = f"{phase.cycle:04d}-{phase.learner}"
+        with self.store.keep(self.generated(phase, count), name) as kept:
             fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
         if 2 * fit.left_out >= count:
             name = type(learner.trainer.stepper).__name__

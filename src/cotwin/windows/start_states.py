@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -37,10 +37,6 @@ class StartStates(ABC):
         """All of them at once."""
         return self.take(range(len(self)))
 
-    @abstractmethod
-    def identity(self) -> Iterator[Tensor]:
-        """Tensors that decide every state: equal ones, equal states."""
-
 
 class PickedStates(StartStates):
     """Some of given states, each perhaps several times.
@@ -62,10 +58,6 @@ class PickedStates(StartStates):
 
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
         return self.states[self.order[torch.as_tensor(indices)]]
-
-    def identity(self) -> Iterator[Tensor]:
-        yield self.states
-        yield self.order
 
     def picked(self, order: Int[Tensor, "M"]) -> PickedStates:
         """Some of these."""

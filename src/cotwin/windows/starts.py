@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -82,10 +82,6 @@ class ShiftedStates(StartStates):
             chosen = chosen.gather(axis + 2, index.reshape(shape).expand_as(chosen))
         return chosen
 
-    def identity(self) -> Iterator[Tensor]:
-        yield from self.states.identity()
-        yield from self.shifts.values()
-
 
 def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) -> Starts:
     """States along trajectories that the teacher rolls out from random initial states like the real ones.
@@ -152,10 +148,6 @@ class SimulatedStates(StartStates):
             here = blocks == block
             states[here] = self._states(block)[wanted[here] % self.block_size]
         return states
-
-    def identity(self) -> Iterator[Tensor]:
-        yield self.initial
-        yield torch.tensor([self.seed, self.horizon, self.count])
 
     def _states(self, block: int) -> Float[Tensor, "K C *S"]:
         if self._block[0] != block:
