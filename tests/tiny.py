@@ -104,17 +104,21 @@ def hybrid(
     seed: int = 0,
     steps: int = 6,
     warmup_steps: int = 4,
+    descent: Callable[[Stepper], Descent] = adam,
     **options: Any,
 ) -> HybridTrainer:
-    """Heat with a wrong diffusivity, and a network."""
+    """Heat with a wrong diffusivity, and a network.
 
-    def learner(stepper: Stepper) -> Learner:
+    descent: of the simulator.
+    """
+
+    def learner(stepper: Stepper, descent: Callable[[Stepper], Descent]) -> Learner:
         data = windows()
-        return Learner(trainer(stepper, seed=seed), data, steps, warmup_steps, real(data.starts()))
+        return Learner(trainer(stepper, descent, seed=seed), data, steps, warmup_steps, real(data.starts()))
 
     return HybridTrainer(
-        learner(physical or heat(0.3)),
-        learner(synthetic or Network()),
+        learner(physical or heat(0.3), descent),
+        learner(synthetic or Network(), adam),
         store=store or Store(None, 10 * MB, 0, "memory"),
         seed=seed,
         **options,

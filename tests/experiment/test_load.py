@@ -57,6 +57,7 @@ def test_another_kind_does_not_inherit_the_settings_of_the_old_one(tmp_path: Pat
         ("hybrid.order=[physical,physical]", r"hybrid: order .*once"),
         ("physical.model=heat", r"physical\.diffusivity: is required"),
         ("hybrid.alpha={kind: fixed, value: .inf}", r"hybrid\.alpha\.value: .*finite"),
+        ("synthetic.optimizer={kind: levenberg_marquardt}", r"synthetic: .*up to 300 unknowns.*choose adam"),
         ("name=../x", r"name: .*pattern"),
         ("cycles", r"not of the form key\.path=value"),
     ],

@@ -16,7 +16,10 @@ from cotwin.experiment.train import prepare
 __all__ = ["folder"]
 
 
-@pytest.mark.parametrize("store", [[], ["store.memory_budget_gb=0.00002"], ["store.placement=on_the_fly"]])
+FLY = ["store.placement=on_the_fly", "physical.optimizer.kind=adam"]
+
+
+@pytest.mark.parametrize("store", [[], ["store.memory_budget_gb=0.00001"], FLY])
 def test_training_does_as_planned(folder: Path, store: list[str]) -> None:
     plan = plan_session(prepare(load("burgers", [*SMALL, *store])))
     assert not list(folder.glob("**/data.npy")), "a trial leaves nothing behind"
@@ -37,7 +40,7 @@ def test_training_does_as_planned(folder: Path, store: list[str]) -> None:
     ]
     keys = ("training", "cycle", "learner", "steps", "generated", "placement", "reason")
     assert planned == [tuple(line[key] for key in keys) for line in lines]
-    if store == ["store.memory_budget_gb=0.00002"]:
+    if store == ["store.memory_budget_gb=0.00001"]:
         assert {phase.choice.placement for phase in plan.phases if phase.choice} == {"cache"}
 
 
@@ -78,6 +81,11 @@ def test_a_set_without_a_place_is_refused_before_anything_is_trained(folder: Pat
     tight = ["store.memory_budget_gb=0.00001", "store.placement=memory"]
     assert "the memory budget is 10 kB" in refusal(*command, "burgers", *SMALL, *tight)
     assert not (folder / "runs").exists()
+
+
+def test_all_windows_in_every_step_have_to_be_kept(folder: Path) -> None:
+    for option in ("store.placement=on_the_fly", "hybrid.fresh_starts=true"):
+        assert "choose physical.optimizer.kind=adam" in refusal("config", "validate", "burgers", *SMALL, option)
 
 
 def test_a_run_may_go_on_with_another_budget(folder: Path) -> None:

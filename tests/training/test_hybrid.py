@@ -8,13 +8,30 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import LAYOUT, MB, Growth, Network, heat, hybrid, same, through_a_file, trainer, trajectories, windows
+from tiny import (
+    DIFFUSIVITY,
+    LAYOUT,
+    MB,
+    Growth,
+    Network,
+    heat,
+    hybrid,
+    lbfgs,
+    same,
+    through_a_file,
+    trainer,
+    trajectories,
+    windows,
+)
 from torch import Tensor
 
+from cotwin.parameters import Known
+from cotwin.physics.heat import Heat
 from cotwin.stepper import Stepper
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
 from cotwin.training.alpha import auto, fixed, linear
+from cotwin.training.descent import Still
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import HybridTrainer, Learner, Phase, Role
 from cotwin.training.objective import Objective
@@ -280,6 +297,32 @@ def test_a_teacher_that_diverges_does_not_teach(
     assert same(*states)
     assert "Growth diverged" in caplog.text
     assert "The synthetic model does not teach in cycle 0" in caplog.text
+
+
+def test_who_takes_all_windows_in_a_step_gets_no_more_generated_ones_than_real_ones_and_has_them_kept() -> None:
+    results = hybrid(descent=lbfgs, alpha=fixed(0.5), generated_per_real=3, steps=1, warmup_steps=1).run(1)
+    assert [(r.learner, r.generated) for r in results[2:]] == [("synthetic", 45), ("physical", 15)]
+    fewer = hybrid(descent=lbfgs, alpha=fixed(0.5), steps=1, warmup_steps=1).run(1)
+    assert [r.generated for r in fewer[2:]] == [7, 7]
+    for options in ({"store": Store(None, MB, 0, "on_the_fly")}, {"store": Store(None, MB, 0), "fresh_starts": True}):
+        training = hybrid(descent=lbfgs, alpha=fixed(0.5), **options)
+        with pytest.raises(ValueError, match=r"takes all windows in every step.*physical\.optimizer\.kind=adam"):
+            training.check_room(1)
+        with pytest.raises(ValueError, match="takes all windows in every step"):
+            training.run(1)
+
+
+def test_a_known_simulator_teaches_and_is_not_trained() -> None:
+    training = hybrid(physical=Heat(LAYOUT, Known(DIFFUSIVITY)), descent=lambda stepper: Still(), alpha=auto(1.0))
+    results = training.run(1)
+    assert [(r.learner, r.steps, r.generated) for r in results] == [
+        ("synthetic", 4, 0),
+        ("physical", 0, 0),
+        ("synthetic", 6, results[2].generated),
+        ("physical", 0, 0),
+    ]
+    assert results[2].generated > 0
+    assert results[1].validation_error == pytest.approx(0, abs=1e-6)
 
 
 class Timid(Growth):

@@ -26,11 +26,14 @@ from tiny import (
 )
 from torch import Tensor
 
+from cotwin.estimation.priors import LogNormal
 from cotwin.stepper import Stepper
-from cotwin.training.descent import GradientDescent
+from cotwin.training.descent import Descent, GradientDescent
+from cotwin.training.gauss_newton import GaussNewton
 from cotwin.training.held_out import HeldOut
+from cotwin.training.penalty import Penalty
 from cotwin.training.trainer import MAX_REJECTIONS, Trainer, TrainingDivergedError, cosine
-from cotwin.windows import Batch, SlidingWindows
+from cotwin.windows import Batch, JoinedWindows, SlidingWindows
 
 OPTIMIZERS = pytest.mark.parametrize("optimizer", [adam, lbfgs])
 Make = Callable[[Stepper], GradientDescent]
@@ -105,6 +108,26 @@ def test_resuming_equals_no_interruption(optimizer: Make) -> None:
     assert same(whole.state_dict(), resumed.state_dict())
     # Going on does not change what it went on from: another could start there too.
     assert same(saved, copy)
+
+
+@pytest.mark.parametrize("descent", [lbfgs, GaussNewton])
+def test_what_takes_all_windows_in_a_step_does_not_depend_on_how_many_are_in_memory(
+    descent: Callable[[Stepper], Descent],
+) -> None:
+    """With weights, a mask and a prior, which counts once however many parts there are."""
+    made = trajectories(seed=1).clone()
+    mask = torch.rand(made.shape, generator=torch.Generator().manual_seed(2)) < 0.7
+    mask[:, 0] = True
+    data = JoinedWindows(SlidingWindows(made + 0.1, 2, mask), windows(), alpha=0.7)
+    found = []
+    for batch_size in (1, 4, 99):
+        penalty = Penalty({"diffusivity": LogNormal(0.2, 1.1)}, values=10)
+        fitting = trainer(heat(0.3), descent, batch_size=batch_size, penalty=penalty)
+        fit = fitting.fit(data, 2)
+        found.append((fit.train_loss, fitting.stepper.diffusivity().item()))
+    assert found[0] == pytest.approx(found[2], rel=1e-5)
+    assert found[1] == pytest.approx(found[2], rel=1e-5)
+    assert found[2][1] != pytest.approx(0.3, rel=0.01)
 
 
 def test_what_lbfgs_learned_of_other_windows_is_forgotten() -> None:

@@ -22,7 +22,7 @@ from cotwin.networks.unet import UNet
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
-from cotwin.training.descent import Descent, GradientDescent
+from cotwin.training.descent import Descent, GradientDescent, Still
 from cotwin.training.gauss_newton import GaussNewton
 from cotwin.training.hybrid import HybridTrainer, Learner
 from cotwin.training.loss import RolloutLoss
@@ -122,6 +122,8 @@ def _learner(
 
 
 def _descent(settings: Optimizer, stepper: Stepper) -> Descent:
+    if not any(parameter.requires_grad for parameter in stepper.parameters()):
+        return Still()
     match settings:
         case Adam():
             return GradientDescent(torch.optim.Adam(stepper.parameters(), lr=settings.lr), clip=settings.clip)

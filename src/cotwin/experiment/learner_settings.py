@@ -48,7 +48,7 @@ class Adam(Settings):
 
 
 class LBFGS(Settings):
-    """Quasi-Newton with strong Wolfe line search: for few unknowns, and batches of all windows."""
+    """Quasi-Newton with strong Wolfe line search, on all windows in every step: for few unknowns."""
 
     kind: Literal["lbfgs"]
     lr: PositiveFloat = 1.0
@@ -58,7 +58,7 @@ class LBFGS(Settings):
 
 
 class LevenbergMarquardt(Settings):
-    """Damped Gauss-Newton steps, for up to 300 unknowns of a simulator, however they differ in size."""
+    """Damped Gauss-Newton steps on all windows, for up to 300 unknowns of a simulator, of whatever size."""
 
     kind: Literal["levenberg_marquardt"]
     clip: None = None
@@ -75,7 +75,9 @@ class LearnerSettings(Settings):
         4, description="steps of a training window; full: as long as the trajectories"
     )
     stride: Count = Field(1, description="frames between the starts of successive windows")
-    batch_size: Count = 32
+    batch_size: Count = Field(
+        32, description="windows in a step; lbfgs and levenberg_marquardt take all, so many in memory at once"
+    )
     optimizer: Optimizer
     warmup_steps: Annotated[int, Field(ge=0)] = Field(description="optimiser steps on real data alone, at first")
     steps: Count = Field(description="optimiser steps in each cycle")

@@ -139,13 +139,13 @@ class Trial:
         """What one phase will take."""
         learner = hybrid.learners[phase.learner]
         steps, count = hybrid.steps(phase), hybrid.most_generated_windows(phase)
-        batch = min(learner.trainer.batch_size, len(learner.real) + count)
+        batch = learner.trainer.windows_in_a_step(len(learner.real) + count)
         seconds = steps * self._seconds_a_step(hybrid, phase, batch)
         seconds += math.ceil(steps / learner.trainer.validate_every) * self._seconds_a_validation(hybrid, phase)
         if count == 0 or steps == 0:
             return PhasePlan(training, phase, steps, 0, 0, None, 0, seconds)
         windows = hybrid.generated(phase, count)
-        choice = hybrid.store.choose(windows)
+        choice = hybrid.choose(phase, windows)
         read = round(steps * batch * count / (len(learner.real) + count))
         each = self._seconds_a_window(hybrid, phase, windows, choice)
         if choice.placement == "on_the_fly":

@@ -107,6 +107,15 @@ Data = Annotated[SimulatedBurgers | Simulated | FileData, Field(discriminator="k
 class NetworkSettings(LearnerSettings):
     positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
 
+    @model_validator(mode="after")
+    def _many_weights(self) -> NetworkSettings:
+        if self.optimizer.kind == "levenberg_marquardt":
+            raise ValueError(
+                "optimizer.kind is levenberg_marquardt, for up to 300 unknowns of a simulator; a network has "
+                "thousands of weights: choose adam"
+            )
+        return self
+
 
 class ResidualConvNet(NetworkSettings):
     """Residual blocks of dilated convolutions."""
@@ -165,10 +174,11 @@ class Hybrid(Settings):
     cycles: Count = 6
     alpha: Alpha
     generated_per_real: PositiveFloat | None = Field(
-        None, description="generated windows for each real one; if not given alpha"
+        None,
+        description="generated windows for each real one; default alpha; for lbfgs and levenberg_marquardt at most 1",
     )
     fresh_starts: bool = Field(
-        False, description="generate from new starts in every epoch; placement is then on_the_fly"
+        False, description="generate from new starts in every epoch, for adam; placement is then on_the_fly"
     )
     order: tuple[Role, Role] = Field(("synthetic", "physical"), description="which model learns first")
 

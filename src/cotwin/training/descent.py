@@ -45,14 +45,15 @@ class GradientDescent:
     """Any torch optimiser.
 
     Each step goes through a closure, so L-BFGS fits as well as Adam. Where an optimiser looks around within its step,
-    as a line search does, a place where the model diverges is just a bad one.
+    as a line search does, a place where the model diverges is just a bad one. L-BFGS forms its curvature from
+    differences of gradients, which have to be of the same windows: of all.
 
     clip: largest norm of the gradient; None for no clipping.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, clip: float | None = None) -> None:
         self.optimizer, self.clip = optimizer, clip
-        self.every_window = False
+        self.every_window = isinstance(optimizer, torch.optim.LBFGS)
         self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
 
     def move(self, objective: Objective, size: float) -> float:
@@ -80,7 +81,7 @@ class GradientDescent:
 
     def forget(self) -> None:
         """L-BFGS loses its curvature, which would mislead its line search; moments are no curvature, and stay."""
-        if isinstance(self.optimizer, torch.optim.LBFGS):
+        if self.every_window:
             self.optimizer.state.clear()
 
     def state_dict(self) -> dict[str, Any]:

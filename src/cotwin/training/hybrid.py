@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from cotwin.seeds import seeded
 from cotwin.stepper import DivergenceError
+from cotwin.store.placement import Choice
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
 from cotwin.training.trainer import Trainer, TrainingDivergedError
@@ -80,7 +81,8 @@ class HybridTrainer:
 
     alpha: how much generated data count (see `cotwin.training.alpha`). `fixed(0.0)` trains both alone: the control.
     generated_per_real: generated windows for each real one, whatever their influence; None for as many as
-        alpha asks for, so that each generated window weighs as much as a real one.
+        alpha asks for, so that each generated window weighs as much as a real one. At most one for a learner whose
+        optimiser takes all windows in every step (L-BFGS, Gauss-Newton), whose windows have to be kept.
     fresh_starts: new starts in every epoch of a phase; the windows are then generated as they are read.
     order: which model learns first in each cycle.
 
@@ -126,16 +128,21 @@ class HybridTrainer:
         return result
 
     def steps(self, phase: Phase) -> int:
-        """Optimiser steps that a phase takes."""
+        """Optimiser steps that a phase takes; none for a model without unknowns, which teaches as it is."""
         learner = self.learners[phase.learner]
+        if not learner.trainer.learns:
+            return 0
         return learner.warmup_steps if phase.cycle < 0 else learner.steps
 
     def generated_windows(self, phase: Phase, alpha: float) -> int:
         """How many windows the other model generates for a phase's learner, at this influence."""
-        if phase.cycle < 0 or alpha == 0.0:
+        learner = self.learners[phase.learner]
+        if phase.cycle < 0 or alpha == 0.0 or not learner.trainer.learns:
             return 0
         per_real = alpha if self.generated_per_real is None else self.generated_per_real
-        return max(1, int(per_real * len(self.learners[phase.learner].real)))
+        if learner.trainer.descent.every_window:
+            per_real = min(per_real, 1.0)
+        return max(1, int(per_real * len(learner.real)))
 
     def most_generated_windows(self, phase: Phase) -> int:
         """The same for a teacher without error and a learner that knows nothing: the most that may be asked for."""
@@ -146,7 +153,18 @@ class HybridTrainer:
         for phase in self.phases(cycles):
             count = self.most_generated_windows(phase)
             if count:
-                self.store.choose(self.generated(phase, count))
+                self.choose(phase, self.generated(phase, count))
+
+    def choose(self, phase: Phase, windows: RolloutWindows) -> Choice:
+        """Where a phase's generated windows go. Raises ValueError if there is no place that its learner can use."""
+        choice = self.store.choose(windows)
+        if choice.placement == "on_the_fly" and self.learners[phase.learner].trainer.descent.every_window:
+            raise ValueError(
+                f"the {phase.learner} model's optimiser takes all windows in every step, so generated ones have to "
+                f"be kept, and these are not ({choice.reason}); leave store.placement open and hybrid.fresh_starts "
+                f"off, raise the budgets, or choose {phase.learner}.optimizer.kind=adam."
+            )
+        return choice
 
     def generated(self, phase: Phase, count: int) -> RolloutWindows:
         """What the other model, with its best weights now, generates for a phase's learner; made as it is read."""
@@ -174,7 +192,7 @@ class HybridTrainer:
     def _train(self, phase: Phase, on_step: Callable[[float], None]) -> PhaseResult:
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
         alpha, reason = 0.0, "nothing generated"
-        if phase.cycle >= 0:
+        if self.most_generated_windows(phase):
             alpha = self.alpha(phase.cycle, teacher.best_error, learner.trainer.best_error)
         if alpha != 0.0:
             before = copy.deepcopy(learner.trainer.state_dict())
@@ -191,11 +209,12 @@ class HybridTrainer:
 
     def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
         learner, count = self.learners[phase.learner], self.generated_windows(phase, alpha)
-        name = f"{phase.cycle:04d}-{phase.learner}"
-        with self.store.keep(self.generated(phase, count), name) as kept:
+        windows = self.generated(phase, count)
+        self.choose(phase, windows)
+        with self.store.keep(windows, f"{phase.cycle:04d}-{phase.learner}") as kept:
             fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
         if 2 * fit.left_out >= count:
-            name = type(learner.trainer.stepper).__name__
-            raise TrainingDivergedError(f"{name} cannot roll out {fit.left_out} of {count} generated windows.")
+            model = type(learner.trainer.stepper).__name__
+            raise TrainingDivergedError(f"{model} cannot roll out {fit.left_out} of {count} generated windows.")
         where, why = kept.choice.placement, kept.choice.reason
         return PhaseResult(phase.cycle, phase.learner, alpha, count, where, why, **vars(fit))

@@ -156,6 +156,15 @@ class Trainer:
         # eval(): batch statistics or dropout would make two reads of one window differ.
         return stepper.eval().requires_grad_(False)
 
+    @property
+    def learns(self) -> bool:
+        """Whether the model has anything to learn."""
+        return any(parameter.requires_grad for parameter in self.stepper.parameters())
+
+    def windows_in_a_step(self, count: int) -> int:
+        """How many of so many windows each step takes."""
+        return count if self.descent.every_window else min(self.batch_size, count)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on: tensors and plain numbers only."""
         return {
