@@ -1,10 +1,17 @@
 """What the README shows works."""
 
 import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from small import SMALL
+from typer.testing import CliRunner
 
+import cotwin
+from cotwin.cli import app
 from cotwin.experiment.load import load
 
 README = Path(__file__).parents[1] / "README.md"
@@ -15,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_script_runs_and_finds_the_viscosity(capsys: pytest.CaptureFixture[str]) -> None:
-    (script,) = blocks("python")
+    _, script = blocks("python")
     scope: dict[str, object] = {}
     exec(compile(script, "README.md", "exec"), scope)
     estimated = scope["estimates"](scope["simulator"].trainer.best())["viscosity"]  # type: ignore[operator, attr-defined]
@@ -27,3 +34,22 @@ def test_the_short_configuration_is_valid(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
     assert load(str(tmp_path / "mine.yaml")).physical.viscosity.grid is None  # type: ignore[union-attr]
+
+
+def test_what_was_trained_is_used_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["train", "burgers", *SMALL, "name=burgers", "hybrid.cycles=1"], predict_words()):
+        x = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+        np.savez("start.npz", x=x, t=[0.0], u=np.sin(x)[None], boundary="periodic")
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+    script, _ = blocks("python")
+    scope = {"cotwin": cotwin, "start": torch.tensor(np.sin(x), dtype=torch.float32)[None, None]}
+    exec(compile(script, "README.md", "exec"), scope)
+    assert np.array_equal(np.load("predicted.npz")["u"], scope["states"][:, :, 0])  # type: ignore[index]
+    assert "viscosity" in scope["values"]  # type: ignore[operator]
+
+
+def predict_words() -> list[str]:
+    (line,) = (line for block in blocks("sh") for line in block.splitlines() if line.startswith("cotwin predict"))
+    return shlex.split(line, comments=True)[1:]

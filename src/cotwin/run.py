@@ -22,6 +22,7 @@ import fcntl
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import re
@@ -35,6 +36,8 @@ from safetensors.torch import save
 from torch import nn
 
 from cotwin.folder import PART, Folder, NotOursError
+
+logger = logging.getLogger(__name__)
 
 MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
@@ -136,6 +139,13 @@ class Run:
     def write_json(self, name: str, value: Any) -> None:
         """Write nested plain values as JSON; a number that is not finite becomes null, which JSON has."""
         self.write_text(name, json.dumps(_finite(value), indent=1) + "\n")
+
+    def write_figure(self, name: str, draw: Callable[[], bytes]) -> None:
+        """Write a picture; if that fails there is none, and a warning: everything that counts is written already."""
+        try:
+            self.write_bytes(name, draw())
+        except Exception as error:  # fonts, memory, disk: whatever it is, the results are there
+            logger.warning("%s could not be drawn: %s: %s", self.path / name, type(error).__name__, error)
 
     def write_metrics(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Replace metrics.jsonl by these lines.

@@ -10,6 +10,7 @@ import cotwin
 from cotwin.cli import cache, config, data
 from cotwin.cli.estimate import estimate
 from cotwin.cli.plan import plan
+from cotwin.cli.predict import predict
 from cotwin.cli.train import train
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ def main(
 app.command()(train)
 app.command()(estimate)
 app.command()(plan)
+app.command()(predict)
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")

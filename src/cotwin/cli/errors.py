@@ -17,12 +17,13 @@ def errors_explained() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        if not isinstance(error, _explained()):
+        if not isinstance(error, explained()):
             raise
         fail(str(error))
 
 
-def _explained() -> tuple[type[Exception], ...]:
+def explained() -> tuple[type[Exception], ...]:
+    """What a person can mend."""
     from cotwin.run import RunError
     from cotwin.stepper import DivergenceError
     from cotwin.training.trainer import TrainingDivergedError

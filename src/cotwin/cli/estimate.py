@@ -23,6 +23,7 @@ def estimate(
     """Estimate the simulator's unknowns alone, with intervals."""
     from cotwin.experiment.calibrate import prepare, run
     from cotwin.experiment.load import dump, load
+    from cotwin.experiment.trained import write_models
     from cotwin.report.calibration import render
     from cotwin.report.fit import draw
     from cotwin.run import Run
@@ -37,9 +38,10 @@ def estimate(
             console.print(f"Estimating {experiment.name!r} into {path}.", *task.notes, highlight=False, markup=False)
             with console.status("rollouts and their derivatives"):
                 calibration = run(task)
+            train, model = task.data.train, calibration.estimation.stepper
+            write_models(directory, experiment, train.states, train.layout, {"physical": model})
             directory.write_json("estimation.json", calibration.as_json())
-            directory.write_weights("physical.safetensors", calibration.estimation.stepper)
-            directory.write_bytes("fit.png", draw(calibration, task.recorded))
+            directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
     for part in render(calibration):
         console.print(part, highlight=False)
     console.print(f"Figure: {path / 'fit.png'}", highlight=False, markup=False, soft_wrap=True)

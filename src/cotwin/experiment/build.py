@@ -36,6 +36,12 @@ GB = 10**9
 
 def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
     """The untrained surrogate, normalised by the training data."""
+    network = build_network(settings, data.layout, seed)
+    return Surrogate.fitted(network, data.layout, data.train.states, mask=data.train.mask)
+
+
+def build_network(settings: s.Synthetic, layout: Layout, seed: int) -> nn.Module:
+    """The network inside the surrogate, which needs no data."""
 
     def network(layout: Layout) -> nn.Module:
         match settings:
@@ -46,8 +52,7 @@ def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
             case s.UNet():
                 return UNet(layout, settings.width, settings.levels, seed=seed)
 
-    built = WithPositions(data.layout, network) if settings.positions else network(data.layout)
-    return Surrogate.fitted(built, data.layout, data.train.states, mask=data.train.mask)
+    return WithPositions(layout, network) if settings.positions else network(layout)
 
 
 def build_store(settings: s.Store) -> Store:

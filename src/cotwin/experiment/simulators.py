@@ -20,8 +20,21 @@ from cotwin.rollouts import Checkpointed, Compiled, Refined
 from cotwin.stepper import Stepper
 
 
-def build_physical(settings: s.Physical, layout: Layout, states: Tensor) -> Stepper:
-    """The simulator. states: of the training data, for the largest value to expect where none is given."""
+def settled(settings: s.Physical, layout: Layout, states: Tensor) -> s.Physical:
+    """The settings with what the training data decide filled in: from these the simulator is built without data."""
+    found: dict[str, float] = {}
+    for name in type(settings).model_fields.keys() & {"max_speed", "ceiling"}:
+        if getattr(settings, name) is None:
+            found[name] = _largest(states)
+    if getattr(settings, "substeps", 1) is None:
+        model = _model(settings, layout.refined(settings.refine), layout, states)
+        if isinstance(model, SpectralStepper):
+            found["substeps"] = model.substeps
+    return settings.model_copy(update=found)
+
+
+def build_physical(settings: s.Physical, layout: Layout, states: Tensor | None = None) -> Stepper:
+    """The simulator. states: of the training data; of no use to settings that are `settled`."""
     stepper = _rolled_out(_model(settings, layout.refined(settings.refine), layout, states), settings.rollout)
     return _seen(stepper, layout, settings.refine)
 
@@ -44,9 +57,13 @@ def _rolled_out(stepper: Stepper, settings: s.Rollout) -> Stepper:
     return Checkpointed(stepper, None if settings.checkpoint == "sqrt" else settings.checkpoint)
 
 
-def _model(settings: s.Physical, layout: Layout, seen: Layout, states: Tensor) -> Stepper:
+def _largest(states: Tensor | None) -> float:
+    return math.nan if states is None else 1.5 * float(states.nan_to_num().abs().max())
+
+
+def _model(settings: s.Physical, layout: Layout, seen: Layout, states: Tensor | None) -> Stepper:
     """On the layout of the solver. seen: that of the states."""
-    largest = 1.5 * float(states.nan_to_num().abs().max())
+    largest = _largest(states)
 
     def unknown(of: Unknown) -> Parameter:
         return _unknown(of, layout)
@@ -57,6 +74,7 @@ def _model(settings: s.Physical, layout: Layout, seen: Layout, states: Tensor) -
     def substepped(substeps: int | None, make: Callable[[int], SpectralStepper]) -> SpectralStepper:
         if substeps is not None:
             return make(substeps)
+        assert states is not None, "not settled"
         return make(stable_substeps(_seen(make(1), seen, settings.refine), states))
 
     match settings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -14,6 +13,7 @@ from cotwin.experiment.build import build_alpha, build_hybrid, build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment
+from cotwin.experiment.trained import write_models
 from cotwin.report.figure import draw
 from cotwin.run import GENERATED, Run, RunError
 from cotwin.seeds import seed_of
@@ -24,8 +24,6 @@ from cotwin.store.store import Store
 from cotwin.training.alpha import fixed
 from cotwin.training.evaluation import Comparison, Training, compare
 from cotwin.training.hybrid import HybridTrainer, Phase, Role
-
-logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -188,17 +186,13 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: 
         for training, hybrid in session.trainings.items()
         for role in hybrid.learners
     }
+    together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
+    # First what a training is for; last what it can be without.
+    write_models(run, session.experiment, data.train.states, data.layout, together)
     comparison = compare(models, session.start, data.truth, data.validation, data.test)
     run.write_json("result.json", comparison.as_json())
-    together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
-    for role, model in together.items():
-        run.write_weights(f"{role}.safetensors", model)
     shown = data.validation if data.test is None else data.test
-    try:
-        run.write_bytes("rollout.png", draw(data.layout, shown, together, comparison, metrics))
-    except OSError as error:
-        # The training is finished and its result written.
-        logger.warning("rollout.png is not drawn: %s.", error)
+    run.write_figure("rollout.png", lambda: draw(data.layout, shown, together, comparison, metrics))
     return comparison
 
 

@@ -1,0 +1,79 @@
+"""A state of each trajectory of a file, for a rollout of a model whose layout is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.data.contents import Array, Axis, Contents, StoredField
+from cotwin.data.grid import KINDS
+from cotwin.data.read import open_contents
+from cotwin.layout import Layout
+
+
+def read_initial(path: str | Path, layout: Layout, frame: int = 0) -> Float[Tensor, "N C *S"]:
+    """The fields of a layout at one frame of every trajectory, from npz or HDF5; the file may hold that frame alone.
+
+    Fields are found by name; others may stand beside them. Raises ValueError for a field that is missing, a grid or
+    boundary that is not the layout's, a frame that is not there, and values that are missing or not finite.
+    """
+    with open_contents(path) as contents:
+        if not 0 <= frame < contents.num_frames:
+            raise ValueError(f"{path} has no frame {frame}; its frames are 0 to {contents.num_frames - 1}.")
+        if len(contents.axes) != layout.dims:
+            raise ValueError(f"{path} has {len(contents.axes)} axes, the model has {layout.dims}.")
+        inside = (_along(axis, layout, index, str(path)) for index, axis in enumerate(contents.axes))
+        points: tuple[Any, ...] = (..., *inside)
+        fields = [_field(contents, field.name, field.components, frame) for field in layout.fields]
+    return torch.from_numpy(np.concatenate(fields, axis=1)[points])
+
+
+def _along(axis: Axis, layout: Layout, index: int, source: str) -> slice:
+    """Which points of an axis are the layout's: all, but for a last one that repeats the first."""
+    where = f"{source}: along {axis.name}"
+    if axis.boundary in KINDS and axis.boundary != layout.boundary[index]:
+        raise ValueError(f"{where} the boundary is {axis.boundary!r}, the model's is {layout.boundary[index]!r}.")
+    expected = np.array(layout.points(index))
+    found = np.asarray(axis.coordinates, dtype=np.float64)
+    repeats = layout.boundary[index] == "periodic" and len(found) == len(expected) + 1
+    kept = found[: len(expected)] if repeats else found
+    # As for the data of a training: coordinates are often rounded.
+    if len(kept) != len(expected) or not (abs(kept - expected) < 0.01 * layout.spacing[index]).all():
+        raise ValueError(
+            f"{where} there are {len(found)} points from {found[0]:.6g} to {found[-1]:.6g}, the model has "
+            f"{len(expected)} from {expected[0]:.6g} to {expected[-1]:.6g}; interpolate the state to these."
+        )
+    return slice(len(expected))
+
+
+def _field(contents: Contents, name: str, components: int, frame: int) -> Array:
+    """(N, components, *grid) at one frame."""
+    known = {field.name: field for field in contents.fields}
+    if name not in known:
+        reason = contents.misfits.get(name, f"no field {name!r}; the file has {', '.join(known) or 'none'}")
+        raise ValueError(f"{contents.source}: {reason}")
+    field = known[name]
+    if field.components != components:
+        raise ValueError(
+            f"{contents.source}: field {name!r} has {field.components} components, the model's has {components}."
+        )
+    return np.stack([_values(contents.source, field, index, frame) for index in range(contents.num_trajectories)])
+
+
+def _values(source: str, field: StoredField, trajectory: int, frame: int) -> Array:
+    at = 0 if field.static else frame
+    values = np.asarray(field.read(trajectory)[at], dtype=np.float64)
+    seen = np.isfinite(values)
+    if field.observed is not None:
+        seen = seen & np.asarray(field.observed(trajectory)[at])
+    if not seen.all():
+        raise ValueError(
+            f"{source}: {int((~seen).sum())} values of {field.name!r} in frame {frame} of trajectory {trajectory} "
+            "are missing or not finite, and a rollout needs them all; choose another frame, or fill them."
+        )
+    return values

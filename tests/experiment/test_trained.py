@@ -1,0 +1,219 @@
+"""A run directory is enough to use both models: the data and the cache may be gone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import SMALL
+from test_command import cotwin, refusal
+from test_resume import StopAt
+
+import cotwin as public
+from cotwin import rollout
+from cotwin.cli.errors import explained
+from cotwin.data.initial import read_initial
+from cotwin.data.read import read_trajectories
+from cotwin.data.write import write_npz
+from cotwin.experiment.load import dump, load
+from cotwin.experiment.resume import reopen
+from cotwin.experiment.simulators import build_physical, settled
+from cotwin.experiment.train import prepare, train
+from cotwin.layout import Field, Layout
+from cotwin.run import Run, RunError
+from cotwin.training.hybrid import Role
+
+ROLES: tuple[Role, Role] = ("physical", "synthetic")
+X, T = np.linspace(0, 2 * np.pi, 32, endpoint=False), 0.05 * np.arange(9)
+
+
+def waves(count: int = 4) -> np.ndarray:
+    return np.stack([np.exp(-0.1 * T)[:, None] * np.sin(X - 0.3 * n) for n in range(count)])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Role, torch.Tensor]]:
+    """A finished run, its data and cache gone; and what its models predicted in it from the first frames."""
+    folder = tmp_path_factory.mktemp("trained")
+    np.savez(folder / "mine.npz", x=X, t=T, u=waves(), boundary="periodic", u_unit="m/s")
+    kept = [word for word in SMALL if not word.startswith("data.")]
+    data = f"data={{kind: file, path: {folder / 'mine.npz'}, test: 1}}"
+    # Where the data decide: the substeps that are stable, and the mean and scale of the surrogate.
+    experiment = load("burgers", [*kept, data, "physical.substeps=null", f"store.cache_dir={folder / 'cache'}"])
+    session = prepare(experiment)
+    with Run.create(folder / "run", dump(experiment)) as run:
+        train(session, run, StopAt(0))
+    (folder / "mine.npz").unlink()
+    start = session.data.train.states[:, 0]
+    learners = session.trainings["together"].learners
+    with torch.no_grad():
+        return folder / "run", {role: rollout(learners[role].trainer.best(), start, 20) for role in ROLES}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_loaded_models_predict_what_the_runs_own_did(
+    trained: tuple[Path, dict[Role, torch.Tensor]], role: Role
+) -> None:
+    path, expected = trained
+    run = public.load_run(path)
+    model = run.model(role)
+    assert model is getattr(run, role)
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert rollout(model, expected[role][:, 0], 20).equal(expected[role])
+    assert run.layout == model.layout
+    assert run.settings.physical.substeps >= 1  # type: ignore[union-attr]
+    assert run.result == json.loads((path / "result.json").read_text())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_predict_writes_what_the_model_gives(
+    trained: tuple[Path, dict[Role, torch.Tensor]], role: Role, tmp_path: Path
+) -> None:
+    path, expected = trained
+    # One frame of a file with others and another field beside it, and a point that repeats the first.
+    u = waves(2)[:, :1]
+    around = np.concatenate([u, u[..., :1]], axis=-1)
+    np.savez(tmp_path / "start.npz", x=np.append(X, 2 * np.pi), t=[3.0], u=around, v=around)
+    words = ["--initial", str(tmp_path / "start.npz"), "--steps", "20", "--out", str(tmp_path / "out.npz")]
+    result = cotwin("predict", str(path), *words, *(() if role == "synthetic" else ("--model", role)))
+    assert result.exit_code == 0, result.output
+    back = read_trajectories(tmp_path / "out.npz")
+    assert back.states.equal(expected[role])
+    assert back.layout == public.load_run(path).layout
+    assert "2 trajectories" in cotwin("data", "inspect", str(tmp_path / "out.npz")).output
+    assert "exists" in refusal("predict", str(path), *words)
+
+
+def test_states_that_do_not_fit_are_refused(trained: tuple[Path, object], tmp_path: Path) -> None:
+    def refused(*words: str, **arrays: object) -> str:
+        np.savez(
+            tmp_path / "start.npz", **({"x": X, "t": [0.0], "u": waves(1)[:, :1], "boundary": "periodic"} | arrays)
+        )  # type: ignore[arg-type]
+        asked = {"--initial": str(tmp_path / "start.npz"), "--steps": "2", "--out": str(tmp_path / "out.npz")}
+        asked |= dict(zip(words[::2], words[1::2], strict=True))
+        return refusal("predict", str(trained[0]), *(word for pair in asked.items() for word in pair))
+
+    half = {"x": X[::2], "u": waves(1)[:, :1, ::2]}
+    assert "16 points from 0 to" in refused(**half)
+    assert "interpolate the state to these" in refused(**half)
+    assert "the model has 32 from 0 to" in refused(x=X + 0.1)
+    assert "the boundary is 'dirichlet', the model's is 'periodic'" in refused(boundary="dirichlet")
+    assert "no field 'u'; the file has v" in refused(u=0.0, v=waves(1)[:, :1])
+    assert "has no frame 1; its frames are 0 to 0" in refused("--frame", "1")
+    assert "1 values of 'u' in frame 0 of trajectory 0" in refused(u=np.where(X[3] == X, np.nan, waves(1)[:, :1]))
+    assert "let the name end in .npz" in refused("--out", "out.h5")
+    assert "GB are free; take fewer steps" in refused("--steps", str(10**12))
+    assert "No such file" in refused("--initial", "nowhere.npz")
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_vector_field_is_written_as_it_is_read(tmp_path: Path) -> None:
+    layout = Layout.box(
+        [Field("c", unit="kg"), Field("v", 2)], grid=(5, 7), extent=[(0, 1), (0, 2)],
+        boundary=("periodic", "neumann"), dt=0.25, space_unit="m", time_unit="s",
+    )  # fmt: skip
+    states = torch.randn(2, 4, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    write_npz(tmp_path / "out.npz", states, layout)
+    back = read_trajectories(tmp_path / "out.npz")
+    assert back.states.equal(states)
+    assert back.layout.upper == pytest.approx(layout.upper)
+    assert replace(back.layout, upper=layout.upper) == layout
+    assert read_initial(tmp_path / "out.npz", layout, frame=3).float().equal(states[:, 3])
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.npz"]
+
+
+def test_an_estimate_can_be_used_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cotwin("estimate", "fisher", "data.train=1", "data.num_steps=6", "data.test=1").exit_code == 0
+    run = public.load_run("runs/fisher-estimate")
+    assert set(run.result) >= {"estimates"}
+    assert bool(torch.isfinite(rollout(run.physical, torch.full((1, *run.layout.state_shape), 0.5), 2)).all())
+    with pytest.raises(RunError, match="has no synthetic model, only physical"):
+        _ = run.synthetic
+
+
+def test_what_is_no_finished_run_is_said(trained: tuple[Path, object], tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no run in"):
+        public.load_run(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="there is no run of Cotwin in"):
+        public.load_run(tmp_path)
+    Run.create(tmp_path / "begun", "name: begun\n").close()
+    with pytest.raises(RunError, match=r"is not finished; go on with it: cotwin train … --resume"):
+        public.load_run(tmp_path / "begun")
+
+
+DAMAGED = [
+    "config.yaml", "models.json", "physical.safetensors", "synthetic.safetensors", "result.json", "cotwin-run.json",
+    "checkpoints/0010.pt", "checkpoints/0010.json",
+]  # fmt: skip
+
+
+def damage(file: Path, chance: random.Random) -> None:
+    """A byte changed, cut, nothing left, gone, or a directory in its place."""
+    content = bytearray(file.read_bytes())
+    how = chance.choice(["changed", "changed", "cut", "cut", "empty", "gone", "directory"])
+    if how == "changed":
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    elif how == "cut":
+        del content[chance.randrange(len(content)) :]
+    elif how == "empty":
+        content.clear()
+    file.unlink()
+    if how == "directory":
+        file.mkdir()
+    elif how != "gone":
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_run_is_whole_or_explained(
+    trained: tuple[Path, dict[Role, torch.Tensor]], name: str, tmp_path: Path
+) -> None:
+    experiment = load(str(trained[0] / "config.yaml"))
+    expected = trained[1]["synthetic"]
+    for seed in range(12):
+        path = tmp_path / str(seed)
+        shutil.copytree(trained[0], path)
+        damage(path / name, random.Random(f"{name} {seed}"))
+        with suppress(*explained()):
+            run = public.load_run(path)
+            assert rollout(run.synthetic, expected[:, 0], 20).equal(expected)
+            assert run.result["scores"]
+        with suppress(*explained()), reopen(path, experiment) as resumed:
+            assert resumed.load_checkpoint()["metrics"]
+
+
+def test_weights_of_another_model_are_explained(trained: tuple[Path, object], tmp_path: Path) -> None:
+    shutil.copytree(trained[0], tmp_path / "run")
+    models = tmp_path / "run/models.json"
+    described = json.loads(models.read_text())["models"]
+    described["settings"]["synthetic"]["width"] = 5
+    digest = hashlib.sha256(json.dumps(described, indent=1).encode()).hexdigest()
+    models.write_text(json.dumps({"sha256": digest, "models": described}))
+    with pytest.raises(RunError, match=r"cannot be built .* another version of Cotwin wrote them"):
+        public.load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["substeps", "max_speed", "ceiling"])
+def test_settled_settings_build_without_data_what_the_data_build(name: str) -> None:
+    preset, change = {
+        "substeps": ("korteweg_de_vries", "physical.substeps=null"),
+        "max_speed": ("inviscid_burgers", "physical.max_speed=null"),
+        "ceiling": ("fisher", "physical.ceiling=null"),
+    }[name]
+    experiment = load(preset, [change, "data.train=1", "data.test=1", "data.num_steps=10"])
+    data = prepare(experiment).data
+    model = settled(experiment.physical, data.layout, data.train.states)
+    assert getattr(model, name) > 0
+    start = data.train.states[:, 0]
+    with_data = build_physical(experiment.physical, data.layout, data.train.states)
+    assert rollout(build_physical(model, data.layout), start, 3).equal(rollout(with_data, start, 3))
