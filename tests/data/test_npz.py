@@ -100,7 +100,7 @@ def test_a_number_too_large_for_single_precision_is_not_finite(save):
     u = values(6, 16)
     u[3, 2] = 1e300
     with pytest.raises(ValueError, match="time step 3, field 'u'"):
-        read_trajectories(save(x=X, t=T, u=u), boundary="periodic")
+        read_trajectories(save(x=X, t=T, u=u), boundary="periodic", precision="single")
 
 
 def test_a_static_field_must_be_known_everywhere(save):

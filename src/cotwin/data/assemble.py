@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cotwin.data.contents import Contents, StoredField, setting, step, unevenness
 from cotwin.data.grid import Placement, boundaries, place
+from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
 from cotwin.layout import Boundary, Field, Layout
@@ -25,8 +26,9 @@ def assemble(
     boundary: Boundary | Sequence[Boundary] | None = None,
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
+    precision: Precision = "auto",
 ) -> Trajectories:
-    """Trajectories of the chosen fields, float32; `docs/data.md` explains the options.
+    """Trajectories of the chosen fields; `docs/data.md` explains the options.
 
     Raises ValueError, naming the file and the array, for whatever does not fit.
     """
@@ -63,6 +65,8 @@ def assemble(
         states[~mask] = 0.0
     scalars = {name: torch.from_numpy(values) for name, values in contents.scalars.items()}
     layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), dt)
+    states, said = in_precision(states, mask, layout, precision)
+    notes += said
     return Trajectories(states, layout, mask, source, tuple(notes), scalars)
 
 
@@ -103,17 +107,18 @@ def _gather(contents: Contents, chosen: list[StoredField]) -> tuple[Tensor, Tens
     """States (N, T, C, *S), and where they were observed."""
     channels = sum(field.components for field in chosen)
     shape = (contents.num_trajectories, contents.num_frames, channels, *contents.grid)
-    require_room(shape, 4, f"{contents.source}: what it holds")
-    states = torch.empty(shape)
+    # What single precision holds exactly takes half the memory.
+    exact = all(np.can_cast(field.dtype, np.float32) for field in chosen)
+    dtype = torch.float32 if exact else torch.float64
+    require_room(shape, dtype.itemsize, f"{contents.source}: what it holds")
+    states = torch.empty(shape, dtype=dtype)
     masked = any(field.observed is not None for field in chosen)
     mask = torch.ones(shape, dtype=torch.bool) if masked else None
     start = 0
     for field in chosen:
         channel = slice(start, start + field.components)
         for trajectory in range(shape[0]):
-            # Doubles beyond single precision become infinite, which is then reported as such.
-            with np.errstate(over="ignore"):
-                values = np.array(field.read(trajectory), dtype=np.float32)
+            values = np.array(field.read(trajectory), dtype=np.float32 if exact else np.float64)
             states[trajectory, :, channel] = torch.from_numpy(values)
             if mask is not None and field.observed is not None:
                 mask[trajectory, :, channel] = torch.from_numpy(np.array(field.observed(trajectory)))

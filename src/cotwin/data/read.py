@@ -13,6 +13,7 @@ from cotwin.data.contents import Contents, setting
 from cotwin.data.foreign import what_it_is
 from cotwin.data.hdf5 import takes_from_other_files
 from cotwin.data.npz import open_npz
+from cotwin.data.precision import Precision
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.well import open_well
 from cotwin.layout import Boundary
@@ -26,6 +27,7 @@ def read_trajectories(
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
     axes: str | None = None,
+    precision: Precision = "auto",
 ) -> Trajectories:
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
@@ -34,11 +36,14 @@ def read_trajectories(
     extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides.
     missing: refuse values that are not finite, or mask them.
     axes: the order of the axes of an npz file's fields, such as "xt"; times first if not given.
+    precision: of the states; see `cotwin.data.precision.in_precision` for what auto decides.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
     with open_contents(path, axes) as contents:
-        return assemble(contents, fields=fields, boundary=boundary, extent=extent, missing=missing)
+        return assemble(
+            contents, fields=fields, boundary=boundary, extent=extent, missing=missing, precision=precision
+        )
 
 
 def is_self_contained(path: str | Path) -> bool:

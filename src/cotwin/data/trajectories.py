@@ -16,7 +16,7 @@ from cotwin.layout import Layout
 class Trajectories:
     """States along the trajectories of one system, at the interval `layout.dt`.
 
-    states: (N, T, C, *S), float32, finite wherever the mask is True.
+    states: (N, T, C, *S), in single or double precision, finite wherever the mask is True.
     mask: like states, True where observed; None if all of it was.
     source: where they come from, for messages.
     notes: what was decided in reading them that the user should see.

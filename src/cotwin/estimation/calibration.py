@@ -127,8 +127,8 @@ def calibrate(
             found.warnings.append(f"there are no intervals by bootstrap: {error}")
     with torch.no_grad():
         fitted = found.stepper.rollout(found.starts, measurements.observation.num_steps)
-    # Held-out data are in single precision.
-    calibrated = copy.deepcopy(found.stepper).float()
+    # The estimate is in double precision, whatever the data are in.
+    calibrated = copy.deepcopy(found.stepper).to(validation.dtype)
     return Calibration(
         estimation=found,
         intervals={name: _shown(interval, stepper) for name, interval in found.intervals.items()},

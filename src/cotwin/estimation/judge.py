@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
+import torch
+
 from cotwin.layout import Layout
 from cotwin.stepper import Stepper
 
@@ -23,6 +25,10 @@ class Errors(Protocol):
 @runtime_checkable
 class Judge(Protocol):
     """What measures a model on data that did not train it, such as `HeldOut`."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of its states."""
 
     def measure(self, stepper: Stepper) -> Errors: ...
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised, half_square
@@ -83,6 +83,7 @@ class LeastSquares:
         self.start_size = 0 if self.modes is None else len(self.moving) * len(self.modes)
         self.repeats: Tensor | None = None
         self.anchor: Tensor | None = None
+        self.offset = _offset(self.values, self.observation.channel)
         self._require_enough()
 
     @property
@@ -182,11 +183,12 @@ class LeastSquares:
 
     def linearise(self, z: Float[Tensor, "P Z"], paces: list[Pace] | None = None) -> Linearised:
         """Residuals and Jacobians, by central differences. Without paces, at each point's own."""
-        return self._linearise(z, paces or self.paces(z), ahead=self.difference, behind=self.difference)
+        step = self.difference * self.offset ** (1 / 3)
+        return self._linearise(z, paces or self.paces(z), ahead=step, behind=step)
 
     def sketch(self, z: Float[Tensor, "P Z"], paces: list[Pace]) -> Linearised:
         """The same by differences to one side, at half the cost and good for half the digits: enough for a search."""
-        return self._linearise(z, paces, ahead=torch.finfo(self.dtype).eps ** 0.5, behind=0.0)
+        return self._linearise(z, paces, ahead=(torch.finfo(self.dtype).eps * self.offset) ** 0.5, behind=0.0)
 
     def moved(
         self, linear: Linearised, z: Float[Tensor, "P Z"], step: Float[Tensor, "P Z"], paces: list[Pace]
@@ -314,3 +316,17 @@ class LeastSquares:
                 f"{len(self.values)} values do not determine {self.size} unknowns; observe more, estimate less "
                 "(Known, a coarser field), or say with priors what is known beforehand."
             )
+
+
+def _offset(values: Float[Tensor, " M"], channel: Int[Tensor, " M"]) -> float:
+    """How much larger values are than they vary, at least 1, by the channel where it is most.
+
+    Of values with an offset, differences lose so many times more to rounding: they need longer steps.
+    """
+    most = 1.0
+    for one in channel.unique():
+        own = values[channel == one]
+        spread, largest = float(own.std(correction=0)), float(own.abs().max())
+        if spread > torch.finfo(values.dtype).eps * largest:
+            most = max(most, largest / (3 * spread))
+    return most

@@ -83,6 +83,8 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     cycles = experiment.hybrid.cycles
     physical = build_physical(experiment.physical, data.layout, data.train.states).to(device)
     synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
+    if data.train.states.dtype == torch.float64:
+        physical, synthetic = physical.double(), synthetic.double()
     priors = build_priors(experiment.priors, physical)
     measured = data.train.states.numel() if data.train.mask is None else int(data.train.mask.sum())
     penalty = Penalty(priors, measured) if priors else None

@@ -131,6 +131,7 @@ def _from_file(settings: FileData, store: Store) -> Dataset:
         extent=settings.extent,
         missing=settings.missing,
         axes=settings.axes,
+        precision=settings.precision,
     )
     if len(trajectories) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)

@@ -88,6 +88,9 @@ class FileData(Settings):
     axes: str | None = Field(
         None, description="order of the axes in an npz file's fields, such as xt; tx if not given"
     )
+    precision: Literal["auto", "single", "double"] = Field(
+        "auto", description="of states and models; auto: double where single would round off what changes in time"
+    )
     validation: Count = Field(1, description="held-out trajectories; of a single one the last part in time")
     test: Annotated[int, Field(ge=0)] = Field(0, description="further trajectories, looked at once, at the end")
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="of a single trajectory, in time")

@@ -49,7 +49,8 @@ def measure(
                 f"channel {name!r} is never observed; fit the surrogate on simulated trajectories instead."
             )
         mean.append(observed.mean())
-        scale.append(_or_else(observed.std(correction=0), observed.abs().max(), torch.ones(()).double()))
+        rounding = torch.finfo(trajectories.dtype).eps * observed.abs().max()
+        scale.append(_or_else(observed.std(correction=0), rounding, torch.ones(()).double()))
         if static:
             continue
         increments = values.diff(dim=1)[seen[:, 1:] & seen[:, :-1]]
@@ -59,7 +60,7 @@ def measure(
                 "fit the surrogate on simulated trajectories instead."
             )
         size = increments.square().mean().sqrt()
-        increment_scale.append(_or_else(size, observed.abs().max(), scale[-1]))
+        increment_scale.append(_or_else(size, rounding, scale[-1]))
     return Statistics(*(torch.stack(rows).to(trajectories) for rows in (mean, scale, increment_scale)))
 
 
@@ -129,6 +130,6 @@ class Surrogate(Stepper):
         return state.index_add(1, self.dynamic, increment)
 
 
-def _or_else(value: Tensor, largest: Tensor, otherwise: Tensor) -> Tensor:
-    # Data are often stored in float32: a spread below its rounding is no spread.
-    return value if value > torch.finfo(torch.float32).eps * largest else otherwise
+def _or_else(value: Tensor, rounding: Tensor, otherwise: Tensor) -> Tensor:
+    # A spread below the rounding of the values is no spread.
+    return value if value > rounding else otherwise

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cotwin.data.assemble import Missing
+from cotwin.data.precision import Precision
 from cotwin.data.read import is_self_contained, read_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.layout import Boundary, Layout
@@ -28,6 +29,7 @@ def read_once(
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
     axes: str | None = None,
+    precision: Precision = "auto",
 ) -> Trajectories:
     """What `read_trajectories` gives for the same file and options; from the shelf if that file was read before.
 
@@ -36,11 +38,13 @@ def read_once(
     """
 
     def read() -> Trajectories:
-        return read_trajectories(path, fields=fields, boundary=boundary, extent=extent, missing=missing, axes=axes)
+        return read_trajectories(
+            path, fields=fields, boundary=boundary, extent=extent, missing=missing, axes=axes, precision=precision
+        )
 
     if shelf is None or not is_self_contained(path):
         return read()
-    key = _key(path, (fields, boundary, extent, missing, axes))
+    key = _key(path, (fields, boundary, extent, missing, axes, precision))
     found = shelf.load(key)
     if found is not None:
         return _restored(*found, source=str(path))

@@ -96,6 +96,11 @@ class HeldOut:
         self.states, self.mask, self.scored_from, self.about = states, mask, scored_from, about
         self.variance = variances(states, mask) if variance is None else variance
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the states."""
+        return self.states.dtype
+
     def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
         """The full rollout from each first frame, on the CPU. Raises DivergenceError."""
         was_training = stepper.training

@@ -48,11 +48,11 @@ class RolloutLoss:
             counts += seen.transpose(2, 0).flatten(1).sum(dim=1)
             largest = torch.maximum(largest, values.abs().transpose(2, 0).flatten(1).amax(dim=1))
         scale = squares / counts
-        still = ~(scale > (torch.finfo(torch.float32).eps * largest).square()) | torch.tensor(static)
+        still = ~(scale > (torch.finfo(real.dtype).eps * largest).square()) | torch.tensor(static)
         if bool(still.all()):
             raise ValueError("no field that moves changes over any training window; use longer windows.")
         scale[still] = torch.inf
-        return cls(scale.float())
+        return cls(scale.to(real.dtype))
 
     def __call__(self, prediction: Float[Tensor, "B T C *S"], batch: Batch) -> Float[Tensor, ""]:
         """The loss of predicted windows, the start included but not scored."""

@@ -38,14 +38,14 @@ def vrmse(
 def variances(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None = None) -> Float[Tensor, " C"]:
     """Variance of each channel over trajectories, time and space, of what was observed, in double precision.
 
-    Zero for a channel whose spread is only rounding: at most 2⁻²³ of its largest value, as data in single precision
-    have it.
+    Zero for a channel whose spread is only rounding in the precision of the states: at most 2⁻²³ of its largest value
+    in single.
     """
     found = []
     for channel in range(states.shape[2]):
         values = states[:, :, channel]
         seen = (values if mask is None else values[mask[:, :, channel]]).double()
         spread = seen.std(correction=0) if seen.numel() else torch.zeros((), dtype=torch.float64)
-        rounding = torch.finfo(torch.float32).eps * seen.abs().max() if seen.numel() else spread
+        rounding = torch.finfo(states.dtype).eps * seen.abs().max() if seen.numel() else spread
         found.append(spread.square() if spread > rounding else torch.zeros_like(spread))
     return torch.stack(found)
