@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogFormatter
 
 from cotwin.layout import Layout
-from cotwin.report.picture import label_of, picture_of
+from cotwin.report.picture import channel_label, label_of, picture_of
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.training.evaluation import Comparison, Estimate, Training
 from cotwin.training.held_out import HeldOut
@@ -58,19 +58,22 @@ def draw(
 def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
     channel = layout.static_channels.index(False)
     images = {"truth": shown.states[0, :, channel]}
+    if shown.mask is not None:
+        images["truth"] = torch.where(shown.mask[0, :, channel], images["truth"], torch.nan)
     for role, model in models.items():
         try:
             images[NAMES[role]] = shown.predict(model)[0, :, channel]
         except DivergenceError:
             images[f"{NAMES[role]} (diverged)"] = torch.full_like(images["truth"], torch.nan)
-    low, high = float(images["truth"].min()), float(images["truth"].max())
+    known = images["truth"][images["truth"].isfinite()]
+    low, high = float(known.min()), float(known.max())
     axes = figure.subplots(1, len(images), sharey=True)
     for axis, (name, states) in zip(axes, images.items(), strict=True):
         picture, extent, labels = picture_of(states, layout)
         image = axis.imshow(picture, extent=extent, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="RdBu_r")
         axis.set(title=name, xlabel=labels[0])
     axes[0].set_ylabel(labels[1])
-    figure.colorbar(image, ax=axes, label=label_of(layout.channel_names[channel], "1"))
+    figure.colorbar(image, ax=axes).ax.set_title(channel_label(layout, channel), fontsize="small")
 
 
 def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Comparison) -> None:
@@ -101,7 +104,9 @@ def _learning_curves(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
             color=colour,
         )
     axis.set(xlabel="optimiser steps", ylabel="NRMSE", yscale="log", xscale="log", title="best validation error")
-    axis.xaxis.set_minor_formatter(NullFormatter())  # its labels lie on each other where a run is short
+    # Plain numbers: powers of ten lie on each other where a run is short.
+    axis.xaxis.set_major_formatter(LogFormatter())
+    axis.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
 
 
 def _field(axis: Axes, layout: Layout, estimate: Estimate) -> None:

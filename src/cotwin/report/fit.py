@@ -17,7 +17,7 @@ from torch import Tensor
 from cotwin.estimation import Interval
 from cotwin.estimation.calibration import Calibration
 from cotwin.layout import Layout
-from cotwin.report.picture import label_of, picture_of
+from cotwin.report.picture import channel_label, label_of, picture_of
 
 FARTHEST_RESIDUAL = 5.0  # standard deviations
 FARTHEST_TRUTH = 3.0  # half widths of an interval
@@ -57,8 +57,7 @@ def _images(figure: Any, layout: Layout, measured: Tensor, calibration: Calibrat
         image = axis.imshow(picture, extent=extent, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="RdBu_r")
         axis.set(title=name, xlabel=labels[0])
     axes[0].set_ylabel(labels[1])
-    field = layout.channel_names[channel]
-    figure.colorbar(image, ax=axes[:2], label=field)
+    figure.colorbar(image, ax=axes[:2]).ax.set_title(channel_label(layout, channel), fontsize="small")
     picture, extent, labels = picture_of((measured - fitted) / noise, layout)
     image = axes[2].imshow(picture, extent=extent, origin="lower", aspect="auto", vmin=-4, vmax=4, cmap="PuOr")
     axes[2].set(title="measured − fitted", xlabel=labels[0])

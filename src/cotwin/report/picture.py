@@ -28,3 +28,9 @@ def picture_of(
 def label_of(name: str, unit: str) -> str:
     """A name and, unless it has none, its unit."""
     return name if unit == "1" else f"{name} [{unit}]"
+
+
+def channel_label(layout: Layout, channel: int) -> str:
+    """A channel's name and the unit of its field."""
+    units = [field.unit for field in layout.fields for _ in range(field.components)]
+    return label_of(layout.channel_names[channel], units[channel])
