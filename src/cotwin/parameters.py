@@ -264,6 +264,26 @@ class ZeroMean(Parameter):
         return value - value.mean()
 
 
+class Vector(Parameter):
+    """Several parameters side by side, (N,) or (N, *S): components of a vector, each a scalar or a field by itself.
+
+    >>> Vector(Positive(0.7), Known(0.0))()
+    tensor([0.7000, 0.0000], grad_fn=<StackBackward0>)
+    """
+
+    def __init__(self, *components: Parameter) -> None:
+        super().__init__(components[0].unit)
+        self.components = nn.ModuleList(components)
+
+    def forward(self) -> Float[Tensor, "N *S"]:
+        return torch.stack(torch.broadcast_tensors(*(component() for component in self.components)))
+
+
+def as_vector(value: Parameter | tuple[Parameter, ...]) -> Parameter:
+    """A vector of its components, or what is one already."""
+    return Vector(*value) if isinstance(value, tuple) else value
+
+
 class GaussianSum(Parameter):
     """A field of bumps on the layout's grid, p(x) = base + Σ_i A_i exp(−|x − c_i|²/w²).
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from copy import copy
 from itertools import chain
+from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cotwin.layout import Layout
+
+Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], float]
+"""From what makes the stepper with other arguments, the layout and the states of the training data."""
 
 
 class DivergenceError(ArithmeticError):
@@ -31,6 +37,9 @@ class Stepper(nn.Module, ABC):
     # Vector fields whose component a lies on the face below its cell along axis a; others are at the points.
     staggered: frozenset[str] = frozenset()
     fixed_pace: tuple[int, ...] | None = None
+    # Arguments that a configuration may leave open, and what follows from the training data then. The docstring of
+    # each function says so, as `cotwin config explain` shows it.
+    suggested: ClassVar[Mapping[str, Suggestion]] = MappingProxyType({})
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from torch import Tensor
 from cotwin.estimation import Estimation, Measurements, bootstrap, estimate
 from cotwin.parameters import Real
 
-STEPS, LEVEL, NAME = 60, 0.2, "unknowns.first"
+STEPS, LEVEL, NAME = 60, 0.2, "first"
 
 
 def estimation(errors: Tensor | None = None, count: int = 4) -> Estimation:

@@ -18,7 +18,7 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import Real
 from cotwin.physics.function import FunctionStepper
 
-NAMES = ("unknowns.first", "unknowns.second")
+NAMES = ("first", "second")
 STEPS, LEVEL = 5, 0.2
 
 
@@ -158,7 +158,7 @@ def test_low_rank_information_is_the_full_one() -> None:
         sourced(layout, 0 * truth),
         states,
         measured(sourced(layout, truth), states, 2, 0.5),
-        priors={"unknowns.source": prior},
+        priors={"source": prior},
     )
     full = found.information
     assert isinstance(full, FullInformation)

@@ -70,7 +70,7 @@ def test_models_that_vmap_cannot_see_through_are_estimated_like_native_ones(name
     expected = estimate(logistic(), states, measurements, points=2)
     found = estimate(other, states, measurements, points=2)
     for interval in ("rate", "capacity"):
-        ours, native = found.intervals[f"unknowns.{interval}"], expected.intervals[f"unknowns.{interval}"]
+        ours, native = found.intervals[f"{interval}"], expected.intervals[f"{interval}"]
         assert float(ours.value) == pytest.approx(float(native.value), rel=1e-6)
         assert float(ours.deviation) == pytest.approx(float(native.deviation), rel=1e-5)
 
@@ -96,8 +96,8 @@ def test_two_that_only_occur_as_a_product_are_named_and_their_product_is_known()
     found = estimate(model, starts(model.layout), measured(model, starts(model.layout), 4, 0.01))
     (warning,) = found.warnings
     assert "the data say nothing about" in warning
-    assert "unknowns.rate" in warning
-    assert "unknowns.share" in warning
+    assert "rate" in warning
+    assert "share" in warning
     assert "prior" in warning
     assert all(float(interval.deviation) == math.inf for interval in found.intervals.values())
     rate, share = (interval.value for interval in found.intervals.values())
@@ -105,8 +105,8 @@ def test_two_that_only_occur_as_a_product_are_named_and_their_product_is_known()
     assert found.information is not None
     assert found.information.condition == math.inf
     assert found.information.weakest.replace("−", "-") in {
-        "0.71 unknowns.rate - 0.71 unknowns.share",
-        "0.71 unknowns.share - 0.71 unknowns.rate",
+        "0.71 rate - 0.71 share",
+        "0.71 share - 0.71 rate",
     }
 
 
@@ -116,7 +116,7 @@ def test_a_prior_on_one_of_them_settles_both() -> None:
         model,
         starts(model.layout),
         measured(model, starts(model.layout), 4, 0.01),
-        priors={"unknowns.rate": LogNormal(0.5, 1.2)},
+        priors={"rate": LogNormal(0.5, 1.2)},
     )
     assert found.warnings == []
     for interval in found.intervals.values():
@@ -163,10 +163,10 @@ def test_several_points_find_the_minimum_that_one_misses_and_count_who_agrees() 
     states = torch.ones(1, 2, 2, dtype=F64)
     measurements = measured(model(9.0), states, 15, 0.1)
     one, several = (estimate(model(2.0), states, measurements, points=points, horizons=()) for points in (1, 32))
-    assert float(several.intervals["unknowns.frequency"].value) == pytest.approx(9.0, abs=0.1)
+    assert float(several.intervals["frequency"].value) == pytest.approx(9.0, abs=0.1)
     # A short time has one minimum, from which a longer one is found: no other starting points are needed.
     growing = estimate(model(2.0), states, measurements)
-    assert float(growing.intervals["unknowns.frequency"].value) == pytest.approx(9.0, abs=0.1)
+    assert float(growing.intervals["frequency"].value) == pytest.approx(9.0, abs=0.1)
     assert several.cost < one.cost - 100
     assert 1 <= several.agreeing < several.points == 32
 
@@ -245,8 +245,8 @@ def test_fields_are_covered_by_their_intervals_when_drawn_from_their_prior() -> 
     for draw, truth in enumerate(truths):
         states = torch.zeros(1, 1, 18, 18, dtype=F64)
         values = seen(clean(model(truth), states, 2)) + 0.1 * noise(seen.size, seed=draw)
-        found = estimate(model(0 * truth), states, Measurements(seen, values, 0.1), priors={"unknowns.source": prior})
-        interval = found.intervals["unknowns.source"]
+        found = estimate(model(0 * truth), states, Measurements(seen, values, 0.1), priors={"source": prior})
+        interval = found.intervals["source"]
         covered.append(((interval.low < truth) & (truth < interval.high)).double().mean())
         shares.append(interval.deviation.mean())
         assert found.converged
@@ -299,7 +299,7 @@ def test_the_constant_that_zero_mean_takes_off_is_nothing_the_data_leave_open() 
     assert not warned("say nothing", found)
     assert found.information is not None
     assert found.information.condition == pytest.approx(1.0, rel=1e-3)
-    assert bool((found.intervals["unknowns.potential"].deviation > 0).all())
+    assert bool((found.intervals["potential"].deviation > 0).all())
 
 
 def test_an_estimate_on_a_bound_is_named() -> None:

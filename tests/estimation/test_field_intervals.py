@@ -42,7 +42,7 @@ def test_nine_in_ten_intervals_of_a_positive_field_contain_it() -> None:
 
     def ends(z: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:
         information = FullInformation.of(jacobian, problem.unknowns.labels)
-        one = laplace_interval(problem.unknowns, "unknowns.rate", z, information, quantile)
+        one = laplace_interval(problem.unknowns, "rate", z, information, quantile)
         return one.low, one.high
 
     low, high = torch.func.vmap(ends)(found.z, jacobians)
@@ -57,7 +57,7 @@ def interval(parameter: Parameter, level: float) -> Interval:
     stepper, start = seen_by_logarithm(parameter), torch.zeros(1, 1, 8, dtype=F64)
     seen = Grid(LAYOUT, 1, 1)
     values = parameter().detach().log() + level * noise(seen.size)
-    return estimate(stepper, start, Measurements(seen, values, level)).intervals["unknowns.rate"]
+    return estimate(stepper, start, Measurements(seen, values, level)).intervals["rate"]
 
 
 def bounded(values: list[float]) -> CoarseField:

@@ -53,7 +53,7 @@ def test_another_kind_does_not_inherit_the_settings_of_the_old_one(tmp_path: Pat
         ("hybrid.cycles=0", r"hybrid\.cycles: .*greater than or equal to 1 \(given: 0\)"),
         ("synthetic.optimizer.lr=-1", r"synthetic\.optimizer\.lr: .*greater than 0 \(given: -1\)"),
         ("physical.viscosity.initial=0.9", r"physical\.viscosity: .*not strictly inside the bounds"),
-        ("physical.model=navier", r"physical: .*spectral_burgers"),
+        ("physical.model=navier", r"physical.model: there is no simulator .*did you mean navier_stokes"),
         ("hybrid.order=[physical,physical]", r"hybrid: order .*once"),
         ("physical.model=heat", r"physical\.diffusivity: is required"),
         ("hybrid.alpha={kind: fixed, value: .inf}", r"hybrid\.alpha\.value: .*finite"),

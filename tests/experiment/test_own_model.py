@@ -23,6 +23,7 @@ from cotwin.parameters import estimates
 LAYOUT = Layout.box([Field("u")], grid=(16,), extent=[(0, 1)], boundary="periodic", dt=0.1)
 STATES = torch.zeros(1, 2, 1, 16)
 MODEL = """
+from cotwin import Layout, Parameter
 from cotwin.physics import FunctionStepper
 
 NUMBER = 3
@@ -30,8 +31,11 @@ NUMBER = 3
 def reaction(u, dt, parameters):
     return u + dt * parameters["rate"] * u * (parameters["capacity"] - u)
 
-def build(layout, rate, capacity):
-    return FunctionStepper(layout, reaction, {"rate": rate, "capacity": capacity}, substeps=2)
+def build(layout: Layout, rate: Parameter, capacity: Parameter, substeps: int = 2):
+    return FunctionStepper(layout, reaction, {"rate": rate, "capacity": capacity}, substeps)
+
+def vague(layout, rate):
+    return None
 
 def nothing(layout):
     return None
@@ -56,19 +60,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def configured(build: str, parameters: dict[str, Any] = PARAMETERS) -> Any:
+def configured(model: str, **settings: Any) -> Any:
     base = load(
         "burgers", [setting for setting in SMALL if not setting.startswith("physical.viscosity")]
     ).model_dump()
     shared = {key: base["physical"][key] for key in ("window", "optimizer", "warmup_steps", "steps")}
-    base["physical"] = {"model": "python", "build": build, "parameters": parameters, **shared}
+    base["physical"] = {"model": model, **settings, **shared}
     return validate(base)
 
 
 def test_a_function_in_the_current_folder_builds_the_simulator(folder: Path) -> None:
-    experiment = configured("mine.own:build")
+    experiment = configured("mine.own:build", **PARAMETERS, substeps=3)
     stepper = build_physical(experiment.physical, LAYOUT, STATES)
-    assert list(estimates(stepper)) == ["unknowns.rate"]
+    assert list(estimates(stepper)) == ["rate"]
     grown = stepper(torch.full((1, 1, 16), 0.1))
     assert torch.allclose(grown, torch.tensor(0.1 + 0.1 * 0.5 * 0.1 * 1.4), rtol=0.01)
     (folder / "own.yaml").write_text(dump(experiment))
@@ -80,44 +84,38 @@ def test_a_function_in_the_current_folder_builds_the_simulator(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("build", "parameters", "message"),
+    ("model", "settings", "message"),
     [
         (
             "nowhere.own:build",
             PARAMETERS,
-            "there is no module nowhere for physical.build=nowhere.own:build; install it",
+            "physical.model: there is no module nowhere for nowhere.own:build; install it",
         ),
         ("mine.other:build", PARAMETERS, "there is no module mine.other for"),
-        (
-            "mine.own:built",
-            PARAMETERS,
-            "has no function 'built'; its functions are build, elsewhere, nothing, reaction",
-        ),
+        ("mine.own:built", PARAMETERS, "has no 'built'; in it are build, elsewhere, nothing, reaction, vague"),
         ("mine.own:NUMBER", PARAMETERS, "something that cannot be called under the name 'NUMBER'"),
-        (
-            "mine.own:build",
-            {"rate": {"initial": 1}},
-            "missing a required argument: 'capacity'. Name in physical.param",
-        ),
+        ("mine.own:vague", {}, "argument 'rate' of mine.own.vague says no type.*rate: Parameter for an unknown"),
+        ("mine.own:build", {"rate": {"initial": 1}}, "physical.capacity: is required"),
+        ("mine.own:build", {**PARAMETERS, "speed": 1}, "physical.speed: there is no such setting"),
         ("mine.own:nothing", {}, "returned a NoneType; it must return a cotwin.Stepper"),
         ("mine.own:elsewhere", {}, r"a stepper of another layout, .*dt 9.0; it must use the one .* dt 0.1"),
+        ("__import__('os'):getcwd", {}, "names no simulator; write package.module:function"),
+        ("python", {}, "there is no simulator 'python'.*your own is named as package.module:function"),
     ],
 )
-def test_mistakes_are_named_with_their_cure(build: str, parameters: dict[str, Any], message: str) -> None:
+def test_mistakes_are_named_with_their_cure(model: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_physical(configured(build, parameters).physical, LAYOUT, STATES)
+        build_physical(configured(model, **settings).physical, LAYOUT, STATES)
 
 
 def test_what_the_users_own_code_lacks_is_its_own_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
-        build_physical(configured("mine.lacking:build").physical, LAYOUT, STATES)
+        configured("mine.lacking:build")
 
 
-def test_only_a_name_is_taken_and_parameters_are_checked() -> None:
-    with pytest.raises(ConfigError, match=r"physical\.build: .*pattern"):
-        configured("__import__('os').getcwd()")
-    with pytest.raises(ConfigError, match=r"physical\.parameters\.rate\.inital: there is no .*did you mean initial"):
-        configured("mine.own:build", {"rate": {"initial": 1.0, "inital": 2.0}})
+def test_parameters_are_checked_as_those_of_a_simulator_of_ours() -> None:
+    with pytest.raises(ConfigError, match=r"physical\.rate\.inital: there is no .*did you mean initial"):
+        configured("mine.own:build", rate={"initial": 1.0, "inital": 2.0}, capacity={"initial": 1.0})
 
 
 def test_the_example_of_the_docs_trains(folder: Path) -> None:
@@ -138,5 +136,5 @@ def test_the_example_of_the_docs_trains(folder: Path) -> None:
     assert ran.returncode == 0, ran.stderr.decode()
     result = json.loads((folder / "runs" / "own" / "result.json").read_text())
     (viscosity,) = result["estimates"]
-    assert viscosity["name"] == "unknowns.viscosity"
+    assert viscosity["name"] == "viscosity"
     assert viscosity["together"] > viscosity["start"]

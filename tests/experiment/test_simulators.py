@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +11,13 @@ import torch
 from small import SMALL
 
 from cotwin.experiment.load import ConfigError, load, validate
-from cotwin.experiment.physical_settings import Physical
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
 from cotwin.experiment.train import prepare
 from cotwin.layout import Field, Layout
+from cotwin.parameters import estimates
 from cotwin.physics import SpectralStepper, random_fourier
+from cotwin.registry import simulator
 from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
 
@@ -73,9 +74,7 @@ def data(path: Path, grid: tuple[int, ...], fields: list[str], boundary: str = "
 
 
 def test_every_model_is_here() -> None:
-    union = get_args(get_args(Physical)[0])
-    names = {name for kind in union for name in get_args(kind.model_fields["model"].annotation)}
-    assert names == {*MODELS, "python"}  # which is anything: see test_own_model.py
+    assert set(simulator.names()) == set(MODELS)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -102,6 +101,53 @@ def test_a_fixed_parameter_is_known() -> None:
     assert isinstance(experiment, Experiment)
     with pytest.raises(ConfigError, match="not strictly inside"):
         load("burgers", [*SMALL, "physical.viscosity={initial: 3, bounds: [0, 1]}"])
+
+
+def advected(*velocity: dict[str, Any], model: str = "advection_diffusion", grid: tuple[int, ...] = (16,)) -> Stepper:
+    training = {"window": 2, "optimizer": {"kind": "adam"}, "warmup_steps": 1, "steps": 1}
+    own = {"model": model, "velocity": list(velocity), "diffusivity": P, **training}
+    physical = validate({**load("burgers", SMALL).model_dump(), "physical": own}).physical
+    extent = [(0, 1.0)] * len(grid)
+    layout = Layout.box([Field("u")], grid=grid, extent=extent, boundary="periodic", dt=0.1)
+    return build_physical(physical, layout, torch.ones(1, 2, *layout.state_shape))
+
+
+def test_each_component_of_a_vector_may_be_a_field_or_bounded_by_itself() -> None:
+    """Before, a grid of a component was dropped without a word."""
+    field = advected({"initial": 1.0, "bounds": [-3, 3], "grid": [10]})
+    assert {name: value.numel() for name, value in field.named_parameters()} == {
+        "velocity.components.0.coefficients.raw": 10,
+        "diffusivity.raw": 1,
+    }
+    assert field.velocity().shape == (1, 16)
+    mixed = advected({"initial": 0.5, "grid": [4, 4]}, {"initial": -0.2, "bounds": [-1, 1]}, grid=(8, 8))
+    assert mixed.velocity().shape == (2, 8, 8)
+    assert torch.allclose(mixed.velocity()[1].detach(), torch.tensor(-0.2))
+    held = advected({"initial": 0.5}, {"initial": 0.0, "fixed": True}, model="advection", grid=(8, 8))
+    assert [name for name, _ in held.named_parameters()] == ["velocity.components.0.raw", "diffusivity.raw"]
+    assert list(estimates(held)) == ["velocity", "diffusivity"]
+
+
+def test_what_a_model_cannot_read_is_refused() -> None:
+    with pytest.raises(ValueError, match="a field needs AdvectionDiffusion"):
+        advected({"initial": 1.0, "grid": [10]}, model="advection")
+    with pytest.raises(ConfigError, match=r"physical\.velocity\.0\.prior: there is no such setting"):
+        advected({"initial": 1.0, "prior": {"kind": "gaussian", "mean": 1.0, "deviation": 0.1}})
+    refused = load("gray_scott", ["physical.diffusivity_u={initial: 0.1, grid: [3, 3]}"]).physical
+    fields = [Field("a"), Field("b")]
+    layout = Layout.box(fields, grid=(8, 8), extent=[(0, 1.0)] * 2, boundary="periodic", dt=0.1)
+    with pytest.raises(ValueError, match="diffusivity_u"):
+        build_physical(refused, layout, torch.ones(1, 2, 2, 8, 8))
+
+
+def test_a_prior_beside_an_unknown_is_as_one_in_priors() -> None:
+    prior = "{kind: log_normal, median: 0.1, factor: 2}"
+    beside = load("heat", [f"physical.diffusivity.prior={prior}"]).known_beforehand
+    assert beside == load("heat", [f"priors.diffusivity={prior}"]).known_beforehand
+    with pytest.raises(ConfigError, match="both given"):
+        load("heat", [f"physical.diffusivity.prior={prior}", f"priors.diffusivity={prior}"])
+    with pytest.raises(ConfigError, match="is fixed, so it has no prior"):
+        load("heat", [f"physical.diffusivity.prior={prior}", "physical.diffusivity.fixed=true"])
 
 
 SPECTRAL = ["spectral_burgers", "korteweg_de_vries", "kuramoto_sivashinsky", "allen_cahn", "navier_stokes"]

@@ -61,7 +61,7 @@ def test_gradients_to_start_and_parameters_are_those_of_finite_differences() -> 
     stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
 
     def last(start: Tensor, raw: Tensor) -> Tensor:
-        parameters = {"unknowns.viscosity.raw": raw}
+        parameters = {"viscosity.raw": raw}
         return torch.func.functional_call(
             stepper, parameters, (torch.func.functional_call(stepper, parameters, start),)
         )
@@ -117,11 +117,11 @@ def test_parameters_are_the_leaves_of_a_pytree() -> None:
     gain = (Bounded(torch.tensor(0.4, dtype=F64), 0.0, 1.0), CoarseField(scalar_field(), LINE))
     stepper = JaxStepper(LINE, build, {"layers": [matrix], "gain": gain, "known": torch.tensor(0.3, dtype=F64)})
     assert {name for name, _ in stepper.named_parameters()} == {
-        "unknowns.layers/0.raw",
-        "unknowns.gain/0.raw",
-        "unknowns.gain/1.coefficients.raw",
+        "layers/0.raw",
+        "gain/0.raw",
+        "gain/1.coefficients.raw",
     }
-    assert set(estimates(stepper)) == {"unknowns.layers/0", "unknowns.gain/0", "unknowns.gain/1"}
+    assert set(estimates(stepper)) == {"layers/0", "gain/0", "gain/1"}
     start = smooth(LINE)
     u = start
     for _ in range(2):
@@ -193,7 +193,7 @@ def test_two_threads_may_work_in_two_precisions() -> None:
 def test_sets_of_parameters_are_rolled_out_one_by_one() -> None:
     stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
     start, raw = smooth(LINE), torch.tensor([-3.0, -2.0], dtype=F64)
-    states = rollout_each(stepper, {"unknowns.viscosity.raw": raw}, start, 3)
+    states = rollout_each(stepper, {"viscosity.raw": raw}, start, 3)
     native = rollout_each(SpectralBurgers(LINE, scalar(0.1), substeps=1), {"viscosity.raw": raw}, start, 3)
     assert torch.allclose(states, native, rtol=0, atol=1e-13)
 

@@ -46,7 +46,7 @@ def test_gradients_reach_parameters_and_start() -> None:
     start = smooth(LAYOUT, count=2).requires_grad_()
 
     def last(start: Tensor, speed: Tensor, kappa: Tensor) -> Tensor:
-        raw = {"unknowns.speed.raw": speed, "unknowns.kappa.raw": kappa}
+        raw = {"speed.raw": speed, "kappa.raw": kappa}
         return torch.func.functional_call(model, raw, (start,))
 
     raw = [value.detach().clone().requires_grad_() for value in model.parameters()]
@@ -56,7 +56,7 @@ def test_gradients_reach_parameters_and_start() -> None:
 def test_sets_of_parameters_and_checkpoints_work_as_for_native_models() -> None:
     model, native = stepper(), Advection(LAYOUT, scalar(0.7), scalar(0.05))
     start, raw = smooth(LAYOUT), torch.tensor([-1.0, 0.3], dtype=F64)
-    states = rollout_each(model, {"unknowns.speed.raw": raw}, start, 3)
+    states = rollout_each(model, {"speed.raw": raw}, start, 3)
     assert torch.allclose(states, rollout_each(native, {"velocity.raw": raw}, start, 3), rtol=0, atol=1e-13)
     assert torch.allclose(rollout(Checkpointed(model), start, 4), rollout(model, start, 4), rtol=0, atol=1e-13)
 
@@ -66,7 +66,7 @@ def test_fields_are_unknowns_too_and_are_reported_by_their_name() -> None:
     start = smooth(LAYOUT)
     rollout(model, start, 2).sum().backward()
     assert all(value.grad is not None and bool(value.grad.any()) for value in model.parameters())
-    assert estimates(model)["unknowns.rate"].shape == (24,)
+    assert estimates(model)["rate"].shape == (24,)
 
 
 def test_weights_of_a_module_are_learned() -> None:

@@ -153,7 +153,7 @@ def test_what_vmap_cannot_see_through_is_rolled_out_set_by_set() -> None:
     raw = torch.tensor([-2.0, -1.5, -1.0], dtype=F64)
     for rolled in (rollout_each, rollout_paired):
         tracked = [raw.clone().requires_grad_() for _ in range(2)]
-        states = rolled(external, {"unknowns.kappa.raw": tracked[0]}, start, 3)
+        states = rolled(external, {"kappa.raw": tracked[0]}, start, 3)
         native = rolled(heat, {"diffusivity.raw": tracked[1]}, start, 3)
         assert torch.allclose(states, native, rtol=0, atol=1e-13)
         states.square().sum().backward()

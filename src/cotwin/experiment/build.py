@@ -11,14 +11,20 @@ import cotwin.training.alpha
 import cotwin.windows.starts
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
-from cotwin.experiment.learner_settings import LBFGS, Adam, LearnerSettings, LevenbergMarquardt, Optimizer
+from cotwin.experiment.learner_settings import (
+    LBFGS,
+    Adam,
+    LearnerSettings,
+    LevenbergMarquardt,
+    NetworkSettings,
+    Optimizer,
+)
 from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Layout
-from cotwin.networks.convolution import ResidualConvNet
 from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
-from cotwin.networks.unet import UNet
+from cotwin.registry import network
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
@@ -34,25 +40,24 @@ from cotwin.windows.starts import Starts
 GB = 10**9
 
 
-def build_synthetic(settings: s.Synthetic, data: Dataset, seed: int) -> Stepper:
+def build_synthetic(settings: NetworkSettings, data: Dataset, seed: int) -> Stepper:
     """The untrained surrogate, normalised by the training data."""
-    network = build_network(settings, data.layout, seed)
-    return Surrogate.fitted(network, data.layout, data.train.states, mask=data.train.mask)
+    built = build_network(settings, data.layout, seed)
+    return Surrogate.fitted(built, data.layout, data.train.states, mask=data.train.mask)
 
 
-def build_network(settings: s.Synthetic, layout: Layout, seed: int) -> nn.Module:
+def build_network(settings: NetworkSettings, layout: Layout, seed: int) -> nn.Module:
     """The network inside the surrogate, which needs no data."""
+    thing = network.find(settings.network)
+    given = {setting.name: getattr(settings, setting.name) for setting in network.settings(thing)}
+    if network.takes(thing, "seed"):
+        given["seed"] = seed
 
-    def network(layout: Layout) -> nn.Module:
-        match settings:
-            case s.ResidualConvNet():
-                return ResidualConvNet(
-                    layout, settings.width, settings.depth, kernel_size=settings.kernel_size, seed=seed
-                )
-            case s.UNet():
-                return UNet(layout, settings.width, settings.levels, seed=seed)
+    def build(layout: Layout) -> nn.Module:
+        built: nn.Module = thing(layout, **given)
+        return built
 
-    return WithPositions(layout, network) if settings.positions else network(layout)
+    return WithPositions(layout, build) if settings.positions else build(layout)
 
 
 def build_store(settings: s.Store) -> Store:
@@ -85,7 +90,7 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
     if data.train.states.dtype == torch.float64:
         physical, synthetic = physical.double(), synthetic.double()
-    priors = build_priors(experiment.priors, physical)
+    priors = build_priors(experiment.known_beforehand, physical)
     measured = data.train.states.numel() if data.train.mask is None else int(data.train.mask.sum())
     penalty = Penalty(priors, measured) if priors else None
     return HybridTrainer(

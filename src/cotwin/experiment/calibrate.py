@@ -86,7 +86,7 @@ def prepare(experiment: Experiment) -> Task:
         notes.append(
             f"The last {left_over} of {train.num_frames} frames are not used: windows of {steps} steps end before."
         )
-    priors = build_priors(experiment.priors, stepper)
+    priors = build_priors(experiment.known_beforehand, stepper)
     problem = LeastSquares(stepper, starts, measurements, priors)
     if settings.bootstrap:
         resample(problem, 1, settings.block, seed=0)

@@ -15,8 +15,8 @@ from cotwin.data.reference import BurgersReference
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
+from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.measured_starts import correlation_length
-from cotwin.experiment.physical_settings import Physical
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
 from cotwin.layout import Field, Layout
@@ -63,7 +63,7 @@ class Dataset:
         return [one for one in (self.validation, self.test) if one is not None and one.about]
 
 
-def load_dataset(settings: Data, physical: Physical, seed: int, store: Store) -> Dataset:
+def load_dataset(settings: Data, physical: PhysicalSettings, seed: int, store: Store) -> Dataset:
     """Read or simulate the trajectories, and split them. Raises ValueError or OSError with the cure.
 
     physical: the model that simulates where the data are its own. store: keeps what a file was converted to, for the

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cotwin.experiment.learner_settings import Count, PositiveFloat, Settings
+from cotwin.registry import Count, PositiveFloat, Settings
 
 
 class Estimation(Settings):

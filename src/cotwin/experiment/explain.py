@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from cotwin.experiment.declared import OPEN, every_class
 from cotwin.experiment.load import settings_classes, tags
 from cotwin.experiment.settings import Experiment
+from cotwin.registry import Settings
 
 
 def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collection[str] = ()) -> Iterator[str]:
@@ -26,7 +28,11 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
             continue
         path = f"{prefix}{name}"
         classes = list(settings_classes(field.annotation))
-        if not classes:
+        if isinstance(field.json_schema_extra, dict) and "as" in field.json_schema_extra:
+            yield f"{path}: as {field.json_schema_extra['as']}{_default(field)}{_meaning(field)}"
+        elif (base := next((one for one in OPEN if classes == [one]), None)) is not None:
+            yield from _kinds(path, base)
+        elif not classes:
             yield f"{path}: {_kind(field.annotation, field.metadata)}{_default(field)}{_meaning(field)}"
         elif len(classes) == 1:
             origin = get_origin(field.annotation)
@@ -37,6 +43,15 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
             if field.description:
                 yield f"{path}: {field.description}"
             yield from _choices(f"{path}.NAME" if get_origin(field.annotation) is dict else path, classes)
+
+
+def _kinds(path: str, base: type[Settings]) -> Iterator[str]:
+    """Of what is open to further kinds: all that are declared; those that cannot be loaded say why."""
+    found = every_class(base)
+    yield from _choices(path, [kind for kind in found.values() if isinstance(kind, type)])
+    for name, error in found.items():
+        if not isinstance(error, type):
+            yield f"{path}.{OPEN[base][1]}={name}: {error}"
 
 
 def _choices(path: str, classes: list[type[BaseModel]]) -> Iterator[str]:

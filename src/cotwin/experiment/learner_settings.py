@@ -1,22 +1,16 @@
-"""What the settings of both models share: unknowns, optimisers, how a model trains."""
+"""What the settings of models share: unknowns, optimisers, how a model trains and is rolled out."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Settings(BaseModel):
-    """Frozen; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from cotwin.experiment.prior_settings import Prior
+from cotwin.registry import Count, PositiveFloat, Settings
 
 
-class Unknown(Settings):
+class Component(Settings):
     """A parameter to estimate: positive, or bounded; scalar, or a field of coefficients on a coarse grid."""
 
     initial: float
@@ -28,7 +22,7 @@ class Unknown(Settings):
     fixed: bool = Field(False, description="hold it at initial: a known constant")
 
     @model_validator(mode="after")
-    def _inside(self) -> Unknown:
+    def _inside(self) -> Component:
         if self.fixed:
             return self
         if self.bounds is None and not self.initial > 0:
@@ -36,6 +30,14 @@ class Unknown(Settings):
         if self.bounds is not None and not self.bounds[0] < self.initial < self.bounds[1]:
             raise ValueError(f"initial is {self.initial}, not strictly inside the bounds {list(self.bounds)}")
         return self
+
+
+class Unknown(Component):
+    """A parameter to estimate: positive, or bounded; scalar, or a field of coefficients on a coarse grid."""
+
+    prior: Prior | None = Field(
+        None, description="what is known of it beforehand", json_schema_extra={"as": "priors.NAME"}
+    )
 
 
 class Adam(Settings):
@@ -85,3 +87,42 @@ class LearnerSettings(Settings):
     starts: Literal["real", "perturbed", "simulated"] = Field(
         "real", description="where the windows begin that the other model generates for this one"
     )
+
+
+class Rollout(Settings):
+    """How rollouts are computed; their numbers are the same, to rounding."""
+
+    checkpoint: Count | Literal["sqrt"] | None = Field(
+        None,
+        description="steps between the states that are kept for the gradient, those between being computed again: "
+        "less memory, one more rollout forward; sqrt: the square root of a window's steps",
+    )
+    compile: bool = Field(
+        False, description="by torch.compile, for finite volumes: faster steps after seconds to a minute of compiling"
+    )
+
+
+class PhysicalSettings(LearnerSettings):
+    """What all simulators have; their own settings are made from their signatures (`declared.py`)."""
+
+    model: str
+    rollout: Rollout = Rollout()
+    refine: Count = Field(
+        1, description="points of the solver's grid for each of the data, along each axis: for data on a coarse grid"
+    )
+
+
+class NetworkSettings(LearnerSettings):
+    """What all networks have."""
+
+    network: str
+    positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
+
+    @model_validator(mode="after")
+    def _many_weights(self) -> NetworkSettings:
+        if self.optimizer.kind == "levenberg_marquardt":
+            raise ValueError(
+                "optimizer.kind is levenberg_marquardt, for up to 300 unknowns of a simulator; a network has "
+                "thousands of weights: choose adam"
+            )
+        return self

@@ -11,9 +11,11 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cotwin.experiment.physical_settings import PhysicalSettings
+from cotwin.experiment.declared import experiment_class
+from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.read_settings import ConfigError, read_settings
-from cotwin.experiment.settings import Experiment, NetworkSettings
+from cotwin.experiment.settings import Experiment
+from cotwin.registry import RegistryError
 
 # What settings of one kind mean to another too.
 SHARED = {
@@ -39,9 +41,13 @@ def load(config: str, overrides: Sequence[str] = ()) -> Experiment:
 def validate(values: Mapping[str, Any]) -> Experiment:
     """Typed settings from plain values. Raises ConfigError listing every mistake."""
     try:
-        return Experiment.model_validate(values)
+        chosen = experiment_class(values)
+    except RegistryError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        return chosen.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = [_explain(problem, chosen) for problem in error.errors()]
         raise ConfigError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)) from None
 
 
@@ -50,9 +56,9 @@ def dump(experiment: Experiment) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(experiment.model_dump(mode="json")))
 
 
-def _explain(problem: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails, experiment: type[Experiment]) -> str:
     """One mistake in one line: where, what, and the nearest known keys."""
-    where, owner = _locate(problem["loc"])
+    where, owner = _locate(problem["loc"], experiment)
     if problem["type"] == "extra_forbidden":
         known = sorted(owner.model_fields)
         near = difflib.get_close_matches(where[-1], known, n=3, cutoff=0.5)
@@ -66,12 +72,12 @@ def _explain(problem: ErrorDetails) -> str:
     return f"{'.'.join(where) or 'settings'}: {message}{shown}"
 
 
-def _locate(location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
+def _locate(location: tuple[int | str, ...], experiment: type[Experiment]) -> tuple[list[str], type[BaseModel]]:
     """The path as the user writes it, and the settings class that holds its last key.
 
     pydantic names the chosen kind of a union within the path; users do not write it.
     """
-    owner: type[BaseModel] = Experiment
+    owner: type[BaseModel] = experiment
     path: list[str] = []
     candidates: list[type[BaseModel]] = []
     named = False

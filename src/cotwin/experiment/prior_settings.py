@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cotwin.estimation import priors
-from cotwin.experiment.learner_settings import PositiveFloat, Settings
 from cotwin.layout import Layout
 from cotwin.parameters import estimates
+from cotwin.registry import PositiveFloat, Settings
 from cotwin.stepper import Stepper
 
 

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cotwin.experiment.estimation_settings import Estimation
-from cotwin.experiment.learner_settings import Count, LearnerSettings, PositiveFloat, Settings
-from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings, Unknown
 from cotwin.experiment.prior_settings import Prior
-from cotwin.experiment.start_settings import ColonyStarts, DataStarts, PatchStarts, SmoothStarts
 from cotwin.layout import Boundary
+from cotwin.registry import Count, PositiveFloat, Settings, sampler
 
 # Data
 
@@ -42,6 +41,12 @@ class SimulatedField(Settings):
     amplitude: Annotated[float, Field(ge=0)] = Field(1.0, description="root mean square around the mean")
 
 
+class Starts(Settings):
+    """Initial states of simulated data; settings of each kind are made from its signature (`declared.py`)."""
+
+    kind: str
+
+
 class Simulated(Settings):
     """Noisy trajectories of the physical model itself, at parameters that it does not know, on a finer grid."""
 
@@ -56,7 +61,7 @@ class Simulated(Settings):
         description="true values by the names that the table of estimates shows: numbers, or lists of coefficients"
     )
     refine: Count = Field(2, description="cells of the truth's solver for each one of the data")
-    starts: DataStarts = SmoothStarts(kind="smooth")
+    starts: Starts = Starts(kind="smooth")
     modes: Count = Field(3, description="waves along each axis, of smooth starts and of flows")
     train: Count = Field(2, description="noisy training trajectories")
     validation: Count = Field(1, description="noisy held-out trajectories")
@@ -66,12 +71,14 @@ class Simulated(Settings):
     @model_validator(mode="after")
     def _nothing_said_in_vain(self) -> Simulated:
         kind = self.starts.kind
-        if kind != "smooth" and any((field.mean, field.amplitude) != (0.0, 1.0) for field in self.fields):
+        draw = sampler.find(kind)
+        sized = any((field.mean, field.amplitude) != (0.0, 1.0) for field in self.fields)
+        if sized and not sampler.takes(draw, "means"):
             raise ValueError(
                 f"mean and amplitude of fields are those of smooth starts, of no effect on {kind}; leave them "
                 "out: starts has its own sizes"
             )
-        if isinstance(self.starts, PatchStarts | ColonyStarts) and self.modes != 3:
+        if self.modes != 3 and not sampler.takes(draw, "modes"):
             raise ValueError(f"modes is the number of waves, and {kind} have none; leave it out")
         return self
 
@@ -103,41 +110,6 @@ class FileData(Settings):
 
 
 Data = Annotated[SimulatedBurgers | Simulated | FileData, Field(discriminator="kind")]
-
-# Synthetic models
-
-
-class NetworkSettings(LearnerSettings):
-    positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
-
-    @model_validator(mode="after")
-    def _many_weights(self) -> NetworkSettings:
-        if self.optimizer.kind == "levenberg_marquardt":
-            raise ValueError(
-                "optimizer.kind is levenberg_marquardt, for up to 300 unknowns of a simulator; a network has "
-                "thousands of weights: choose adam"
-            )
-        return self
-
-
-class ResidualConvNet(NetworkSettings):
-    """Residual blocks of dilated convolutions."""
-
-    network: Literal["resnet"]
-    width: Count = 32
-    depth: Count = 4
-    kernel_size: Count = Field(5, description="odd; 3 is cheaper in two dimensions")
-
-
-class UNet(NetworkSettings):
-    """Coarser and coarser grids and back."""
-
-    network: Literal["unet"]
-    width: Count = 16
-    levels: Count = 3
-
-
-Synthetic = Annotated[ResidualConvNet | UNet, Field(discriminator="network")]
 
 # Training
 
@@ -220,15 +192,33 @@ class Experiment(Settings):
     threads: Count | None = Field(None, description="of torch; if not given as many as it likes")
     device: str = "cpu"
     data: Data
-    physical: Physical
+    physical: PhysicalSettings
     priors: dict[str, Prior] = Field(
         default_factory=dict,
         description="what is known of the simulator's unknowns beforehand, by their names in the table of estimates",
     )
-    synthetic: Synthetic
+    synthetic: NetworkSettings
     hybrid: Hybrid
     store: Store = Store()
     estimation: Estimation = Estimation()
+
+    @property
+    def known_beforehand(self) -> dict[str, Prior]:
+        """The priors, by the names of the unknowns: those of `priors`, and those that stand beside an unknown."""
+        return {**self._beside_unknowns(), **self.priors}
+
+    @model_validator(mode="after")
+    def _one_prior_each(self) -> Experiment:
+        for name in self._beside_unknowns():
+            if getattr(self.physical, name).fixed:
+                raise ValueError(f"physical.{name} is fixed, so it has no prior; leave one of them out")
+            if name in self.priors:
+                raise ValueError(f"physical.{name}.prior and priors.{name} are both given; leave one of them out")
+        return self
+
+    def _beside_unknowns(self) -> dict[str, Prior]:
+        unknowns = {name: value for name, value in self.physical if isinstance(value, Unknown)}
+        return {name: value.prior for name, value in unknowns.items() if value.prior is not None}
 
     @model_validator(mode="after")
     def _fresh_starts_are_not_kept(self) -> Experiment:

@@ -9,20 +9,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin import physics
 from cotwin.data.coarsen import coarsened
 from cotwin.data.trajectories import Trajectories
-from cotwin.experiment import start_settings as s
-from cotwin.experiment.physical_settings import Physical
+from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.settings import Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Field, Layout
-from cotwin.parameters import CoarseField, Known, Parameter, estimates
+from cotwin.parameters import CoarseField, Known, Parameter, Vector, estimates
+from cotwin.registry import sampler
 from cotwin.seeds import seeded
 from cotwin.stepper import Stepper, rollout
 
 
-def simulate(settings: Simulated, physical: Physical, seed: int) -> tuple[Trajectories, dict[str, Tensor]]:
+def simulate(settings: Simulated, physical: PhysicalSettings, seed: int) -> tuple[Trajectories, dict[str, Tensor]]:
     """Clean trajectories, training ones first, and the true parameters by name, on the data's grid.
 
     Raises ValueError for a true parameter that the model does not have, DivergenceError if it diverges with them.
@@ -37,7 +36,7 @@ def simulate(settings: Simulated, physical: Physical, seed: int) -> tuple[Trajec
     fine = layout.refined(settings.refine)
     count = settings.train + settings.validation + settings.test
     start = _initial(settings, fine, count, seeded(seed))
-    truth = build_physical(physical, fine, start)
+    truth = build_physical(physical, fine, start[:, None])
     set_parameters(truth, settings.truth)
     with torch.no_grad():
         states = coarsened(rollout(truth, start, settings.num_steps), layout, settings.refine, truth.staggered)
@@ -50,7 +49,7 @@ def simulate(settings: Simulated, physical: Physical, seed: int) -> tuple[Trajec
 def set_parameters(stepper: Stepper, values: Mapping[str, Any]) -> None:
     """Replace estimated parameters by known values, wherever the stepper uses them.
 
-    values: by the names that `estimates` gives; numbers, or coefficients on a coarse grid.
+    values: by the names that `estimates` gives; numbers, or coefficients on a coarse grid, of a vector a grid each.
     """
     names, layout = list(estimates(stepper)), stepper.solver_layout
     for name, value in values.items():
@@ -59,40 +58,21 @@ def set_parameters(stepper: Stepper, values: Mapping[str, Any]) -> None:
         old, tensor = stepper.get_submodule(name), torch.tensor(value, dtype=torch.get_default_dtype())
         is_field = tensor.ndim == layout.dims and tuple(tensor.shape) != tuple(old().shape)
         new: Parameter = CoarseField(Known(tensor), layout) if is_field else Known(tensor)
+        if tensor.ndim == layout.dims + 1 and tuple(tensor.shape) != tuple(old().shape):
+            new = Vector(*(CoarseField(Known(component), layout) for component in tensor))
         places = [path for path, present in stepper.named_modules(remove_duplicate=False) if present is old]
         for parent, _, leaf in (path.rpartition(".") for path in places):
             setattr(stepper.get_submodule(parent), leaf, new)
 
 
 def _initial(settings: Simulated, layout: Layout, count: int, generator: torch.Generator) -> Float[Tensor, "N C *S"]:
-    match settings.starts:
-        case s.SmoothStarts():
-            return _smooth(settings, layout, count, generator)
-        case s.FlowStarts(amplitude=amplitude):
-            return physics.random_flow(layout, count, generator, modes=settings.modes, amplitude=amplitude)
-        case s.SmokeStarts() as smoke:
-            return physics.random_smoke(
-                layout,
-                count,
-                generator,
-                modes=settings.modes,
-                amplitude=smoke.amplitude,
-                thickness=smoke.thickness,
-                radius=smoke.radius,
-            )
-        case s.PatchStarts(patches=patches, radius=radius):
-            return physics.random_patches(layout, count, generator, patches=patches, radius=radius)
-        case s.ColonyStarts(colonies=colonies, density=density, radius=radius):
-            return physics.random_colonies(
-                layout, count, generator, colonies=colonies, density=density, radius=radius
-            )
-
-
-def _smooth(settings: Simulated, layout: Layout, count: int, generator: torch.Generator) -> Float[Tensor, "N C *S"]:
-    states = physics.random_fourier(layout, count, generator, modes=settings.modes)
-    channel = 0
-    for field in settings.fields:
-        own = slice(channel, channel + field.components)
-        states[:, own] = field.mean + field.amplitude * states[:, own]
-        channel += field.components
+    draw = sampler.find(settings.starts.kind)
+    given = {setting.name: getattr(settings.starts, setting.name) for setting in sampler.settings(draw)}
+    # Of each channel.
+    sizes = [(field.mean, field.amplitude) for field in settings.fields for _ in range(field.components)]
+    means, amplitudes = zip(*sizes, strict=True)
+    supplied = {"modes": settings.modes, "means": means, "amplitudes": amplitudes}
+    given |= {name: value for name, value in supplied.items() if sampler.takes(draw, name)}
+    states: Tensor = draw(layout, count, generator, **given)
+    layout.require_state(tuple(states.shape))
     return states

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,8 +10,10 @@ from torch.nn.functional import gelu
 from cotwin.layout import Layout
 from cotwin.networks.initialisation import seeded
 from cotwin.networks.padding import PaddedConv, from_image, to_image
+from cotwin.registry import Count, network
 
 
+@network("resnet")
 class ResidualConvNet(nn.Module):
     """h ← h + c₂(gelu(c₁(gelu(h)))), `depth` times, between a lift to `width` features and a projection.
 
@@ -24,6 +24,8 @@ class ResidualConvNet(nn.Module):
     No normalisation layers: batch statistics would make two reads of one window differ, and statistics
     over the grid would tie every point to all others.
 
+    width: features of each point. depth: blocks. dilations: of the blocks in turn.
+    kernel_size: points of a kernel along each axis, odd. 3 is cheaper in two dimensions.
     seed: of the initial weights. The projection starts near zero, so a `Surrogate` starts near persistence.
     Source: He et al. (2016), Identity mappings in deep residual networks; Yu & Koltun (2016), dilation.
 
@@ -36,10 +38,10 @@ class ResidualConvNet(nn.Module):
     def __init__(
         self,
         layout: Layout,
-        width: int = 32,
-        depth: int = 4,
-        kernel_size: int = 5,
-        dilations: Sequence[int] = (1, 2, 4, 8),
+        width: Count = 32,
+        depth: Count = 4,
+        kernel_size: Count = 5,
+        dilations: tuple[Count, ...] = (1, 2, 4, 8),
         seed: int = 0,
     ) -> None:
         super().__init__()

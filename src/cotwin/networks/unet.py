@@ -13,8 +13,10 @@ from cotwin.layout import Layout
 from cotwin.networks.convolution import start_near_zero
 from cotwin.networks.initialisation import seeded
 from cotwin.networks.padding import PaddedConv, from_image, to_image
+from cotwin.registry import Count, network
 
 
+@network("unet")
 class UNet(nn.Module):
     """`levels` times to half the grid and twice the features, and back; each level joins its finer half.
 
@@ -33,7 +35,9 @@ class UNet(nn.Module):
     torch.Size([2, 1, 64, 32])
     """
 
-    def __init__(self, layout: Layout, width: int = 16, levels: int = 3, kernel_size: int = 3, seed: int = 0) -> None:
+    def __init__(
+        self, layout: Layout, width: Count = 16, levels: Count = 3, kernel_size: Count = 3, seed: int = 0
+    ) -> None:
         super().__init__()
         most = most_levels(layout.grid)
         if not 1 <= levels <= most:

@@ -6,10 +6,12 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, as_vector
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.registry import simulator
 
 
+@simulator("advection")
 class Advection(SpectralStepper):
     """∂u/∂t + c·∇u = κ ∇²u, periodic, 1 to 3 dimensions, any number of channels.
 
@@ -21,16 +23,21 @@ class Advection(SpectralStepper):
     Source: Canuto et al. (2006), Spectral Methods: Fundamentals in Single Domains, section 3.
     """
 
-    def __init__(self, layout: Layout, velocity: Parameter, diffusivity: Parameter | None = None) -> None:
+    def __init__(
+        self, layout: Layout, velocity: Parameter | tuple[Parameter, ...], diffusivity: Parameter | None = None
+    ) -> None:
         super().__init__(layout)
+        velocity = as_vector(velocity)
         shape = tuple(velocity().shape)
         if shape != (layout.dims,) and not (shape == () and layout.dims == 1):
             raise ValueError(
-                f"velocity of shape {shape} needs one value for each of {layout.dims} axes, ({layout.dims},)."
+                f"velocity of shape {shape} needs one value for each of {layout.dims} axes, ({layout.dims},); "
+                "a field needs AdvectionDiffusion."
             )
         if diffusivity is not None and diffusivity().ndim != 0:
             raise ValueError(
-                f"diffusivity of shape {tuple(diffusivity().shape)} must be a scalar; a field needs Heat."
+                f"diffusivity of shape {tuple(diffusivity().shape)} must be a scalar; "
+                "a field needs AdvectionDiffusion."
             )
         self.velocity = velocity
         self.diffusivity = diffusivity

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, as_vector
 from cotwin.physics.channels import require_coefficient
 from cotwin.physics.finite_volume import (
     CellMap,
@@ -25,16 +25,19 @@ from cotwin.physics.finite_volume import (
     upper,
     with_ghosts,
 )
+from cotwin.registry import Count, simulator
 from cotwin.stepper import DivergenceError
 
 MAX_SUBSTEPS = 1000
 PARTS = (1 / 3, 1 / 2, 1.0)
 
 
+@simulator("advection_diffusion")
 class AdvectionDiffusion(FiniteVolumeStepper):
     """∂u/∂t + ∇·(c u) = ∇·(κ ∇u), 1 to 3 dimensions, any boundary on each axis, any number of channels.
 
-    velocity: c in length/time, of shape (dims,) or (dims, *grid): constant, or a field at the cells.
+    velocity: c in length/time, of shape (dims,) or (dims, *grid): constant, or a field at the cells; or a parameter
+    for each axis.
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
     substeps: steps per layout.dt; None for the fewest that are stable for the present velocity.
     Scheme: finite volumes, central fluxes, second order in space. In time three parts, of a third, a half and all of
@@ -47,9 +50,14 @@ class AdvectionDiffusion(FiniteVolumeStepper):
     """
 
     def __init__(
-        self, layout: Layout, velocity: Parameter, diffusivity: Parameter, substeps: int | None = None
+        self,
+        layout: Layout,
+        velocity: Parameter | tuple[Parameter, ...],
+        diffusivity: Parameter,
+        substeps: Count | None = None,
     ) -> None:
         super().__init__(layout)
+        velocity = as_vector(velocity)
         shape = tuple(velocity().shape)
         if shape not in ((layout.dims,), (layout.dims, *layout.grid)):
             raise ValueError(

@@ -10,8 +10,10 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("allen_cahn")
 class AllenCahn(SpectralStepper):
     """∂u/∂t = D ∇²u + r (u − u³), periodic, one or two dimensions.
 
@@ -31,7 +33,7 @@ class AllenCahn(SpectralStepper):
         layout: Layout,
         diffusivity: Parameter,
         reaction: Parameter,
-        substeps: int = 1,
+        substeps: Count = 1,
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -22,11 +23,14 @@ from cotwin.physics.finite_volume import (
     upper,
     with_ghosts,
 )
+from cotwin.physics.suggestions import beyond_largest
+from cotwin.registry import Count, PositiveFloat, simulator
 from cotwin.stepper import DivergenceError
 
 MAX_SUBSTEPS = 1000
 
 
+@simulator("burgers")
 class Burgers(FiniteVolumeStepper):
     """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic or zero at the walls, one to three dimensions.
 
@@ -41,7 +45,11 @@ class Burgers(FiniteVolumeStepper):
     Source: Gottlieb, Shu & Tadmor (2001), SIAM Review 43; Tadmor (2003), Acta Numerica 12 for the flux.
     """
 
-    def __init__(self, layout: Layout, viscosity: Parameter, max_speed: float, substeps: int | None = None) -> None:
+    suggested = MappingProxyType({"max_speed": beyond_largest})
+
+    def __init__(
+        self, layout: Layout, viscosity: Parameter, max_speed: PositiveFloat, substeps: Count | None = None
+    ) -> None:
         super().__init__(layout)
         require_velocity(layout, "Burgers")
         require_coefficient(viscosity, layout, "viscosity")

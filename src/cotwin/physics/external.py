@@ -16,8 +16,7 @@ from torch.func import functional_call
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import put_moving, take_moving
-from cotwin.physics.function import Unknowns, described
-from cotwin.stepper import Stepper
+from cotwin.physics.function import NamedStepper, described
 
 States = NDArray[np.float64]
 Program = Callable[[States, float, dict[str, float | States]], States]
@@ -25,7 +24,7 @@ Program = Callable[[States, float, dict[str, float | States]], States]
 MAX_UNKNOWNS = 8
 
 
-class ExternalStepper(Stepper):
+class ExternalStepper(NamedStepper):
     """u(t + dt) = program(u(t), dt, parameters), program anything that can be called with numbers.
 
     program: takes a batch of states, an array (B, C, *S) in double precision, a time step, and the parameters' values
@@ -59,8 +58,8 @@ class ExternalStepper(Stepper):
         if not 0 < difference < 0.1:
             raise ValueError(f"difference is {difference}; give a small positive number, such as 6e-6.")
         self.program, self.substeps, self.difference = program, substeps, difference
-        self.unknowns = Unknowns(parameters)
-        count = sum(value.numel() for value in self.unknowns.parameters())
+        self.name_parameters(parameters)
+        count = sum(value.numel() for value in self.parameters())
         if count > MAX_UNKNOWNS:
             raise ValueError(
                 f"{count} unknown numbers would take {2 * count} more rollouts for each gradient; finite differences "
@@ -78,8 +77,8 @@ class ExternalStepper(Stepper):
                 "came from earlier steps, roll out all steps in one call; where only the parameters matter, give "
                 "state.detach(); for the gradient to the start, write the model in torch or JAX."
             )
-        names, raw = zip(*self.unknowns.named_parameters(), strict=True) if self._unknown() else ((), ())
-        states: Tensor = _Differences.apply(self, state, num_steps, names, *raw)  # type: ignore[no-untyped-call]
+        known = dict(self.named_parameters())
+        states: Tensor = _Differences.apply(self, state, num_steps, tuple(known), *known.values())  # type: ignore[no-untyped-call]
         return states
 
     def extra_repr(self) -> str:
@@ -89,7 +88,7 @@ class ExternalStepper(Stepper):
         """The rollout with raw parameters, on the CPU, in double precision, without gradients."""
         values = {
             name: value.item() if value.ndim == 0 else value.detach().cpu().numpy()
-            for name, value in functional_call(self.unknowns, dict(raw), ()).items()
+            for name, value in self._values(raw).items()
         }
         start = state.detach().cpu().double()
         states = [start]
@@ -101,8 +100,13 @@ class ExternalStepper(Stepper):
             states.append(put_moving(moved[:, None], start, self.layout)[:, 0])
         return torch.stack(states[:: self.substeps], dim=1)
 
-    def _unknown(self) -> bool:
-        return any(True for _ in self.unknowns.parameters())
+    def _values(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The parameters' values with other raw numbers."""
+        values = {}
+        for name in self.parameter_names:
+            own = {key.removeprefix(f"{name}."): value for key, value in raw.items() if key.startswith(f"{name}.")}
+            values[name] = functional_call(self.get_submodule(name), own, ())
+        return values
 
 
 def one_by_one(program: Program) -> Program:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_scalars
-from cotwin.physics.closures import Closure
+from cotwin.physics.closures import Closure, Constant, Logistic, Power
 from cotwin.physics.finite_volume import CellMap, difference, lower, upper, with_ghosts
 from cotwin.physics.parabolic import ParabolicStepper
+from cotwin.physics.suggestions import beyond_largest
+from cotwin.registry import Count, PositiveFloat, simulator
 
 
 class Fisher(ParabolicStepper):
@@ -27,13 +32,15 @@ class Fisher(ParabolicStepper):
     Aslam (2014), J. Comput. Phys. 257.
     """
 
+    suggested = MappingProxyType({"ceiling": beyond_largest})
+
     def __init__(
         self,
         layout: Layout,
         diffusivity: Closure,
         growth: Closure,
-        ceiling: float,
-        substeps: int = 1,
+        ceiling: PositiveFloat,
+        substeps: Count = 1,
         stages: int | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages)
@@ -61,3 +68,23 @@ class Fisher(ParabolicStepper):
     def decay(self) -> float:
         diffusion = self.diffusivity.largest(self.ceiling) * sum(4 / dx**2 for dx in self.layout.spacing)
         return diffusion + self.growth.largest(self.ceiling)
+
+
+@simulator("fisher")
+def fisher(
+    layout: Layout,
+    diffusivity: Parameter,
+    growth: Parameter,
+    capacity: Parameter,
+    ceiling: PositiveFloat,
+    exponent: Parameter | None = None,
+    substeps: Count = 1,
+    stages: int | None = None,
+) -> Fisher:
+    """∂u/∂t = ∇·(D (u/K)^m ∇u) + r (1 − u/K) u, one or two dimensions, any boundary on each axis.
+
+    diffusivity: D in length²/time. growth: r in 1/time. capacity: K in the unit of u.
+    exponent: m, of the porous form; without it D is constant.
+    """
+    mobility = Constant(diffusivity) if exponent is None else Power(diffusivity, capacity, exponent)
+    return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages)

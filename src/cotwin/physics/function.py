@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
@@ -18,7 +18,26 @@ from cotwin.stepper import Stepper
 StepFunction = Callable[[Float[Tensor, "B C *S"], float, dict[str, Tensor]], Float[Tensor, "B C *S"]]
 
 
-class FunctionStepper(Stepper):
+class NamedStepper(Stepper):
+    """A stepper whose parameters go by the names that a user's code gives them."""
+
+    def name_parameters(self, parameters: Mapping[str, Parameter]) -> None:
+        """Take these as its own. Raises ValueError for names that the stepper has already given."""
+        taken = [name for name in parameters if hasattr(self, name) or "." in name or not name]
+        if taken:
+            raise ValueError(
+                f"parameters cannot be named {taken}, which {type(self).__name__} uses itself; rename them."
+            )
+        self.parameter_names = tuple(parameters)
+        for name, parameter in parameters.items():
+            self.add_module(name, parameter)
+
+    def parameter_values(self) -> dict[str, Tensor]:
+        """In natural units, by name."""
+        return {name: self.get_submodule(name)() for name in self.parameter_names}
+
+
+class FunctionStepper(NamedStepper):
     """u(t + dt) = step(u(t), dt, parameters), step any function in torch.
 
     step: takes a batch of states (B, C, *S), a time step and the parameters' values by name, in natural units and in
@@ -43,13 +62,13 @@ class FunctionStepper(Stepper):
         if substeps < 1:
             raise ValueError(f"substeps is {substeps}; a data interval takes at least one.")
         self.step, self.substeps = step, substeps
-        self.unknowns = Unknowns(parameters)
+        self.name_parameters(parameters)
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
-        values = {name: value.to(state.dtype) for name, value in self.unknowns().items()}
+        values = {name: value.to(state.dtype) for name, value in self.parameter_values().items()}
         states = [state]
         for _ in range(num_steps):
             after = states[-1]
@@ -62,21 +81,6 @@ class FunctionStepper(Stepper):
 
     def extra_repr(self) -> str:
         return f"{described(self.step)}, substeps={self.substeps}"
-
-
-class Unknowns(nn.ModuleDict):
-    """Parameters by name; calling it gives their values by name."""
-
-    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
-        taken = [name for name in parameters if name in dir(nn.ModuleDict) or "." in name or not name]
-        if taken:
-            raise ValueError(
-                f"parameters cannot be named {taken}, which torch's modules use themselves; rename them."
-            )
-        super().__init__(parameters)
-
-    def forward(self) -> dict[str, Tensor]:
-        return {name: parameter() for name, parameter in self.items()}
 
 
 def require_stepped(step: object, stepped: object, state: Tensor) -> None:

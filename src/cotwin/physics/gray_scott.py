@@ -13,14 +13,16 @@ from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("spectral_gray_scott")
 class SpectralGrayScott(SpectralStepper):
     """∂U/∂t = D_U ∇²U − U V² + F (1 − U), ∂V/∂t = D_V ∇²V + U V² − (F + K) V, periodic, two or three dimensions.
 
     U, V: concentrations, the first and the second moving field.
-    diffusivity_u, diffusivity_v: D_U, D_V in length²/time. feed: F, kill: K, in 1/time (with concentrations in units
-    of that of the feed and time in units of the reaction's). All scalars.
+    diffusivity_u, diffusivity_v: D_U and D_V in length²/time. feed: F in 1/time. kill: K in 1/time. Scalars, with
+    concentrations in units of that of the feed and time in units of the reaction's.
     substeps: steps per layout.dt; all linear terms are exact, V² times the substep should stay below about one.
     Scheme: pseudo-spectral in space (1/2 rule, which is what a product of three needs), ETDRK2 in time, second order
     in dt.
@@ -36,7 +38,7 @@ class SpectralGrayScott(SpectralStepper):
         diffusivity_v: Parameter,
         feed: Parameter,
         kill: Parameter,
-        substeps: int = 1,
+        substeps: Count = 1,
         scheme: Scheme = etdrk2,
     ) -> None:
         super().__init__(layout, substeps, scheme)
@@ -63,9 +65,11 @@ class SpectralGrayScott(SpectralStepper):
         return rate
 
 
+@simulator("gray_scott")
 class GrayScott(ParabolicStepper):
-    """The same equations on finite volumes, two or three dimensions, any boundary on each axis.
+    """The equations of `SpectralGrayScott` on finite volumes, two or three dimensions, any boundary on each axis.
 
+    diffusivity_u, diffusivity_v: D_U and D_V in length²/time. feed: F in 1/time. kill: K in 1/time.
     Scheme: second order in space; RKL2, second order in dt, with as many stages as the larger diffusivity needs; V²
     times the substep should stay below about one.
     Source: Gray & Scott (1984), Chem. Eng. Sci. 39; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
@@ -78,7 +82,7 @@ class GrayScott(ParabolicStepper):
         diffusivity_v: Parameter,
         feed: Parameter,
         kill: Parameter,
-        substeps: int = 1,
+        substeps: Count = 1,
         stages: int | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages)

@@ -10,8 +10,10 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_coefficient
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
 from cotwin.physics.parabolic import ParabolicStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("heat")
 class Heat(ParabolicStepper):
     """∂u/∂t = ∇·(κ ∇u), 1 to 3 dimensions, any boundary on each axis, any number of channels.
 
@@ -23,7 +25,9 @@ class Heat(ParabolicStepper):
     Source: Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
     """
 
-    def __init__(self, layout: Layout, diffusivity: Parameter, substeps: int = 1, stages: int | None = None) -> None:
+    def __init__(
+        self, layout: Layout, diffusivity: Parameter, substeps: Count = 1, stages: int | None = None
+    ) -> None:
         super().__init__(layout, substeps, stages)
         require_coefficient(diffusivity, layout, "diffusivity")
         self.diffusivity = diffusivity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,8 @@ from cotwin.physics.channels import put_moving, require_scalar_coefficients, req
 from cotwin.physics.finite_volume import CellMap, diffusion_bound, ssp_rk3_step
 from cotwin.physics.projection import Projection, divergence, without_gradient
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, with_flow_ghosts
+from cotwin.physics.suggestions import beyond_fastest
+from cotwin.registry import Count, PositiveFloat, simulator
 from cotwin.stepper import DivergenceError, Stepper
 
 MAX_SUBSTEPS = 1000
@@ -31,7 +34,7 @@ class IncompressibleStepper(Stepper, ABC):
     first face along it is the wall, and what a state has there is not read, and written as zero. neumann is open: no
     normal derivative, no pressure where fluid leaves, and −u²/2 where it enters, straight, as if drawn from rest, so
     that the ends never add energy. At most one axis has open ends.
-    viscosity: ν in length²/time, a scalar.
+    viscosity: ν in length²/time, a scalar. slip: whether the fluid passes walls without friction.
     max_speed: the largest |u| of one component that is to remain stable, length/time. Given, never measured: substeps
     that depended on a batch would make its samples influence each other.
     substeps: steps per layout.dt; None for the fewest that are stable for max_speed and the present ν. Fixed, they do
@@ -43,9 +46,15 @@ class IncompressibleStepper(Stepper, ABC):
 
     # The largest stable Σ|u| dt/Δx: of SSP-RK3 on the imaginary axis, where central differences are.
     courant = 1.73
+    suggested = MappingProxyType({"max_speed": beyond_fastest})
 
     def __init__(
-        self, layout: Layout, viscosity: Parameter, max_speed: float, slip: bool = False, substeps: int | None = None
+        self,
+        layout: Layout,
+        viscosity: Parameter,
+        max_speed: PositiveFloat,
+        slip: bool = False,
+        substeps: Count | None = None,
     ) -> None:
         super().__init__(layout)
         name = type(self).__name__
@@ -143,6 +152,7 @@ class IncompressibleStepper(Stepper, ABC):
         return self.max_speed * sum(1 / dx for dx in self.layout.spacing) / self.courant
 
 
+@simulator("incompressible_flow")
 class IncompressibleFlow(IncompressibleStepper):
     """∂u/∂t + (u·∇)u = −∇p + ν ∇²u, ∇·u = 0: a velocity alone.
 
@@ -152,7 +162,12 @@ class IncompressibleFlow(IncompressibleStepper):
     """
 
     def __init__(
-        self, layout: Layout, viscosity: Parameter, max_speed: float, slip: bool = False, substeps: int | None = None
+        self,
+        layout: Layout,
+        viscosity: Parameter,
+        max_speed: PositiveFloat,
+        slip: bool = False,
+        substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, viscosity, max_speed, slip, substeps)
         require_velocity(layout, "IncompressibleFlow")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.physics.channels import put_moving
+from cotwin.registry import sampler
 
 
 def random_fourier(
@@ -79,3 +80,19 @@ def _basis(
         basis = math.sqrt(2) * torch.where(counted % 2 == 1, angles.cos(), angles.sin())
     basis[:, 0] = 1.0
     return frequencies, basis
+
+
+@sampler("smooth")
+def random_smooth(
+    layout: Layout,
+    count: int,
+    generator: torch.Generator,
+    *,
+    modes: int,
+    means: tuple[float, ...],
+    amplitudes: tuple[float, ...],
+) -> Float[Tensor, "B C *S"]:
+    """Every field by itself, random waves around its mean: `random_fourier`, with a mean and a size a channel."""
+    ones = [-1, *[1] * layout.dims]
+    mean, amplitude = (torch.tensor(values).view(ones) for values in (means, amplitudes))
+    return mean + amplitude * random_fourier(layout, count, generator, modes=modes)

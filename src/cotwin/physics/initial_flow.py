@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.physics.channels import put_moving
-from cotwin.physics.initial_patches import bells
+from cotwin.physics.initial_patches import Radius, bells
+from cotwin.registry import PositiveFloat, sampler
 
 
+@sampler("flow")
 def random_flow(
     layout: Layout,
     count: int,
     generator: torch.Generator,
     *,
     modes: int = 4,
-    amplitude: float = 1.0,
+    amplitude: PositiveFloat = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "B C *S"]:
     """Smooth random velocities u = (∂ψ/∂y, −∂ψ/∂x), ψ(x) = Σ_k w(k) g_k e_k(x), independent standard normal g_k.
@@ -53,21 +57,23 @@ def random_flow(
     return _state(velocity.to(dtype), layout)
 
 
+@sampler("smoke")
 def random_smoke(
     layout: Layout,
     count: int,
     generator: torch.Generator,
     *,
     modes: int = 4,
-    amplitude: float = 1.0,
-    thickness: float = 1.0,
-    radius: float = 0.1,
+    amplitude: Annotated[float, Field(ge=0)] = 1.0,
+    thickness: PositiveFloat = 1.0,
+    radius: Radius = 0.1,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "B C *S"]:
     """Velocities as `random_flow` draws them, and a puff of smoke, s = thickness exp(−|x − c|²/(2r²)).
 
     c: uniform in the middle half along each axis; along periodic axes the distance is the shorter way round.
-    r: `radius` times the shorter side of the domain. thickness: in the smoke's unit.
+    radius: r, in units of the domain's shorter side. thickness: of the puff's middle, in the smoke's unit.
+    amplitude: root mean square of |u|, in the velocity's unit.
     The smoke is the second moving field.
     """
     _require_flow(layout, 3)

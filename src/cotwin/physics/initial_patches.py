@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.physics.channels import put_moving, require_scalars
+from cotwin.registry import Count, PositiveFloat, sampler
+
+Radius = Annotated[float, Field(gt=0, le=1)]
 
 
+@sampler("patches")
 def random_patches(
     layout: Layout,
     count: int,
     generator: torch.Generator,
     *,
-    patches: int = 4,
-    radius: float = 0.06,
+    patches: Count = 4,
+    radius: Radius = 0.06,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "B C *S"]:
     """Gray-Scott's resting state, U = 1 and V = 0, but for patches φ(x): U = 1 − φ/2, V = φ/4.
 
     φ = 1 − Π_i (1 − exp(−|x − c_i|²/(2 r_i²))), between 0 and 1, where so many bells overlap.
     c: uniform along a periodic axis, where the distance is the shorter way round; in the middle half along others.
-    r: uniform between half of `radius` and all of it, in units of the domain's shortest side.
+    r: uniform between half of `radius` and all of it.
+    radius: of the largest patch, in units of the domain's shortest side.
     Static channels are zero. The draws do not depend on the grid.
     Source: Pearson (1993), Science 261 for the concentrations.
     """
@@ -32,19 +40,21 @@ def random_patches(
     return _state(torch.stack([1 - covered / 2, covered / 4], dim=1).to(dtype), layout)
 
 
+@sampler("colonies")
 def random_colonies(
     layout: Layout,
     count: int,
     generator: torch.Generator,
     *,
-    colonies: int = 3,
-    density: float = 1.0,
-    radius: float = 0.06,
+    colonies: Count = 3,
+    density: PositiveFloat = 1.0,
+    radius: Radius = 0.06,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "B C *S"]:
     """A population in a few colonies, u = density φ(x), from which fronts run; φ, radius as in `random_patches`.
 
     density: of a colony's middle, in the field's unit; of the order of what the place can bear, or less.
+    radius: of the largest colony, in units of the domain's shortest side.
 
     >>> from cotwin.layout import Field
     >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="neumann", dt=0.1)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, ZeroMean
 from cotwin.physics.channels import require_coefficient, require_velocity
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.finite_volume import with_ghosts
+from cotwin.physics.suggestions import beyond_largest
+from cotwin.registry import Count, PositiveFloat, simulator
 
 
 class InviscidBurgers(ConservationLaw):
@@ -24,8 +28,14 @@ class InviscidBurgers(ConservationLaw):
     Source: Bec & Khanin (2007), Phys. Rep. 447; for the scheme see `cotwin.physics.conservation_law`.
     """
 
+    suggested = MappingProxyType({"max_speed": beyond_largest})
+
     def __init__(
-        self, layout: Layout, max_speed: float, potential: Parameter | None = None, substeps: int | None = None
+        self,
+        layout: Layout,
+        max_speed: PositiveFloat,
+        potential: Parameter | None = None,
+        substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, max_speed, substeps)
         require_velocity(layout, "InviscidBurgers", most_dims=2)
@@ -63,3 +73,14 @@ class InviscidBurgers(ConservationLaw):
             count = self.layout.grid[axis]
             slopes.append((padded.narrow(axis, 0, count) - padded.narrow(axis, 2, count)) / (2 * dx))
         return torch.stack(slopes)
+
+
+@simulator("inviscid_burgers")
+def inviscid_burgers(
+    layout: Layout, max_speed: PositiveFloat, potential: Parameter | None = None, substeps: Count | None = None
+) -> InviscidBurgers:
+    """∂u/∂t + ∇(|u|²/2) = −∇φ, periodic, one or two dimensions, shocks included.
+
+    potential: φ in length²/time², a field, of which the mean is taken out.
+    """
+    return InviscidBurgers(layout, max_speed, None if potential is None else ZeroMean(potential), substeps)

@@ -11,8 +11,10 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("korteweg_de_vries")
 class KortewegDeVries(SpectralStepper):
     """∂u/∂t + λ₁ u ∂u/∂x + λ₂ ∂(∇²u)/∂x = 0, periodic, one or two dimensions.
 
@@ -31,7 +33,7 @@ class KortewegDeVries(SpectralStepper):
         layout: Layout,
         steepening: Parameter,
         dispersion: Parameter,
-        substeps: int = 4,
+        substeps: Count = 4,
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)

@@ -11,8 +11,10 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("kuramoto_sivashinsky")
 class KuramotoSivashinsky(SpectralStepper):
     """∂u/∂t + c u ∂u/∂x + a ∂²u/∂x² + b ∂⁴u/∂x⁴ = 0 in one dimension, ∂h/∂t + c |∇h|²/2 + a ∇²h + b ∇⁴h = 0 in two.
 
@@ -33,7 +35,7 @@ class KuramotoSivashinsky(SpectralStepper):
         steepening: Parameter,
         production: Parameter,
         hyperviscosity: Parameter,
-        substeps: int = 2,
+        substeps: Count = 2,
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)

@@ -13,8 +13,10 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("navier_stokes")
 class NavierStokes(SpectralStepper):
     """∂ω/∂t + (u·∇)ω = ν ∇²ω − μ ω − A k cos(k (y − y₀)), periodic, two dimensions.
 
@@ -40,7 +42,7 @@ class NavierStokes(SpectralStepper):
         drag: Parameter | None = None,
         forcing: Parameter | None = None,
         wavenumber: Parameter | None = None,
-        substeps: int = 1,
+        substeps: Count = 1,
         scheme: Scheme = etdrk2,
     ) -> None:
         super().__init__(layout, substeps, scheme)

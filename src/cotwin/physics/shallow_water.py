@@ -13,12 +13,13 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_scalar_coefficients
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.finite_volume import CellMap
+from cotwin.registry import Count, PositiveFloat, simulator
 
 
 class _Water(ConservationLaw, ABC):
     """A height and a velocity. A wall, which the layout calls neumann, lets no water through and brakes none."""
 
-    def __init__(self, layout: Layout, max_speed: float, substeps: int | None) -> None:
+    def __init__(self, layout: Layout, max_speed: PositiveFloat, substeps: Count | None) -> None:
         super().__init__(layout, max_speed, substeps)
         name = type(self).__name__
         moving = [field.components for field in layout.fields if not field.static]
@@ -38,6 +39,7 @@ class _Water(ConservationLaw, ABC):
         return [1, *(-1 if along == axis else 1 for along in range(self.layout.dims))]
 
 
+@simulator("linear_shallow_water")
 class LinearShallowWater(_Water):
     """∂η/∂t + H ∇·u = 0, ∂u/∂t + g ∇η = −μ u, periodic or between walls, one or two dimensions.
 
@@ -54,9 +56,9 @@ class LinearShallowWater(_Water):
         layout: Layout,
         gravity: Parameter,
         depth: Parameter,
-        max_speed: float,
+        max_speed: PositiveFloat,
         drag: Parameter | None = None,
-        substeps: int | None = None,
+        substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, max_speed, substeps)
         require_scalar_coefficients("LinearShallowWater", gravity=gravity, depth=depth)
@@ -76,6 +78,7 @@ class LinearShallowWater(_Water):
         return Law(flux, lambda state, axis: wave.expand_as(state[:, :1]), _friction(self.drag, like))
 
 
+@simulator("shallow_water")
 class ShallowWater(_Water):
     """∂h/∂t + ∇·(h u) = 0, ∂(h u)/∂t + ∇·(h u⊗u) + ∇(g h²/2) = −μ h u, periodic or between walls, 1 or 2 dimensions.
 
@@ -91,9 +94,9 @@ class ShallowWater(_Water):
         self,
         layout: Layout,
         gravity: Parameter,
-        max_speed: float,
+        max_speed: PositiveFloat,
         drag: Parameter | None = None,
-        substeps: int | None = None,
+        substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, max_speed, substeps)
         require_scalar_coefficients("ShallowWater", gravity=gravity)

@@ -13,6 +13,7 @@ from cotwin.physics.conservation_law import COURANT
 from cotwin.physics.finite_volume import CellMap, diffusion, face_diffusivities, lower, upper
 from cotwin.physics.incompressible import IncompressibleStepper
 from cotwin.physics.staggered import carried_change, inner
+from cotwin.registry import Count, PositiveFloat, simulator
 
 
 class Smoke(IncompressibleStepper):
@@ -23,7 +24,7 @@ class Smoke(IncompressibleStepper):
     inflow: q, smoke/time, where the given shape φ on the grid is one. diffusivity: κ in length²/time. Scalars; no
     inflow and no diffusion unless given.
     Smoke passes no wall; at open ends it has no normal derivative: what enters there is as thick as what is inside.
-    max_speed, slip, substeps, boundaries, the velocity's scheme: see IncompressibleStepper.
+    The velocity's scheme, boundaries, max_speed, slip, substeps are those of IncompressibleStepper.
     Scheme of the smoke: MUSCL, second order where it is smooth; where it is not, overshoots stay below a hundredth.
     Its substeps are shorter than those of a flow alone. Smoke that is the same everywhere weighs on the pressure and
     moves nothing.
@@ -37,12 +38,12 @@ class Smoke(IncompressibleStepper):
         layout: Layout,
         viscosity: Parameter,
         buoyancy: Parameter,
-        max_speed: float,
+        max_speed: PositiveFloat,
         inflow: Parameter | None = None,
         shape: Float[Tensor, "*S"] | None = None,
         diffusivity: Parameter | None = None,
         slip: bool = False,
-        substeps: int | None = None,
+        substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, viscosity, max_speed, slip, substeps)
         moving = [field.components for field in layout.fields if not field.static]
@@ -93,3 +94,33 @@ class Smoke(IncompressibleStepper):
         if self.inflow is None or self.shape is None:
             return None
         return self.inflow().to(like.dtype) * self.shape.to(like.dtype) * interval
+
+
+Box = tuple[tuple[float, float], tuple[float, float]]
+
+
+@simulator("smoke")
+def smoke(
+    layout: Layout,
+    viscosity: Parameter,
+    buoyancy: Parameter,
+    max_speed: PositiveFloat,
+    inflow: Parameter | None = None,
+    inflow_box: Box | None = None,
+    diffusivity: Parameter | None = None,
+    slip: bool = False,
+    substeps: Count | None = None,
+) -> Smoke:
+    """Smoke that a flow carries and that drives it upwards, along the second axis; staggered, two dimensions.
+
+    inflow: smoke per time inside inflow_box. inflow_box: where smoke enters, its ends along both axes.
+    """
+    shape = None if inflow_box is None else _inside(inflow_box, layout)
+    return Smoke(layout, viscosity, buoyancy, max_speed, inflow, shape, diffusivity, slip, substeps)
+
+
+def _inside(ends: Box, layout: Layout) -> Float[Tensor, "*S"]:
+    """One inside a box, zero outside, on the grid."""
+    along = [torch.tensor(layout.points(axis)) for axis in range(2)]
+    x, y = (((points >= low) & (points <= high)).float() for points, (low, high) in zip(along, ends, strict=True))
+    return x[:, None] * y

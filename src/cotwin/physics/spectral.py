@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Bool, Complex, Float, Inexact
@@ -20,6 +21,7 @@ from cotwin.layout import Layout
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
 from cotwin.physics.stability import largest_stable_step
+from cotwin.physics.suggestions import stable_substeps
 from cotwin.stepper import Stepper
 
 
@@ -37,6 +39,7 @@ class SpectralStepper(Stepper):
 
     # Of the polynomial N: 2 for products of two fields, which makes Orszag's 2/3 rule.
     degree = 2
+    suggested = MappingProxyType({"substeps": stable_substeps})
 
     def __init__(self, layout: Layout, substeps: int = 1, scheme: Scheme = etdrk2) -> None:
         super().__init__(layout)

@@ -11,8 +11,10 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_coefficient, require_velocity
 from cotwin.physics.exponential import SpectralMap
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("spectral_burgers")
 class SpectralBurgers(SpectralStepper):
     """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic, one to three dimensions.
 
@@ -26,7 +28,7 @@ class SpectralBurgers(SpectralStepper):
     the advection.
     """
 
-    def __init__(self, layout: Layout, viscosity: Parameter, substeps: int = 3) -> None:
+    def __init__(self, layout: Layout, viscosity: Parameter, substeps: Count = 3) -> None:
         super().__init__(layout, substeps)
         require_velocity(layout, "SpectralBurgers")
         require_coefficient(viscosity, layout, "viscosity")

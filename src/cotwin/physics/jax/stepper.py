@@ -17,13 +17,12 @@ from torch.autograd.function import once_differentiable
 
 from cotwin.layout import Layout
 from cotwin.parameters import Known, Parameter
-from cotwin.physics.function import Unknowns, described
-from cotwin.stepper import Stepper
+from cotwin.physics.function import NamedStepper, described
 
 Build = Callable[[Any], Callable[[jax.Array], jax.Array]]
 
 
-class JaxStepper(Stepper):
+class JaxStepper(NamedStepper):
     """u(t + dt) = build(parameters)(u(t)), build any function in JAX.
 
     build: takes the parameters and returns a function from one state (C, *S) to the state one layout.dt later. Called
@@ -56,9 +55,9 @@ class JaxStepper(Stepper):
         super().__init__(layout)
         paths, structure = jax.tree_util.tree_flatten_with_path(parameters)
         names = [jax.tree_util.keystr(path, simple=True, separator="/") or "all" for path, _ in paths]
-        self.unknowns = Unknowns({name: _parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)})
         self.build = build
         self._compiled = _Compiled(build, structure, layout)
+        self.name_parameters({name: _parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)})
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         return self.rollout(state, 1)[:, 1]
@@ -66,7 +65,7 @@ class JaxStepper(Stepper):
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         if state.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"the state is {state.dtype}; JAX models take torch.float32 or torch.float64.")
-        leaves = [value.to(state.dtype) for value in self.unknowns().values()]
+        leaves = [value.to(state.dtype) for value in self.parameter_values().values()]
         states: Tensor = _Rollout.apply(self._compiled, num_steps, state, *leaves)  # type: ignore[no-untyped-call]
         return states
 

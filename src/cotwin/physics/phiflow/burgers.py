@@ -15,8 +15,10 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.phiflow.fields import to_phi
 from cotwin.physics.phiflow.stepper import PhiFlowStepper
+from cotwin.registry import Count, simulator
 
 
+@simulator("phiflow_burgers")
 class PhiFlowBurgers(PhiFlowStepper):
     """Viscous Burgers equation, ∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic, in two or three dimensions.
 
@@ -30,7 +32,7 @@ class PhiFlowBurgers(PhiFlowStepper):
     which would be learned as less ν. Why not its `diffuse` alone: it rejects a viscosity field on a vector.
     """
 
-    def __init__(self, layout: Layout, viscosity: Parameter, *, substeps: int = 1) -> None:
+    def __init__(self, layout: Layout, viscosity: Parameter, *, substeps: Count = 1) -> None:
         super().__init__(layout, substeps=substeps)
         moving = [field for field in layout.fields if not field.static]
         if layout.dims == 1 or len(moving) != 1 or moving[0].components != layout.dims:

@@ -13,6 +13,7 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_scalar_coefficients
 from cotwin.physics.phiflow.fields import to_phi
 from cotwin.physics.phiflow.stepper import PhiFlowStepper
+from cotwin.registry import Count, PositiveFloat, Settings, simulator
 
 
 class PhiFlowSmoke(PhiFlowStepper):
@@ -61,11 +62,29 @@ class PhiFlowSmoke(PhiFlowStepper):
         return {"velocity": velocity, "smoke": smoke}
 
 
-def box(ends: tuple[tuple[float, float], tuple[float, float]]) -> Geometry:
-    """A rectangle from its ends along both axes."""
-    return Box(**dict(zip("xy", ends, strict=True)))
+class Disc(Settings):
+    """A disc that the flow goes around."""
+
+    centre: tuple[float, float]
+    radius: PositiveFloat
 
 
-def disc(centre: tuple[float, float], radius: float) -> Geometry:
-    """A disc, as an obstacle."""
-    return Sphere(x=centre[0], y=centre[1], radius=radius)
+@simulator("phiflow_smoke")
+def phiflow_smoke(
+    layout: Layout,
+    viscosity: Parameter,
+    buoyancy: Parameter,
+    inflow: Parameter,
+    inflow_box: tuple[tuple[float, float], tuple[float, float]],
+    obstacle: Disc,
+    substeps: Count = 1,
+    tolerance: PositiveFloat = 1e-5,
+) -> PhiFlowSmoke:
+    """Smoke that rises in a closed box around an obstacle, on PhiFlow's fields.
+
+    inflow: smoke per time inside inflow_box. inflow_box: where smoke enters, its ends along both axes.
+    obstacle: a disc that the flow goes around.
+    """
+    source = Box(**dict(zip("xy", inflow_box, strict=True)))
+    disc = Sphere(x=obstacle.centre[0], y=obstacle.centre[1], radius=obstacle.radius)
+    return PhiFlowSmoke(layout, viscosity, buoyancy, inflow, source, disc, substeps=substeps, tolerance=tolerance)
