@@ -81,7 +81,7 @@ def test_the_diffusivity_is_found_by_estimate_and_by_train(tmp_path: Path, kind:
     assert float(next(iter(found.values())).exp()) == pytest.approx(DIFFUSIVITY, rel=0.005)
     assert learner.trainer.best_error < 0.03
     assert "% of the training values are missing" in " ".join(task.notes)
-    assert "from that frame alone. The 1 frame is not scored" in session.data.validation.about
+    assert "from that frame alone, and that 1 frame is not scored" in session.data.validation.about
 
 
 def test_no_scored_frame_changes_a_start(tmp_path: Path) -> None:

@@ -169,6 +169,18 @@ def test_the_variance_is_over_all_that_was_observed() -> None:
     assert not variances(states, torch.zeros_like(mask)).any()
 
 
+def test_rounding_is_that_of_the_precision_in_which_values_were_stored() -> None:
+    noise = torch.randn(1, 5, 1, 40, dtype=torch.float64)
+    stored = (1e5 * (1 + 5e-8 * noise)).float()
+    assert len(stored.unique()) > 2
+    assert not variances(stored).any()
+    assert not variances(stored.double()).any()
+    assert not variances(1e5 * (1 + 1e-14 * noise)).any()
+    # In double precision a signal of a thousandth on an offset of 10⁵ is one.
+    signal = 1e5 + 1e-3 * noise
+    torch.testing.assert_close(variances(signal)[0], 1e-6 * noise.var(correction=0), rtol=1e-6, atol=0)
+
+
 def test_baselines_know_what_came_before_the_first_scored_frame() -> None:
     states = torch.arange(6.0).view(1, 6, 1, 1).expand(1, 6, 1, POINTS) + torch.arange(POINTS) / POINTS
     mask = torch.ones_like(states, dtype=torch.bool)

@@ -91,8 +91,8 @@ def _about(first: int, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str
     if holed:
         words.append(
             f"Held-out trajectories {holed} start from a frame with holes: {int(holes.sum())} of "
-            f"{holes[0].numel() * len(holed)} values are interpolated in space from that frame alone. "
-            "The 1 frame is not scored."
+            f"{holes[0].numel() * len(holed)} values are interpolated in space from that frame alone, "
+            "and that 1 frame is not scored."
         )
     words += [
         f"Held-out trajectory {first + n} starts from frame {count}, the first in which something of every field is "

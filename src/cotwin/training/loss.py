@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.training.metrics import rounding
 from cotwin.windows import Batch, Windows
 
 
@@ -36,7 +37,7 @@ class RolloutLoss:
         static = (False,) * real.window_shape[1] if static is None else static
         squares = torch.zeros(len(static), dtype=torch.float64)
         counts = torch.zeros(len(static), dtype=torch.float64)
-        largest = torch.zeros(len(static), dtype=torch.float64)
+        noise = torch.zeros(len(static), dtype=torch.float64)
         for first in range(0, len(real), 64):
             batch = real.__getitems__(range(first, min(first + 64, len(real))))
             states, mask = batch.states, batch.mask
@@ -46,9 +47,9 @@ class RolloutLoss:
             change, values = (torch.where(seen > 0, part, 0.0) for part in (change, states[:, 1:]))
             squares += change.transpose(2, 0).flatten(1).sum(dim=1)
             counts += seen.transpose(2, 0).flatten(1).sum(dim=1)
-            largest = torch.maximum(largest, values.abs().transpose(2, 0).flatten(1).amax(dim=1))
+            noise = torch.maximum(noise, rounding(values.transpose(2, 0).flatten(1)))
         scale = squares / counts
-        still = ~(scale > (torch.finfo(real.dtype).eps * largest).square()) | torch.tensor(static)
+        still = ~(scale > noise.square()) | torch.tensor(static)
         if bool(still.all()):
             raise ValueError("no field that moves changes over any training window; use longer windows.")
         scale[still] = torch.inf

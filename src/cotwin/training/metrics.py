@@ -38,14 +38,23 @@ def vrmse(
 def variances(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None = None) -> Float[Tensor, " C"]:
     """Variance of each channel over trajectories, time and space, of what was observed, in double precision.
 
-    Zero for a channel whose spread is only rounding in the precision of the states: at most 2⁻²³ of its largest value
-    in single.
+    Zero for a channel whose spread is only rounding (`rounding`).
     """
     found = []
     for channel in range(states.shape[2]):
         values = states[:, :, channel]
-        seen = (values if mask is None else values[mask[:, :, channel]]).double()
+        seen = (values.flatten() if mask is None else values[mask[:, :, channel]]).double()
         spread = seen.std(correction=0) if seen.numel() else torch.zeros((), dtype=torch.float64)
-        rounding = torch.finfo(states.dtype).eps * seen.abs().max() if seen.numel() else spread
-        found.append(spread.square() if spread > rounding else torch.zeros_like(spread))
+        is_rounding = seen.numel() == 0 or spread <= rounding(seen[None])[0]
+        found.append(torch.zeros_like(spread) if is_rounding else spread.square())
     return torch.stack(found)
+
+
+def rounding(values: Float[Tensor, "C M"]) -> Float[Tensor, " C"]:
+    """The spread up to which each row's values differ by rounding alone, in their unit and double precision.
+
+    2⁻²³ of the largest where single precision holds them all, as it does what was stored in it, whatever their
+    precision now; else 2⁻⁴⁰ of the largest: the steps of a simulation in double precision add to its 2⁻⁵².
+    """
+    single = (values.float() == values).all(dim=1)
+    return torch.where(single, 2.0**-23, 2.0**-40).double() * values.double().abs().amax(dim=1)
