@@ -94,7 +94,7 @@ def test_every_epoch_has_each_window_once_in_the_same_order_wherever_they_are(
             assert_close(sorted_rows(states_of(epoch)), sorted_rows(every))
             assert {len(batch.states) for batch in epoch[:-1]} <= {batch_size}
             weights = torch.cat([batch.weight for batch in epoch])
-            assert weights.sum() == pytest.approx((1 + alpha) * len(every), rel=1e-4)
+            assert weights.sum() == pytest.approx(len(every), rel=1e-4)
     for memory, cache, fly in zip(*(chain.from_iterable(served[placement]) for placement in PLACEMENTS), strict=True):
         assert torch.equal(memory.states, cache.states)
         assert_close(fly.states, memory.states)

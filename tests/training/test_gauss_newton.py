@@ -29,7 +29,7 @@ def whole(source: Windows) -> Batch:
 
 def slope(stepper: Stepper, batch: Batch, penalty: Penalty | None = None) -> tuple[float, float]:
     """What gradient methods see, and its derivative to the one unknown."""
-    value, _ = objective(stepper, batch, penalty).evaluate()
+    value = objective(stepper, batch, penalty).evaluate().value
     (unknown,) = stepper.parameters()
     assert unknown.grad is not None
     return float(value), float(unknown.grad)

@@ -31,9 +31,11 @@ from cotwin.stepper import Stepper
 from cotwin.training.descent import Descent, GradientDescent
 from cotwin.training.gauss_newton import GaussNewton
 from cotwin.training.held_out import HeldOut
+from cotwin.training.objective import Objective
 from cotwin.training.penalty import Penalty
 from cotwin.training.trainer import MAX_REJECTIONS, Trainer, TrainingDivergedError, cosine
-from cotwin.windows import Batch, JoinedWindows, SlidingWindows
+from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows
+from cotwin.windows.serving import seeded_epochs
 
 OPTIMIZERS = pytest.mark.parametrize("optimizer", [adam, lbfgs])
 Make = Callable[[Stepper], GradientDescent]
@@ -235,6 +237,30 @@ def test_the_gradient_is_no_longer_than_the_clip(clip: float | None) -> None:
         norms.append(float((torch.cat([p.detach().flatten() for p in model.parameters()]) - before).norm()))
     expected = norms[1] if clip is None else min(clip, norms[1])
     assert norms[0] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("clipped_alone", [0.05, 0.2])
+def test_clipping_leaves_generated_windows_the_influence_alpha(clipped_alone: float) -> None:
+    """Over an epoch, each window's weight shortened as its batch's gradient is; real data are noisy."""
+    clean = trajectories(count=8)
+    noise = 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    real, alpha, usual = SlidingWindows(clean + noise, 2), 4.0, trainer(Network())
+
+    def lowered(batch: Batch) -> Objective:
+        return Objective(usual.stepper, usual.loss, None, range(len(batch.weight)), lambda some: iter([batch]))
+
+    def epoch(data: Windows) -> list[tuple[float, Batch]]:
+        """Length of the gradient, and the batch."""
+        ((_, rows),) = seeded_epochs(len(data), 16, seed=0, first=0, count=math.ceil(len(data) / 16))
+        batches = [data.__getitems__(some) for some in rows]
+        return [(float(lowered(batch).evaluate().gradient_norm), batch) for batch in batches]
+
+    clip = float(torch.tensor([norm for norm, _ in epoch(real)]).quantile(1 - clipped_alone))
+    kept = {True: 0.0, False: 0.0}
+    for norm, batch in epoch(JoinedWindows(real, SlidingWindows(clean.repeat(16, 1, 1, 1), 2), alpha)):
+        for measured in kept:
+            kept[measured] += min(1, clip / norm) * float(batch.weight[batch.measured == measured].sum())
+    assert kept[False] / kept[True] == pytest.approx(alpha, rel=0.05)
 
 
 def rate_of(fitting: Trainer) -> float:

@@ -125,13 +125,13 @@ def test_a_diverging_teacher_is_not_hidden() -> None:
 def test_generated_data_have_the_influence_alpha(
     frames: int, count: int, alpha: float, batch_size: int, seed: int
 ) -> None:
-    """However many there are, and however they are cut into batches: L + alpha I."""
+    """However many there are, and however they are cut into batches: (L + alpha I)/(1 + alpha)."""
     real = SlidingWindows(torch.randn(2, frames + 2, 1, POINTS), 2)
     joined = JoinedWindows(real, generated(count), alpha)
     generator = torch.Generator().manual_seed(seed)
     # The loss of a window may be anything.
     loss = torch.rand(len(joined), generator=generator, dtype=torch.float64)
-    expected = loss[: len(real)].mean() + alpha * loss[len(real) :].mean()
+    expected = (loss[: len(real)].mean() + alpha * loss[len(real) :].mean()) / (1 + alpha)
     torch.testing.assert_close((every(joined).weight * loss).mean(), expected)
     parts = torch.randperm(len(joined), generator=generator).split(batch_size)
     means = [(joined.__getitems__(part.tolist()).weight * loss[part]).mean() for part in parts]

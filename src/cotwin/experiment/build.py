@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 import cotwin.training.alpha
 import cotwin.windows.starts
+from cotwin.estimation.priors import Prior
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.learner_settings import (
@@ -91,11 +93,10 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     if data.train.states.dtype == torch.float64:
         physical, synthetic = physical.double(), synthetic.double()
     priors = build_priors(experiment.known_beforehand, physical)
-    measured = data.train.states.numel() if data.train.mask is None else int(data.train.mask.sum())
-    penalty = Penalty(priors, measured) if priors else None
+    priors = {name: prior.to(device) for name, prior in priors.items()}
     return HybridTrainer(
-        _learner(experiment.physical, physical, data, cycles, experiment.seed, penalty),
-        _learner(experiment.synthetic, synthetic, data, cycles, experiment.seed, None),
+        _learner(experiment.physical, physical, data, cycles, experiment.seed, priors),
+        _learner(experiment.synthetic, synthetic, data, cycles, experiment.seed, {}),
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
@@ -106,7 +107,7 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
 
 
 def _learner(
-    settings: LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int, penalty: Penalty | None
+    settings: LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int, priors: Mapping[str, Prior]
 ) -> Learner:
     train = data.train
     window = train.num_frames - 1 if settings.window == "full" else settings.window
@@ -126,7 +127,7 @@ def _learner(
         descent=_descent(optimizer, stepper),
         batch_size=settings.batch_size,
         schedule=cosine(total) if optimizer.schedule == "cosine" else constant,
-        penalty=penalty,
+        penalty=Penalty(priors, real.scored_values(train.layout.static_channels)) if priors else None,
         validate_every=settings.validate_every,
         seed=seed,
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cotwin.stepper import DivergenceError
-from cotwin.training.objective import Objective
+from cotwin.training.objective import Evaluation, Objective
 
 logger = logging.getLogger(__name__)
 
@@ -58,22 +58,22 @@ class GradientDescent:
 
     def move(self, objective: Objective, size: float) -> float:
         """One step of the optimiser, its learning rate times `size`."""
-        first: Tensor | None = None
+        first: Evaluation | None = None
 
         def closure() -> Tensor:
             nonlocal first
             try:
-                value, norm = objective.evaluate()
+                here = objective.evaluate(None if first is None else first.level)
             except DivergenceError as error:
                 if first is None:
                     raise
                 logger.info("%s Looking elsewhere.", error)
                 self.optimizer.zero_grad(set_to_none=False)
-                return 10 * first
+                return 10 * first.value
             if self.clip is not None:
-                nn.utils.clip_grads_with_norm_(objective.stepper.parameters(), self.clip, norm)
-            first = value if first is None else first
-            return value
+                nn.utils.clip_grads_with_norm_(objective.stepper.parameters(), self.clip, here.gradient_norm)
+            first = here if first is None else first
+            return here.value
 
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * size

@@ -16,10 +16,14 @@ from cotwin.windows import Batch
 
 
 class Evaluation(NamedTuple):
-    """The objective, and the length of its gradient, which is left in the parameters."""
+    """The objective, and the length of its gradient, which is left in the parameters.
+
+    level: the measured windows' part, which says how noisy they are.
+    """
 
     value: Float[Tensor, ""]
     gradient_norm: Float[Tensor, ""]
+    level: Float[Tensor, ""]
 
 
 class Objective:
@@ -50,8 +54,12 @@ class Objective:
         """The windows, on the stepper's device."""
         return (batch.to(self.stepper.device) for batch in self.read(self.indices))
 
-    def evaluate(self) -> Evaluation:
-        """F and its gradient at the stepper's present weights. Raises DivergenceError if either is not finite."""
+    def evaluate(self, level: Float[Tensor, ""] | None = None) -> Evaluation:
+        """F and its gradient at the stepper's present weights. Raises DivergenceError if either is not finite.
+
+        level: what priors are weighed against; the one here if not given. While it is held F is one function, whose
+        gradient this is: a line search needs that.
+        """
         self.stepper.zero_grad()
         value, measured = torch.zeros(()), torch.zeros(())
         for batch in self.batches():
@@ -64,13 +72,13 @@ class Objective:
             value = value.to(part) + part.detach()
             measured = measured.to(part) + (losses.detach() * batch.measured).sum() / len(self)
         if self.penalty is not None:
-            added = self.penalty(self.stepper, measured)
+            added = self.penalty(self.stepper, measured if level is None else level)
             added.backward()
             value = value + added.detach()
         norm = nn.utils.get_total_norm([p.grad for p in self.stepper.parameters() if p.grad is not None])
         if not torch.isfinite(norm):
             raise DivergenceError(f"{type(self.stepper).__name__} has a gradient that is not finite.")
-        return Evaluation(value, norm)
+        return Evaluation(value, norm, measured)
 
     def hopeless(self) -> list[int]:
         """Windows that cannot be learned at the present weights, found by halving; batch statistics may move."""

@@ -21,11 +21,12 @@ class Prior(Protocol):
 
 
 class Penalty:
-    """What priors add to a rollout loss L: 2 L/M · −log p, where M values were measured.
+    """What priors add to a rollout loss L of measured windows: 2 L/M · −log p, M values being scored.
 
     So that the minimum is the maximum a posteriori for a noise that is not known: with its most likely level, L in
-    units of the loss, −log of the likelihood is M/2 log L, and of its gradient this is the balance.
-    priors: by the names that `estimates` gives. values: M.
+    units of the loss, −log of the likelihood is M/2 log L, and of its gradient this is the balance. Generated windows
+    measure nothing: beside them F = (L + alpha·I + 2 L/M · −log p)/(1 + alpha).
+    priors: by the names that `estimates` gives. values: M, each scored value once (`SlidingWindows.scored_values`).
     """
 
     def __init__(self, priors: Mapping[str, Prior], values: int) -> None:
@@ -37,5 +38,5 @@ class Penalty:
         return torch.cat([part.flatten() for part in parts])
 
     def __call__(self, stepper: Stepper, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """Differentiable to the stepper's parameters, but not to the loss, L."""
+        """Differentiable to the stepper's parameters, but not to the loss: the measured windows' part of F."""
         return loss.detach() / self.values * self.residuals(stepper).square().sum()

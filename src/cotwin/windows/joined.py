@@ -11,16 +11,17 @@ from cotwin.windows.windows import Batch, Windows
 class JoinedWindows(Windows):
     """Real windows followed by generated ones, weighted so that generated data count alpha times.
 
-    With n_r real and n_g generated windows of losses ℓ, the weights are (n_r+n_g)/n_r and
-    alpha·(n_r+n_g)/n_g, so the mean of weight·ℓ over all windows is L + alpha·I, L the mean loss of the real
-    windows and I that of the generated ones, however many were generated.
+    With n_r real and n_g generated windows of losses ℓ, the weights are (n_r+n_g)/n_r and alpha·(n_r+n_g)/n_g, both
+    divided by 1 + alpha, so the mean of weight·ℓ over all windows is (L + alpha·I)/(1 + alpha), L the mean loss of
+    the real windows and I that of the generated ones, however many were generated. Without the division gradients
+    would grow with alpha, and an optimiser that clips them would clip the batches with most real windows most.
 
     >>> import torch
     >>> from cotwin.windows import SlidingWindows
     >>> real = SlidingWindows(torch.randn(1, 10, 1, 8), num_steps=1)
     >>> generated = SlidingWindows(torch.randn(1, 4, 1, 8), num_steps=1)
     >>> JoinedWindows(real, generated, alpha=0.5).__getitems__([0, 11]).weight
-    tensor([1.3333, 2.0000])
+    tensor([0.8889, 1.3333])
     """
 
     def __init__(self, real: Windows, generated: Windows, alpha: float) -> None:
@@ -37,8 +38,8 @@ class JoinedWindows(Windows):
         self.dtype = real.dtype
         self.masked = real.masked or generated.masked
         total = len(real) + len(generated)
-        self.real_weight = total / len(real)
-        self.generated_weight = alpha * total / len(generated)
+        self.real_weight = total / len(real) / (1 + alpha)
+        self.generated_weight = alpha * total / len(generated) / (1 + alpha)
 
     def __len__(self) -> int:
         return len(self.real) + len(self.generated)

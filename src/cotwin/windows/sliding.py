@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -48,6 +49,7 @@ class SlidingWindows(Windows):
         self._in_each = len(range(0, frames - num_steps, stride))  # windows in a trajectory
         self.view = _overlapping(trajectories, num_steps)
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
+        self._mask = None if mask is None else mask.flatten(0, 1)
         self.masked, self.dtype = mask is not None, trajectories.dtype
         # Where windows start, if some are left out; kept for all, it could be larger than small trajectories are.
         self._chosen_starts: Tensor | None = None
@@ -74,6 +76,20 @@ class SlidingWindows(Windows):
         copy_windows(self.view, frames, batch.states, rows)
         if self.mask_view is not None and batch.mask is not None:
             copy_windows(self.mask_view, frames, batch.mask, rows)
+
+    def scored_values(self, static: Sequence[bool]) -> int:
+        """How many measured values the steps after the first are compared with, each once, though windows overlap.
+
+        static: for each channel, whether it is given and not compared.
+        """
+        scored = torch.zeros(self._count * self._frames, dtype=torch.bool)
+        starts = self._starts_of(torch.arange(len(self)))
+        for step in range(1, self.window_shape[0]):
+            scored[starts + step] = True
+        moving = torch.tensor([not given for given in static])
+        if self._mask is None:
+            return int(scored.sum() * moving.sum()) * math.prod(self.window_shape[2:])
+        return int(self._mask[scored][:, moving].sum())
 
     def starts(self) -> PickedStates:
         """The first state of every window, a view: where generated windows may start."""
