@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
-import subprocess
-import sys
+import resource
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import victims
+from children import run
 
 from cotwin.stepper import Stepper
 from cotwin.store.placement import Placement
 from cotwin.store.root import MARKER, claim_root
 from cotwin.store.store import Store
-from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows
+from cotwin.windows import RolloutWindows
 from cotwin.windows.starts import simulated
 
 MB = 1_000_000
@@ -105,17 +107,6 @@ def test_nothing_stays_behind(
     assert all(name.endswith(MARKER) for name in files_below(tmp_path))
 
 
-def test_a_teacher_that_raises_leaves_nothing(
-    generated: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    windows = generated(5)
-    windows.starts.states[4] = torch.nan
-    with pytest.raises(ArithmeticError, match="diverged"), store.keep(windows) as kept:
-        kept.windows.__getitems__(range(5))
-    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
-    assert windows.teacher.training
-
-
 def test_teacher_is_in_eval_mode_meanwhile(generated: Make, store: Store) -> None:
     windows = generated(5)
     modules = list(windows.teacher.modules())
@@ -133,19 +124,6 @@ def test_two_stores_share_a_root(generated: Make, tmp_path: Path) -> None:
         with stores[1].keep(generated(6)) as inner:
             assert (len(outer.windows), len(inner.windows)) == (5, 6)
         assert torch.isfinite(outer.windows.__getitems__(range(5)).states).all()
-
-
-def test_joins_with_real_windows(generated: Make, store: Store) -> None:
-    real = SlidingWindows(torch.randn(2, 8, 2, 16), num_steps=3)
-    windows = generated(6)
-    with store.keep(windows) as kept:
-        joined = JoinedWindows(real, kept.windows, alpha=0.5)
-        order = torch.randperm(len(joined)).tolist()
-        batch = joined.__getitems__(order)
-        for index, states, weight in zip(order, batch.states, batch.weight, strict=True):
-            single = real[index] if index < 10 else kept.windows[index - 10]
-            torch.testing.assert_close(states, single.states[0])
-            assert weight == pytest.approx(16 / 10 if index < 10 else 0.5 * 16 / 6)
 
 
 @pytest.mark.parametrize("index", [-1, 5])
@@ -176,53 +154,6 @@ def test_a_window_beyond_the_budget_is_refused(generated: Make) -> None:
         pass
 
 
-def test_a_full_disk_falls_back_to_on_the_fly(
-    generated: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    store = Store(tmp_path / "cache", 10 * MB, 10 * MB, "cache")
-    with store.keep(generated(5)) as kept:
-        assert isinstance(kept.windows, RolloutWindows)
-        assert torch.isfinite(kept.windows.__getitems__(range(5)).states).all()
-        assert all(name.endswith(MARKER) for name in files_below(tmp_path))
-    assert kept.choice.placement == "on_the_fly"
-    assert "No space left" in kept.choice.reason
-    assert "generated as they are read" in caplog.text
-
-
-def test_a_disk_that_fills_without_reservation_falls_back_too(generated: Make, tmp_path: Path) -> None:
-    """RLIMIT_FSIZE stands in for the full disk, with `posix_fallocate` unsupported and supported."""
-    script = """
-import errno, os, resource, sys
-from pathlib import Path
-import torch
-from cotwin.layout import Field, Layout
-from cotwin.stepper import Stepper
-from cotwin.store.store import Store
-from cotwin.windows import RolloutWindows
-
-class Damped(Stepper):
-    def forward(self, state):
-        return 0.9 * state
-
-def unsupported(*_):
-    raise OSError(errno.EOPNOTSUPP, "not supported")
-
-layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
-windows = RolloutWindows(Damped(layout), torch.randn(200, 1, 64), 3)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-store = Store(Path(sys.argv[1]), 10_000_000, 10_000_000, "cache", chunk_bytes=10_000)
-for reserve in (os.posix_fallocate, unsupported):
-    os.posix_fallocate = reserve
-    with store.keep(windows) as kept:
-        assert kept.windows.__getitems__([0, 199]).states.shape == (2, 4, 1, 64)
-    print(kept.choice.placement)
-"""
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "cache")], capture_output=True, text=True)
-    assert done.stdout.split() == ["on_the_fly", "on_the_fly"], done.stderr
-    assert all(name.endswith(MARKER) for name in files_below(tmp_path))
-
-
 def harmed(root: Path) -> None:
     (root / MARKER).write_text("garbage")
     (root / "thesis.tex").write_text("years of work")
@@ -250,17 +181,60 @@ def test_a_cache_that_is_harmed_meanwhile_costs_the_cache_and_no_more(
     }
 
 
-@pytest.mark.parametrize("call", ["fsync", "pwrite"])
-def test_a_broken_disk_costs_the_cache_and_is_named(
-    generated: Make, root: Path, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("call", "number", "reason"),
+    [
+        ("posix_fallocate", errno.ENOSPC, "No space left"),
+        ("posix_fallocate", errno.EDQUOT, "quota"),
+        ("pwrite", errno.ENOSPC, "No space left"),
+        ("pwrite", errno.EIO, "Input/output error"),
+        ("fsync", errno.EIO, "Input/output error"),
+        ("open", errno.EMFILE, "Too many open files"),
+    ],
+)
+def test_a_disk_that_refuses_costs_the_cache_and_is_named(
+    generated: Make,
+    root: Path,
+    call: str,
+    number: int,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(*_: object) -> None:
-        raise OSError(5, "Input/output error")
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, call, broken)
-    with Store(root, 10 * MB, 10 * MB, "cache").keep(generated(5)) as kept:
-        assert kept.choice.placement == "on_the_fly"
-    assert "Input/output error" in caplog.text
+    kept_store = Store(root, 10 * MB, 10 * MB, "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with kept_store.keep(generated(5)) as kept:
+            assert isinstance(kept.windows, RolloutWindows)
+            assert torch.isfinite(kept.windows.__getitems__(range(5)).states).all()
+    assert kept.choice.placement == "on_the_fly"
+    assert reason in kept.choice.reason
+    assert reason in caplog.text
+    assert "generated as they are read" in caplog.text
+    assert files_below(root) == [MARKER]
+    with kept_store.keep(generated(5)) as kept:
+        assert kept.choice.placement == "cache"
+
+
+def fill_beyond_a_limit(root: Path) -> None:
+    """RLIMIT_FSIZE stands in for the full disk, with space that can be reserved and space that cannot."""
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+    for reserve in (os.posix_fallocate, unsupported):
+        os.posix_fallocate = reserve
+        with victims.store(root).keep(victims.windows()) as kept:
+            assert kept.choice.placement == "on_the_fly"
+            victims.assert_close(kept.windows.__getitems__(range(20)).states, victims.expected())
+
+
+def test_a_disk_that_fills_without_reservation_falls_back_too(root: Path) -> None:
+    run(fill_beyond_a_limit, root)
     assert files_below(root) == [MARKER]
 
 
@@ -302,7 +276,7 @@ def test_what_is_put_there_to_look_at_follows_no_link_and_costs_nothing(
         looked_at.mkdir()
         (looked_at / "windows.npy").symlink_to(precious / "chapter" / "one.tex")
     if what == "full":
-        monkeypatch.setattr("cotwin.store.store.write_npy", full)
+        monkeypatch.setattr("cotwin.store.show.write_at", full)
     with Store(None, 10 * MB, 0, "memory", keep_generated=looked_at).keep(generated(5)) as kept:
         assert torch.isfinite(kept.windows.__getitems__(range(5)).states).all()
     assert (looked_at / "windows.npy").is_file() or what == "folder"

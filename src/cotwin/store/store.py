@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -10,19 +9,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cotwin.folder import Folder, write_at
 from cotwin.store.budgets import disk_budget as disk_bytes
 from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
 from cotwin.store.root import check_root, claim_root, open_root
 from cotwin.store.shelf import Shelf, ShelfName
+from cotwin.store.show import show
 from cotwin.store.window_file import WindowFile
-from cotwin.windows import PickedStates, RolloutWindows, Source, StoredWindows, Windows, copy_windows
+from cotwin.windows import PickedStates, RolloutWindows, StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +108,7 @@ class Store:
             else:
                 kept = Kept(self.on_the_fly(windows), choice)
             if self.keep_generated is not None and isinstance(kept.windows, StoredWindows):
-                self._show(kept.windows.source, self.keep_generated, f"{name}.npy")
+                show(kept.windows.source, self.keep_generated, f"{name}.npy", self.chunk_bytes)
             yield kept
 
     def _cached(self, windows: RolloutWindows, choice: Choice, stack: ExitStack) -> Kept:
@@ -143,17 +141,6 @@ class Store:
         for first in range(0, len(windows), count):
             chunk = windows.generate(range(first, min(first + count, len(windows))))
             kept.put(first, chunk.cpu().to(windows.dtype))
-
-    def _show(self, source: Source, directory: Path, name: str) -> None:
-        try:
-            with (
-                Folder(directory.parent) as beside,
-                beside.folder(directory.name, make=True) as folder,
-                folder.anew(name) as file,
-            ):
-                write_npy(file, source, self.chunk_bytes)
-        except OSError as error:
-            logger.warning("%s is not written: %s.", directory / name, error)
 
     def on_the_fly(self, windows: RolloutWindows) -> RolloutWindows:
         """The same windows, generated as they are read, some of them ahead within the memory budget."""
@@ -211,19 +198,6 @@ class InMemory:
 
     def will_read(self, indices: Sequence[int]) -> None:
         """Nothing to prepare."""
-
-
-def write_npy(file: int, source: Source, chunk_bytes: int) -> None:
-    """Windows as `numpy.load` reads them, so many bytes at once."""
-    number, *shape = source.shape
-    header, at_once = io.BytesIO(), max(1, chunk_bytes // (source.dtype.itemsize * math.prod(shape)))
-    kind = f"<f{source.dtype.itemsize}"
-    np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": source.shape})
-    position = write_at(file, header.getvalue(), 0)
-    for first in range(0, number, at_once):
-        part = torch.empty(min(at_once, number - first), *shape, dtype=source.dtype)
-        source.write(range(first, first + len(part)), part, range(len(part)))
-        position = write_at(file, part.numpy().data.cast("B"), position)
 
 
 @contextmanager
