@@ -30,7 +30,7 @@ def run(unit: float) -> tuple[list[PhaseResult], Comparison]:
 
     def learner(model: Stepper) -> Learner:
         trainer = Trainer(
-            model, RolloutLoss.by_persistence(data), held_out, optimizer=adam(model), batch_size=4, validate_every=2
+            model, RolloutLoss.by_persistence(data), held_out, descent=adam(model), batch_size=4, validate_every=2
         )
         return Learner(trainer, data, steps=6, warmup_steps=4, starts=real(data.starts()))
 
