@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised
@@ -60,85 +60,117 @@ def levenberg_marquardt(
     Source: Marquardt (1963), J. SIAM 11; the damping as in Nielsen (1999), Damping Parameter in Marquardt's Method;
     the secants as in Madsen, Nielsen & Tingleff (2004), Methods for Non-Linear Least Squares Problems, section 3.5.
     """
-    if len(z) > problem.points_at_once:
-        parts = [
-            levenberg_marquardt(
-                problem[some],
-                z[some],
-                free=None if free is None else free[some],
-                iterations=iterations,
-                tolerance=tolerance,
-            )
-            for some in torch.arange(len(z)).split(problem.points_at_once)
-        ]
-        return Solution(
-            torch.cat([part.z for part in parts]),
-            torch.cat([part.cost for part in parts]),
-            torch.cat([part.converged for part in parts]),
-            max(part.iterations for part in parts),
-        )
+    parts = [
+        _Descent(problem[some], z[some], None if free is None else free[some]).run(iterations, tolerance)
+        for some in torch.arange(len(z), device=z.device).split(problem.points_at_once)
+    ]
+    return Solution(
+        torch.cat([part.z for part in parts]),
+        torch.cat([part.cost for part in parts]),
+        torch.cat([part.converged for part in parts]),
+        max(part.iterations for part in parts),
+    )
 
-    def linearise(points: Tensor) -> Linearised:
-        linear = problem[points].sketch(z[points], [paces[point] for point in points.tolist()])
-        return linear if free is None else linear.fixed(free[points])
 
-    def restated(linear: Linearised, which: Bool[Tensor, " A"]) -> Linearised:
-        points = active[which]
-        linear = linear.replaced(which, linearise(points))
-        cost[points], fresh[points], doubtful[points] = linear.cost[which], True, False
-        return linear
+class _Descent:
+    """The points of one batch on their way down.
 
-    z = z.clone()
-    active, taken, paces = torch.arange(len(z)), 0, problem.paces(z)
-    linear = linearise(active)
-    cost = torch.where(linear.cost.isfinite(), linear.cost, torch.inf)
-    converged, fresh = torch.zeros(len(z), dtype=torch.bool), torch.ones(len(z), dtype=torch.bool)
-    doubtful, eased, failed = torch.zeros_like(fresh), torch.zeros_like(fresh), torch.zeros(len(z), dtype=torch.long)
-    damping, growth = torch.full_like(cost, DAMPING), torch.full_like(cost, 2.0)
-    while taken < iterations:
-        # Where a neighbour diverges there is no slope to follow.
-        able = linear.finite & (failed[active] < ATTEMPTS)
-        active, linear = active[able], linear[able]
-        done = _promised(linear, damping[active].clamp(max=DAMPING)) <= tolerance * (cost[active] + 1)
-        stale = (done | doubtful[active]) & ~fresh[active]
-        for row in (done & ~stale & ~eased[active]).nonzero().flatten().tolist():
+    active: those that still move, with `linear`, the problem around each of them. Of all points: fresh, whether it
+    was differentiated where it is; doubtful, whether its secants disappointed; eased, whether it was let go to the
+    pace that it needs by itself; failed, how many steps in a row lowered nothing.
+    """
+
+    def __init__(self, problem: LeastSquares, z: Float[Tensor, "P Z"], free: Bool[Tensor, "P N"] | None) -> None:
+        self.problem, self.z, self.free = problem, z.clone(), free
+        self.paces = problem.paces(z)
+        self.active = torch.arange(len(z), device=z.device)
+        self.linear = self._linearise(self.active)
+        self.cost = torch.where(self.linear.cost.isfinite(), self.linear.cost, torch.inf)
+        nowhere = torch.zeros(len(z), dtype=torch.bool, device=z.device)
+        self.converged, self.doubtful, self.eased, self.fresh = (*(nowhere.clone() for _ in range(3)), ~nowhere)
+        self.failed = torch.zeros(len(z), dtype=torch.long, device=z.device)
+        self.damping, self.growth = torch.full_like(self.cost, DAMPING), torch.full_like(self.cost, 2.0)
+
+    def run(self, iterations: int, tolerance: float) -> Solution:
+        """Step until all points rest or are given up."""
+        taken = 0
+        while taken < iterations:
+            # Where a neighbour diverges there is no slope to follow.
+            self._keep(self.linear.finite & (self.failed[self.active] < ATTEMPTS))
+            if not self._let_rest(tolerance):
+                continue
+            if not len(self.active):
+                break
+            taken += self._step()
+        return Solution(self.z, self.cost, self.converged, taken)
+
+    def _let_rest(self, tolerance: float) -> bool:
+        """Take out what has converged. False where that has to be looked at again, with new derivatives."""
+        active = self.active
+        promised = _promised(self.linear, self.damping[active].clamp(max=DAMPING))
+        done = promised <= tolerance * (self.cost[active] + 1)
+        stale = (done | self.doubtful[active]) & ~self.fresh[active]
+        for row in (done & ~stale & ~self.eased[active]).nonzero().flatten().tolist():
             at = int(active[row])
-            eased[at], (own,) = True, problem.paces(z[at : at + 1])
-            stale[row], paces[at] = own != paces[at], own
+            self.eased[at], (own,) = True, self.problem.paces(self.z[at : at + 1])
+            stale[row], self.paces[at] = own != self.paces[at], own
         if bool(stale.any()):
-            linear = restated(linear, stale)
-            continue
-        converged[active] = done
-        active, linear = active[~done], linear[~done]
-        if not len(active):
-            break
-        step = _limited(linear.solve(damping[active]))
-        needed = problem.paces(z[active] + step)
-        slower = torch.tensor([_raised(paces, at, own) for at, own in zip(active.tolist(), needed, strict=True)])
-        if bool(slower.any()):
-            linear = restated(linear, slower)
-            continue
-        held = [own and paces[at] for at, own in zip(active.tolist(), needed, strict=True)]
-        there = problem[active].moved(linear, z[active] + step, step, held)
-        if free is not None:
+            self._restate(stale)
+            return False
+        self.converged[active] = done
+        self._keep(~done)
+        return True
+
+    def _step(self) -> int:
+        """Try a step of every active point; 1, or 0 where some need another pace before that can be judged."""
+        active, linear = self.active, self.linear
+        step = _limited(linear.solve(self.damping[active]))
+        needed = self.problem.paces(self.z[active] + step)
+        raised = [_raised(self.paces, at, own) for at, own in zip(active.tolist(), needed, strict=True)]
+        if any(raised):
+            self._restate(torch.tensor(raised, device=active.device))
+            return 0
+        held = [own and self.paces[at] for at, own in zip(active.tolist(), needed, strict=True)]
+        there = self.problem[active].moved(linear, self.z[active] + step, step, held)
+        if self.free is not None:
             # Secants of what is measured leave what is held alone; priors are differentiated anew.
-            there = there.fixed(free[active])
+            there = there.fixed(self.free[active])
         gain = (linear.cost - there.cost) / (linear.cost - linear.cost_after(step))
         better = gain > 1e-4
-        linear = linear.replaced(better, there)
-        z[active[better]] += step[better]
-        cost[active] = torch.where(better, there.cost, cost[active])
-        doubtful[active], failed[active] = ~(gain > TRUSTED), torch.where(better, 0, failed[active] + 1)
-        fresh[active] &= ~better
+        self.linear = linear.replaced(better, there)
+        self.z[active[better]] += step[better]
+        self.cost[active] = torch.where(better, there.cost, self.cost[active])
+        self.doubtful[active] = ~(gain > TRUSTED)
+        self.failed[active] = torch.where(better, 0, self.failed[active] + 1)
+        self.fresh[active] &= ~better
         for row in (better & (step.abs().amax(dim=1) > SMALL_MOVE)).nonzero().flatten().tolist():
             at = int(active[row])
             # Far from rest a jump stops nothing, and what a wild step needed would make each rollout slow.
-            doubtful[at], paces[at] = doubtful[at] or needed[row] != paces[at], needed[row]
+            self.doubtful[at] |= needed[row] != self.paces[at]
+            self.paces[at] = needed[row]
+        self._damp(gain, better)
+        return 1
+
+    def _damp(self, gain: Float[Tensor, " A"], better: Bool[Tensor, " A"]) -> None:
+        """Less where the step lowered the cost by what was promised, more where it did not."""
+        active = self.active
         shrink = (1 - (2 * gain - 1) ** 3).clamp(min=1 / 10)
-        damping[active] = (damping[active] * torch.where(better, shrink, growth[active])).clamp(min=1e-12)
-        growth[active] = torch.where(better, 2.0, growth[active] * 2)
-        taken += 1
-    return Solution(z, cost, converged, taken)
+        factor = torch.where(better, shrink, self.growth[active])
+        self.damping[active] = (self.damping[active] * factor).clamp(min=1e-12)
+        self.growth[active] = torch.where(better, 2.0, self.growth[active] * 2)
+
+    def _keep(self, which: Bool[Tensor, " A"]) -> None:
+        self.active, self.linear = self.active[which], self.linear[which]
+
+    def _restate(self, which: Bool[Tensor, " A"]) -> None:
+        """Differentiate anew where these points are."""
+        points = self.active[which]
+        self.linear = self.linear.replaced(which, self._linearise(points))
+        self.cost[points], self.fresh[points], self.doubtful[points] = self.linear.cost[which], True, False
+
+    def _linearise(self, points: Int[Tensor, " A"]) -> Linearised:
+        linear = self.problem[points].sketch(self.z[points], [self.paces[point] for point in points.tolist()])
+        return linear if self.free is None else linear.fixed(self.free[points])
 
 
 def _raised(paces: list[Pace], at: int, needed: Pace) -> bool:
