@@ -384,7 +384,7 @@ def spline_weights(num_coarse: int, num_fine: int, boundary: Boundary) -> Float[
 
 
 def estimates(model: nn.Module) -> dict[str, Tensor]:
-    """Name and value, in natural units, of every parameter of a model that is estimated.
+    """Name and value, in natural units and on the CPU, of every parameter of a model that is estimated.
 
     A field is reported as it is on the grid, under its own name, rather than by its coefficients; but a `GaussianSum`
     by its amplitudes, centres and width, which say more.
@@ -398,7 +398,7 @@ def estimates(model: nn.Module) -> dict[str, Tensor]:
             continue
         inside.append(name)
         if any(True for _ in module.parameters()):
-            found[name] = module().detach().clone()
+            found[name] = module().detach().cpu().clone()
     return found
 
 

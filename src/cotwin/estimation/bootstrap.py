@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ def bootstrap(
     Source: Künsch (1989), Ann. Statist. 17, for the moving blocks.
     """
     problem = estimation.problem
-    repeats = resample(problem, replicates, block, seed)
+    repeats = resample(problem, replicates, block, seed).to(estimation.z.device)
     # Starts whose first observation was not drawn are far from where they were, and take long to find.
     solution = levenberg_marquardt(problem.resampled(repeats), estimation.z.repeat(replicates, 1), iterations=100)
     good = solution.z[solution.converged]
@@ -64,7 +65,7 @@ def bootstrap(
         )
     raw, _ = problem.parts(good)
     samples = {
-        name: torch.stack([problem.unknowns.value(name, one) for one in raw]).detach()
+        name: torch.stack([problem.unknowns.value(name, one) for one in raw]).detach().cpu()
         for name in problem.unknowns.parameters
     }
     tail = (1 - estimation.level) / 2
@@ -74,8 +75,9 @@ def bootstrap(
 
 
 def resample(problem: LeastSquares, replicates: int, block: float | None, seed: int) -> Float[Tensor, "P M"]:
-    """How often each value counts in each replicate; the arguments and errors as for `bootstrap`."""
-    observation, generator = problem.observation, seeded(seed)
+    """How often each value counts in each replicate, on the CPU; the arguments and errors as for `bootstrap`."""
+    # Drawn on the CPU, so that a seed means the same on every device.
+    observation, generator = copy.deepcopy(problem.observation).cpu(), seeded(seed)
     if block is None and problem.start_size and observation.num_trajectories >= ENOUGH:
         block = math.inf
     if block == math.inf:

@@ -126,7 +126,7 @@ def calibrate(
             # That few replicates come to rest is no reason to lose the estimate.
             found.warnings.append(f"there are no intervals by bootstrap: {error}")
     with torch.no_grad():
-        fitted = found.stepper.rollout(found.starts, measurements.observation.num_steps)
+        fitted = found.stepper.rollout(found.starts, measurements.observation.num_steps).cpu()
     # The estimate is in double precision, whatever the data are in.
     calibrated = copy.deepcopy(found.stepper).to(validation.dtype)
     return Calibration(

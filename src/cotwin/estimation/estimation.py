@@ -48,6 +48,7 @@ class Estimation:
     converged: whether the search came to rest. agreeing: how many of `points` starting points came to rest at this
     cost.
     warnings: what a person should know before using the numbers.
+    All that is for reading is on the CPU; starts, problem and z are where the stepper is.
     """
 
     stepper: Stepper
@@ -148,10 +149,10 @@ def conclude(
         intervals=intervals,
         level=level,
         information=known.information,
-        noise=problem.deviation,
+        noise=problem.deviation.cpu(),
         noise_estimated=measurements.noise is None,
         starts=problem.starts(white)[0],
-        residuals=residuals,
+        residuals=residuals.cpu(),
         cost=float(solution.cost[best]),
         freedom=freedom,
         fit=float(residuals.square().sum()) / freedom if freedom > 0 else float("nan"),
@@ -196,7 +197,7 @@ def _approach(problem: LeastSquares, z: Tensor, search: Search, horizons: Sequen
     first, last = float(problem.observation.time.min()), float(problem.observation.time.max())
     if problem.start_size and first == 0:
         # At first the starts alone, from what was seen of them.
-        held = torch.zeros(len(z), len(problem.unknowns), dtype=torch.bool)
+        held = torch.zeros(len(z), len(problem.unknowns), dtype=torch.bool, device=z.device)
         z = levenberg_marquardt(problem.until(0.0), z, free=held).z
     if search is levenberg_marquardt:
         # The next part begins from there, however nearly it is the minimum.

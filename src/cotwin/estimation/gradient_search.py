@@ -95,7 +95,7 @@ def _descend(
         cost = _cost(problem, z)
         if cost is None:
             # A bad place for a line search, without a slope; the first point never is one.
-            return torch.tensor(10 * lowest + 1, dtype=vector.dtype)
+            return vector.new_tensor(10 * lowest + 1)
         cost.backward()
         if float(cost.detach()) < lowest:
             best, lowest = z.detach(), float(cost.detach())
@@ -137,4 +137,4 @@ def _cost(problem: LeastSquares, z: Tensor) -> Tensor | None:
 
 def _each(problem: LeastSquares, z: Float[Tensor, "P Z"], search: Callable[[Tensor], Found]) -> Solution:
     found, costs, rested, taken = zip(*(search(start) for start in z.unbind()), strict=True)
-    return Solution(torch.stack(found), torch.tensor(costs, dtype=z.dtype), torch.tensor(rested), sum(taken))
+    return Solution(torch.stack(found), z.new_tensor(costs), torch.tensor(rested, device=z.device), sum(taken))

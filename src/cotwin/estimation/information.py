@@ -112,7 +112,7 @@ class FullInformation(Information):
             "a prior, or observe more."
             for direction in self.directions[self.blind]
         ]
-        spread = self.deviations(torch.eye(len(self.labels), dtype=self.values.dtype))
+        spread = self.deviations(torch.eye(len(self.labels), dtype=self.values.dtype, device=self.values.device))
         loose = [label for label, one in zip(self.labels, spread, strict=True) if LOOSE < one < float("inf")]
         if loose:
             names = ", ".join(loose[:6]) + (f" and {len(loose) - 6} more" if len(loose) > 6 else "")

@@ -18,7 +18,7 @@ class Interval:
     """An estimated parameter in natural units.
 
     deviation: standard deviation (Laplace's approximation); low, high: ends of the interval at the level asked for.
-    All have the parameter's shape; a field's are point by point.
+    All have the parameter's shape, and are on the CPU; a field's are point by point.
     """
 
     name: str
@@ -48,7 +48,7 @@ def laplace_interval(
     deviation = information.deviations(slope).reshape(middle.shape)
     if isinstance(parameter, Elementwise):
         place = unknowns.place(name)
-        own = torch.eye(len(raw), dtype=raw.dtype)[place]
+        own = torch.eye(len(raw), dtype=raw.dtype, device=raw.device)[place]
         reach = quantile * information.deviations(own)
         low, high = (value(raw + sign * reach @ own) for sign in (-1, 1))
     else:
@@ -56,4 +56,4 @@ def laplace_interval(
         rate = torch.func.jvp(parameter.bounded, (centre,), (torch.ones_like(centre),))[1]
         reach = quantile * deviation / rate
         low, high = parameter.bounded(centre - reach), parameter.bounded(centre + reach)
-    return Interval(name, parameter.unit, middle, deviation, low, high)
+    return Interval(name, parameter.unit, middle.cpu(), deviation.cpu(), low.cpu(), high.cpu())

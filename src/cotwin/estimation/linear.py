@@ -121,7 +121,7 @@ class Linearised:
         """H⁻¹ C, H⁻¹ g and C of one start: H = JᵀJ + 1, damped, g its slope, C what it shares with the parameters."""
         rows = self.trajectory == index
         own = self.by_white[:, rows]
-        identity = torch.eye(own.shape[2], dtype=own.dtype)
+        identity = torch.eye(own.shape[2], dtype=own.dtype, device=own.device)
         factor = torch.linalg.cholesky(_damped(own.mT @ own + identity, damping))
         mixed = own.mT @ self.by_raw[:, rows]
         slope = _apply(own, self.misfit[:, rows]) + self.white[:, index]
@@ -180,7 +180,7 @@ class Linearised:
         """Q of a trajectory's (by_white; 1), and what Q leaves of its (by_raw; 0)."""
         rows = self.trajectory == index
         own = self.by_white[:, rows]
-        identity = torch.eye(own.shape[2], dtype=own.dtype).expand(len(own), -1, -1)
+        identity = torch.eye(own.shape[2], dtype=own.dtype, device=own.device).expand(len(own), -1, -1)
         q, _ = torch.linalg.qr(torch.cat([own, identity], dim=1))
         padded = torch.nn.functional.pad(self.by_raw[:, rows], (0, 0, 0, own.shape[2]))
         return q, padded - q @ (q.mT @ padded)

@@ -24,7 +24,7 @@ def sobol_points(problem: LeastSquares, count: int, seed: int) -> Float[Tensor, 
     unknowns = problem.unknowns
     engine = torch.quasirandom.SobolEngine(len(unknowns), scramble=True, seed=seed)
     # Never at the ends, to which no finite value of a normal prior belongs.
-    cube = engine.draw(count, dtype=torch.float64).clamp(1e-6, 1 - 1e-6)
+    cube = engine.draw(count, dtype=torch.float64).clamp(1e-6, 1 - 1e-6).to(points.device)
     first = 0
     for raw, shape, size in zip(unknowns.names, unknowns.shapes, unknowns.sizes, strict=True):
         own, name = slice(first, first + size), raw.rpartition(".")[0]

@@ -52,10 +52,11 @@ def on_fit(fit: float, freedom: float) -> Iterator[str]:
 
 
 def on_residuals(residuals: Float[Tensor, " M"], problem: LeastSquares) -> Iterator[str]:
-    """Neighbours that are alike, along each axis and in time."""
+    """Neighbours that are alike, along each axis and in time; residuals on the CPU."""
     size = float(residuals.square().mean())
     alike = []
     for direction, (one, other) in problem.observation.neighbours().items():
+        one, other = one.cpu(), other.cpu()
         together = float((residuals[one] * residuals[other]).mean()) / size if len(one) and size > 0 else 0.0
         if together > 0.1 + 3 / max(len(one), 1) ** 0.5:
             alike.append(f"{together:.2f} {direction}")

@@ -35,9 +35,10 @@ class LeastSquares:
     stepper: with the unknowns θ, at their initial values. starts: s, (B, C, *S), or s as `NoisyStarts` of ε.
     priors: by the names that `estimates` gives.
 
-    Many points z = (raw θ, ε) at once, (P, Z): their rollouts are one batch, or a few. All in double precision,
-    unless the stepper takes another alone. Jacobians are central differences, since a batch of 2N + 1 rollouts takes
-    a tenth of the time of forward-mode differentiation on small grids and no longer on large ones.
+    Many points z = (raw θ, ε) at once, (P, Z): their rollouts are one batch, or a few. All on the stepper's device,
+    and in double precision unless the stepper takes another alone. Jacobians are central differences: a batch of
+    2N + 1 rollouts takes a tenth of the time of forward-mode differentiation on small grids and no longer on large
+    ones.
 
     Raises ValueError where starts, observation and priors do not fit each other, and where there are more unknowns
     than values and priors.
@@ -59,27 +60,29 @@ class LeastSquares:
                 f"{type(stepper).__name__} has no unknown; declare one, for instance Positive(0.1) instead of "
                 "Known(0.1)."
             )
-        self.observation: Observation = measurements.observation
-        self.values = measurements.values.double()
-        self.deviation = measurements.deviation()
+        # What was measured, and what is known, goes to where the stepper is.
+        device = self.stepper.device
+        self.observation: Observation = copy.deepcopy(measurements.observation).to(device)
+        self.values = measurements.values.double().to(device)
+        self.deviation = measurements.deviation().to(device)
         self.noisy = starts if isinstance(starts, NoisyStarts) else None
-        self.guess = (starts.guess if isinstance(starts, NoisyStarts) else starts).to(self.dtype)
+        self.guess = (starts.guess if isinstance(starts, NoisyStarts) else starts).to(device, self.dtype)
         self.stepper.require_state(self.guess)
         if self.observation.num_trajectories != len(self.guess):
             raise ValueError(
                 f"{len(self.guess)} starts, and an observation of {self.observation.num_trajectories} trajectories; "
                 "give one start for each."
             )
-        self.priors = dict(priors or {})
+        self.priors = {name: copy.deepcopy(prior).to(device) for name, prior in (priors or {}).items()}
         for name, prior in self.priors.items():
             if name not in self.unknowns.parameters:
                 raise ValueError(f"a prior for {name!r}; the unknowns are {', '.join(self.unknowns.parameters)}.")
             prior.check_start(name, self.unknowns.value(name, self.unknowns.present()))
         static = self.observation.layout.static_channels
-        self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed])
+        self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed], device=device)
         self.modes: Tensor | None = None
         if self.noisy is not None:
-            self.modes = start_modes(self.observation.layout, self.noisy.length).to(self.dtype)
+            self.modes = start_modes(self.observation.layout, self.noisy.length).to(device, self.dtype)
         self.start_size = 0 if self.modes is None else len(self.moving) * len(self.modes)
         self.repeats: Tensor | None = None
         self.anchor: Tensor | None = None
@@ -98,7 +101,7 @@ class LeastSquares:
 
     def present(self) -> Float[Tensor, "1 Z"]:
         """The stepper's own values, and the starts as guessed."""
-        z = torch.zeros(1, self.size, dtype=torch.float64)
+        z = torch.zeros(1, self.size, dtype=torch.float64, device=self.guess.device)
         z[0, : len(self.unknowns)] = self.unknowns.present()
         return z
 
@@ -178,7 +181,7 @@ class LeastSquares:
 
     def prior_jacobian(self, z: Float[Tensor, " Z"]) -> Float[Tensor, "R N"]:
         """Of the priors' residuals to the raw parameters."""
-        jacobian: Tensor = torch.func.jacfwd(lambda raw: self._prior(raw[None])[0])(z[: len(self.unknowns)])
+        jacobian: Tensor = torch.func.jacfwd(self._prior_of)(z[: len(self.unknowns)])
         return jacobian
 
     def linearise(self, z: Float[Tensor, "P Z"], paces: list[Pace] | None = None) -> Linearised:
@@ -212,13 +215,13 @@ class LeastSquares:
         if self.noisy is None or self.modes is None:
             return starts
         weights = white.unflatten(-1, (len(self.moving), len(self.modes)))
-        weights = (weights * self.noisy.deviation.double()[self.moving, None]).to(self.dtype)
+        weights = (weights * self.noisy.deviation.to(weights)[self.moving, None]).to(self.dtype)
         return starts.index_add(white.dim() - 1, self.moving, torch.tensordot(weights, self.modes, dims=1))
 
     def _linearise(self, z: Tensor, paces: list[Pace], ahead: float, behind: float) -> Linearised:
         raw, white = self.parts(z)
         starts = self.starts(white)
-        moves = torch.eye(raw.shape[1], dtype=torch.float64)
+        moves = torch.eye(raw.shape[1], dtype=torch.float64, device=raw.device)
         back = [raw[:, None] - behind * moves] if behind else []
         ends = torch.cat([raw[:, None], raw[:, None] + ahead * moves, *back], dim=1)
         every = starts[:, None].expand(*ends.shape[:2], *starts.shape[1:]).flatten(0, 1)
@@ -241,10 +244,10 @@ class LeastSquares:
         self, raw: Tensor, white: Tensor, paces: list[Pace], here: Tensor, ahead: float, behind: float
     ) -> Float[Tensor, "P M n"]:
         """Of the predictions to ε: one direction for all trajectories at once."""
-        columns = [torch.zeros(len(raw), self.observation.size, 0, dtype=torch.float64)]
+        columns = [raw.new_zeros(len(raw), self.observation.size, 0)]
         at_once = max(1, AT_ONCE // (2 * len(raw) * self._bytes()))
         for first in range(0, self.start_size, at_once):
-            moves = torch.eye(self.start_size, dtype=torch.float64)[first : first + at_once, None]
+            moves = torch.eye(self.start_size, dtype=torch.float64, device=raw.device)[first : first + at_once, None]
             back = [white[:, None] - behind * moves] if behind else []
             ends = torch.cat([white[:, None] + ahead * moves, *back], dim=1)
             predicted = self._predict(raw, self.starts(ends), paces)
@@ -257,10 +260,10 @@ class LeastSquares:
         self, raw: Float[Tensor, "P N"], starts: Float[Tensor, "P K B C *S"], paces: list[Pace]
     ) -> Float[Tensor, "P K M"]:
         """What is seen of the rollouts with each set of parameters from its K sets of starts."""
-        predicted = torch.full((*starts.shape[:2], self.observation.size), torch.inf, dtype=torch.float64)
+        predicted = raw.new_full((*starts.shape[:2], self.observation.size), torch.inf)
         for pace in sorted({pace for pace in paces if pace is not None}):
             stepper = self.stepper.paced(pace)
-            alike = torch.tensor([index for index, own in enumerate(paces) if own == pace])
+            alike = torch.tensor([index for index, own in enumerate(paces) if own == pace], device=raw.device)
             for some in alike.split(max(1, AT_ONCE // (starts.shape[1] * self._bytes()))):
                 sets = self.unknowns.split(raw[some].to(self.dtype))
                 if len(some) == starts.shape[1] == 1:
@@ -289,20 +292,20 @@ class LeastSquares:
 
     def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
         if not self.priors and self.anchor is None:
-            return torch.zeros(len(z), 0, len(self.unknowns), dtype=torch.float64)
+            return z.new_zeros(len(z), 0, len(self.unknowns))
         every: Tensor = torch.func.vmap(self.prior_jacobian)(z)
         return every
 
     def _prior(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, "P R"]:
         if not self.priors and self.anchor is None:
             return raw.new_zeros(len(raw), 0)
+        every: Tensor = torch.func.vmap(self._prior_of)(raw)
+        return every
 
-        def residuals(one: Tensor) -> Tensor:
-            parts = [prior.residuals(self.unknowns.value(name, one)).flatten() for name, prior in self.priors.items()]
-            loosely = [] if self.anchor is None else [(one - self.anchor) / LOOSELY]
-            return torch.cat([*parts, *loosely])
-
-        return torch.func.vmap(residuals)(raw)
+    def _prior_of(self, raw: Float[Tensor, " N"]) -> Float[Tensor, " R"]:
+        parts = [prior.residuals(self.unknowns.value(name, raw)).flatten() for name, prior in self.priors.items()]
+        loosely = [] if self.anchor is None else [(raw - self.anchor) / LOOSELY]
+        return torch.cat([raw.new_zeros(0), *parts, *loosely])
 
     def _bytes(self) -> int:
         """Of one rollout of all trajectories."""

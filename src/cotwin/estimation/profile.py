@@ -35,7 +35,7 @@ def profile(estimation: Estimation, names: Sequence[str] | None = None) -> dict[
     Raises ValueError for a parameter that is not known, or is a field.
     Source: Venzon & Moolgavkar (1988), Appl. Statist. 37.
     """
-    unknowns = estimation.problem.unknowns
+    unknowns, z = estimation.problem.unknowns, estimation.z
     able = [name for name, parameter in unknowns.parameters.items() if isinstance(parameter, Elementwise)]
     wanted = able if names is None else names
     for name in wanted:
@@ -44,7 +44,7 @@ def profile(estimation: Estimation, names: Sequence[str] | None = None) -> dict[
             raise ValueError(f"{name!r} has no profile, only numbers of their own have one; {choice}.")
     if not wanted:
         return {}
-    places = torch.cat([torch.arange(len(unknowns))[unknowns.place(name)] for name in wanted])
+    places = torch.cat([torch.arange(len(unknowns), device=z.device)[unknowns.place(name)] for name in wanted])
     ends, settled, lowest = _ends(estimation, places)
     labels = [unknowns.labels[place] for place in places.tolist()]
     _warn(estimation, labels, settled, lowest)
@@ -118,7 +118,7 @@ def _ends(
         distance = torch.where(found, distance, torch.where(outside.isfinite(), within, 2 * inside))
     bracketed = outside.isfinite() & (inside <= farthest) & settled
     reached = torch.where(found | bracketed, distance, torch.inf)
-    return (z[which] + sides * reached).view(count, 2), settled.view(count, 2), lowest
+    return (z[which] + sides * reached).view(count, 2).cpu(), settled.view(count, 2), lowest
 
 
 def _rested(problem: LeastSquares, points: Float[Tensor, "P Z"], free: Bool[Tensor, "P N"]) -> Solution:

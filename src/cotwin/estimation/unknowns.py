@@ -54,7 +54,8 @@ class Unknowns:
         """The stepper's own values, in double precision."""
         own = dict(self.stepper.named_parameters())
         # Beside nothing at all: with a network as the only unknown none may be left.
-        return torch.cat([torch.zeros(0).double(), *(own[name].detach().double().flatten() for name in self.names)])
+        nothing = torch.zeros(0, dtype=torch.float64, device=self.stepper.device)
+        return torch.cat([nothing, *(own[name].detach().double().flatten() for name in self.names)])
 
     def split(self, z: Float[Tensor, "*P N"]) -> dict[str, Tensor]:
         """By name and in shape, as `rollout_each` takes them."""

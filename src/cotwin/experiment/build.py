@@ -13,6 +13,7 @@ import cotwin.windows.starts
 from cotwin.estimation.priors import Prior
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
+from cotwin.experiment.device import find_device
 from cotwin.experiment.learner_settings import (
     LBFGS,
     Adam,
@@ -86,7 +87,7 @@ def build_alpha(settings: s.Alpha, cycles: int) -> Alpha:
 
 def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha) -> HybridTrainer:
     """Both models, their trainers and the cycle; nothing is trained yet. The same settings build the same."""
-    device = torch.device(experiment.device)
+    device = find_device(experiment.device)
     cycles = experiment.hybrid.cycles
     physical = build_physical(experiment.physical, data.layout, data.train.states).to(device)
     synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)

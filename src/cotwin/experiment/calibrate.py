@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.data.trajectories import Trajectories
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Resampling, calibrate
@@ -14,12 +16,14 @@ from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.device import find_device
+from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.prior_settings import build_priors
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
-from cotwin.parameters import Elementwise
+from cotwin.parameters import Elementwise, estimates
 from cotwin.stepper import Stepper
 
 MOST_IN_A_START = 512
@@ -50,9 +54,28 @@ def prepare(experiment: Experiment) -> Task:
     """
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
+    device = find_device(experiment.device)
     data = load_dataset(experiment.data, experiment.physical, experiment.seed, build_store(experiment.store))
-    stepper = build_physical(experiment.physical, data.layout, data.train.states)
-    settings, train = experiment.estimation, data.train
+    stepper = build_physical(experiment.physical, data.layout, data.train.states).to(device)
+    if not estimates(stepper):
+        raise ValueError(
+            "physical has no unknown, all parameters are fixed; set fixed: false for those that are to be estimated."
+        )
+    starts, measurements, recorded, notes = _measured(experiment.estimation, data.train)
+    priors = build_priors(experiment.known_beforehand, stepper)
+    problem = LeastSquares(stepper, starts, measurements, priors)
+    settings = experiment.estimation
+    if settings.bootstrap:
+        resample(problem, 1, settings.block, seed=0)
+    if settings.profile and not any(isinstance(one, Elementwise) for one in problem.unknowns.parameters.values()):
+        notes.append("There are no profiles: no unknown is a number of its own.")
+    return Task(experiment, data, stepper, priors, starts, measurements, recorded, [*data.notes, *notes])
+
+
+def _measured(
+    settings: Estimation, train: Trajectories
+) -> tuple[Tensor | NoisyStarts, Measurements, Float[Tensor, "T C *S"], list[str]]:
+    """The starts of windows of the training data, what is measured along them, the first as measured, and notes."""
     first = filled(train.states, train.mask)[:, 0]
     length = correlation_length(first, train.layout) if settings.start_length is None else settings.start_length
     in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
@@ -69,30 +92,21 @@ def prepare(experiment: Experiment) -> Task:
     mask = None if train.mask is None else _windows(train.mask, steps, stride)
     observation = Grid(train.layout, len(states), steps, mask, first=0 if estimated else 1)
     measurements = Measurements(observation, observation(states).double(), settings.noise)
-    notes = [*data.notes, _about_starts(settings.starts, estimated, in_a_start)]
     recorded = states[0] if mask is None else torch.where(mask[0], states[0], torch.nan)
-    starts: Tensor | NoisyStarts
-    if estimated:
-        starts = noisy_starts(states, mask, train.layout, length)
-    else:
-        if mask is not None and not bool(shows_all(mask[:, :1], train.layout).all()):
-            raise ValueError(
-                "some windows start from a state of which a field is not observed at all; estimate it: "
-                "estimation.starts=estimated."
-            )
-        starts = states[:, 0].double()
+    notes = [_about_starts(settings.starts, estimated, in_a_start)]
     left_over = (train.num_frames - steps - 1) % stride
     if left_over:
         notes.append(
             f"The last {left_over} of {train.num_frames} frames are not used: windows of {steps} steps end before."
         )
-    priors = build_priors(experiment.known_beforehand, stepper)
-    problem = LeastSquares(stepper, starts, measurements, priors)
-    if settings.bootstrap:
-        resample(problem, 1, settings.block, seed=0)
-    if settings.profile and not any(isinstance(one, Elementwise) for one in problem.unknowns.parameters.values()):
-        notes.append("There are no profiles: no unknown is a number of its own.")
-    return Task(experiment, data, stepper, priors, starts, measurements, recorded, notes)
+    if estimated:
+        return noisy_starts(states, mask, train.layout, length), measurements, recorded, notes
+    if mask is not None and not bool(shows_all(mask[:, :1], train.layout).all()):
+        raise ValueError(
+            "some windows start from a state of which a field is not observed at all; estimate it: "
+            "estimation.starts=estimated."
+        )
+    return states[:, 0].double(), measurements, recorded, notes
 
 
 def run(task: Task) -> Calibration:

@@ -78,7 +78,7 @@ def build_priors(settings: Mapping[str, Prior], stepper: Stepper) -> dict[str, p
     for name in settings:
         if name not in own:
             raise ValueError(f"priors names {name!r}; the physical model's unknowns are {', '.join(own)}.")
-    return {name: _prior(one, stepper.solver_layout) for name, one in settings.items()}
+    return {name: _prior(one, stepper.solver_layout).to(stepper.device) for name, one in settings.items()}
 
 
 def _prior(settings: Prior, layout: Layout) -> priors.Prior:

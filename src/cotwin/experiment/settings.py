@@ -190,7 +190,7 @@ class Experiment(Settings):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0)] = 0
     threads: Count | None = Field(None, description="of torch; if not given as many as it likes")
-    device: str = "cpu"
+    device: str = Field("cpu", description="where models compute: cpu, cuda, or cuda and a number, such as cuda:1")
     data: Data
     physical: PhysicalSettings
     priors: dict[str, Prior] = Field(

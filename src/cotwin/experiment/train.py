@@ -11,6 +11,7 @@ import torch
 
 from cotwin.experiment.build import build_alpha, build_hybrid, build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.device import find_device
 from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.trained import write_models
@@ -92,6 +93,7 @@ def prepare(experiment: Experiment) -> Session:
     """
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
+    find_device(experiment.device)  # before data are read
     store = build_store(experiment.store)
     data = load_dataset(experiment.data, experiment.physical, experiment.seed, store)
     alpha = build_alpha(experiment.hybrid.alpha, experiment.hybrid.cycles)
