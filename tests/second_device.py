@@ -35,6 +35,14 @@ _INDEXES = {
 }
 
 
+# Lazy forms lose what marks them when wrapped.
+_PLAINLY = {
+    _aten._conj.default: _aten.conj_physical.default,
+    _aten._neg_view.default: _aten.neg.default,
+    _aten._efficientzerotensor.default: _aten.zeros.default,
+}
+
+
 class MixedDevicesError(RuntimeError):
     """Tensors of the CPU and of the second device in one operation."""
 
@@ -114,8 +122,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     plain_args, plain_kwargs = tree_map(_plain, (args, kwargs))
     if asked is not None:
         plain_kwargs["device"] = _CPU
-    if func is _aten._efficientzerotensor.default:
-        func = _aten.zeros.default  # the other has no storage, and loses what marks it when wrapped
+    func = _PLAINLY.get(func, func)
     made = func(*plain_args, **plain_kwargs)
     if func is _aten._local_scalar_dense.default or not target:
         return made
