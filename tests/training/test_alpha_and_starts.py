@@ -104,6 +104,37 @@ def test_simulated_starts_have_the_mean_and_the_spectrum_of_real_initial_states(
     assert (drawn[:, None] - initial).abs().amax(dim=(2, 3)).min() > 1e-2
 
 
+def solenoidal(count: int) -> Tensor:
+    """Velocities on the faces of 8 × 6 cells, differences of a stream function with all its wavenumbers."""
+    stream = torch.randn(count, 8, 6, generator=seeded(3))
+    return torch.stack([stream.roll(-1, 2) - stream, stream - stream.roll(-1, 1)], dim=1)
+
+
+def divergence(velocity: Tensor) -> Tensor:
+    return velocity[:, 0].roll(-1, 1) - velocity[:, 0] + velocity[:, 1].roll(-1, 2) - velocity[:, 1]
+
+
+def test_simulated_velocities_are_as_free_of_divergence_as_real_ones() -> None:
+    layout = Layout.box([Field("velocity", 2)], grid=(8, 6), extent=[(0, 1)] * 2, boundary="periodic", dt=0.1)
+    real_ones = solenoidal(3)
+    assert divergence(real_ones).abs().max() < 1e-5
+    drawn = simulated(real_ones, layout, horizon=0)(40, Growth(1.0, layout=layout), seeded()).every()
+    assert divergence(drawn).abs().max() < 1e-5
+    assert drawn.std() == pytest.approx(float(real_ones.std()), rel=0.2)
+
+
+@pytest.mark.parametrize("slope", [-0.5, 3.0])
+def test_simulated_channels_are_related_as_real_ones_are(slope: float) -> None:
+    """Patches of V where U is used up, as Gray-Scott begins: U = 1 + slope · V, a correlation of −1 or 1."""
+    layout = Layout.box([Field("u"), Field("v")], grid=(POINTS,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+    v = (torch.rand(4, 1, POINTS, generator=seeded(1)) > 0.7).float()
+    drawn = simulated(torch.cat([1 + slope * v, v], dim=1), layout, horizon=0)(
+        50, Growth(1.0, layout=layout), seeded()
+    ).every()
+    torch.testing.assert_close(drawn[:, 0], 1 + slope * drawn[:, 1], rtol=0, atol=1e-5)
+    assert len(drawn.unique(dim=0)) == 50
+
+
 def test_simulated_starts_lie_on_trajectories_of_the_teacher() -> None:
     """The diffusion that a state went through says when it was drawn: at any time, also late."""
     initial = torch.sin(torch.tensor(LAYOUT.points(0)))[None, None] * torch.tensor([1.0, -1.0])[:, None, None]

@@ -86,11 +86,13 @@ class ShiftedStates(StartStates):
 def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) -> Starts:
     """States along trajectories that the teacher rolls out from random initial states like the real ones.
 
-    The initial states are Gaussian random fields with the mean and the mean power spectrum of the real
-    initial states, scaled down where they would go further from the mean than 1.5 times those do; each is
-    rolled out over `horizon` steps and yields states at random times. Draws from which the teacher diverges
-    are drawn again. Needs periodic axes and no static fields. Raises ValueError otherwise, and, when states are
-    taken, DivergenceError if the teacher diverges from most draws.
+    Each initial state is the mean of the real ones plus what sets one of them apart, with one random phase for each
+    wavenumber, the same in all channels: û(k) → û(k) exp(iφ(k)), φ(−k) = −φ(k). So it has that state's power spectra,
+    and what is linear between channels stays: a correlation, a velocity free of divergence. It is scaled down, all
+    channels alike, where one would go further from the mean than 1.5 times the real ones do. It is rolled out over
+    `horizon` steps and yields states at random times. Draws from which the teacher diverges are drawn again. Needs
+    periodic axes and no static fields. Raises ValueError otherwise, and, when states are taken, DivergenceError if
+    the teacher diverges from most draws.
 
     initial: the first states of the real training trajectories.
     """
@@ -125,8 +127,10 @@ class SimulatedStates(StartStates):
         self.teacher, self.initial, self.horizon, self.count, self.seed = teacher, initial, horizon, count, seed
         self.dtype = initial.dtype
         self.mean = initial.mean(dim=(0, *axes), keepdim=True)
-        self.amplitude = torch.fft.rfftn(initial - self.mean, dim=axes).abs().square().mean(dim=0).sqrt()
-        self.furthest = 1.5 * (initial - self.mean).abs().amax(dim=(0, *axes), keepdim=True)
+        furthest = 1.5 * (initial - self.mean).abs().amax(dim=(0, *axes), keepdim=True)
+        # A channel that always starts the same differs from its mean by rounding, which says nothing of sizes.
+        rounding = 100 * torch.finfo(self.dtype).eps * initial.abs().amax(dim=(0, *axes), keepdim=True)
+        self.furthest = torch.where(furthest > rounding, furthest, torch.inf)
         self.per_rollout = max(1, (horizon + 1) // 8)
         fitting = BYTES_AT_ONCE // (initial.itemsize * (horizon + 1) * math.prod(self.state_shape))
         self.rollouts = max(1, min(fitting, ROLLOUTS_AT_ONCE))
@@ -155,7 +159,7 @@ class SimulatedStates(StartStates):
         return self._block[1]
 
     def _draw(self, block: int) -> Float[Tensor, "K C *S"]:
-        generator = seeded(self.seed + block)
+        generator = seeded(self.seed, block)
         wanted = min(self.rollouts, math.ceil((self.count - block * self.block_size) / self.per_rollout))
         parts: list[Tensor] = []
         found = 0
@@ -172,13 +176,14 @@ class SimulatedStates(StartStates):
     def _rollouts(self, count: int, generator: torch.Generator) -> Float[Tensor, "R P C *S"]:
         """`per_rollout` states of each of at most `count` rollouts, less those that diverge."""
         axes = tuple(range(2, self.initial.dim()))
-        noise = torch.randn(count, *self.state_shape, generator=generator)
-        # White noise has unit power at every wavenumber, and the conjugate symmetry of a real field.
-        white = torch.fft.rfftn(noise, dim=axes, norm="ortho")
-        fields = torch.fft.irfftn(white * self.amplitude, s=self.initial.shape[2:], dim=axes)
-        # tiny: a channel that always starts the same draws no field at all, and zero over zero is not a number.
-        largest = fields.abs().amax(dim=axes, keepdim=True).clamp(min=torch.finfo(fields.dtype).tiny)
-        fields = fields * (self.furthest / largest).clamp(max=1.0)
+        which = torch.randint(len(self.initial), (count,), generator=generator)
+        # The phases of white noise: uniform, and with the conjugate symmetry of a real field.
+        noise = torch.randn(count, 1, *self.initial.shape[2:], generator=generator)
+        phases = torch.fft.rfftn(noise, dim=axes).sgn()
+        spectrum = torch.fft.rfftn(self.initial[which] - self.mean, dim=axes)
+        fields = torch.fft.irfftn(spectrum * phases, s=self.initial.shape[2:], dim=axes)
+        largest = (fields.abs() / self.furthest).flatten(1).amax(dim=1).clamp(min=1.0)
+        fields = fields / largest.reshape(-1, *(1,) * (fields.dim() - 1))
         with torch.no_grad():
             states = self.teacher.rollout((self.mean + fields).to(self.teacher.device), self.horizon).cpu()
         states = states[torch.isfinite(states).flatten(1).all(dim=1)]
