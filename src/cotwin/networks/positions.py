@@ -42,7 +42,7 @@ class WithPositions(nn.Module):
         self.network = build(replace(layout, fields=(*layout.fields, *positions)))
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
-        positions = self.channels.to(state.dtype).expand(len(state), *self.channels.shape)
+        positions = self.channels.to(state.dtype).expand(state.shape[0], *self.channels.shape)
         output: Tensor = self.network(torch.cat((state, positions), dim=1))
         return output
 

@@ -85,6 +85,7 @@ class Surrogate(Stepper):
     scale: Tensor
     increment_scale: Tensor
     dynamic: Tensor
+    places: Tensor
 
     def __init__(self, network: nn.Module, layout: Layout, statistics: Statistics | None = None) -> None:
         super().__init__(layout)
@@ -97,6 +98,10 @@ class Surrogate(Stepper):
         self.register_buffer("scale", statistics.scale.clone())
         self.register_buffer("increment_scale", statistics.increment_scale.clone())
         self.register_buffer("dynamic", torch.tensor(dynamic), persistent=False)
+        # Of each channel the place of its increment; static ones find a zero behind them.
+        places = torch.full((layout.channels,), len(dynamic))
+        places[dynamic] = torch.arange(len(dynamic))
+        self.register_buffer("places", places, persistent=False)
 
     @classmethod
     def fitted(
@@ -127,7 +132,11 @@ class Surrogate(Stepper):
                 f"{self.layout.channel_names} has {len(self.dynamic)} dynamic; build both from one Layout."
             )
         increment = output * self.increment_scale.view(over_grid)
-        return state.index_add(1, self.dynamic, increment)
+        # Not index_add, which torch.onnx turns into something else without a word.
+        if any(self.layout.static_channels):
+            with_zero = torch.cat([increment, torch.zeros_like(increment[:, :1])], dim=1)
+            increment = with_zero.index_select(1, self.places)
+        return state + increment
 
 
 def _or_else(value: Tensor, rounding: Tensor, otherwise: Tensor) -> Tensor:
