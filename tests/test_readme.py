@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import cotwin
 from cotwin.cli import app
 from cotwin.experiment.load import load
+from cotwin.experiment.train import prepare
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -30,10 +31,21 @@ def test_the_script_runs_and_finds_the_viscosity(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.count("PhaseResult") == 6
 
 
-def test_the_short_configuration_is_valid(tmp_path: Path) -> None:
+def test_the_shortest_configuration_is_a_whole_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data, model and unknowns: all else has defaults, with which the simulator finds its viscosity."""
     (text,) = blocks("yaml")
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    assert load(str(tmp_path / "mine.yaml")).physical.viscosity.grid is None  # type: ignore[union-attr]
+    x, times = np.linspace(0, 2 * np.pi, 24, endpoint=False), np.arange(12) * 0.1
+    decay = np.exp(-0.1 * times)[:, None]
+    u = np.stack([size * decay * np.sin(x) for size in (0.02, 0.01, 0.03)])  # so small that it only diffuses
+    np.savez(tmp_path / "mine.npz", x=x, t=times, u=u, boundary="periodic")
+    monkeypatch.chdir(tmp_path)
+    experiment = load("mine.yaml", ["hybrid.cycles=1", "synthetic.warmup_steps=2", "synthetic.steps=2"])
+    assert (experiment.name, experiment.synthetic.network, experiment.hybrid.alpha.kind) == ("mine", "resnet", "auto")
+    learner = prepare(experiment).trainings["together"].learners["physical"]
+    learner.trainer.fit(learner.real, learner.warmup_steps)
+    viscosity = cotwin.estimates(learner.trainer.best())["viscosity"]
+    assert float(viscosity) == pytest.approx(0.1, rel=0.01)
 
 
 def test_what_was_trained_is_used_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,8 +101,14 @@ def test_unet_names_the_most_levels_the_grid_allows() -> None:
         UNet(make_layout(63), levels=1)
 
 
+def test_without_dilations_it_takes_those_that_fit() -> None:
+    states = torch.randn(2, 1, 16)
+    fitting = ResidualConvNet(make_layout(16), width=4)
+    assert torch.equal(fitting(states), ResidualConvNet(make_layout(16), width=4, dilations=(1, 2, 4))(states))
+
+
 def test_a_kernel_that_wraps_around_is_refused() -> None:
     with pytest.raises(ValueError, match="reaches 16 points"):
-        ResidualConvNet(make_layout(16))
+        ResidualConvNet(make_layout(16), dilations=(1, 2, 4, 8))
     with pytest.raises(ValueError, match="must be odd"):
         ResidualConvNet(make_layout(16), kernel_size=4)

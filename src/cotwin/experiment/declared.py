@@ -32,7 +32,7 @@ def experiment_class(values: Mapping[str, Any]) -> type[Experiment]:
     data = values.get("data")
     return _experiment(
         _named(values, "physical", PhysicalSettings),
-        _named(values, "synthetic", NetworkSettings),
+        _named(values, "synthetic", NetworkSettings, otherwise="resnet"),
         _named(data if isinstance(data, Mapping) else {}, "data.starts", Starts, otherwise="smooth"),
     )
 
@@ -122,5 +122,5 @@ def _experiment(physical: type[Settings], synthetic: type[Settings], starts: typ
         __doc__=Experiment.__doc__,
         data=(data, ...),
         physical=(physical, ...),
-        synthetic=(synthetic, ...),
+        synthetic=(synthetic, Field(default_factory=synthetic)),
     )

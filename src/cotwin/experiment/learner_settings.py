@@ -106,6 +106,13 @@ class PhysicalSettings(LearnerSettings):
     """What all simulators have; their own settings are made from their signatures (`declared.py`)."""
 
     model: str
+    window: Annotated[int, Field(ge=1)] | Literal["full"] = Field(
+        8, description="steps of a training window; full: as long as the trajectories"
+    )
+    optimizer: Optimizer = LevenbergMarquardt(kind="levenberg_marquardt")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(10, description="optimiser steps on real data alone, at first")
+    steps: Count = Field(5, description="optimiser steps in each cycle")
+    validate_every: Count = Field(1, description="optimiser steps between looks at the held-out data")
     rollout: Rollout = Rollout()
     refine: Count = Field(
         1, description="points of the solver's grid for each of the data, along each axis: for data on a coarse grid"
@@ -116,6 +123,9 @@ class NetworkSettings(LearnerSettings):
     """What all networks have."""
 
     network: str
+    optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(300, description="optimiser steps on real data alone, at first")
+    steps: Count = Field(150, description="optimiser steps in each cycle")
     positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -35,7 +36,8 @@ def load(config: str, overrides: Sequence[str] = ()) -> Experiment:
 
     Raises ConfigError.
     """
-    return validate(read_settings(config, overrides, SHARED))
+    # A file that says no more than data and model is a whole experiment: every block has defaults, the file a name.
+    return validate({"name": Path(config).stem, **read_settings(config, overrides, SHARED)})
 
 
 def validate(values: Mapping[str, Any]) -> Experiment:

@@ -147,7 +147,7 @@ class Hybrid(Settings):
     """The cycle."""
 
     cycles: Count = 6
-    alpha: Alpha
+    alpha: Alpha = AutoAlpha(kind="auto")
     generated_per_real: PositiveFloat | None = Field(
         None,
         description="generated windows for each real one; default alpha; for lbfgs and levenberg_marquardt at most 1",
@@ -198,7 +198,7 @@ class Experiment(Settings):
         description="what is known of the simulator's unknowns beforehand, by their names in the table of estimates",
     )
     synthetic: NetworkSettings
-    hybrid: Hybrid
+    hybrid: Hybrid = Hybrid()
     store: Store = Store()
     estimation: Estimation = Estimation()
 

@@ -19,12 +19,13 @@ class ResidualConvNet(nn.Module):
 
     Maps all channels of a layout, (B, C, *S), to its dynamic ones, (B, D, *S), in one to three dimensions.
     c₁ and c₂ are convolutions; block b has the dilation dilations[b mod len]. A value depends on the points
-    up to (kernel_size − 1)·(½ + Σ_b dilation_b) away along each axis: 62 with the defaults.
+    up to (kernel_size − 1)·(½ + Σ_b dilation_b) away along each axis: 62 with the defaults on a large grid.
 
     No normalisation layers: batch statistics would make two reads of one window differ, and statistics
     over the grid would tie every point to all others.
 
-    width: features of each point. depth: blocks. dilations: of the blocks in turn.
+    width: features of each point. depth: blocks.
+    dilations: of the blocks in turn. None for 1, 2, 4, 8 as far as kernels then reach no more than a periodic axis.
     kernel_size: points of a kernel along each axis, odd. 3 is cheaper in two dimensions.
     seed: of the initial weights. The projection starts near zero, so a `Surrogate` starts near persistence.
     Source: He et al. (2016), Identity mappings in deep residual networks; Yu & Koltun (2016), dilation.
@@ -41,10 +42,12 @@ class ResidualConvNet(nn.Module):
         width: Count = 32,
         depth: Count = 4,
         kernel_size: Count = 5,
-        dilations: tuple[Count, ...] = (1, 2, 4, 8),
+        dilations: tuple[Count, ...] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if dilations is None:
+            dilations = (1, *(dilation for dilation in (2, 4, 8) if _fits(layout, kernel_size, dilation)))
         if depth < 1 or not dilations:
             raise ValueError(f"depth is {depth} and dilations {dilations}; a network needs one block at least.")
         outputs = layout.static_channels.count(False)
@@ -71,6 +74,13 @@ class _Block(nn.Module):
     def forward(self, features: Float[Tensor, "B C *I"]) -> Float[Tensor, "B C *I"]:
         change: Tensor = self.second(gelu(self.first(gelu(features))))
         return features + change
+
+
+def _fits(layout: Layout, kernel_size: int, dilation: int) -> bool:
+    """Whether a kernel reaches no more than half of any periodic axis to each side."""
+    reach = dilation * (kernel_size - 1)
+    axes = zip(layout.grid, layout.boundary, strict=True)
+    return all(kind != "periodic" or reach <= points for points, kind in axes)
 
 
 def start_near_zero(last: PaddedConv) -> None:
