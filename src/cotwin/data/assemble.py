@@ -14,9 +14,11 @@ from cotwin.data.grid import Placement, boundaries, place
 from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
+from cotwin.data.walls import contradictions
 from cotwin.layout import Boundary, Field, Layout
 
 Missing = Literal["error", "mask"]
+Walls = Literal["checked", "trusted"]
 
 
 def assemble(
@@ -27,6 +29,7 @@ def assemble(
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
     precision: Precision = "auto",
+    walls: Walls = "checked",
 ) -> Trajectories:
     """Trajectories of the chosen fields; `docs/data.md` explains the options.
 
@@ -65,6 +68,7 @@ def assemble(
         states[~mask] = 0.0
     scalars = {name: torch.from_numpy(values) for name, values in contents.scalars.items()}
     layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), dt)
+    notes += _require_walls(states, mask, layout, walls, source)
     states, said = in_precision(states, mask, layout, precision)
     notes += said
     return Trajectories(states, layout, mask, source, tuple(notes), scalars)
@@ -184,6 +188,19 @@ def _spread(states: Tensor, mask: Tensor | None, channel: int) -> Tensor:
     values = states[:, :, channel]
     known = torch.isfinite(values) if mask is None else torch.isfinite(values) & mask[:, :, channel]
     return values[known].std(correction=0)
+
+
+def _require_walls(states: Tensor, mask: Tensor | None, layout: Layout, walls: Walls, source: str) -> list[str]:
+    """What speaks against the boundary; raises ValueError where that is sure, unless the caller trusts it."""
+    notes = []
+    for found in contradictions(states, mask, layout):
+        if found.sure and walls == "checked":
+            raise ValueError(
+                f"{source}: {found.text}. If the wall is right all the same (a layer thinner than a cell, a model of "
+                f"your own with other walls), say so: 'trusted' as {setting('walls')}."
+            )
+        notes.append(f"the data speak against the boundary: {found.text}")
+    return notes
 
 
 def _layout(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypedDict
 
 import h5py
 
-from cotwin.data.assemble import Missing, assemble
+from cotwin.data.assemble import Missing, Walls, assemble
 from cotwin.data.contents import Contents, setting
 from cotwin.data.foreign import what_it_is
 from cotwin.data.hdf5 import takes_from_other_files
@@ -17,6 +18,18 @@ from cotwin.data.precision import Precision
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.well import open_well
 from cotwin.layout import Boundary
+
+
+class Options(TypedDict, total=False):
+    """The options of `read_trajectories`, for whoever hands them on."""
+
+    fields: Sequence[str] | None
+    boundary: Boundary | Sequence[Boundary] | None
+    extent: Sequence[tuple[float, float]] | None
+    missing: Missing
+    axes: str | None
+    precision: Precision
+    walls: Walls
 
 
 def read_trajectories(
@@ -28,6 +41,7 @@ def read_trajectories(
     missing: Missing = "error",
     axes: str | None = None,
     precision: Precision = "auto",
+    walls: Walls = "checked",
 ) -> Trajectories:
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
@@ -37,12 +51,19 @@ def read_trajectories(
     missing: refuse values that are not finite, or mask them.
     axes: the order of the axes of an npz file's fields, such as "xt"; times first if not given.
     precision: of the states; see `cotwin.data.precision.in_precision` for what auto decides.
+    walls: refuse data that surely contradict the boundary, or trust it and note them.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
     with open_contents(path, axes) as contents:
         return assemble(
-            contents, fields=fields, boundary=boundary, extent=extent, missing=missing, precision=precision
+            contents,
+            fields=fields,
+            boundary=boundary,
+            extent=extent,
+            missing=missing,
+            precision=precision,
+            walls=walls,
         )
 
 

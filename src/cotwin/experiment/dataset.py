@@ -132,6 +132,7 @@ def _from_file(settings: FileData, store: Store) -> Dataset:
         missing=settings.missing,
         axes=settings.axes,
         precision=settings.precision,
+        walls=settings.walls,
     )
     if len(trajectories) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)

@@ -95,6 +95,9 @@ class FileData(Settings):
     axes: str | None = Field(
         None, description="order of the axes in an npz file's fields, such as xt; tx if not given"
     )
+    walls: Literal["checked", "trusted"] = Field(
+        "checked", description="refuse data that contradict the boundary, or trust it and only note them"
+    )
     precision: Literal["auto", "single", "double"] = Field(
         "auto", description="of states and models; auto: double where single would round off what changes in time"
     )

@@ -3,60 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 
-from cotwin.data.assemble import Missing
-from cotwin.data.precision import Precision
-from cotwin.data.read import is_self_contained, read_trajectories
+from cotwin.data.read import Options, is_self_contained, read_trajectories
 from cotwin.data.trajectories import Trajectories
-from cotwin.layout import Boundary, Layout
+from cotwin.layout import Layout
 from cotwin.store.shelf import Shelf
 from cotwin.store.version import code_version
 
 
-def read_once(
-    path: str | Path,
-    shelf: Shelf | None,
-    *,
-    fields: Sequence[str] | None = None,
-    boundary: Boundary | Sequence[Boundary] | None = None,
-    extent: Sequence[tuple[float, float]] | None = None,
-    missing: Missing = "error",
-    axes: str | None = None,
-    precision: Precision = "auto",
-) -> Trajectories:
+def read_once(path: str | Path, shelf: Shelf | None, **options: Unpack[Options]) -> Trajectories:
     """What `read_trajectories` gives for the same file and options; from the shelf if that file was read before.
 
     A file is known by its content, not by its name or date; one that takes content from other files is read each
     time. Raises what `read_trajectories` does.
     """
-
-    def read() -> Trajectories:
-        return read_trajectories(
-            path, fields=fields, boundary=boundary, extent=extent, missing=missing, axes=axes, precision=precision
-        )
-
     if shelf is None or not is_self_contained(path):
-        return read()
-    key = _key(path, (fields, boundary, extent, missing, axes, precision))
+        return read_trajectories(path, **options)
+    key = _key(path, options)
     found = shelf.load(key)
     if found is not None:
         return _restored(*found, source=str(path))
-    trajectories = read()
+    trajectories = read_trajectories(path, **options)
     shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))
     return trajectories
 
 
-def _key(path: str | Path, options: tuple[object, ...]) -> str:
+def _key(path: str | Path, options: Options) -> str:
     with Path(path).open("rb") as file:
         content = hashlib.file_digest(file, "sha256")
-    content.update(repr((code_version(), options)).encode())
+    content.update(repr((code_version(), sorted(options.items()))).encode())
     return content.hexdigest()[:32]
 
 

@@ -1,0 +1,159 @@
+"""Whether states meet the boundary that is declared: their outermost cells, continued to the wall, against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cotwin.data.contents import setting
+from cotwin.layout import Layout
+
+# Of the outermost three cells, nearest first: what lies at the wall, half a cell before them, by each order. Of the
+# orders the one that speaks for the boundary counts: where the states bend, or are noisy, they differ.
+VALUE_AT_WALL = ((1.0, 0.0, 0.0), (1.5, -0.5, 0.0), (1.875, -1.25, 0.375))
+SLOPE_AT_WALL = ((-1.0, 1.0, 0.0), (-2.0, 3.0, -1.0))
+# Sound data of all presets with walls, with and without noise, stay below 0.11.
+NOTED, SURE = 0.2, 0.5
+# Along a periodic axis a step between the ends may also be a front that stands there.
+NOTED_JUMP = 3.0
+HOLDS = {"dirichlet": "is zero at the wall", "neumann": "has no slope at the wall"}
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """One channel against the boundary of one axis. size: how much, 0 is none. sure: that it is nothing else."""
+
+    text: str
+    size: float
+    sure: bool
+
+
+@dataclass(frozen=True)
+class _End:
+    """What a channel does at one end of an axis.
+
+    value: at the wall, over the channel's size; slope: over that between neighbouring cells inside; zero where noise
+    alone could make as much. mean: of the values at the wall. scatter: their deviation from it.
+    """
+
+    name: str
+    value: float
+    slope: float
+    mean: float
+    scatter: float
+
+
+def contradictions(
+    states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None, layout: Layout
+) -> Iterator[Contradiction]:
+    """Where the states of a channel that moves do not meet the layout's boundary.
+
+    The component of a vector across a wall may vanish where all else has no slope. With several moving channels only
+    what does neither is sure, since a model may have walls that mean one thing for each.
+    """
+    across = [axis if field.components > 1 else None for field in layout.fields for axis in range(field.components)]
+    moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
+    for channel in moving:
+        values = states[:, :, channel].double()
+        if mask is not None:
+            values = values.masked_fill(~mask[:, :, channel], torch.nan)
+        size, name = float(values.square().nanmean().sqrt()), layout.channel_names[channel]
+        for axis, kind in enumerate(layout.boundary):
+            steepness = _typical(values.diff(dim=axis + 2), surely=False)
+            if layout.grid[axis] < 3 or steepness == 0 or not size > 0:
+                continue
+            cells = [[values.select(axis + 2, place) for place in places] for places in ((0, 1, 2), (-1, -2, -3))]
+            if kind == "periodic":
+                yield from _jump(cells, steepness, name, "xyz"[axis])
+            else:
+                both = [_end(*end, size, steepness) for end in zip(("lower", "upper"), cells, strict=True)]
+                lenient = [min(end.value, end.slope) for end in both]
+                strict = [end.value if kind == "dirichlet" else end.slope for end in both]
+                sizes = lenient if across[channel] == axis else strict
+                sure = max(strict if len(moving) == 1 else lenient) > SURE
+                if max(sizes) > NOTED:
+                    text = _told(both, sizes, kind, name, "xyz"[axis])
+                    yield Contradiction(text, max(sizes), sure)
+
+
+def _told(both: list[_End], sizes: list[float], kind: str, name: str, axis: str) -> str:
+    at = " and ".join(
+        f"at the {end.name} end {end.mean:.3g} (deviation {end.scatter:.2g}) with a slope {end.slope:.2g} times that "
+        "inside"
+        for end, size in zip(both, sizes, strict=True)
+        if size > NOTED
+    )
+    return (
+        f"along {axis} the boundary is {kind!r}, so {name} {HOLDS[kind]}, but continued to the wall it is {at}; "
+        f"{_nearest(both, kind)}"
+    )
+
+
+def _nearest(both: list[_End], kind: str) -> str:
+    """What the data can be told as instead."""
+    other = "neumann" if kind == "dirichlet" else "dirichlet"
+    if all((end.slope if other == "neumann" else end.value) < NOTED for end in both):
+        return f"{other!r} fits both ends ({setting('boundary')})"
+    one, two = both
+    constant = all(end.scatter < 0.05 * abs(end.mean) for end in both) and abs(one.mean - two.mean) < 0.05 * abs(
+        one.mean
+    )
+    if kind == "dirichlet" and constant:
+        return f"where the equation does not mind a constant, subtract {one.mean:.4g} from the data"
+    return (
+        "no boundary of Cotwin holds a value or lets in a flux, or differs from end to end: cut off what such a wall "
+        "reaches, or write the model yourself (docs/adapters.md)"
+    )
+
+
+def _jump(cells: list[list[Tensor]], steepness: float, name: str, axis: str) -> Iterator[Contradiction]:
+    orders = [_combined(cells[0], weights) - _combined(cells[1], weights) for weights in VALUE_AT_WALL]
+    jump = min(_typical(one) for one in orders) / steepness
+    if jump > NOTED_JUMP:
+        yield Contradiction(
+            f"along {axis} the boundary is 'periodic', but {name} jumps between the ends by {jump:.2g} times what "
+            "neighbouring points differ by; unless a front stands there, the data do not repeat",
+            jump,
+            sure=False,
+        )
+
+
+def _end(name: str, cells: list[Tensor], size: float, steepness: float) -> _End:
+    at_wall = _combined(cells, VALUE_AT_WALL[1])
+    at_wall = at_wall[at_wall.isfinite()]
+    return _End(
+        name,
+        min(_typical(_combined(cells, weights)) for weights in VALUE_AT_WALL) / size,
+        min(_typical(_combined(cells, weights)) for weights in SLOPE_AT_WALL) / steepness,
+        float(at_wall.mean()),
+        float(at_wall.std(correction=0)),
+    )
+
+
+def _combined(cells: list[Tensor], weights: tuple[float, ...]) -> Tensor:
+    # Cells of weight zero are left out: where one was not observed, the others still say something.
+    return torch.stack([weight * cell for weight, cell in zip(weights, cells, strict=True) if weight]).sum(dim=0)
+
+
+def _typical(values: Float[Tensor, "N T *P"], surely: bool = True) -> float:
+    """Size of what lasts from one state to the next: noise, which does not, has none.
+
+    The median over trajectories and times of products of successive states, so that what is there for a few states
+    alone (a start, a wave that passes) does not count. surely: less three standard errors by the noise, which second
+    differences in time bound.
+    """
+    flat = values.reshape(*values.shape[:2], -1)
+    products = (flat[:, 1:] * flat[:, :-1]).nanmean(dim=2).flatten()
+    products = products[products.isfinite()]
+    noise = float(flat.diff(n=2, dim=1).square().nanmean()) / 6
+    if len(products) == 0 or not math.isfinite(noise):
+        return 0.0
+    typical = float(products.median())
+    if surely and typical > 0:
+        typical -= 3 * 1.25 * math.sqrt((2 * typical * noise + noise**2) / (len(products) * flat.shape[2]))
+    return math.sqrt(max(typical, 0.0))
