@@ -97,12 +97,9 @@ class Folder:
 
         What had the name before goes; a link itself, not what it leads to.
         """
-        part = f".{uuid.uuid4().hex}.part"
-        with self.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
+        part, file = self.part()
+        with file:
             try:
-                # The kernel gives it up with the process, however it ends.
-                with suppress(OSError):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 yield file.fileno()
                 os.fsync(file.fileno())
                 os.rename(part, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
@@ -111,6 +108,14 @@ class Folder:
                     self.remove(part)
                 raise
         os.fsync(self.descriptor)
+
+    def part(self) -> tuple[str, BinaryIO]:
+        """A new file with a name that `sweep` knows, locked so that it is spared while this process has it open."""
+        name = f".{uuid.uuid4().hex}.part"
+        file = self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        with suppress(OSError):  # the file system may have no locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return name, file
 
     def remove(self, name: str) -> None:
         """Delete a file, or a link itself."""

@@ -24,7 +24,10 @@ from cotwin.windows import Source, StoredWindows
 ROWS = torch.randn(10, 4, 2, 5, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(params=["without a name", "name removed at once", "name removed at the end"])
+CANNOT = "name removed at the end"
+
+
+@pytest.fixture(params=["without a name", "name removed at once", CANNOT])
 def folder(root: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
     """As file systems differ."""
     opened, remove = Folder.open, Folder.remove
@@ -35,7 +38,7 @@ def folder(root: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         return opened(self, name, flags)
 
     def remove_(self: Folder, name: str) -> None:
-        if request.param == "name removed at the end" and any(
+        if request.param == CANNOT and any(
             path.readlink().name == name for path in Path("/proc/self/fd").iterdir() if path.is_symlink()
         ):
             raise OSError(errno.EBUSY, "Device or resource busy")
@@ -55,6 +58,14 @@ def file(folder: Folder) -> Iterator[WindowFile]:
             made.put(3 * first, part)
         made.sync()
         yield made
+
+
+def test_a_disk_that_keeps_names_of_open_files_says_so(
+    folder: Folder, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WindowFile.made(folder, (2, 3), torch.float32):
+        assert ("is removed at the end" in caplog.text) == (CANNOT in request.node.name)
+        assert folder.sweep() == [], "another run spares it"
 
 
 def test_it_is_a_source_that_fills_rows_of_a_batch(file: WindowFile, folder: Folder) -> None:

@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.reduction import DupFd
@@ -108,20 +107,23 @@ def _received(duplicate: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Win
 @contextmanager
 def _nameless(folder: Folder) -> Iterator[BinaryIO]:
     """A file to write and read on the folder's disk, which is gone when nobody has it open."""
-    name = f".{uuid.uuid4().hex}.part"  # `Folder.sweep` removes it, should this process be killed before
-    with _unlinked(folder) or folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
-        try:
-            folder.remove(name)
-        except FileNotFoundError:
-            pass  # it never had one
-        except OSError as error:
-            logger.info("%s is removed at the end, since its disk cannot do it now: %s", folder.path / name, error)
-        try:
+    file = _unlinked(folder)
+    if file is not None:
+        with file:
             yield file
-        finally:
-            file.close()
-            with suppress(OSError):
-                folder.remove(name)
+        return
+    name, file = folder.part()
+    try:
+        with suppress(FileNotFoundError):
+            folder.remove(name)
+    except OSError as error:
+        logger.warning("%s is removed at the end, since its disk cannot do it now: %s.", folder.path / name, error)
+    try:
+        with file:
+            yield file
+    finally:
+        with suppress(OSError):
+            folder.remove(name)
 
 
 def _unlinked(folder: Folder) -> BinaryIO | None:
