@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from victims import (
     COUNT,
     assert_close,
@@ -37,36 +34,6 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield small
     for disk in mounted:
         subprocess.run(["umount", disk], check=True)
-
-
-def unsupported(*_: object) -> None:
-    raise OSError(errno.EOPNOTSUPP, "not supported")
-
-
-@pytest.mark.parametrize("reserving", [True, False])
-def test_a_full_disk_is_used_again_when_there_is_room(
-    mount: Callable[[str], Path],
-    reserving: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    disk = mount("size=1m")
-    if not reserving:
-        monkeypatch.setattr(os, "posix_fallocate", unsupported)
-    root, count = disk / "cache", 1000
-    (disk / "film.mkv").write_bytes(bytes(700_000))
-    kept_store = store(root)
-    with kept_store.keep(windows(count)) as kept:
-        assert kept.choice.placement == "on_the_fly"
-        assert_close(kept.windows.__getitems__(range(count)).states, expected(count))
-        assert leftovers(root) == []
-    assert "No space left" in caplog.text
-    assert "generated as they are read" in caplog.text
-    (disk / "film.mkv").unlink()
-    with kept_store.keep(windows(count)) as kept:
-        assert kept.choice.placement == "cache"
-        assert torch.equal(kept.windows.__getitems__(range(count)).states, expected(count))
-    assert leftovers(root) == []
 
 
 @pytest.mark.parametrize(("option", "fewest"), [("size=1m,nr_inodes", 1), ("size", 1)])
