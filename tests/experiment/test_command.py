@@ -54,7 +54,6 @@ def test_train_writes_a_run_and_ends_with_the_verdict(folder: Path) -> None:
     (folder / "runs/small/my notes.txt").write_text("mine")
     assert cotwin("train", "burgers", *SMALL, "--overwrite").exit_code == 0
     assert (folder / "runs/small/my notes.txt").read_text() == "mine"
-    assert "hybrid" not in refusal("train", "burgers", *SMALL, "--resume", "hybrid.cycles=3")
     assert "other directory" in refusal("train", "burgers", *SMALL, "--resume", "seed=3")
 
 
