@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from small import SMALL
 from test_command import cotwin, folder, refusal
+from torch import Tensor
 
 from cotwin.experiment.load import load
 from cotwin.experiment.plan import plan_session
 from cotwin.experiment.train import prepare
+from cotwin.windows import RolloutWindows
 
 __all__ = ["folder"]
 
@@ -68,6 +71,21 @@ def test_a_person_reads_it(folder: Path) -> None:
         assert words in output
     assert "generated windows in its 3 steps" in output, "more is generated than is read"
     assert not (folder / "runs").exists()
+
+
+def test_a_trial_is_no_longer_for_more_windows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    generate = RolloutWindows.generate
+
+    def watched(self: RolloutWindows, indices: Sequence[int]) -> Tensor:
+        made.append(len(indices))
+        return generate(self, indices)
+
+    monkeypatch.setattr(RolloutWindows, "generate", watched)
+    monkeypatch.setattr("cotwin.experiment.plan.TRIAL_SECONDS", 1e-9)
+    plan = plan_session(prepare(load("burgers", [*SMALL, "hybrid.generated_per_real=1e4"])))
+    assert max(phase.windows for phase in plan.phases) == 180_000
+    assert made == [16, 14], "the simulator's optimiser takes as many as there are real ones"
 
 
 def test_what_cannot_be_is_refused_before_it_runs(folder: Path) -> None:

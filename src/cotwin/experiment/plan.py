@@ -25,6 +25,7 @@ from cotwin.windows.serving import has_spare_core, held_bytes
 
 TRIAL_SECONDS = 2.0  # for the steps of one learner at one size of batch
 TRIAL_STEPS = 20
+TRIAL_WINDOWS = 16  # at first
 
 
 @dataclass(frozen=True)
@@ -181,17 +182,26 @@ class Trial:
         """For generating, and keeping where the choice is to keep: some windows go the way that all will."""
         if (phase.learner, choice.placement) not in self._windows:
             store = hybrid.store
-            some = range(min(len(windows), store.rows_at_once(windows)))
             way = Store(store.root, store.memory_budget, store.disk_budget, choice.placement)
-            begin = time.perf_counter()
-            # An untrained network may diverge; the time is the same.
-            with suppress(DivergenceError):
-                part = RolloutWindows(windows.teacher, windows.starts.take(some), windows.num_steps)
-                with way.keep(part) as kept:
-                    if choice.placement == "on_the_fly":
-                        kept.windows.__getitems__(some)
-            self._windows[phase.learner, choice.placement] = (time.perf_counter() - begin) / len(some)
+            count, most, seconds = 0, min(len(windows), store.rows_at_once(windows)), 0.0
+            # As many as are made at once, or as there is time for: a single one would not show what many cost.
+            while count < most and seconds < TRIAL_SECONDS / 4:
+                count = min(most, max(TRIAL_WINDOWS, 4 * count))
+                seconds = _seconds_to_make(windows, count, way)
+            self._windows[phase.learner, choice.placement] = seconds / count
         return self._windows[phase.learner, choice.placement]
+
+
+def _seconds_to_make(windows: RolloutWindows, count: int, store: Store) -> float:
+    """The first of some windows, kept as the store does."""
+    begin = time.perf_counter()
+    # An untrained network may diverge; the time is the same.
+    with suppress(DivergenceError):
+        part = RolloutWindows(windows.teacher, windows.starts.take(range(count)), windows.num_steps)
+        with store.keep(part) as kept:
+            if kept.choice.placement == "on_the_fly":
+                kept.windows.__getitems__(range(count))
+    return time.perf_counter() - begin
 
 
 class _EnoughSteps(Exception):  # noqa: N818 (no error)
