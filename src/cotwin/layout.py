@@ -6,12 +6,13 @@ exactly when their layouts are equal.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 Boundary = Literal["periodic", "dirichlet", "neumann"]
+LARGEST = 1e30
+"""Of lengths and times, in any unit: what is computed with their squares and inverses stays finite."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,18 @@ class Layout:
         if any(points < 2 for points in self.grid):
             raise ValueError(f"grid {self.grid} has an axis with fewer than two points; drop that axis.")
         for low, high in zip(self.lower, self.upper, strict=True):
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"the domain [{low}, {high}] is empty; each upper end must lie above its lower end.")
+            if not -LARGEST < low < high < LARGEST:
+                raise ValueError(
+                    f"the domain [{low}, {high}] is empty or endless; each upper end must lie above its lower end, "
+                    f"and both between ±{LARGEST:g}."
+                )
         for kind in self.boundary:
             if kind not in get_args(Boundary):
                 raise ValueError(f"unknown boundary {kind!r}; choose among {', '.join(get_args(Boundary))}.")
-        if not (math.isfinite(self.dt) and self.dt > 0):
-            raise ValueError(f"dt is {self.dt}; the interval between two states must be positive.")
+        if not 0 < self.dt < LARGEST:
+            raise ValueError(
+                f"dt is {self.dt}; the interval between two states must be positive, and below {LARGEST:g}."
+            )
 
     @classmethod
     def box(

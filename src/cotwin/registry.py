@@ -35,17 +35,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cotwin.parameters import Parameter
 
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, le=1e30)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Few = Annotated[int, Field(ge=1, le=1000)]
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 HERE = Path(__file__).parent
 
 
 class Settings(BaseModel):
-    """Frozen; an unknown key is an error."""
+    """Frozen; an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RegistryError(ValueError):

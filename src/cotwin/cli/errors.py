@@ -16,7 +16,9 @@ def errors_explained() -> Iterator[None]:
     """Mistakes that a person can mend are one message, not a traceback; everything else is a defect."""
     try:
         yield
-    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
+    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
+        if _is_out_of_memory(error):
+            fail(f"there is not enough memory: {error}. Take smaller batches, windows, grids or networks.")
         if not isinstance(error, explained()):
             raise
         fail(str(error))
@@ -29,6 +31,14 @@ def explained() -> tuple[type[Exception], ...]:
     from cotwin.training.trainer import TrainingDivergedError
 
     return (ValueError, OSError, RunError, DivergenceError, TrainingDivergedError)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On the CPU torch has no class of its own for it.
+    return isinstance(error, MemoryError) or any(
+        words in str(error)
+        for words in ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+    )
 
 
 def fail(message: str) -> NoReturn:

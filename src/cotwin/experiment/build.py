@@ -10,6 +10,7 @@ from torch import nn
 
 import cotwin.training.alpha
 import cotwin.windows.starts
+from cotwin.data.room import require_room
 from cotwin.estimation.priors import Prior
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
@@ -60,7 +61,16 @@ def build_network(settings: NetworkSettings, layout: Layout, seed: int) -> nn.Mo
         built: nn.Module = thing(layout, **given)
         return built
 
-    return WithPositions(layout, build) if settings.positions else build(layout)
+    def whole() -> nn.Module:
+        return WithPositions(layout, build) if settings.positions else build(layout)
+
+    if settings.network in network.own():
+        # On torch's device without memory: counted before any is taken.
+        with torch.device("meta"):
+            weights = sum(parameter.numel() for parameter in whole().parameters())
+        # Adam keeps two numbers beside each weight and its gradient.
+        require_room((4, weights), 4, "the surrogate with its optimiser", "choose a smaller width, depth or kernel")
+    return whole()
 
 
 def build_store(settings: s.Store) -> Store:

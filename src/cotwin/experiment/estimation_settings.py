@@ -17,7 +17,7 @@ class Estimation(Settings):
         description="whether the first states are taken as measured, or estimated with the parameters, since noise "
         "in them biases what smooths it; auto: estimated where they are small enough for that",
     )
-    start_length: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+    start_length: Annotated[float, Field(ge=0, le=1e30)] | None = Field(
         None,
         description="over which neighbouring points of estimated starts are alike; if not given as the data show it; "
         "0: each point by itself",
@@ -28,15 +28,15 @@ class Estimation(Settings):
     noise: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(
         None, description="its standard deviation, one number or one for each channel; if not given it is estimated"
     )
-    points: Count = Field(
+    points: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1, description="starting points of the search; all but the first are spread through priors or bounds"
     )
     level: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="probability of the intervals")
     profile: bool = Field(False, description="intervals by profile likelihood, too")
-    bootstrap: Annotated[int, Field(ge=0)] = Field(
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="resamplings for intervals by a moving-block bootstrap; a few hundred"
     )
-    block: Annotated[float, Field(gt=0)] | None = Field(
+    block: Annotated[float, Field(gt=0, allow_inf_nan=True)] | None = Field(
         None,
         description="time that the bootstrap keeps together, .inf for whole trajectories; if not given whole ones "
         "where starts are estimated and there are five or more, else by the number of frames",

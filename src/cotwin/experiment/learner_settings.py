@@ -13,11 +13,13 @@ from cotwin.registry import Count, PositiveFloat, Settings
 class Component(Settings):
     """A parameter to estimate: positive, or bounded; scalar, or a field of coefficients on a coarse grid."""
 
-    initial: float
+    initial: Annotated[float, Field(ge=-1e30, le=1e30)]
     bounds: tuple[float, float] | None = Field(
         None, description="without them it is positive, learned by its logarithm"
     )
-    grid: tuple[int, ...] | None = Field(None, description="of coefficients, for a field; without it a scalar")
+    grid: tuple[Annotated[int, Field(ge=2, le=1_000_000)], ...] | None = Field(
+        None, description="of coefficients, for a field; without it a scalar"
+    )
     unit: str = "1"
     fixed: bool = Field(False, description="hold it at initial: a known constant")
 
@@ -73,7 +75,7 @@ Optimizer = Annotated[Adam | LBFGS | LevenbergMarquardt, Field(discriminator="ki
 class LearnerSettings(Settings):
     """How one of the two models trains."""
 
-    window: Annotated[int, Field(ge=1)] | Literal["full"] = Field(
+    window: Count | Literal["full"] = Field(
         4, description="steps of a training window; full: as long as the trajectories"
     )
     stride: Count = Field(1, description="frames between the starts of successive windows")
@@ -81,7 +83,9 @@ class LearnerSettings(Settings):
         32, description="windows in a step; lbfgs and levenberg_marquardt take all, so many in memory at once"
     )
     optimizer: Optimizer
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(description="optimiser steps on real data alone, at first")
+    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        description="optimiser steps on real data alone, at first"
+    )
     steps: Count = Field(description="optimiser steps in each cycle")
     validate_every: Count = Field(50, description="optimiser steps between looks at the held-out data")
     starts: Literal["real", "perturbed", "simulated"] = Field(
@@ -114,7 +118,7 @@ class PhysicalSettings(LearnerSettings):
     steps: Count = Field(5, description="optimiser steps in each cycle")
     validate_every: Count = Field(1, description="optimiser steps between looks at the held-out data")
     rollout: Rollout = Rollout()
-    refine: Count = Field(
+    refine: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="points of the solver's grid for each of the data, along each axis: for data on a coarse grid"
     )
 

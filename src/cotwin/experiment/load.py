@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -77,7 +78,7 @@ def _explain(problem: ErrorDetails, experiment: type[Experiment]) -> str:
 def _locate(location: tuple[int | str, ...], experiment: type[Experiment]) -> tuple[list[str], type[BaseModel]]:
     """The path as the user writes it, and the settings class that holds its last key.
 
-    pydantic names the chosen kind of a union within the path; users do not write it.
+    pydantic names the chosen kind of a union within the path, and the type that it tried; users write neither.
     """
     owner: type[BaseModel] = experiment
     path: list[str] = []
@@ -87,6 +88,8 @@ def _locate(location: tuple[int | str, ...], experiment: type[Experiment]) -> tu
         tagged = [model for model in candidates if len(candidates) > 1 and str(part) in tags(model)]
         if tagged:
             owner, candidates = tagged[0], []
+            continue
+        if re.fullmatch(r"(constrained-)?(float|int|str|bool)|\w+\[.*\]", str(part)):
             continue
         if len(candidates) == 1:
             owner = candidates[0]

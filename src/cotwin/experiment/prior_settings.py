@@ -27,7 +27,7 @@ class LogNormal(Settings):
 
     kind: Literal["log_normal"]
     median: PositiveFloat
-    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+    factor: Annotated[float, Field(gt=1, le=1e30)]
 
 
 class Smooth(Settings):
@@ -52,7 +52,7 @@ class GaussianField(Settings):
     kind: Literal["gaussian_field"]
     mean: float
     deviation: PositiveFloat
-    length: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    length: Annotated[float, Field(ge=0, le=1e30)]
 
 
 class LogGaussianField(Settings):
@@ -60,8 +60,8 @@ class LogGaussianField(Settings):
 
     kind: Literal["log_gaussian_field"]
     median: PositiveFloat
-    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)]
-    length: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    factor: Annotated[float, Field(gt=1, le=1e30)]
+    length: Annotated[float, Field(ge=0, le=1e30)]
 
 
 Prior = Annotated[

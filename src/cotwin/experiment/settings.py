@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +13,13 @@ from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.prior_settings import Prior
 from cotwin.layout import Boundary
 from cotwin.registry import Count, PositiveFloat, Settings, sampler
+
+MOST_SIMULATED = 2**31
+"""Values in simulated data; beyond, a simulation by itself, whose result is read from a file, is the better way."""
+
+Noise = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[int, Field(ge=1, le=64)]
+Coefficients = float | list[float] | list[list[float]] | list[list[list[float]]]
 
 # Data
 
@@ -24,11 +33,16 @@ class SimulatedBurgers(Settings):
     num_steps: Count = 50
     viscosity_mean: PositiveFloat = 0.1
     viscosity_contrast: Annotated[float, Field(ge=0, le=2)] = 0.5
-    refine: Count = Field(4, description="cells of the truth's solver for each point of the data")
+    refine: Factor = Field(4, description="cells of the truth's solver for each point of the data")
     train: Count = Field(2, description="noisy training trajectories")
     validation: Count = Field(1, description="noisy held-out trajectories")
     test: Count = Field(16, description="clean test trajectories from other initial states")
-    noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="relative to the states' deviation")
+    noise: Noise = Field(0.02, description="relative to the states' deviation")
+
+    @model_validator(mode="after")
+    def _not_too_much(self) -> SimulatedBurgers:
+        _require_size(self.train + self.validation + self.test, self.num_steps, 1, (self.points * self.refine,))
+        return self
 
 
 class SimulatedField(Settings):
@@ -38,7 +52,7 @@ class SimulatedField(Settings):
     components: Annotated[int, Field(ge=1, le=3)] = 1
     unit: str = "1"
     mean: float = 0.0
-    amplitude: Annotated[float, Field(ge=0)] = Field(1.0, description="root mean square around the mean")
+    amplitude: Annotated[float, Field(ge=0, le=1e30)] = Field(1.0, description="root mean square around the mean")
 
 
 class Starts(Settings):
@@ -52,21 +66,21 @@ class Simulated(Settings):
 
     kind: Literal["simulated"]
     fields: tuple[SimulatedField, ...]
-    grid: tuple[Annotated[int, Field(ge=4)], ...]
+    grid: tuple[Annotated[int, Field(ge=4, le=1_000_000)], ...]
     extent: tuple[tuple[float, float], ...]
     boundary: Boundary | tuple[Boundary, ...] = "periodic"
     dt: PositiveFloat
     num_steps: Count
-    truth: dict[str, Any] = Field(
+    truth: dict[str, Coefficients] = Field(
         description="true values by the names that the table of estimates shows: numbers, or lists of coefficients"
     )
-    refine: Count = Field(2, description="cells of the truth's solver for each one of the data")
+    refine: Factor = Field(2, description="cells of the truth's solver for each one of the data")
     starts: Starts = Starts(kind="smooth")
     modes: Count = Field(3, description="waves along each axis, of smooth starts and of flows")
     train: Count = Field(2, description="noisy training trajectories")
     validation: Count = Field(1, description="noisy held-out trajectories")
     test: Count = Field(8, description="clean test trajectories from other initial states")
-    noise: Annotated[float, Field(ge=0, lt=1)] = Field(0.01, description="relative to the states' deviation")
+    noise: Noise = Field(0.01, description="relative to the states' deviation")
 
     @model_validator(mode="after")
     def _nothing_said_in_vain(self) -> Simulated:
@@ -81,6 +95,24 @@ class Simulated(Settings):
         if self.modes != 3 and not sampler.takes(draw, "modes"):
             raise ValueError(f"modes is the number of waves, and {kind} have none; leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _not_too_much(self) -> Simulated:
+        channels = sum(field.components for field in self.fields)
+        fine = [points * self.refine for points in self.grid]
+        _require_size(self.train + self.validation + self.test, self.num_steps, channels, fine)
+        if self.modes > max(fine, default=1):
+            raise ValueError(f"modes is {self.modes}, more waves than the grid has points; choose fewer")
+        return self
+
+
+def _require_size(trajectories: int, num_steps: int, channels: int, grid: Sequence[int]) -> None:
+    values = trajectories * (num_steps + 1) * channels * math.prod(grid)
+    if values > MOST_SIMULATED:
+        raise ValueError(
+            f"the simulation would make {values:.2g} values on its fine grid, and may make {MOST_SIMULATED:.2g}; "
+            "ask for fewer trajectories, steps or points, or a smaller refine"
+        )
 
 
 class FileData(Settings):
@@ -102,7 +134,9 @@ class FileData(Settings):
         "auto", description="of states and models; auto: double where single would round off what changes in time"
     )
     validation: Count = Field(1, description="held-out trajectories; of a single one the last part in time")
-    test: Annotated[int, Field(ge=0)] = Field(0, description="further trajectories, looked at once, at the end")
+    test: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="further trajectories, looked at once, at the end"
+    )
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="of a single trajectory, in time")
 
     @model_validator(mode="after")
@@ -117,7 +151,7 @@ Data = Annotated[SimulatedBurgers | Simulated | FileData, Field(discriminator="k
 # Training
 
 
-Influence = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Influence = Annotated[float, Field(ge=0, le=1000)]
 
 
 class FixedAlpha(Settings):
@@ -139,7 +173,7 @@ class AutoAlpha(Settings):
     """A teacher that is no better than its learner on held-out real data does not teach."""
 
     kind: Literal["auto"]
-    cap: PositiveFloat = Field(2.0, description="influence of a perfect teacher")
+    cap: Annotated[float, Field(gt=0, le=1000)] = Field(2.0, description="influence of a perfect teacher")
 
 
 Alpha = Annotated[FixedAlpha | LinearAlpha | AutoAlpha, Field(discriminator="kind")]
@@ -149,9 +183,9 @@ Role = Literal["physical", "synthetic"]
 class Hybrid(Settings):
     """The cycle."""
 
-    cycles: Count = 6
+    cycles: Annotated[int, Field(ge=1, le=1000)] = 6
     alpha: Alpha = AutoAlpha(kind="auto")
-    generated_per_real: PositiveFloat | None = Field(
+    generated_per_real: Annotated[float, Field(gt=0, le=1000)] | None = Field(
         None,
         description="generated windows for each real one; default alpha; for lbfgs and levenberg_marquardt at most 1",
     )
@@ -170,11 +204,11 @@ class Hybrid(Settings):
 class Store(Settings):
     """Where generated data are kept."""
 
-    memory_budget_gb: PositiveFloat | Literal["auto"] = Field(
+    memory_budget_gb: Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] = Field(
         2.0,
         description="most memory for generated data; auto: a quarter of what there is, at most half of what is free",
     )
-    disk_budget_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = Field(
+    disk_budget_gb: Annotated[float, Field(ge=0, le=1e6)] | Literal["auto"] = Field(
         "auto",
         description="most disk for generated data; auto: 20 times the memory budget, or half of the free disk",
     )
@@ -190,9 +224,11 @@ class Store(Settings):
 class Experiment(Settings):
     """Everything that decides a run's numbers."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    seed: Annotated[int, Field(ge=0)] = 0
-    threads: Count | None = Field(None, description="of torch; if not given as many as it likes")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="of torch; if not given as many as it likes"
+    )
     device: str = Field("cpu", description="where models compute: cpu, cuda, or cuda and a number, such as cuda:1")
     data: Data
     physical: PhysicalSettings

@@ -15,7 +15,7 @@ from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.settings import Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Field, Layout
-from cotwin.parameters import CoarseField, Known, Parameter, Vector, estimates
+from cotwin.parameters import CoarseField, Elementwise, Known, Parameter, Vector, estimates
 from cotwin.registry import sampler
 from cotwin.seeds import seeded
 from cotwin.stepper import Stepper, rollout
@@ -57,6 +57,17 @@ def set_parameters(stepper: Stepper, values: Mapping[str, Any]) -> None:
             raise ValueError(f"data.truth names {name!r}; the physical model's unknowns are {', '.join(names)}.")
         old, tensor = stepper.get_submodule(name), torch.tensor(value, dtype=torch.get_default_dtype())
         is_field = tensor.ndim == layout.dims and tuple(tensor.shape) != tuple(old().shape)
+        if not is_field and tensor.ndim and tensor.shape != old().shape:
+            raise ValueError(
+                f"data.truth.{name} has shape {tuple(tensor.shape)}, the unknown {tuple(old().shape)}; give one "
+                f"number, numbers of that shape, or coefficients along {layout.dims} axes."
+            )
+        numbers = old.coefficients if isinstance(old, CoarseField) else old
+        if isinstance(numbers, Elementwise) and not bool(((tensor > numbers.lower) & (tensor < numbers.upper)).all()):
+            raise ValueError(
+                f"data.truth.{name} is {value}, which the unknown cannot be: it lies between {numbers.lower} and "
+                f"{numbers.upper}; change one of them."
+            )
         new: Parameter = CoarseField(Known(tensor), layout) if is_field else Known(tensor)
         if tensor.ndim == layout.dims + 1 and tuple(tensor.shape) != tuple(old().shape):
             new = Vector(*(CoarseField(Known(component), layout) for component in tensor))

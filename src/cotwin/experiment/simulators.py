@@ -84,6 +84,11 @@ def _parameter(settings: Component, layout: Layout) -> Parameter:
         raise ValueError(
             f"grid {list(settings.grid)} of the parameter needs one number for each of the {layout.dims} axes."
         )
+    if any(k > n for k, n in zip(settings.grid, layout.grid, strict=True)):
+        raise ValueError(
+            f"grid {list(settings.grid)} of the parameter has more coefficients than the solver has points, "
+            f"{list(layout.grid)}; choose fewer."
+        )
     return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import gelu
 from cotwin.layout import Layout
 from cotwin.networks.initialisation import seeded
 from cotwin.networks.padding import PaddedConv, from_image, to_image
-from cotwin.registry import Count, network
+from cotwin.registry import Count, Few, network
 
 
 @network("resnet")
@@ -39,8 +39,8 @@ class ResidualConvNet(nn.Module):
     def __init__(
         self,
         layout: Layout,
-        width: Count = 32,
-        depth: Count = 4,
+        width: Few = 32,
+        depth: Few = 4,
         kernel_size: Count = 5,
         dilations: tuple[Count, ...] | None = None,
         seed: int = 0,

@@ -13,7 +13,7 @@ from cotwin.layout import Layout
 from cotwin.networks.convolution import start_near_zero
 from cotwin.networks.initialisation import seeded
 from cotwin.networks.padding import PaddedConv, from_image, to_image
-from cotwin.registry import Count, network
+from cotwin.registry import Count, Few, network
 
 
 @network("unet")
@@ -36,7 +36,7 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, layout: Layout, width: Count = 16, levels: Count = 3, kernel_size: Count = 3, seed: int = 0
+        self, layout: Layout, width: Few = 16, levels: Few = 3, kernel_size: Count = 3, seed: int = 0
     ) -> None:
         super().__init__()
         most = most_levels(layout.grid)

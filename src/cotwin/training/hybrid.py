@@ -150,10 +150,12 @@ class HybridTrainer:
 
     def check_room(self, cycles: int) -> None:
         """Raise ValueError if the store has no place for what some phase may generate."""
-        for phase in self.phases(cycles):
-            count = self.most_generated_windows(phase)
+        for role in self.order:
+            phases = (phase for phase in self.phases(cycles) if phase.learner == role)
+            largest = max(phases, key=self.most_generated_windows)
+            count = self.most_generated_windows(largest)
             if count:
-                self.choose(phase, self.generated(phase, count))
+                self.choose(largest, self.generated(largest, count))
 
     def choose(self, phase: Phase, windows: RolloutWindows) -> Choice:
         """Where a phase's generated windows go. Raises ValueError if there is no place that its learner can use."""
