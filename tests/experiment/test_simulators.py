@@ -1,4 +1,4 @@
-"""Every simulator can be named in a configuration, and trains from there."""
+"""Simulators named in a configuration, and what their settings become; each has a preset too (test_presets.py)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from cotwin.experiment.train import prepare
 from cotwin.layout import Field, Layout
 from cotwin.parameters import estimates
 from cotwin.physics import SpectralStepper, random_fourier
-from cotwin.registry import simulator
 from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
 
@@ -71,10 +70,6 @@ def data(path: Path, grid: tuple[int, ...], fields: list[str], boundary: str = "
     arrays = {name: vector if name in VECTORS else values for name in fields}
     np.savez(path, **arrays, **axes, t=np.arange(5) * 0.05, boundary=boundary)
     return path
-
-
-def test_every_model_is_here() -> None:
-    assert set(simulator.names()) == set(MODELS)
 
 
 @pytest.mark.parametrize("name", MODELS)
