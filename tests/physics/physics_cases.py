@@ -28,6 +28,7 @@ from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.shallow_water import LinearShallowWater
 from cotwin.physics.smoke import Smoke
 from cotwin.physics.spectral_burgers import SpectralBurgers
+from cotwin.physics.swift_hohenberg import SwiftHohenberg
 from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
 
@@ -200,6 +201,7 @@ CASES = [
     ),
     Case("Allen-Cahn 1-D", U, (25,), "periodic", lambda y: AllenCahn(y, scalar(0.02), scalar(1.5))),
     Case("Allen-Cahn 2-D", U, (12, 15), "periodic", lambda y: AllenCahn(y, scalar(0.02), scalar(1.5))),
+    Case("Swift-Hohenberg 2-D", U, (12, 15), "periodic", lambda y: SwiftHohenberg(y, scalar(0.4), scalar(0.3))),
     Case("Navier-Stokes, decaying", U, (12, 15), "periodic", lambda y: NavierStokes(y, scalar(0.02))),
     Case(
         "Navier-Stokes, forced",
