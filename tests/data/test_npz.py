@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from cotwin.data.inspect import inspect_file
 from cotwin.data.read import read_trajectories
 
 X = np.linspace(0, 1, 16, endpoint=False)
@@ -225,6 +226,57 @@ def test_an_array_that_fits_in_another_order_says_which(save):
         read_trajectories(save(x=X, t=T, u=U.T), boundary="periodic")
     with pytest.raises(ValueError, match=r"data.axes .* is 'xz'; it names each of t, x once"):
         read_trajectories(save(x=X, t=T, u=U.T), boundary="periodic", axes="xz")
+
+
+SQUARE = np.linspace(0, 1, 41, endpoint=False)
+DECAY = np.exp(-4 * np.pi**2 * 0.1 * np.arange(41) * 0.01)
+
+
+def test_a_square_array_whose_values_rule_out_its_transpose_is_read(save):
+    u = DECAY[:, None] * np.sin(2 * np.pi * SQUARE) + 0.01 * values(41, 41)
+    data = read_trajectories(save(x=SQUARE, t=np.arange(41) * 0.01, u=u), boundary="periodic")
+    assert np.array_equal(data.states[0, :, 0].numpy(), u.astype(np.float32))
+
+
+def test_a_square_array_that_only_its_transpose_explains_is_asked_about(save):
+    u = DECAY * np.sin(2 * np.pi * SQUARE)[:, None]
+    path = save(x=SQUARE, t=np.arange(41) * 0.01, u=u, boundary="periodic")
+    says = r"'u' of shape \(41, 41\) fits in the order 'tx' and in the order 'xt'; say .* as 'xt' only"
+    with pytest.raises(ValueError, match=says):
+        read_trajectories(path)
+    assert re.search(says, "".join(inspect_file(path).refusals))
+    data = read_trajectories(path, axes="xt")
+    assert np.array_equal(data.states[0, :, 0].numpy(), u.T.astype(np.float32))
+    assert read_trajectories(path, axes="tx").num_frames == 41
+
+
+def test_a_square_array_whose_values_say_nothing_is_asked_about(save):
+    path = save(x=SQUARE, t=np.arange(41) * 0.01, u=values(41, 41), boundary="neumann")
+    with pytest.raises(
+        ValueError, match=r"fits in the order 'tx' and in the order 'xt'; say which it is with data.axes"
+    ):
+        read_trajectories(path)
+
+
+@pytest.mark.parametrize("order", ["ntx", "tnx"])
+def test_as_many_trajectories_as_times_are_told_apart_by_what_follows_from_what(save, order):
+    phases = 2 * np.pi * np.random.default_rng(0).random((12, 1, 1))
+    u = np.sin(2 * np.pi * (X - np.arange(12)[:, None] / 60) + phases)
+    path = save(x=X, t=np.arange(12) / 60, u=u if order == "ntx" else u.swapaxes(0, 1), boundary="periodic")
+    if order == "ntx":
+        assert np.array_equal(read_trajectories(path).states[:, :, 0].numpy(), u.astype(np.float32))
+    else:
+        with pytest.raises(ValueError, match="in the order 'ntx' and in the order 'tnx'"):
+            read_trajectories(path)
+
+
+def test_a_cube_of_one_trajectory_is_read_where_its_boundary_tells_the_times(save):
+    s = (np.arange(16) + 0.5) / 16
+    u = (1 + np.arange(16) / 8)[:, None, None] * np.sin(np.pi * s)[:, None] * np.sin(np.pi * s)
+    path = save(x=s, y=s, t=np.arange(16.0), u=u, boundary="dirichlet")
+    assert np.array_equal(read_trajectories(path).states[0, :, 0].numpy(), u.astype(np.float32))
+    with pytest.raises(ValueError, match="fits in the order 'txy'"):
+        read_trajectories(save(x=s, y=s, t=np.arange(16.0), u=u.swapaxes(0, 2), boundary="dirichlet"))
 
 
 def test_single_precision_coordinates_are_even():

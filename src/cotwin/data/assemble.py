@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cotwin.data.contents import Contents, StoredField, setting, step, unevenness
 from cotwin.data.grid import Placement, boundaries, place
+from cotwin.data.orders import require_order
 from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
@@ -68,6 +69,10 @@ def assemble(
         states[~mask] = 0.0
     scalars = {name: torch.from_numpy(values) for name, values in contents.scalars.items()}
     layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), dt)
+    try:
+        require_order(states, mask, layout, chosen)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
     notes += _require_walls(states, mask, layout, walls, source)
     states, said = in_precision(states, mask, layout, precision)
     notes += said
