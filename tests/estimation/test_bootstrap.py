@@ -26,6 +26,7 @@ def estimation(errors: Tensor | None = None, count: int = 4) -> Estimation:
     return estimate(model, states, measurements)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [0.5, 2.0, 5.9])
 def test_deviations_are_laplaces_where_errors_are_independent(block: float) -> None:
     """Whatever the block; with four trajectories and blocks of all times, a draw is of eight."""
@@ -51,6 +52,7 @@ def test_deviations_grow_where_errors_hang_together_in_time() -> None:
     assert deviation == pytest.approx(math.sqrt(together) * laplace, rel=3 * math.sqrt(0.5 / 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, LEVEL])
 def test_whole_trajectories_count_what_differs_between_them(offset: float) -> None:
     """Errors of a trajectory that share an offset scatter the estimate more than Laplace's interval knows."""

@@ -121,6 +121,7 @@ def test_estimated_noise_makes_students_intervals() -> None:
     assert found.fit == pytest.approx(1.0, abs=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guessed", [0.05, 0.3])
 def test_the_fit_is_one_in_the_mean_where_all_is_as_assumed(guessed: float) -> None:
     """With starts and priors estimated too: χ² per degree of freedom must not count what they add."""

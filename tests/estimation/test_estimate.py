@@ -191,6 +191,7 @@ def test_nothing_that_was_given_is_changed_and_the_seed_decides() -> None:
     assert first.cost == again.cost
 
 
+@pytest.mark.slow
 def test_the_calibrated_stepper_has_the_estimate_and_can_be_trained_further() -> None:
     model = Fisher(
         line(16, "neumann", dt=0.5, length=20.0),
@@ -205,6 +206,7 @@ def test_the_calibrated_stepper_has_the_estimate_and_can_be_trained_further() ->
     assert any("networks' weights fixed" in warning for warning in found.warnings)
 
 
+@pytest.mark.slow
 def test_a_network_closure_is_estimated_by_adam() -> None:
     """A diffusivity that falls with the density, which no constant fits."""
 

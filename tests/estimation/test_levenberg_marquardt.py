@@ -44,6 +44,7 @@ def test_it_ends_in_the_minimum_that_scipy_finds() -> None:
     torch.testing.assert_close(found.z[0], torch.from_numpy(expected.x), rtol=0.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_of_points_ends_where_each_does_alone() -> None:
     problem = growing()
     points = problem.present() + 0.3 * noise(4, 3)

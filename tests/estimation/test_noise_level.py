@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from estimation_cases import F64, clean, heat, line, measured, noise, positive, starts, two_sources
 from torch import Tensor
@@ -22,6 +23,7 @@ def assert_unbiased(variances: list[Tensor], truth: Tensor) -> None:
     assert bool(((ratio.mean(dim=0) - 1).abs() < 3 * error).all()), (ratio.mean(dim=0), error)
 
 
+@pytest.mark.slow
 def test_it_is_unbiased_with_few_values_for_each_unknown() -> None:
     """12 values for two unknowns: without leverage σ² would come out a sixth too small."""
     model = two_sources(0.7, -0.4)
@@ -32,6 +34,7 @@ def test_it_is_unbiased_with_few_values_for_each_unknown() -> None:
     assert_unbiased([one.noise.square() for one in found], torch.tensor([0.2], dtype=F64))
 
 
+@pytest.mark.slow
 def test_it_is_unbiased_channel_by_channel() -> None:
     layout = Layout.box([Field("u"), Field("c")], grid=(12,), extent=[(0.0, 1.0)], boundary="neumann", dt=0.1)
     model, levels = Heat(layout, positive(0.02)), torch.tensor([0.02, 0.3], dtype=F64)
@@ -54,6 +57,7 @@ def from_noisy_starts(seed: int) -> Estimation:
     return estimate(model, given, measured(model, truth, 3, 0.1, seed=seed, known=False))
 
 
+@pytest.mark.slow
 def test_it_is_unbiased_with_starts_estimated_too() -> None:
     found = [from_noisy_starts(seed) for seed in range(DRAWS // 2)]
     assert_unbiased([one.noise.square() for one in found], torch.tensor([0.1], dtype=F64))

@@ -41,6 +41,7 @@ def bias(seen: Grid, starts: NoisyStarts) -> float:
     return float(errors.mean() / errors.std()) * math.sqrt(DRAWS)
 
 
+@pytest.mark.slow
 def test_noise_in_starts_taken_for_exact_makes_the_diffusivity_too_large() -> None:
     seen, errors = Grid(heat().layout, 3, STEPS), []
     for states in recorded()[:40]:
@@ -50,17 +51,20 @@ def test_noise_in_starts_taken_for_exact_makes_the_diffusivity_too_large() -> No
     assert float(naive.mean() / naive.std()) * math.sqrt(len(naive)) > 5
 
 
+@pytest.mark.slow
 def test_starts_estimated_with_it_take_the_bias_away() -> None:
     """The first frame is a measurement like the others, and nothing else is known of the starts."""
     assert abs(bias(Grid(heat().layout, 3, STEPS, first=0), blank(WIDE))) < 3
 
 
+@pytest.mark.slow
 def test_so_do_starts_seen_in_part() -> None:
     mask = torch.ones(3, STEPS + 1, 1, 24, dtype=torch.bool)
     mask[:, 0, :, ::2] = False
     assert abs(bias(Grid(heat().layout, 3, STEPS, mask=mask, first=0), blank(WIDE))) < 3
 
 
+@pytest.mark.slow
 def test_starts_pulled_towards_a_guess_that_is_no_measurement_make_it_too_small() -> None:
     """The reason for the advice to give such a guess a deviation of several times the field's own."""
     assert bias(Grid(heat().layout, 3, STEPS, first=0), blank(SIZE)) < -5

@@ -17,6 +17,7 @@ from cotwin.layout import Boundary
 KINDS: list[Boundary] = ["periodic", "dirichlet", "neumann"]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(product(KINDS, KINDS))), st.lists(st.floats(1, 3), min_size=4, max_size=4, unique=True))
 def test_the_integral_of_a_constant_is_area_times_constant(
     kinds: tuple[Boundary, Boundary], corners: list[float]
@@ -34,6 +35,7 @@ def test_the_integral_of_a_constant_is_area_times_constant(
     assert Regions.means(spaces, box[None], times, ["u"])(states).item() == pytest.approx(3, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(1, 3), st.floats(0.01, 2))
 @example(3.0, 2.0)
 def test_a_box_may_lie_across_the_ends_of_a_periodic_axis(low: float, width: float) -> None:

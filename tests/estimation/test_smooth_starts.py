@@ -41,6 +41,7 @@ def test_modes_make_the_covariance_of_a_matern_field(boundary: Boundary, length:
     assert torch.allclose((modes @ modes.T).fill_diagonal_(0.0), torch.zeros(len(modes), len(modes), dtype=F64))
 
 
+@pytest.mark.slow
 def test_smooth_starts_find_what_noise_hides_from_points_by_themselves() -> None:
     """Dispersion turns the phase of each wave by its wavenumber to the third, and noise is waves of all lengths."""
     layout = Layout.box([Field("u")], grid=(64,), extent=[(-1.0, 1.0)], boundary="periodic", dt=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,40 @@ def test_sixteen_sensors_are_enough_on_a_finer_grid(tmp_path: Path) -> None:
     assert interval(1)[0] > 0.102
     low, high = interval(4)
     assert low < 0.1 < high < 0.1005
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            [f"physical.{name}.fixed=true" for name in ("diffusivity", "growth", "capacity")],
+            "no parameter is unknown",
+        ),
+        (["estimation.window=11"], "11 steps need 12 frames, the training trajectories have 11; use at most 10"),
+        (["estimation.noise=[1, 2]"], "2 levels for 1 channels"),
+        (["estimation.noise=1e-320"], "below the rounding of the values"),
+        (["estimation.bootstrap=9", "estimation.block=1e-300"], "less than the time between measurements, 0.2"),
+        (["estimation.bootstrap=9", "estimation.block=1e9"], "up to that of the measurements"),
+        (["estimation.points=100000000"], "estimation.points"),
+        (["estimation.bootstrap=1000000000"], "estimation.bootstrap"),
+        (["estimation.level=0.9999999999"], "estimation.level"),
+        (
+            ["priors={nothing: {kind: gaussian, mean: 1, deviation: 1}}"],
+            "unknowns are diffusivity.value, growth.rate",
+        ),
+        (["priors={growth.rate: {kind: smooth, change: 1, length: 1}}"], "give a single number a Gaussian"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_settings_that_make_no_sense_against_the_data_are_refused(settings: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        prepare(load("fisher", [*QUICK, *settings]))
+
+
+def test_a_simulator_without_unknowns_has_nothing_to_estimate(tmp_path: Path) -> None:
+    x = (np.arange(16) + 0.5) / 16
+    np.savez(tmp_path / "u.npz", x=x, t=0.1 * np.arange(6), u=np.random.default_rng(0).random((4, 6, 16)))
+    file = f"data={{kind: file, path: {tmp_path / 'u.npz'}, boundary: neumann, validation: 1, test: 0}}"
+    settings = ["physical.diffusivity={initial: 0.1, bounds: null, grid: null, fixed: true}"]
+    with pytest.raises(ValueError, match="no unknown, all parameters are fixed; set fixed: false"):
+        prepare(load("heat", [file, *settings]))

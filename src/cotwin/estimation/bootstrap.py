@@ -92,6 +92,11 @@ def _parts(observation: Observation, block: float | None) -> int:
     length = span / len(times) ** (2 / 3) if block is None else block
     if not 0 < length <= span:
         raise ValueError(f"block is {length}; give a length of time up to that of the measurements, {span:g}.")
+    if block is not None and length < (1 - 1e-6) * float(times.diff().min()):
+        raise ValueError(
+            f"block is {length}, less than the time between measurements, {float(times.diff().min()):g}; a block "
+            "holds at least one of them."
+        )
     return round(span / length)
 
 

@@ -52,6 +52,12 @@ class Measurements:
                 f"noise is {self.noise}; give a positive standard deviation (for clean data what the numerics leave, "
                 "say 1e-4 of the values), or None to have it estimated."
             )
+        rounding = float(self.values.abs().max()) * torch.finfo(torch.float64).eps
+        if min(levels) < rounding:
+            raise ValueError(
+                f"noise is {self.noise}, below the rounding of the values, {rounding:.1g}; give what the numerics "
+                "leave, say 1e-4 of the values, or None to have it estimated."
+            )
         channels = self.observation.layout.channels
         if not isinstance(self.noise, int | float) and len(levels) != channels:
             raise ValueError(f"noise has {len(levels)} levels for {channels} channels; give one for each, or one.")

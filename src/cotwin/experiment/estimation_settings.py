@@ -31,7 +31,7 @@ class Estimation(Settings):
     points: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1, description="starting points of the search; all but the first are spread through priors or bounds"
     )
-    level: Annotated[float, Field(gt=0, lt=1)] = Field(0.9, description="probability of the intervals")
+    level: Annotated[float, Field(gt=0, le=0.999999)] = Field(0.9, description="probability of the intervals")
     profile: bool = Field(False, description="intervals by profile likelihood, too")
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="resamplings for intervals by a moving-block bootstrap; a few hundred"

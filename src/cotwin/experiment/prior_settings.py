@@ -77,7 +77,8 @@ def build_priors(settings: Mapping[str, Prior], stepper: Stepper) -> dict[str, p
     own = list(estimates(stepper))
     for name in settings:
         if name not in own:
-            raise ValueError(f"priors names {name!r}; the physical model's unknowns are {', '.join(own)}.")
+            have = f"the physical model's unknowns are {', '.join(own)}" if own else "no parameter is unknown"
+            raise ValueError(f"priors names {name!r}; {have}.")
     return {name: _prior(one, stepper.solver_layout).to(stepper.device) for name, one in settings.items()}
 
 

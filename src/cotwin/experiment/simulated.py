@@ -54,7 +54,8 @@ def set_parameters(stepper: Stepper, values: Mapping[str, Any]) -> None:
     names, layout = list(estimates(stepper)), stepper.solver_layout
     for name, value in values.items():
         if name not in names:
-            raise ValueError(f"data.truth names {name!r}; the physical model's unknowns are {', '.join(names)}.")
+            have = f"the physical model's unknowns are {', '.join(names)}" if names else "no parameter is unknown"
+            raise ValueError(f"data.truth names {name!r}; {have}.")
         old, tensor = stepper.get_submodule(name), torch.tensor(value, dtype=torch.get_default_dtype())
         is_field = tensor.ndim == layout.dims and tuple(tensor.shape) != tuple(old().shape)
         if not is_field and tensor.ndim and tensor.shape != old().shape:
