@@ -106,7 +106,7 @@ def _learning_curves(axis: Axes, metrics: Sequence[Mapping[str, Any]]) -> None:
     axis.set(xlabel="optimiser steps", ylabel="NRMSE", yscale="log", xscale="log", title="best validation error")
     # Plain numbers: powers of ten lie on each other where a run is short.
     axis.xaxis.set_major_formatter(LogFormatter())
-    axis.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    axis.xaxis.set_minor_formatter(LogFormatter())
 
 
 def _field(axis: Axes, layout: Layout, estimate: Estimate) -> None:
