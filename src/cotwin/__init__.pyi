@@ -9,6 +9,7 @@ from cotwin.parameters import (
     Positive as Positive,
     Real as Real,
     Simplex as Simplex,
+    Vector as Vector,
     ZeroMean as ZeroMean,
     estimates as estimates,
 )

@@ -273,10 +273,11 @@ class Vector(Parameter):
 
     def __init__(self, *components: Parameter) -> None:
         super().__init__(components[0].unit)
-        self.components = nn.ModuleList(components)
+        for axis, component in enumerate(components):
+            self.add_module(str(axis), component)
 
     def forward(self) -> Float[Tensor, "N *S"]:
-        return torch.stack(torch.broadcast_tensors(*(component() for component in self.components)))
+        return torch.stack(torch.broadcast_tensors(*(component() for component in self.children())))
 
 
 def as_vector(value: Parameter | tuple[Parameter, ...]) -> Parameter:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
 from test_command import cotwin, refusal
 
 from cotwin.experiment.calibrate import prepare, run
@@ -109,3 +110,32 @@ def test_a_simulator_without_unknowns_has_nothing_to_estimate(tmp_path: Path) ->
     settings = ["physical.diffusivity={initial: 0.1, bounds: null, grid: null, fixed: true}"]
     with pytest.raises(ValueError, match="no unknown, all parameters are fixed; set fixed: false"):
         prepare(load("heat", [file, *settings]))
+
+
+@pytest.mark.slow
+def test_a_velocity_field_is_found(tmp_path: Path) -> None:
+    """∂u/∂t + ∂(a u)/∂x = 0.02 ∂²u/∂x² with a = 1 + sin(x)/2; before, a grid of a component was not read."""
+    points, steps, interval = 32, 12, 0.1
+    x, random = np.arange(points) * 2 * np.pi / points, np.random.default_rng(0)
+    velocity, k = 1 + 0.5 * np.sin(x), np.fft.rfftfreq(points, 1 / points)
+
+    def slope(values: np.ndarray) -> np.ndarray:
+        return np.fft.irfft(1j * k * np.fft.rfft(values), points)
+
+    matrix = np.stack([slope(0.02 * slope(column) - velocity * column) for column in np.eye(points)], axis=1)
+    step = scipy.linalg.expm(interval * matrix)
+    waves = [np.sin(j * x + random.uniform(0, 6, (4, 1))) * random.normal(size=(4, 1)) for j in (1, 2, 3)]
+    states = [2 + sum(waves)]
+    for _ in range(steps):
+        states.append(states[-1] @ step.T)
+    u = np.stack(states, axis=1) + 0.01 * random.normal(size=(4, steps + 1, points))
+    np.savez(tmp_path / "mine.npz", x=x, t=np.arange(steps + 1) * interval, u=u, boundary="periodic")
+    (tmp_path / "mine.yaml").write_text(
+        "data: {kind: file, path: mine.npz}\n"
+        "physical:\n  model: advection_diffusion\n  refine: 3\n"
+        "  velocity: [{initial: 0.5, bounds: [-3, 3], grid: [6]}]\n  diffusivity: {initial: 0.05}\n"
+    )
+    own = [f"data.path={tmp_path / 'mine.npz'}", f"store.cache_dir={tmp_path / 'cache'}"]
+    found = run(prepare(load(str(tmp_path / "mine.yaml"), own))).intervals
+    assert np.abs(found["velocity"].value.numpy()[0] - velocity).max() < 0.03
+    assert float(found["diffusivity"].value) == pytest.approx(0.02, abs=0.001)

@@ -111,7 +111,7 @@ def test_each_component_of_a_vector_may_be_a_field_or_bounded_by_itself() -> Non
     """Before, a grid of a component was dropped without a word."""
     field = advected({"initial": 1.0, "bounds": [-3, 3], "grid": [10]})
     assert {name: value.numel() for name, value in field.named_parameters()} == {
-        "velocity.components.0.coefficients.raw": 10,
+        "velocity.0.coefficients.raw": 10,
         "diffusivity.raw": 1,
     }
     assert field.velocity().shape == (1, 16)
@@ -119,7 +119,7 @@ def test_each_component_of_a_vector_may_be_a_field_or_bounded_by_itself() -> Non
     assert mixed.velocity().shape == (2, 8, 8)
     assert torch.allclose(mixed.velocity()[1].detach(), torch.tensor(-0.2))
     held = advected({"initial": 0.5}, {"initial": 0.0, "fixed": True}, model="advection", grid=(8, 8))
-    assert [name for name, _ in held.named_parameters()] == ["velocity.components.0.raw", "diffusivity.raw"]
+    assert [name for name, _ in held.named_parameters()] == ["velocity.0.raw", "diffusivity.raw"]
     assert list(estimates(held)) == ["velocity", "diffusivity"]
 
 
