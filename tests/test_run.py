@@ -324,3 +324,15 @@ def test_a_kill_at_any_system_call_leaves_a_run_to_go_on_with_or_to_replace(swif
         write(path)
         assert contents(path).keys() == expected
         assert json.loads((path / "result.json").read_text()) == {"number": 4}
+
+
+def test_a_figure_that_cannot_be_drawn_is_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def draw() -> bytes:
+        raise RuntimeError("no fonts")
+
+    with Run.create(path, CONFIG) as run:
+        run.write_figure("rollout.png", draw)
+        assert "rollout.png could not be drawn: RuntimeError: no fonts" in caplog.text
+        assert not (path / "rollout.png").exists()
+        run.write_figure("rollout.png", lambda: b"png")
+    assert (path / "rollout.png").read_bytes() == b"png"

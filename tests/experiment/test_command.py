@@ -46,6 +46,8 @@ def test_train_writes_a_run_and_ends_with_the_verdict(folder: Path) -> None:
     ):
         assert words in result.output
     assert result.output.count("Training together") == 2
+    assert "Predict: cotwin predict runs/small --initial FILE --steps N --out FILE\n" in result.output
+    assert "--resume hybrid.cycles=4\n" in result.output
     assert "\x1b[" not in result.output, "no progress bar where the output is no terminal"
 
     again = refusal("train", "burgers", *SMALL)
@@ -167,10 +169,11 @@ def test_config_explain_tells_one_part() -> None:
     overview = cotwin("config", "explain").output.splitlines()
     assert len(overview) < 20
     assert any(line.startswith("synthetic: resnet, unet") for line in overview)
-    assert cotwin("config", "explain", "hybrid.cycles").output == "hybrid.cycles: int >= 1 (default 6)\n"
+    assert cotwin("config", "explain", "hybrid.cycles").output == "hybrid.cycles: int >= 1, <= 1000 (default 6)\n"
     heat = cotwin("config", "explain", "heat").output.splitlines()
     assert heat[0].startswith("physical.model=heat: ")
-    assert all("physical.diffusivity" in line for line in heat[1:])
+    assert "  physical.diffusivity.initial: float (required)" in heat
+    assert all(line.startswith("  physical.") for line in heat[1:])
     adam = cotwin("config", "explain", "adam").output
     assert "physical.optimizer.lr" in adam
     assert "synthetic.optimizer.lr" in adam

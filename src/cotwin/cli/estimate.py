@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.logging import RichHandler
 
 from cotwin.cli.arguments import Config, Overrides
 from cotwin.cli.errors import errors_explained
+from cotwin.cli.next_steps import print_next
 
 
 def estimate(
@@ -44,4 +46,5 @@ def estimate(
             directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
     for part in render(calibration):
         console.print(part, highlight=False)
-    console.print(f"Figure: {path / 'fit.png'}", highlight=False, markup=False, soft_wrap=True)
+    train_too = shlex.join(["cotwin", "train", config, *(overrides or [])])
+    print_next(console, path, "fit.png", f"Train a surrogate with it: {train_too}")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from cotwin.cli.arguments import Config, Overrides
 from cotwin.cli.errors import errors_explained, fail
+from cotwin.cli.next_steps import print_next
 
 
 def train(
@@ -60,7 +61,7 @@ def train(
             raise typer.Exit(130) from None
         for part in render(comparison):
             console.print(part, highlight=False)
-        console.print(f"Figure: {path / 'rollout.png'}", highlight=False, markup=False, soft_wrap=True)
+        print_next(console, path, "rollout.png", f"Go on: {again} hybrid.cycles={experiment.hybrid.cycles * 2}")
 
 
 class _Bars:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from cotwin.experiment.declared import OPEN, every_class
 from cotwin.experiment.load import settings_classes, tags
 from cotwin.experiment.settings import Experiment
+from cotwin.layout import LARGEST
 from cotwin.registry import Settings
 
 
@@ -21,7 +22,7 @@ def explain(owner: type[BaseModel] = Experiment, prefix: str = "", skip: Collect
     skip: names of settings of `owner` that are explained elsewhere.
 
     >>> next(line for line in explain() if line.startswith("hybrid.cycles"))
-    'hybrid.cycles: int >= 1 (default 6)'
+    'hybrid.cycles: int >= 1, <= 1000 (default 6)'
     """
     for name, field in owner.model_fields.items():
         if name in skip:
@@ -79,7 +80,9 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
         repeated = len(inner) == 2 and inner[1] is Ellipsis
         return f"[{_kind(inner[0], []) + ', …' if repeated else ', '.join(_kind(part, []) for part in inner)}]"
     bounds = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    limits = [f"{sign} {getattr(m, key)}" for m in metadata for key, sign in bounds.items() if hasattr(m, key)]
+    found = ((sign, getattr(m, key)) for m in metadata for key, sign in bounds.items() if hasattr(m, key))
+    # What only keeps squares finite tells nobody anything.
+    limits = [f"{sign} {limit}" for sign, limit in found if abs(limit) < LARGEST]
     return " ".join([annotation.__name__, ", ".join(limits)]).strip()
 
 

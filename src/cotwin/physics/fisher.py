@@ -14,7 +14,7 @@ from cotwin.physics.closures import Closure, Constant, Logistic, Power
 from cotwin.physics.finite_volume import CellMap, difference, lower, upper, with_ghosts
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.suggestions import beyond_largest
-from cotwin.registry import Count, PositiveFloat, simulator
+from cotwin.registry import Count, Few, PositiveFloat, simulator
 
 
 class Fisher(ParabolicStepper):
@@ -41,7 +41,7 @@ class Fisher(ParabolicStepper):
         growth: Closure,
         ceiling: PositiveFloat,
         substeps: Count = 1,
-        stages: int | None = None,
+        stages: Few | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages)
         require_scalars(layout, "Fisher", dims=(1, 2))
@@ -79,7 +79,7 @@ def fisher(
     ceiling: PositiveFloat,
     exponent: Parameter | None = None,
     substeps: Count = 1,
-    stages: int | None = None,
+    stages: Few | None = None,
 ) -> Fisher:
     """∂u/∂t = ∇·(D (u/K)^m ∇u) + r (1 − u/K) u, one or two dimensions, any boundary on each axis.
 

@@ -13,7 +13,7 @@ from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.spectral import SpectralStepper
-from cotwin.registry import Count, simulator
+from cotwin.registry import Count, Few, simulator
 
 
 @simulator("spectral_gray_scott")
@@ -83,7 +83,7 @@ class GrayScott(ParabolicStepper):
         feed: Parameter,
         kill: Parameter,
         substeps: Count = 1,
-        stages: int | None = None,
+        stages: Few | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages)
         require_scalars(layout, "GrayScott", count=2, dims=(2, 3))

@@ -10,7 +10,7 @@ from cotwin.parameters import Parameter
 from cotwin.physics.channels import require_coefficient
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
 from cotwin.physics.parabolic import ParabolicStepper
-from cotwin.registry import Count, simulator
+from cotwin.registry import Count, Few, simulator
 
 
 @simulator("heat")
@@ -26,7 +26,7 @@ class Heat(ParabolicStepper):
     """
 
     def __init__(
-        self, layout: Layout, diffusivity: Parameter, substeps: Count = 1, stages: int | None = None
+        self, layout: Layout, diffusivity: Parameter, substeps: Count = 1, stages: Few | None = None
     ) -> None:
         super().__init__(layout, substeps, stages)
         require_coefficient(diffusivity, layout, "diffusivity")
