@@ -47,6 +47,10 @@ def test_another_kind_does_not_inherit_the_settings_of_the_old_one(tmp_path: Pat
     ("override", "message"),
     [
         ("hybrid.cycle=3", r"hybrid\.cycle: there is no such setting; did you mean cycles\?"),
+        (
+            "data.path=mine.npz",
+            r"data\.path: there is no such setting; it belongs to data\.kind=file, and .* of kind",
+        ),
         ("physical.viscocity.initial=1", r"physical\.viscocity: .* did you mean viscosity\?"),
         ("synthetic.optimizer.rl=1", r"synthetic\.optimizer\.rl: .* did you mean lr\?"),
         ("wibble=1", r"wibble: there is no such setting; known here: .*hybrid"),

@@ -42,7 +42,7 @@ def damage_explained(source: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError):
         raise
-    except (KeyError, AttributeError) as error:
+    except (LookupError, AttributeError) as error:
         raise ValueError(
             f"{source}: HDF5, but not in The Well's layout, which docs/data.md describes: {error.args[0]}."
         ) from error
@@ -57,6 +57,8 @@ def _contents(file: Any, source: str) -> Contents:
     names = _words(dimensions.attrs["spatial_dims"])
     count = int(file.attrs["n_trajectories"])
     times = np.atleast_2d(_numbers(dimensions, "time"))
+    if times.ndim > 2 or len(times) not in (1, count):
+        raise ValueError(f"dimensions/time has shape {times.shape}; a row is needed, or one for each of {count}.")
     coordinates = [_row(dimensions, name) for name in names]
     sizes = tuple(len(values) for values in coordinates)
     if 0 in (times.size, *sizes) or count < 1:

@@ -66,6 +66,9 @@ def _explain(problem: ErrorDetails, experiment: type[Experiment]) -> str:
         known = sorted(owner.model_fields)
         near = difflib.get_close_matches(where[-1], known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known here: {', '.join(known)}."
+        others = _kinds_with(where, experiment) if len(where) == 2 else []
+        if others:
+            hint = f"it belongs to {' or '.join(others)}, and the {where[0]} here are of kind {tags(owner)[0]}."
         return f"{'.'.join(where)}: there is no such setting; {hint}"
     if problem["type"] == "missing":
         return f"{'.'.join(where)}: is required."
@@ -73,6 +76,17 @@ def _explain(problem: ErrorDetails, experiment: type[Experiment]) -> str:
     given = problem["input"]
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
     return f"{'.'.join(where) or 'settings'}: {message}{shown}"
+
+
+def _kinds_with(where: list[str], experiment: type[Experiment]) -> list[str]:
+    """The kinds of a block that have a setting of this name, in the words that choose them."""
+    field = experiment.model_fields.get(where[0])
+    kinds = [] if field is None else settings_classes(field.annotation)
+    return [
+        f"{where[0]}.kind={tags(kind)[0]}"
+        for kind in kinds
+        if "kind" in kind.model_fields and where[1] in kind.model_fields
+    ]
 
 
 def _locate(location: tuple[int | str, ...], experiment: type[Experiment]) -> tuple[list[str], type[BaseModel]]:

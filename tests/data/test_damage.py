@@ -1,0 +1,154 @@
+"""Whatever a file holds, it is read right or refused with a message: no other error, no hang, no huge allocation."""
+
+import io
+import resource
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from well_files import write_well
+
+from cotwin.data.inspect import inspect_file, render
+from cotwin.data.read import read_trajectories
+
+X, T = np.linspace(0, 1, 6, endpoint=False), np.linspace(0, 1, 5)
+U = np.sin(2 * np.pi * (X - 0.2 * T[:, None])).astype(np.float32)
+DTYPES = ["f2", "f4", ">f4", "f8", ">f8", "g", "i1", "<i8", "u4", "?", "c8", "U3", "S2", "M8[s]", "O", "V4"]
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def read_or_refused(path):
+    """The states, or None where the file is refused; any other error is the test's failure."""
+    used, found, refusals = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, None, []
+    try:
+        render(inspect_file(path))
+    except (ValueError, OSError) as error:
+        refusals.append(str(error))
+    try:
+        found = read_trajectories(path, boundary="neumann", walls="trusted")
+    except (ValueError, OSError) as error:
+        refusals.append(str(error))
+    assert all(path.name in refusal for refusal in refusals)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 200_000  # KiB
+    return found
+
+
+damage = st.one_of(
+    st.tuples(st.just("cut"), st.floats(0, 1), st.just(b"")),
+    st.tuples(st.just("overwrite"), st.floats(0, 1), st.binary(min_size=1, max_size=8)),
+    st.tuples(st.just("insert"), st.floats(0, 1), st.binary(min_size=1, max_size=8)),
+)
+
+
+def damaged(content, how, place, what):
+    at = int(place * len(content))
+    if how == "cut":
+        return content[:at]
+    return content[:at] + what + content[at + (len(what) if how == "overwrite" else 0) :]
+
+
+@pytest.fixture(scope="module")
+def whole_npz():
+    stream = io.BytesIO()
+    np.savez_compressed(stream, x=X, t=T, u=U)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whole_well(tmp_path_factory):
+    path = tmp_path_factory.mktemp("well") / "data.h5"
+    write_well(path)
+    return path.read_bytes()
+
+
+@quick
+@given(change=damage)
+def test_a_damaged_npz(tmp_path, whole_npz, change):
+    path = tmp_path / "data.npz"
+    path.write_bytes(damaged(whole_npz, *change))
+    found = read_or_refused(path)
+    if found is not None:
+        # What is packed carries a checksum.
+        assert np.array_equal(found.states[0, :, 0].numpy(), U)
+
+
+@quick
+@given(change=damage)
+def test_a_damaged_well_file(tmp_path, whole_well, change):
+    path = tmp_path / "data.h5"
+    path.write_bytes(damaged(whole_well, *change))
+    read_or_refused(path)
+
+
+shapes = st.lists(st.integers(0, 7), max_size=4).map(tuple)
+
+
+@quick
+@given(
+    arrays=st.dictionaries(
+        st.sampled_from(["x", "y", "t", "u", "v", "u_mask", "mask", "boundary", "u_unit", "nu"]),
+        st.tuples(st.sampled_from(DTYPES), st.one_of(shapes, st.sampled_from([(5, 6), (6, 5), (2, 5, 6), (6,)]))),
+    ),
+    sound=st.booleans(),
+)
+def test_odd_types_and_shapes_in_npz(tmp_path, arrays, sound):
+    path = tmp_path / "data.npz"
+    base = {"x": X, "t": T, "u": U} if sound else {}
+    np.savez(path, **base | {name: np.zeros(shape, dtype=dtype) for name, (dtype, shape) in arrays.items()})
+    read_or_refused(path)
+
+
+@quick
+@given(
+    member=st.sampled_from(["x", "t", "u"]),
+    header=st.one_of(
+        st.tuples(st.sampled_from(["<f4", "<f8", "|O", "<c16", "|V3", "?", "nonsense"]), shapes),
+        st.tuples(st.just("<f4"), st.tuples(st.integers(-3, 2**70), st.integers(0, 2**70))),
+    ),
+    tail=st.binary(max_size=20),
+)
+def test_headers_that_declare_anything(tmp_path, member, header, tail):
+    path = tmp_path / "data.npz"
+    np.savez(path, **{name: array for name, array in {"x": X, "t": T, "u": U}.items() if name != member})
+    text = f"{{'descr': '{header[0]}', 'fortran_order': False, 'shape': {header[1]}}}\n".encode()
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{member}.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + tail)
+    read_or_refused(path)
+
+
+@quick
+@given(
+    name=st.sampled_from(["dimensions/x", "dimensions/time", "t0_fields/u", "boundary_conditions/x_boundary/mask"]),
+    dtype=st.sampled_from([dtype for dtype in DTYPES if dtype not in ("U3", "M8[s]", "O", "g")]),
+    shape=st.one_of(shapes, st.just((3, 5, 8, 6)), st.just((10**6, 10**5, 8))),
+    written=st.booleans(),
+)
+def test_odd_types_and_shapes_in_hdf5(tmp_path, whole_well, name, dtype, shape, written):
+    path = tmp_path / "data.h5"
+    path.write_bytes(whole_well)
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file[name].attrs)
+        del file[name]
+        chunks = tuple(min(size, 64) for size in shape) if shape and 0 not in shape else None
+        dataset = file.create_dataset(name, shape, dtype, chunks=chunks)
+        if written and dataset.size < 10**6:
+            dataset[()] = np.zeros(shape, dtype)
+        dataset.attrs.update(attributes)
+    read_or_refused(path)
+
+
+@quick
+@given(
+    where=st.sampled_from(["", "dimensions", "t0_fields", "t0_fields/u", "boundary_conditions/x_boundary"]),
+    name=st.sampled_from(["spatial_dims", "n_trajectories", "field_names", "time_varying", "dim_varying", "bc_type"]),
+    value=st.sampled_from([-1, 10**15, 2.5, np.nan, "x", b"\xff", ["x", "y", "z"], [], [True], [[1.0, 2.0]], 1 + 1j]),
+)
+def test_odd_attributes_in_hdf5(tmp_path, whole_well, where, name, value):
+    path = tmp_path / "data.h5"
+    path.write_bytes(whole_well)
+    with h5py.File(path, "r+") as file:
+        (file[where] if where else file).attrs[name] = value
+    read_or_refused(path)
