@@ -80,10 +80,8 @@ def test_with_a_damaged_marker(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert f"{MARKER} is not Cotwin's" in caplog.text
 
 
-@pytest.mark.parametrize("placement", ["memory", "cache"])
-def test_generated_windows_stay_to_look_at_and_go_when_the_run_is_replaced(tmp_path: Path, placement: str) -> None:
-    more = ["store.keep_generated=true", f"store.placement={placement}"]
-    conclude(tmp_path, lambda: None, *more)
+def test_generated_windows_stay_to_look_at_and_go_when_the_run_is_replaced(tmp_path: Path) -> None:
+    conclude(tmp_path, lambda: None, "store.keep_generated=true", "store.placement=cache")
     shown = tmp_path / "run" / "generated"
     names = [f"{cycle:04d}-{learner}.npy" for cycle in range(2) for learner in ("physical", "synthetic")]
     assert sorted(path.name for path in shown.iterdir()) == names

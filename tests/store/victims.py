@@ -101,7 +101,7 @@ def come_and_go(root: Path, seed: int, together: Any) -> None:
     moments = random.Random(seed)
     sets = [expected(seed=number) for number in range(2)]
     together.wait()
-    for _ in range(30):
+    for _ in range(10):
         number = moments.randrange(2)
         with store(root).keep(windows(seed=number)) as kept:
             assert kept.choice.placement == "cache"
