@@ -1,0 +1,32 @@
+"""What settings say of training is what the trainers do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from small import SMALL
+
+from cotwin.experiment.load import load
+from cotwin.experiment.train import prepare
+
+
+def test_a_simulator_without_unknowns_is_not_trained_and_may_teach(tmp_path: Path) -> None:
+    known = "physical.viscosity={initial: 0.1, fixed: true, bounds: null, grid: null}"
+    session = prepare(load("burgers", [*SMALL, known, f"store.cache_dir={tmp_path}"]))
+    steps = {turn.phase.learner: 0 for turn in session.turns}
+    for turn in session.turns:
+        steps[turn.phase.learner] += turn.hybrid.steps(turn.phase)
+    assert steps == {"physical": 0, "synthetic": 4 + 2 * 2 * 3}
+    together = session.trainings["together"]
+    taught = {turn.phase.learner for turn in session.turns if together.most_generated_windows(turn.phase)}
+    assert taught == {"synthetic"}
+
+
+def test_priors_weigh_against_each_scored_value_once(tmp_path: Path) -> None:
+    prior = "priors={viscosity: {kind: log_gaussian_field, median: 0.05, factor: 3, length: 1}}"
+    session = prepare(load("burgers", [*SMALL, prior, f"store.cache_dir={tmp_path}"]))
+    trainer = session.trainings["alone"].learners["physical"].trainer
+    assert trainer.penalty is not None
+    # Two trajectories of ten steps on 32 points; the first frames only start windows.
+    assert trainer.penalty.values == 2 * 10 * 32
+    assert session.trainings["alone"].learners["synthetic"].trainer.penalty is None
