@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from test_command import cotwin, refusal
 
+from cotwin.experiment.calibrate import prepare
+from cotwin.experiment.load import load
+
 # Data of the model itself, so that the intervals may be held to the truth.
 QUICK = ["name=quick", "data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
 
@@ -71,6 +74,10 @@ def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) ->
     (found,) = json.loads(Path("runs/gaps-estimate/estimation.json").read_text())["estimates"]
     assert found["value"] == pytest.approx(0.3, abs=4 * found["standard_deviation"])
     assert found["standard_deviation"] < 0.03
+    exact = prepare(load("gaps.yaml", ["estimation.starts=exact"]))
+    assert "% of the training values are missing. They are interpolated in space" in " ".join(exact.notes)
+    values[14] = np.nan
+    np.savez(folder / "gaps.npz", temperature=values[None].astype(np.float32), x=x, t=t)
     assert "estimation.starts=estimated" in refusal("estimate", "gaps.yaml", "estimation.starts=exact", "name=exact")
 
 
