@@ -97,6 +97,14 @@ def test_values_that_are_not_finite_are_named_or_masked(save):
     assert "2 of 384 values are not observed" in data.notes
 
 
+def test_whole_states_and_points_may_be_missing(save):
+    u = np.cos(np.pi * X) * np.exp(-T)[:, None] * np.ones((2, 1, 1))
+    u[1, 3], u[:, 0, 2], u[0, :, 5] = np.nan, np.nan, np.nan
+    data = read_trajectories(save(x=X, t=T, u=u), boundary="periodic", missing="mask")
+    assert np.array_equal(data.mask[:, :, 0].numpy(), np.isfinite(u))
+    assert np.array_equal(data.states[:, :, 0].numpy(), np.nan_to_num(u).astype(np.float32))
+
+
 def test_a_number_too_large_for_single_precision_is_not_finite(save):
     u = values(6, 16)
     u[3, 2] = 1e300
