@@ -160,7 +160,7 @@ def test_interrupt_tells_how_to_go_on(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_with_its_own_settings_alone(undisturbed: Path) -> None:
     same = [*SMALL, f"store.cache_dir={undisturbed.parent / 'cache'}"]
-    reopen(undisturbed, load("burgers", [*same, "store.verify=true", "estimation.points=3"])).close()
+    reopen(undisturbed, load("burgers", [*same, "store.placement=memory", "estimation.points=3"])).close()
     with pytest.raises(RunError) as refused:
         reopen(undisturbed, load("burgers", [*same, "seed=3", "hybrid.alpha={kind: linear, first: 0, last: 1}"]))
     assert "seed is 0 in the run, 3 was asked for" in str(refused.value)
