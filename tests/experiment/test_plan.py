@@ -83,8 +83,8 @@ def test_a_trial_is_no_longer_for_more_windows(folder: Path, monkeypatch: pytest
 
     monkeypatch.setattr(RolloutWindows, "generate", watched)
     monkeypatch.setattr("cotwin.experiment.plan.TRIAL_SECONDS", 1e-9)
-    plan = plan_session(prepare(load("burgers", [*SMALL, "hybrid.generated_per_real=1e4"])))
-    assert max(phase.windows for phase in plan.phases) == 180_000
+    plan = plan_session(prepare(load("burgers", [*SMALL, "hybrid.generated_per_real=1000"])))
+    assert max(phase.windows for phase in plan.phases) == 18_000
     assert made == [16, 14], "the simulator's optimiser takes as many as there are real ones"
 
 
