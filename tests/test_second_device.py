@@ -136,6 +136,7 @@ ESTIMATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ESTIMATIONS.values(), ids=ESTIMATIONS)
 def test_an_estimation_goes_the_whole_way_with_the_cpus_result(settings: list[str], there: str) -> None:
     prior = "priors={diffusivity.value: {kind: log_normal, median: 0.5, factor: 3}}"

@@ -321,6 +321,7 @@ def test_residuals_beyond_the_noise_that_was_given_are_pointed_out() -> None:
     assert warned("as large as the noise that was given", estimate(heat(0.05), states, too_sure))
 
 
+@pytest.mark.slow
 def test_noise_that_hides_a_bad_fit_is_pointed_out() -> None:
     """From a diffusivity that flattens everything at once all are alike: a minimum far from the best."""
     states = starts(heat().layout)

@@ -42,6 +42,7 @@ def scanned(estimation: Estimation, place: int, grid: Tensor) -> Tensor:
     return (2 * (cost - estimation.cost)).clamp(min=0).sqrt()
 
 
+@pytest.mark.slow
 def test_ends_are_where_a_scan_crosses_the_quantile() -> None:
     found = uncertain()
     ends = profile(found)
@@ -85,6 +86,7 @@ def test_ends_on_searches_that_never_come_to_rest_are_open_and_named(monkeypatch
     assert "growth.rate has an open end" in warning
 
 
+@pytest.mark.slow
 def test_a_better_fit_that_a_profile_meets_is_told() -> None:
     found = uncertain()
     profile(replace(found, cost=found.cost + 2.0), ["growth.rate"])

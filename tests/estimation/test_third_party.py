@@ -16,6 +16,7 @@ def needs(module: object) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not file.exists(), reason=f"third-party data are not there: {file.name}")
 
 
+@pytest.mark.slow
 @needs(burgers_points)
 def test_clean_points_of_burgers_give_both_coefficients() -> None:
     found = burgers_points.identify(seed=0, noise=0.0)
@@ -35,6 +36,7 @@ def test_noisy_points_of_burgers_give_errors_near_the_cramer_rao_bound_and_inter
         assert sum(covers(one[name], truth) for one in found) >= 15
 
 
+@pytest.mark.slow
 @needs(kdv_snapshots)
 def test_two_clean_snapshots_of_korteweg_de_vries_give_both_coefficients() -> None:
     found = kdv_snapshots.identify_clean().intervals
@@ -42,6 +44,7 @@ def test_two_clean_snapshots_of_korteweg_de_vries_give_both_coefficients() -> No
     assert abs(percent(found["dispersion"], kdv_snapshots.TRUTH["dispersion"])) < 0.008
 
 
+@pytest.mark.slow
 @needs(scratch_assay)
 def test_a_scratch_assay_has_a_plausible_diffusivity_and_capacity() -> None:
     layout, density = scratch_assay.densities()

@@ -63,6 +63,7 @@ def test_directories_of_others_are_refused(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.slow
 def test_a_file_is_converted_once_and_rollouts_are_kept(folder: Path) -> None:
     x = np.arange(32) * 2 * np.pi / 32
     waves = np.stack([np.sin(x + k)[None] * np.exp(-0.1 * np.arange(11))[:, None] for k in range(5)])

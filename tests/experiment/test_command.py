@@ -59,6 +59,7 @@ def test_train_writes_a_run_and_ends_with_the_verdict(folder: Path) -> None:
     assert "other directory" in refusal("train", "burgers", *SMALL, "--resume", "seed=3")
 
 
+@pytest.mark.slow
 def test_a_truncated_checkpoint_offers_the_one_before_it(folder: Path) -> None:
     assert cotwin("train", "burgers", *SMALL).exit_code == 0
     result = (folder / "runs/small/result.json").read_text()

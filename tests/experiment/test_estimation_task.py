@@ -51,6 +51,7 @@ def test_settings_without_effect_are_refused(settings: list[str]) -> None:
         load("fisher", [f"estimation.{one}" for one in settings])
 
 
+@pytest.mark.slow
 def test_sixteen_sensors_are_enough_on_a_finer_grid(tmp_path: Path) -> None:
     """Exact heat between walls with one percent of noise: κ = 0.1. On 16 cells the scheme's own error is 3 %."""
     x, times = (np.arange(16) + 0.5) / 16, np.arange(31) * 0.01

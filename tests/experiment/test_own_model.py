@@ -118,6 +118,7 @@ def test_parameters_are_checked_as_those_of_a_simulator_of_ours() -> None:
         configured("mine.own:build", rate={"initial": 1.0, "inital": 2.0}, capacity={"initial": 1.0})
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docs_trains(folder: Path) -> None:
     pytest.importorskip("exponax")
     page = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")

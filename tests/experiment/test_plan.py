@@ -22,6 +22,7 @@ __all__ = ["folder"]
 FLY = ["store.placement=on_the_fly", "physical.optimizer.kind=adam"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", [[], ["store.memory_budget_gb=0.00001"], FLY])
 def test_training_does_as_planned(folder: Path, store: list[str]) -> None:
     plan = plan_session(prepare(load("burgers", [*SMALL, *store])))
@@ -106,6 +107,7 @@ def test_all_windows_in_every_step_have_to_be_kept(folder: Path) -> None:
         assert "choose physical.optimizer.kind=adam" in refusal("config", "validate", "burgers", *SMALL, option)
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_with_another_budget(folder: Path) -> None:
     assert cotwin("train", "burgers", *SMALL).exit_code == 0
     result = (folder / "runs/small/result.json").read_text()

@@ -70,6 +70,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # One step, the middle of a phase, its last step, a later training; then several in one run.
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(1,), (5,), (6,), (13,), (20,), (2, 3, 7, 8)])
 def test_a_resumed_run_ends_with_the_same_numbers(undisturbed: Path, tmp_path: Path, stops: tuple[int, ...]) -> None:
     # The resolved configuration names the cache, so both runs have the same one.
@@ -93,6 +94,7 @@ def test_a_warm_up_is_trained_once_and_is_the_same_for_both(undisturbed: Path) -
     assert [line["validation_error"] for line in lines if line["training"] != "together"] == expected
 
 
+@pytest.mark.slow
 def test_a_finished_run_with_more_cycles_equals_one_that_had_them_from_the_first(tmp_path: Path) -> None:
     options = [*SMALL, f"store.cache_dir={tmp_path / 'cache'}", "synthetic.optimizer.schedule=constant"]
     finish(tmp_path / "whole", [*options, "hybrid.cycles=3"])

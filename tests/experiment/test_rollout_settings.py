@@ -40,6 +40,7 @@ def test_a_checkpointed_training_has_the_same_numbers_and_names(checkpoint: str,
         assert torch.allclose(estimates(checked)[name], value, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_checkpointed_run_resumes_and_its_weights_are_the_plain_models(tmp_path: Path) -> None:
     overrides = [*SMALL, f"store.cache_dir={tmp_path / 'cache'}", "physical.rollout={checkpoint: sqrt}"]
     finish(tmp_path / "whole", overrides)

@@ -185,6 +185,7 @@ def test_unfit_layouts_are_refused() -> None:
         PhiFlowBurgers(walls, Known(0.1))
 
 
+@pytest.mark.slow
 def test_a_step_beyond_stability_is_named_with_the_largest_stable_one() -> None:
     layout = square((16, 16), dt=0.5)
     start = random_state(layout)

@@ -51,6 +51,7 @@ def mirror(states: Tensor) -> Tensor:
     return torch.cat([u, states[..., 1:, :, :].flip(-2)], dim=-3)
 
 
+@pytest.mark.slow
 def test_it_rises_around_the_obstacle_in_which_nothing_moves() -> None:
     states = rollout(model(), torch.zeros(1, 3, 16, 20, dtype=DOUBLE), 12)[0]
     x, y = (torch.tensor(LAYOUT.points(axis), dtype=DOUBLE) for axis in range(2))
@@ -70,6 +71,7 @@ def test_it_rises_around_the_obstacle_in_which_nothing_moves() -> None:
     assert far.mean().abs() < 0.05 * states[-1, :2].abs().max() / LAYOUT.spacing[0]
 
 
+@pytest.mark.slow
 def test_a_symmetric_puff_stays_symmetric() -> None:
     states = rollout(model(), torch.zeros(1, 3, 16, 20, dtype=DOUBLE), 6)
     assert torch.allclose(mirror(states), states, rtol=0, atol=1e-9)
@@ -84,6 +86,7 @@ def test_smoke_enters_at_its_rate() -> None:
     assert float(states[-1, 2].sum()) == pytest.approx(4 * filled, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_without_the_obstacle_it_is_near_the_native_model() -> None:
     """A small sphere beyond the box; PhiFlow is first order, with a viscosity of its own."""
     start = random_smoke(
@@ -100,6 +103,7 @@ def test_without_the_obstacle_it_is_near_the_native_model() -> None:
     assert (difference < 0.25 * change).all(), difference / change
 
 
+@pytest.mark.slow
 def test_gradients_match_finite_differences() -> None:
     stepper = model(Positive)
     start = random_smoke(LAYOUT, 2, torch.Generator().manual_seed(0), amplitude=0.1, dtype=DOUBLE)

@@ -51,5 +51,5 @@ def test_the_highest_mode_of_an_even_grid_stays_put_but_decays() -> None:
 def test_parameters_of_the_wrong_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="one value for each of 2 axes"):
         Advection(box(U, (8, 8)), scalar(1.0))
-    with pytest.raises(ValueError, match="needs Heat"):
+    with pytest.raises(ValueError, match="a field needs AdvectionDiffusion"):
         Advection(box(U, (8,)), scalar(1.0), Known(torch.ones(8)))

@@ -152,6 +152,7 @@ def test_friction_takes_what_the_gradients_say() -> None:
     assert change == pytest.approx(-viscosity * dissipation * 1e-5, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slip", [True, False])
 @pytest.mark.parametrize("ends", [("dirichlet", "dirichlet"), ("periodic", "neumann")])
 def test_third_order_in_time(ends: Ends, slip: bool) -> None:
@@ -284,6 +285,7 @@ def test_a_light_column_rises_freely_where_nothing_holds_it() -> None:
     assert torch.allclose(end, rising, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_chimney_draws_to_the_speed_that_bernoulli_says() -> None:
     """dU/dt = β s − U²/(2L), what enters having been at rest: U = U∞ tanh(U∞ t/(2L)), U∞² = 2 L β s."""
     layout = Layout.box(
@@ -300,6 +302,7 @@ def test_a_chimney_draws_to_the_speed_that_bernoulli_says() -> None:
         assert torch.allclose(states[:, 2], start[:, 2].expand_as(states[:, 2]), rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("along", [0, 1])
 def test_through_open_ends_a_vortex_leaves(along: int) -> None:
     """Carried along an open channel it goes, without friction too; what stays behind stays small."""
@@ -322,6 +325,7 @@ def test_through_open_ends_a_vortex_leaves(along: int) -> None:
     assert torch.allclose(stream[:, along], 1 / (1 + t / (2 * 4)), atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [("periodic", "neumann"), ("neumann", "dirichlet")])
 def test_open_ends_never_add_energy(ends: Ends) -> None:
     layout = box(list(UV), (16, 14), ends, dt=0.1)

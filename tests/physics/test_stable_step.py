@@ -76,6 +76,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_half_of_the_estimate_is_stable_and_four_times_it_is_not(case: Case) -> None:
     start = case.start()

@@ -69,6 +69,7 @@ def peak(stepper: Stepper, start: Tensor, num_steps: int) -> int:
     return memory.peak
 
 
+@pytest.mark.slow
 def test_memory_grows_like_the_square_root_of_the_steps() -> None:
     layout = box([Field("u")], (64,))
     heat = Heat(layout, scalar(0.5), substeps=2)

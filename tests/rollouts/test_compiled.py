@@ -23,6 +23,7 @@ def test_numbers_and_gradients_are_the_same_to_rounding(name: str) -> None:
     run_apart(name)
 
 
+@pytest.mark.slow
 def test_every_finite_volume_step_is_captured_whole() -> None:
     run_apart()
 

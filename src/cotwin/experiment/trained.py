@@ -74,8 +74,8 @@ class TrainedRun:
 def load_run(path: str | Path) -> TrainedRun:
     """Both models of a finished run, as `cotwin train` reported them; of `cotwin estimate`, the simulator.
 
-    A model of the user's own (`model: my_file:my_function`) needs its module. Raises RunError where there is no finished run,
-    where its files are damaged, and where this version of Cotwin builds other models from them.
+    A model of the user's own (`model: my_file:my_function`) needs its module. Raises RunError where there is no
+    finished run, where its files are damaged, and where this version of Cotwin builds other models from them.
     """
     path, weights = Path(path), {}
     if not path.is_dir():
