@@ -327,6 +327,18 @@ def test_cell_centres_are_checked_against_the_extent(save):
     assert "taken as the centres of cells, so the domain is (0, 1)" in taken.notes[0]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_an_end_of_the_domain_that_misses_zero_by_rounding_is_zero(save, kind):
+    """(1/96) − (1/48)/2 is −1.7e-18."""
+    x = (np.arange(48) + 0.5).astype(kind) / kind(48)
+    above, below = (
+        read_trajectories(save(x=own, t=T, u=np.ones((len(T), 48))), boundary="neumann") for own in (x, x - kind(1))
+    )
+    assert (above.layout.lower, below.layout.upper) == ((0,), (0,))
+    assert "the domain is (0, 1)" in above.notes[0]
+    assert "the domain is (-1, 0)" in below.notes[0]
+
+
 def test_raissi_burgers_is_periodic_on_255_points():
     path = SHARED / "raissi_burgers.npz"
     if not path.exists():

@@ -101,7 +101,7 @@ def _periodic(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None
     first, last, spacing = float(axis.coordinates[0]), float(axis.coordinates[-1]), step(axis.coordinates)
     count = len(axis.coordinates)
     if extent is None:
-        upper = first + count * spacing
+        first, upper = _ends(first, first + count * spacing)
         note = (
             f"the period along {axis.name} is taken to be ({first:.6g}, {upper:.6g}), one spacing longer than "
             f"the points; give {setting('extent')} to have that checked"
@@ -129,7 +129,7 @@ def _periodic(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None
 
 def _cells(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, source: str) -> Placement:
     first, last, spacing = float(axis.coordinates[0]), float(axis.coordinates[-1]), step(axis.coordinates)
-    lower, upper = first - spacing / 2, last + spacing / 2
+    lower, upper = _ends(first - spacing / 2, last + spacing / 2)
     if extent is None:
         note = (
             f"the points along {axis.name} are taken as the centres of cells, so the domain is "
@@ -151,6 +151,12 @@ def _cells(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, s
         f"{source}: extent {tuple(extent)} along {axis.name} does not fit its {len(axis.coordinates)} points "
         f"from {first:.6g} to {last:.6g}; as centres of cells they fill ({lower:.6g}, {upper:.6g})."
     )
+
+
+def _ends(lower: float, upper: float) -> tuple[float, float]:
+    """The same, where they miss zero by no more than coordinates in single precision are rounded, zero."""
+    near = 1e-7 * (upper - lower)
+    return (0.0 if abs(lower) < near else lower), (0.0 if abs(upper) < near else upper)
 
 
 def _same(one: float, other: float, spacing: float) -> bool:
