@@ -9,7 +9,7 @@ import torch
 from estimation_cases import F64, burgers, colony, fisher, heat, measured, noise, starts, two_sources
 from torch import Tensor
 
-from cotwin.estimation import LeastSquares, NoisyStarts, adam, lbfgs, levenberg_marquardt
+from cotwin.estimation import LeastSquares, Measurements, NoisyStarts, adam, lbfgs, levenberg_marquardt
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.priors import LogNormal
@@ -82,6 +82,27 @@ def test_a_linear_problem_takes_one_step_and_a_look_whether_there_is_another() -
     slope = problem.linearise(found.z)
     gradient = torch.einsum("pmn,pm->pn", slope.by_raw, slope.misfit)
     assert float(gradient.abs().max()) < 1e-3 * float(slope.by_raw.square().sum(dim=1).sqrt().min())
+
+
+def test_an_offset_of_the_data_hides_neither_the_minimum_nor_that_it_is_reached() -> None:
+    """Differences keep five digits fewer of pressures in pascal, and rounding promises ever lower costs."""
+    states = starts(heat().layout, 1)
+    seen = measured(heat(), states, 10, 1e-4, first=0)
+    without, found = (
+        levenberg_marquardt(problem, problem.present())
+        for problem in (
+            LeastSquares(
+                heat(0.015),
+                NoisyStarts(states + added, torch.tensor([0.5], dtype=F64), 0.1),
+                Measurements(seen.observation, seen.values + added, 1e-4),
+            )
+            for added in (0.0, 101325.0)
+        )
+    )
+    assert bool(without.converged.all() & found.converged.all())
+    assert found.iterations <= without.iterations + 3
+    assert float(found.cost) == pytest.approx(float(without.cost), abs=1e-3)
+    assert float(found.z[0, 0]) == pytest.approx(float(without.z[0, 0]), abs=1e-6)
 
 
 def test_parameters_that_are_held_stay_and_the_others_make_the_best_of_it() -> None:

@@ -16,6 +16,7 @@ LARGEST_MOVE = 2.0  # of a raw number in one iteration: a factor e² of what is 
 SMALL_MOVE = 0.1  # below which a point keeps its pace
 ATTEMPTS = 12  # dampings tried before a point is given up
 DAMPING = 1e-3  # at first
+HIDDEN = 1e-3  # of the cost, that rounding may hide at rest: of any one number a twentieth of a standard deviation
 TRUSTED = 0.5  # part of what was promised that must come true, else secants do not pass for derivatives any more
 
 
@@ -50,7 +51,8 @@ def levenberg_marquardt(
     free: raw parameters that may move; all if not given.
     iterations: at most so many steps are tried.
     tolerance: a point has converged when the linear model promises a reduction of less than this part of its cost,
-        plus one (a cost of ½ is one standard deviation of one value).
+        plus one (a cost of ½ is one standard deviation of one value); or where it promises little more, and the slope
+        is within what rounding makes of it.
 
     Derivatives are taken at the start, at the end, and where steps disappoint; in between they follow as secants, so
     that an iteration is mostly one rollout.
@@ -109,6 +111,9 @@ class _Descent:
         active = self.active
         promised = _promised(self.linear, self.damping[active].clamp(max=DAMPING))
         done = promised <= tolerance * (self.cost[active] + 1)
+        # Values with a large offset leave differences so few digits that rounding goes on promising more than that.
+        wrong = self.problem[active].rounding([self.paces[at] for at in active.tolist()])
+        done |= (promised <= HIDDEN) & self.linear.slope_within(wrong)
         stale = (done | self.doubtful[active]) & ~self.fresh[active]
         for row in (done & ~stale & ~self.eased[active]).nonzero().flatten().tolist():
             at = int(active[row])

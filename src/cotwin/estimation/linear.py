@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+CHANCE = 4.0  # standard deviations within which chance alone leaves each of some hundred numbers
+
 
 @dataclass(frozen=True)
 class Linearised:
@@ -59,6 +61,15 @@ class Linearised:
     def cost(self) -> Float[Tensor, " P"]:
         """½ ‖r‖²."""
         return half_square(self.misfit, self.prior, self.white)
+
+    def slope_within(self, rounding: Float[Tensor, "P M"]) -> Bool[Tensor, " P"]:
+        """Whether no part of Jᵀr is more than entries of J that are wrong by so much, each by chance, make of r."""
+        raw = _apply(self.by_raw, self.misfit) + _apply(self.prior_by_raw, self.prior)
+        white = self.white.index_add(1, self.trajectory, self.by_white * self.misfit[..., None])
+        wrong = (rounding * self.misfit).square()
+        own = wrong.new_zeros(self.white.shape[:2]).index_add(1, self.trajectory, wrong)
+        flat = (raw.abs() <= CHANCE * wrong.sum(dim=1, keepdim=True).sqrt()).all(dim=1)
+        return flat & (white.abs() <= CHANCE * own.sqrt()[..., None]).flatten(1).all(dim=1)
 
     def cost_after(self, step: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
         """½ ‖r + J s‖²."""

@@ -20,6 +20,8 @@ from cotwin.stepper import DivergenceError, Stepper
 DIFFERENCES = {torch.float32: 5e-3, torch.float64: 1e-5}
 """Steps of central differences in raw numbers, mostly logarithms: near the cube root of the rounding error, good for
 about five digits in single precision, ten in double."""
+LARGE_OFFSET = 10.0
+"""Of values, in units of how they vary, from which on differences to one side are too coarse for a search to end."""
 LOOSELY = 2.0
 """Deviation of raw numbers, mostly logarithms, from where they begin, as long as only part of the time is fitted."""
 AT_ONCE = 2**27
@@ -186,12 +188,22 @@ class LeastSquares:
 
     def linearise(self, z: Float[Tensor, "P Z"], paces: list[Pace] | None = None) -> Linearised:
         """Residuals and Jacobians, by central differences. Without paces, at each point's own."""
-        step = self.difference * self.offset ** (1 / 3)
-        return self._linearise(z, paces or self.paces(z), ahead=step, behind=step)
+        return self._linearise(z, paces or self.paces(z), ahead=self._differenced, behind=self._differenced)
 
     def sketch(self, z: Float[Tensor, "P Z"], paces: list[Pace]) -> Linearised:
-        """The same by differences to one side, at half the cost and good for half the digits: enough for a search."""
-        return self._linearise(z, paces, ahead=(torch.finfo(self.dtype).eps * self.offset) ** 0.5, behind=0.0)
+        """The same by differences to one side, at half the cost and good for half the digits: enough for a search.
+
+        Unless an offset takes too many of them.
+        """
+        if self.offset > LARGE_OFFSET:
+            return self.linearise(z, paces)
+        return self._linearise(z, paces, ahead=self._sketched, behind=0.0)
+
+    def rounding(self, paces: list[Pace]) -> Float[Tensor, "P M"]:
+        """What `sketch` may be wrong by: each stage of a step rounds values as large as those that were measured."""
+        apart = 2 * self._differenced if self.offset > LARGE_OFFSET else self._sketched
+        stages = self.values.new_tensor([self.observation.num_steps * max(1, sum(pace or ())) for pace in paces])
+        return torch.finfo(self.dtype).eps * stages.sqrt()[:, None] * self.values.abs() * self._weight() / apart
 
     def moved(
         self, linear: Linearised, z: Float[Tensor, "P Z"], step: Float[Tensor, "P Z"], paces: list[Pace]
@@ -217,6 +229,14 @@ class LeastSquares:
         weights = white.unflatten(-1, (len(self.moving), len(self.modes)))
         weights = (weights * self.noisy.deviation.to(weights)[self.moving, None]).to(self.dtype)
         return starts.index_add(white.dim() - 1, self.moving, torch.tensordot(weights, self.modes, dims=1))
+
+    @property
+    def _differenced(self) -> float:
+        return float(self.difference * self.offset ** (1 / 3))
+
+    @property
+    def _sketched(self) -> float:
+        return float((torch.finfo(self.dtype).eps * self.offset) ** 0.5)
 
     def _linearise(self, z: Tensor, paces: list[Pace], ahead: float, behind: float) -> Linearised:
         raw, white = self.parts(z)
