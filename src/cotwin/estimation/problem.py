@@ -143,6 +143,24 @@ class LeastSquares:
         Unknowns(stepper).assign(z[: len(self.unknowns)])
         return stepper
 
+    def on(self, stepper: Stepper) -> LeastSquares:
+        """The same problem for another stepper with the same parameters, whose values it gets: a finer one, say.
+
+        Raises ValueError where the other has other parameters.
+        """
+        twin = copy.copy(self)
+        twin.stepper = copy.deepcopy(stepper).to(self.dtype)
+        here, there = (dict(one.named_parameters()) for one in (self.stepper, twin.stepper))
+        if [(name, one.shape) for name, one in here.items()] != [(name, one.shape) for name, one in there.items()]:
+            raise ValueError(
+                f"its parameters are {', '.join(there)} there, {', '.join(here)} here, or of other shapes."
+            )
+        with torch.no_grad():
+            for name, value in here.items():
+                there[name].requires_grad_(value.requires_grad).copy_(value)
+        twin.unknowns = Unknowns(twin.stepper)
+        return twin
+
     def without_closures(self, z: Float[Tensor, " Z"]) -> tuple[LeastSquares, Float[Tensor, " Z"]]:
         """The same problem with the weights of networks held at their values in z, and z without them."""
         _, white = self.parts(z[None])

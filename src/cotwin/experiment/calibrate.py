@@ -12,6 +12,7 @@ from cotwin.data.trajectories import Trajectories
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Resampling, calibrate
+from cotwin.estimation.grid_error import on_grid, unchecked
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
 from cotwin.experiment.build import build_store
@@ -19,11 +20,13 @@ from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
+from cotwin.experiment.learner_settings import Rollout
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.prior_settings import build_priors
-from cotwin.experiment.settings import Experiment
+from cotwin.experiment.settings import Experiment, Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.parameters import Elementwise, estimates
+from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
 
 MOST_IN_A_START = 512
@@ -110,9 +113,9 @@ def _measured(
 
 
 def run(task: Task) -> Calibration:
-    """Estimate, and look how well the simulator does then."""
+    """Estimate, and look how well the simulator does then, and whether its grid is fine enough for the intervals."""
     settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
-    return calibrate(
+    found = calibrate(
         task.stepper,
         task.starts,
         task.measurements,
@@ -126,6 +129,29 @@ def run(task: Task) -> Calibration:
         truth=data.truth,
         seed=seed,
     )
+    if not _made_on_its_grid(task.experiment):
+        try:
+            found.estimation.warnings.extend(on_grid(found.estimation, _finer(task)))
+        except Exception as error:  # Whatever a model of one's own raises on a grid that it is not made for.
+            found.estimation.warnings.append(unchecked(error))
+    return found
+
+
+def _made_on_its_grid(experiment: Experiment) -> bool:
+    """Whether data were generated with the simulator's own grid, so that its error is in them too."""
+    data = experiment.data
+    return isinstance(data, Simulated) and data.refine <= experiment.physical.refine
+
+
+def _finer(task: Task) -> Refined:
+    """The simulator on a grid twice as fine; three times where it is staggered, which takes odd factors alone."""
+    settings = task.experiment.physical
+    factor = settings.refine * (3 if task.stepper.staggered else 2)
+    # One rollout is not worth compiling for.
+    settings = settings.model_copy(update={"refine": factor, "rollout": Rollout()})
+    stepper = build_physical(settings, task.data.layout, task.data.train.states)
+    assert isinstance(stepper, Refined)
+    return stepper.to(task.stepper.device)
 
 
 def _windows(states: Tensor, steps: int, stride: int) -> Tensor:

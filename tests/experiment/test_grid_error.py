@@ -1,0 +1,106 @@
+"""What `cotwin estimate` says where the grid's own error matters beside the interval."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cotwin.estimation import grid_error
+from cotwin.estimation.calibration import Calibration
+from cotwin.experiment import calibrate
+from cotwin.experiment.calibrate import prepare, run
+from cotwin.experiment.load import load
+from cotwin.rollouts import Refined
+
+TRUE = 0.1
+
+
+@pytest.fixture
+def sparse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Heat as it is, seen at 16 points, with noise."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x, t, waves = (np.arange(16) + 0.5) / 16, np.arange(12)[:, None, None] * 0.02, np.arange(6) * np.pi
+    modes = np.cos(waves * x[:, None]) * np.exp(-TRUE * waves**2 * t)
+    u = rng.normal(size=(3, 1, 1, 6)) * modes
+    np.savez("sparse.npz", x=x, t=t.ravel(), u=u.sum(-1) + 0.01 * rng.normal(size=(3, 12, 16)), boundary="neumann")
+    Path("sparse.yaml").write_text(
+        "defaults: [heat]\n"
+        "data: {kind: file, path: sparse.npz, validation: 1, test: 0}\n"
+        "physical: {diffusivity: {initial: 0.08, bounds: null, grid: null}}\n"
+    )
+    return "sparse.yaml"
+
+
+def estimated(config: str, *changes: str) -> Calibration:
+    return run(prepare(load(config, list(changes))))
+
+
+def about_the_grid(found: Calibration) -> list[str]:
+    return [one for one in found.estimation.warnings if "grid" in one]
+
+
+def test_a_value_that_the_grid_falsifies_is_told_with_what_a_finer_one_gives(sparse: str) -> None:
+    found, finer = estimated(sparse), estimated(sparse, "physical.refine=2")
+    (words,) = about_the_grid(found)
+    match = re.search(r"on one twice as fine diffusivity would come out at about (\S+) \(here (\S+) ± ", words)
+    assert match is not None
+    assert words.endswith("Set physical.refine=2.")
+    told, here = map(float, match.groups())
+    assert here - TRUE > 0.002
+    assert abs(told - TRUE) < abs(here - TRUE) / 2
+    # One step from the coarse grid's estimate comes to where the finer grid's own is.
+    assert told == pytest.approx(float(finer.intervals["diffusivity"].value), abs=1e-4)
+    assert words in found.as_json()["warnings"]
+
+
+def test_a_grid_that_is_fine_enough_is_not_spoken_of(sparse: str) -> None:
+    found = estimated(sparse, "physical.refine=4")
+    (one,) = found.intervals.values()
+    assert float(one.value) == pytest.approx(TRUE, abs=3 * float(one.deviation))
+    assert about_the_grid(found) == []
+
+
+@pytest.mark.parametrize(("refine", "matters"), [(1, False), (2, True)])
+def test_data_of_the_same_grid_have_its_error_too(refine: int, matters: bool) -> None:
+    quick = ["data.grid=[12]", "data.num_steps=10", "data.test=1", "data.noise=0", "estimation.noise=1e-3"]
+    assert bool(about_the_grid(estimated("fisher", *quick, f"data.refine={refine}"))) is matters
+
+
+def test_a_spectral_model_of_smooth_data_is_fine_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    real = calibrate.on_grid
+    monkeypatch.setattr(calibrate, "on_grid", lambda *given: looked.append(given) or real(*given))
+    quick = ["data.grid=[48]", "data.num_steps=3", "data.train=1", "data.test=1", "estimation.starts=exact"]
+    assert about_the_grid(estimated("korteweg_de_vries", *quick, "data.refine=2")) == []
+    assert len(looked) == 1
+
+
+def test_what_a_model_raises_on_a_finer_grid_leaves_the_estimate(
+    sparse: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: object) -> None:
+        raise KeyError("no table for 32 points")
+
+    monkeypatch.setattr(calibrate, "_finer", fails)
+    found = estimated(sparse)
+    (words,) = about_the_grid(found)
+    assert "was not looked at" in words
+    assert "no table for 32 points" in words
+    assert found.intervals["diffusivity"].value > 0
+
+
+def test_a_finer_model_that_diverges_or_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = prepare(load("fisher", ["data.grid=[12]", "data.num_steps=6", "data.test=1"]))
+    found, finer = run(task).estimation, calibrate._finer(task)
+    assert len(list(grid_error.on_grid(found, finer))) == 1
+    with monkeypatch.context() as changed:
+        changed.setattr(grid_error, "MOST_BYTES", 1)
+        assert "would take" in next(grid_error.on_grid(found, finer))
+    monkeypatch.setattr(
+        Refined, "rollout", lambda self, state, steps: state[:, None].expand(-1, steps + 1, -1, -1) / 0
+    )
+    assert "diverges" in next(grid_error.on_grid(found, finer))
