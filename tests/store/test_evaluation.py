@@ -14,7 +14,7 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import Positive
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import DivergenceError, Stepper, rollout
-from cotwin.store.evaluation import Kept
+from cotwin.store.evaluation import Remembered
 from cotwin.store.root import MARKER
 from cotwin.store.shelf import Shelf
 from cotwin.training.held_out import HeldOut
@@ -51,23 +51,23 @@ def test_a_rollout_is_made_once(teacher: Stepper, shelf: Shelf) -> None:
     model, held_out = Counting(teacher), HeldOut(STATES)
     expected = held_out.predict(model)
     assert len(Counting.counted) == 1
-    assert torch.equal(held_out.predict(Kept(model, shelf)), expected)
+    assert torch.equal(held_out.predict(Remembered(model, shelf)), expected)
     assert len(Counting.counted) == 2
-    assert torch.equal(held_out.predict(Kept(copy.deepcopy(model), shelf)), expected)
-    assert held_out.error(Kept(model, shelf)) == held_out.error(model)
+    assert torch.equal(held_out.predict(Remembered(copy.deepcopy(model), shelf)), expected)
+    assert held_out.error(Remembered(model, shelf)) == held_out.error(model)
     assert len(Counting.counted) == 3  # by the last one, without a shelf
 
 
 def test_other_weights_starts_or_lengths_are_other_rollouts(teacher: Stepper, shelf: Shelf) -> None:
     teacher.eval()
     starts = STATES[:, 0]
-    rollout(Kept(teacher, shelf), starts, 3)
-    rollout(Kept(teacher, shelf), starts, 4)
-    rollout(Kept(teacher, shelf), starts[:2], 3)
-    rollout(Kept(teacher, shelf), starts + 1, 3)
+    rollout(Remembered(teacher, shelf), starts, 3)
+    rollout(Remembered(teacher, shelf), starts, 4)
+    rollout(Remembered(teacher, shelf), starts[:2], 3)
+    rollout(Remembered(teacher, shelf), starts + 1, 3)
     with torch.no_grad():
         teacher.step[0].weight[0, 0, 0] += 1e-3
-    rollout(Kept(teacher, shelf), starts, 3)
+    rollout(Remembered(teacher, shelf), starts, 3)
     assert len(shelf.entries()) == 5
 
 
@@ -96,7 +96,7 @@ def test_what_is_in_no_weight_counts_though_the_first_start_does_not_show_it(she
     ]
     for number, model in enumerate(models, start=1):
         expected = rollout(model, starts, 2)
-        assert torch.equal(rollout(Kept(model, shelf), starts, 2), expected)
+        assert torch.equal(rollout(Remembered(model, shelf), starts, 2), expected)
         assert len(shelf.entries()) == number
 
 
@@ -105,7 +105,7 @@ def test_a_diverging_model_leaves_nothing(teacher: Stepper, shelf: Shelf) -> Non
     starts = STATES[:, 0].clone()
     starts[1] = torch.inf
     with pytest.raises(DivergenceError):
-        rollout(Kept(teacher, shelf), starts, 3)
+        rollout(Remembered(teacher, shelf), starts, 3)
     assert not shelf.entries()
 
 
@@ -114,6 +114,6 @@ def test_a_cache_that_is_harmed_costs_nothing_but_a_warning(
 ) -> None:
     teacher.eval()
     (shelf.root / MARKER).write_text("garbage")
-    states = rollout(Kept(teacher, shelf), STATES[:, 0], 3)
+    states = rollout(Remembered(teacher, shelf), STATES[:, 0], 3)
     assert torch.equal(states, rollout(teacher, STATES[:, 0], 3))
     assert "is not kept on disk" in caplog.text

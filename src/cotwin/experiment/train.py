@@ -19,7 +19,7 @@ from cotwin.report.figure import draw
 from cotwin.run import GENERATED, Run, RunError
 from cotwin.seeds import seed_of
 from cotwin.stepper import Stepper
-from cotwin.store.evaluation import Kept
+from cotwin.store.evaluation import Remembered
 from cotwin.store.shelf import Shelf
 from cotwin.store.store import Store
 from cotwin.training.alpha import fixed
@@ -200,4 +200,4 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: 
 
 def _kept(model: Stepper, shelf: Shelf | None) -> Stepper:
     """A model whose rollouts the figure need not make again."""
-    return model if shelf is None else Kept(model, shelf)
+    return model if shelf is None else Remembered(model, shelf)

@@ -14,7 +14,7 @@ from cotwin.store.fingerprint import fingerprint
 from cotwin.store.shelf import Shelf
 
 
-class Kept(Wrapper):
+class Remembered(Wrapper):
     """A trained model whose rollouts are made once: from the shelf if they were made before, even by another process.
 
     inner: the model, whose weights do not change any more; it is put in eval mode. Gradients end
