@@ -22,10 +22,11 @@ from cotwin.parameters import (
     Real,
     Simplex,
     Unknown,
+    Vector,
     ZeroMean,
     estimates,
-    spline_weights,
 )
+from cotwin.parameters.fields import spline_weights
 from cotwin.physics.heat import Heat
 
 BOUNDARIES = st.sampled_from(["periodic", "dirichlet", "neumann"])
@@ -81,6 +82,9 @@ def test_start_outside_the_bounds_is_refused() -> None:
         Positive(0.0)
     with pytest.raises(ValueError, match="not positive"):
         Positive(torch.tensor([1.0, math.nan]))
+    for beyond in (lambda: Positive(math.inf), lambda: Real(math.inf), lambda: Real(math.nan)):
+        with pytest.raises(ValueError, match="finite"):
+            beyond()
     with pytest.raises(ValueError, match="empty"):
         Bounded(0.5, 1.0, 1.0)
     for initial in (0.0, 1.0, -3.0, math.nan):
@@ -313,3 +317,19 @@ def test_what_is_no_fraction_is_refused() -> None:
         Simplex(torch.tensor([0.5, 0.6]))
     with pytest.raises(ValueError, match="two or more"):
         Simplex(torch.tensor([1.0]))
+
+
+def test_intervals_of_a_vector_keep_the_bounds_of_each_component() -> None:
+    field = CoarseField(Positive(torch.full((4,), 0.05)), layout(8))
+    vector = Vector(Positive(0.7), Bounded(1.5, 1.0, 2.0), field, Known(-3.0))
+    value = vector().detach()
+    centre = vector.unbounded(value)
+    torch.testing.assert_close(vector.bounded(centre), value)
+    low, high = vector.bounded(centre - 5), vector.bounded(centre + 5)
+    assert bool((low[:3] > torch.tensor([[0.0], [1.0], [0.0]])).all())
+    assert bool((high[1] < 2.0).all())
+
+
+def test_one_parameter_may_be_several_components() -> None:
+    shared = Positive(0.3)
+    torch.testing.assert_close(Vector(shared, shared)(), torch.tensor([0.3, 0.3]))

@@ -1,0 +1,27 @@
+"""Unknowns of a physical model: in natural units for people, unconstrained for the optimiser.
+
+`parameter.py` says what a parameter is; `numbers.py` has those that are numbers by themselves, `fields.py` those that
+are made of others: vectors, and fields on a grid.
+"""
+
+from cotwin.parameters.fields import CoarseField, GaussianSum, Vector, ZeroMean, as_vector
+from cotwin.parameters.numbers import Bounded, Known, Positive, Real, Simplex, Values
+from cotwin.parameters.parameter import Elementwise, Parameter, Unknown, estimates
+
+__all__ = [
+    "Bounded",
+    "CoarseField",
+    "Elementwise",
+    "GaussianSum",
+    "Known",
+    "Parameter",
+    "Positive",
+    "Real",
+    "Simplex",
+    "Unknown",
+    "Values",
+    "Vector",
+    "ZeroMean",
+    "as_vector",
+    "estimates",
+]
