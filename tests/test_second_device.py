@@ -89,6 +89,8 @@ class Silent:
 
     def step(self, loss: float) -> None: ...
 
+    def restart(self) -> None: ...
+
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:

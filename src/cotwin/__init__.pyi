@@ -21,11 +21,8 @@ from cotwin.training.held_out import HeldOut as HeldOut
 from cotwin.training.hybrid import HybridTrainer as HybridTrainer, Learner as Learner, PhaseResult as PhaseResult
 from cotwin.training.loss import RolloutLoss as RolloutLoss
 from cotwin.training.metrics import vrmse as vrmse
-from cotwin.training.trainer import (
-    Trainer as Trainer,
-    TrainingDivergedError as TrainingDivergedError,
-    cosine as cosine,
-)
+from cotwin.training.safe_steps import TrainingDivergedError as TrainingDivergedError
+from cotwin.training.trainer import Trainer as Trainer, cosine as cosine
 from cotwin.windows import (
     Batch as Batch,
     JoinedWindows as JoinedWindows,

@@ -34,6 +34,9 @@ class Harm:
     def step(self, loss: float) -> None:
         pass
 
+    def restart(self) -> None:
+        pass
+
 
 def conclude(folder: Path, act: Callable[[], None], *more: str) -> Path:
     experiment = load("burgers", [*SMALL, f"store.cache_dir={folder / 'cache'}", *more])

@@ -40,6 +40,9 @@ class StopAt:
         if self.left == 0:
             raise PowerCutError
 
+    def restart(self) -> None:
+        pass
+
 
 def finish(path: Path, overrides: list[str], *, stops: tuple[int, ...] = ()) -> None:
     """Run to the end, each stop after so many steps of its attempt."""

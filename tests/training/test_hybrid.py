@@ -35,6 +35,7 @@ from cotwin.training.descent import Still
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import HybridTrainer, Learner, Phase, Role
 from cotwin.training.objective import Objective
+from cotwin.training.safe_steps import SafeSteps
 from cotwin.training.trainer import Trainer
 from cotwin.windows import Batch, JoinedWindows, PickedStates, StartStates, Windows
 from cotwin.windows.starts import Starts, perturbed, real, simulated
@@ -106,13 +107,13 @@ def test_placement_and_prefetching_do_not_change_what_is_learned(tmp_path: Path)
 
 def test_placement_does_not_change_the_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Batch] = []
-    step = Trainer._step
+    take = SafeSteps.take
 
-    def watched(self: Trainer, objective: Objective) -> float:
+    def watched(self: SafeSteps, objective: Objective, size: float) -> float:
         served.extend(objective.batches())
-        return step(self, objective)
+        return take(self, objective, size)
 
-    monkeypatch.setattr(Trainer, "_step", watched)
+    monkeypatch.setattr(SafeSteps, "take", watched)
     runs = []
     for placement in ("memory", "cache", "on_the_fly"):
         served.clear()
@@ -346,8 +347,11 @@ def test_a_learner_that_cannot_roll_out_what_is_generated_goes_on_with_real_data
         training = HybridTrainer(
             *learners, store=Store(None, MB, 0), alpha=fixed(alpha), order=("physical", "synthetic")
         )
+        told: list[float] = []
         for phase in training.phases(1)[:3]:
-            result = training.advance(phase)
+            told.clear()
+            result = training.advance(phase, told.append, told.clear)
+        assert len(told) == result.steps == 5, "steps that were taken back are told of as such"
         assert (result.learner, result.alpha, result.generated, result.left_out) == ("physical", 0.0, 0, 0)
         states.append(learners[0].trainer.state_dict())
     assert same(*states)

@@ -33,7 +33,8 @@ from cotwin.training.gauss_newton import GaussNewton
 from cotwin.training.held_out import HeldOut
 from cotwin.training.objective import Objective
 from cotwin.training.penalty import Penalty
-from cotwin.training.trainer import MAX_REJECTIONS, Trainer, TrainingDivergedError, cosine
+from cotwin.training.safe_steps import MAX_REJECTIONS, TrainingDivergedError
+from cotwin.training.trainer import Trainer, cosine
 from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows
 from cotwin.windows.serving import seeded_epochs
 
@@ -291,11 +292,11 @@ def test_a_step_too_far_is_taken_back_and_training_converges(
 
 def test_a_few_bad_steps_do_not_shorten_the_rest_for_good() -> None:
     fitting = trainer(heat(0.3))
-    fitting.shrink = 1 / 8
+    fitting.safe_steps.shrink = 1 / 8
     fitting.fit(windows(), 47)
-    assert fitting.shrink < 1
+    assert fitting.safe_steps.shrink < 1
     fitting.fit(windows(), 2)
-    assert fitting.shrink == 1
+    assert fitting.safe_steps.shrink == 1
 
 
 @OPTIMIZERS
@@ -333,7 +334,7 @@ def test_a_window_that_no_weights_can_roll_out_is_left_out_counted_and_warned_of
     assert caplog.text.count("Touchy diverged at step 1 of 2, in 1 of") == 1
     assert "1 of 12 windows so far" in caplog.text
     assert "taken back" not in caplog.text
-    assert fitting.shrink == 1
+    assert fitting.safe_steps.shrink == 1
 
 
 class Cliff(Growth):

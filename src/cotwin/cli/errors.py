@@ -28,7 +28,7 @@ def explained() -> tuple[type[Exception], ...]:
     """What a person can mend."""
     from cotwin.run import RunError
     from cotwin.stepper import DivergenceError
-    from cotwin.training.trainer import TrainingDivergedError
+    from cotwin.training.safe_steps import TrainingDivergedError
 
     return (ValueError, OSError, RunError, DivergenceError, TrainingDivergedError)
 

@@ -97,6 +97,12 @@ class _Bars:
         if self._phase is not None:
             self._progress.advance(self._phase)
 
+    def restart(self) -> None:
+        if self._phase is not None:
+            *_, phase = self._progress.tasks
+            self._progress.update(self._all, advance=-phase.completed)
+            self._progress.reset(self._phase)
+
 
 def _option(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]

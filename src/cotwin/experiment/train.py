@@ -37,6 +37,9 @@ class Watcher(Protocol):
     def step(self, loss: float) -> None:
         """One step was taken."""
 
+    def restart(self) -> None:
+        """The phase begins anew: its steps so far do not count."""
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -114,7 +117,7 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     if session.experiment.store.keep_generated:
         session.store.keep_generated = run.path.resolve() / GENERATED
     metrics: list[dict[str, Any]] = []
-    begun = origin(session.data)
+    begun = origin(session.data, session.experiment)
     if checkpoint is not None:
         require_same_origin(checkpoint, begun, session.experiment)
         _restore(session, checkpoint)
@@ -138,7 +141,7 @@ def _take(turn: Turn, session: Session, watcher: Watcher) -> dict[str, Any]:
     watcher.begin(_describe(turn, session.experiment.hybrid.cycles), turn.hybrid.steps(turn.phase))
     # Networks may use torch's own generator (dropout): it begins anew, so that nothing hangs on what ran before.
     torch.manual_seed(seed_of(session.experiment.seed, turn.phase.cycle + 1, *turn.phase.learner.encode()))
-    result = turn.hybrid.advance(turn.phase, watcher.step)
+    result = turn.hybrid.advance(turn.phase, watcher.step, watcher.restart)
     if turn.training == "both":
         session.trainings["alone"].load_state_dict(turn.hybrid.state_dict())
     return {"training": turn.training, **asdict(result)}
@@ -189,7 +192,7 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: 
         for role in hybrid.learners
     }
     together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
-    # First what a training is for; last what it can be without.
+    # What counts most comes first, and last the figure, which may fail.
     write_models(run, session.experiment, data.train.states, data.layout, together)
     comparison = compare(models, session.start, data.truth, data.validation, data.test)
     run.write_json("result.json", comparison.as_json())

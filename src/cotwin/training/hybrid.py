@@ -14,7 +14,8 @@ from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
-from cotwin.training.trainer import Trainer, TrainingDivergedError
+from cotwin.training.safe_steps import TrainingDivergedError
+from cotwin.training.trainer import Trainer
 from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
 from cotwin.windows.starts import Starts
 
@@ -86,8 +87,8 @@ class HybridTrainer:
     fresh_starts: new starts in every epoch of a phase; the windows are then generated as they are read.
     order: which model learns first in each cycle.
 
-    A teacher that diverges while it generates does not teach in that phase, nor one whose windows the learner cannot
-    roll out; the learner then has real data alone.
+    A teacher does not teach in a phase in which it diverges, or whose windows the learner cannot roll out. The
+    learner then has real data alone.
 
     `run` may be called again to go on; between two phases `state_dict` holds all that the rest depends on.
     """
@@ -121,9 +122,17 @@ class HybridTrainer:
         """Run every phase of `cycles` cycles that is not done yet."""
         return [self.advance(phase, on_step) for phase in self.phases(cycles)[self.phases_done :]]
 
-    def advance(self, phase: Phase, on_step: Callable[[float], None] = lambda loss: None) -> PhaseResult:
-        """Run the next phase of the schedule; afterwards is the moment to save a checkpoint."""
-        result = self._train(phase, on_step)
+    def advance(
+        self,
+        phase: Phase,
+        on_step: Callable[[float], None] = lambda loss: None,
+        on_restart: Callable[[], None] = lambda: None,
+    ) -> PhaseResult:
+        """Run the next phase of the schedule; afterwards is the moment to save a checkpoint.
+
+        on_step: hears the loss of each step. on_restart: is told when the phase begins anew, on real data alone.
+        """
+        result = self._train(phase, on_step, on_restart)
         self.phases_done += 1
         return result
 
@@ -145,7 +154,7 @@ class HybridTrainer:
         return max(1, int(per_real * len(learner.real)))
 
     def most_generated_windows(self, phase: Phase) -> int:
-        """The same for a teacher without error and a learner that knows nothing: the most that may be asked for."""
+        """The most that a phase may ask for: as many as for a perfect teacher of a learner that knows nothing."""
         return self.generated_windows(phase, self.alpha(max(phase.cycle, 0), 0.0, math.inf))
 
     def check_room(self, cycles: int) -> None:
@@ -191,7 +200,7 @@ class HybridTrainer:
         for role, learner in self.learners.items():
             learner.trainer.load_state_dict(state["trainers"][role])
 
-    def _train(self, phase: Phase, on_step: Callable[[float], None]) -> PhaseResult:
+    def _train(self, phase: Phase, on_step: Callable[[float], None], on_restart: Callable[[], None]) -> PhaseResult:
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
         alpha, reason = 0.0, "nothing generated"
         if self.most_generated_windows(phase):
@@ -201,9 +210,11 @@ class HybridTrainer:
             try:
                 return self._teach(phase, alpha, on_step)
             except (DivergenceError, TrainingDivergedError) as error:
-                # The first is the teacher's: the trainer judges its own. A resumed run would only meet it again.
+                # DivergenceError is the teacher's; the trainer handles its own. To stop would not help: a resumed run
+                # would meet the same.
                 logger.warning("%s The %s model does not teach in cycle %d.", error, phase.teacher, phase.cycle)
                 learner.trainer.load_state_dict(before)
+                on_restart()
                 who = "teacher" if isinstance(error, DivergenceError) else "learner"
                 reason = f"nothing kept: the {who} diverged ({error})"
         fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)

@@ -5,33 +5,23 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import logging
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from cotwin.parameters import estimates
-from cotwin.stepper import DivergenceError, Stepper
+from cotwin.stepper import Stepper
 from cotwin.training.descent import Descent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.objective import Objective
 from cotwin.training.penalty import Penalty
+from cotwin.training.safe_steps import SafeSteps
 from cotwin.windows import Batch, Windows
 from cotwin.windows.serving import seeded_epochs, serve
 
-logger = logging.getLogger(__name__)
-
 Schedule = Callable[[int], float]
 """Factor of the base learning rate at an optimiser step."""
-
-MAX_REJECTIONS = 8  # halvings of the step before a diverging training gives up
-CURE = "start from other values, narrow the bounds, or take more substeps."
-RECOVERY = 2 ** (1 / 16)  # growth of a shrunk step at each sound one, so that a few bad batches do not end training
 
 
 def constant(step: int) -> float:
@@ -51,10 +41,6 @@ def cosine(total_steps: int, final: float = 0.01) -> Schedule:
         return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
     return factor
-
-
-class TrainingDivergedError(RuntimeError):
-    """A model kept diverging although its step was shrunk again and again, or cannot roll out half of its windows."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +69,7 @@ class Trainer:
     penalty: what is known of the parameters beforehand, added to the loss.
     seed: fixes the order of the windows, together with the number of epochs begun.
 
-    A step that makes the model diverge is undone and halved, at most 8 times in a row; then `fit` raises
-    `TrainingDivergedError` with the parameters' values and leaves the model as it was before that step. Sixteen
-    sound steps make good for one halving. Windows that diverge at the last sound weights too are left out of the rest
-    of this fit, counted and warned of; if they are half of all, `fit` raises `TrainingDivergedError`.
+    Divergence is dealt with by `SafeSteps`: `fit` raises TrainingDivergedError if a model keeps diverging.
     """
 
     def __init__(
@@ -106,16 +89,12 @@ class Trainer:
             raise ValueError(f"batch_size is {batch_size}, validate_every {validate_every}; both must be at least 1.")
         self.stepper, self.loss, self.held_out = stepper, loss, held_out
         self.descent, self.batch_size, self.schedule = descent, batch_size, schedule
+        self.safe_steps = SafeSteps(stepper, descent)
         self.penalty, self.validate_every, self.seed = penalty, validate_every, seed
         self.steps_done = 0
         self.epochs_begun = 0
-        self.shrink = 1.0
         self.best_error = math.inf
         self.best_weights = copy.deepcopy(stepper.state_dict())
-        self._rejections = 0  # since the last place where the model could be evaluated
-        self._sound = self._snapshot(stepper)
-        self._left_out: set[int] = set()
-        self._count = 0  # windows of this fit
 
     def fit(self, windows: Windows, steps: int, on_step: Callable[[float], None] = lambda loss: None) -> Fit:
         """Take `steps` optimiser steps, epoch after epoch over the windows; call `on_step` with each loss."""
@@ -125,21 +104,21 @@ class Trainer:
             self.validate()
         losses: list[float] = []
         # If the last step of the fit before this one led astray, nobody has noticed yet.
-        self._sound, self._rejections = self._snapshot(self.best()), 0
-        self._left_out, self._count = set(), len(windows)
+        self.safe_steps.begin(self.best(), len(windows))
         # closing: if a step raises, the thread that prepares batches ahead stops with it.
         with contextlib.closing(self._objectives(windows, steps)) as objectives:
             for objective in objectives:
-                losses.append(self._step(objective))
+                losses.append(self.safe_steps.take(objective, self.schedule(self.steps_done)))
                 self.steps_done += 1
                 if self.steps_done % self.validate_every == 0 or len(losses) == steps:
                     self.validate()
                 on_step(losses[-1])
         sound = [loss for loss in losses if not math.isnan(loss)]
-        if self._left_out and not sound:
-            raise TrainingDivergedError(self._cannot())
+        left_out = len(self.safe_steps.left_out)
+        if left_out and not sound:
+            raise self.safe_steps.failure()
         mean = sum(sound) / len(sound) if sound else math.nan
-        return Fit(len(losses), mean, self.best_error, len(self._left_out))
+        return Fit(len(losses), mean, self.best_error, left_out)
 
     def validate(self) -> float:
         """Held-out error of the present weights; keeps them if they are the best so far."""
@@ -162,7 +141,7 @@ class Trainer:
         return any(parameter.requires_grad for parameter in self.stepper.parameters())
 
     def windows_in_a_step(self, count: int) -> int:
-        """How many of so many windows each step takes."""
+        """How many windows each step takes, of `count`."""
         return count if self.descent.every_window else min(self.batch_size, count)
 
     def state_dict(self) -> dict[str, Any]:
@@ -174,7 +153,7 @@ class Trainer:
             "best_error": self.best_error,
             "steps_done": self.steps_done,
             "epochs_begun": self.epochs_begun,
-            "shrink": self.shrink,
+            "shrink": self.safe_steps.shrink,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -185,7 +164,7 @@ class Trainer:
         self.best_error = float(state["best_error"])
         self.steps_done = int(state["steps_done"])
         self.epochs_begun = int(state["epochs_begun"])
-        self.shrink = float(state["shrink"])
+        self.safe_steps.shrink = float(state["shrink"])
 
     def _objectives(self, windows: Windows, count: int) -> Generator[Objective]:
         """What each of `count` steps lowers: always all windows, or batches along seeded permutations."""
@@ -210,95 +189,8 @@ class Trainer:
         parts = [indices[first : first + self.batch_size] for first in range(0, len(indices), self.batch_size)]
         return serve(windows, [(0, parts)], self.batch_size)
 
-    def _step(self, objective: Objective) -> float:
-        """One optimiser step, taken back and halved while it makes the model diverge; the loss before it.
-
-        Not a number where none of the windows can be learned.
-        """
-        here, moved_back = self._snapshot(self.stepper), False
-        while True:
-            left = [index for index in objective.indices if index not in self._left_out]
-            if not left:
-                return math.nan
-            objective = objective if len(left) == len(objective) else objective.only(left)
-            try:
-                loss = self.descent.move(objective, self.schedule(self.steps_done) * self.shrink)
-            except DivergenceError as error:
-                self._restore(self._sound)
-                hopeless = objective.hopeless()
-                if hopeless:
-                    # It is not the step before this one that went too far.
-                    self._leave_out(hopeless, error)
-                    self._restore(here)
-                else:
-                    self._restore(self._sound)
-                    here, moved_back = self._sound, True
-                    self._reject(error)
-            else:
-                self._sound = here
-                if not moved_back:
-                    self._rejections, self.shrink = 0, min(1.0, self.shrink * RECOVERY)
-                return loss
-
-    def _reject(self, error: DivergenceError) -> None:
-        """Halve the next step: the one before this one led where the model diverges."""
-        self.shrink /= 2
-        self._rejections += 1
-        if self._rejections > MAX_REJECTIONS:
-            raise TrainingDivergedError(
-                f"{self._described()} still diverges after its step was halved {MAX_REJECTIONS} times; {CURE}"
-            ) from error
-        logger.warning("%s Step taken back; the next is %g of the usual size.", error, self.shrink)
-
-    def _leave_out(self, windows: Sequence[int], error: DivergenceError) -> None:
-        """Go on without windows that the model cannot roll out, unless they are half of all."""
-        self._left_out.update(windows)
-        if 2 * len(self._left_out) >= self._count:
-            raise TrainingDivergedError(self._cannot()) from error
-        logger.warning(
-            "%s Left out, since sound weights diverge there too: %d of %d windows so far.",
-            error,
-            len(self._left_out),
-            self._count,
-        )
-
-    def _cannot(self) -> str:
-        return f"{self._described()} diverges on {len(self._left_out)} of {self._count} windows; {CURE}"
-
-    def _described(self) -> str:
-        values = ", ".join(f"{name} = {_summary(value)}" for name, value in estimates(self.stepper).items())
-        return f"{type(self.stepper).__name__}{f', at {values},' if values else ''}"
-
-    def _snapshot(self, stepper: Stepper) -> _Snapshot:
-        return _Snapshot([value.detach().clone() for value in _values(stepper)], self.descent.state_dict())
-
-    def _restore(self, snapshot: _Snapshot) -> None:
-        with torch.no_grad():
-            for present, value in zip(_values(self.stepper), snapshot.weights, strict=True):
-                present.copy_(value)
-        self.descent.load_state_dict(snapshot.descent)
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """A model's weights and its optimiser's memory: cheaper than state_dict, since taken before each step."""
-
-    weights: list[Tensor]
-    descent: dict[str, Any]
-
 
 def _those_of(batch: Batch, indices: Sequence[int]) -> Callable[[Sequence[int]], Iterator[Batch]]:
     """From indices to their windows, of a batch that is there."""
     row = {index: place for place, index in enumerate(indices)}
     return lambda some: iter([batch if some is indices else batch.rows([row[index] for index in some])])
-
-
-def _values(stepper: Stepper) -> Iterator[Tensor]:
-    """Parameters and buffers: batch statistics of a diverged rollout must not stay either."""
-    return itertools.chain(stepper.parameters(), stepper.buffers())
-
-
-def _summary(value: Tensor) -> str:
-    if value.numel() == 1:
-        return f"{float(value):.6g}"
-    return f"{float(value.min()):.6g} to {float(value.max()):.6g}"
