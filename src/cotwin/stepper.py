@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from itertools import chain
 from types import MappingProxyType
@@ -58,7 +59,7 @@ class Stepper(nn.Module, ABC):
 
     @property
     def solver_layout(self) -> Layout:
-        """On whose grid its field parameters lie: a finer one's than `layout` where it solves on one."""
+        """The layout of its field parameters: finer than `layout` where it solves on a finer grid."""
         return self.layout
 
     def at_data_points(self, value: Float[Tensor, "*F"]) -> Float[Tensor, "*K"]:
@@ -92,7 +93,7 @@ class Stepper(nn.Module, ABC):
         return self.needed_pace() if self.fixed_pace is None else self.fixed_pace
 
     def paced(self, pace: tuple[int, ...]) -> Stepper:
-        """This stepper, its parameters shared, at a given pace, which spares it to look at its parameters' values.
+        """This stepper at a given pace, its parameters shared; it then does not look at their values.
 
         `torch.func.vmap` over parameters needs that: it cannot count differently for each set.
         """
@@ -153,6 +154,18 @@ def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) ->
         if not finite.all():
             raise DivergenceError(_divergence(stepper, states.detach(), finite))
     return states
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """A model in eval mode; afterwards each of its modules as it was, whichever it was."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _divergence(stepper: Stepper, states: Float[Tensor, "B T C *S"], finite: Bool[Tensor, "B T"]) -> str:

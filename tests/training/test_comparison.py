@@ -101,6 +101,8 @@ def test_relative_error_of_an_estimate() -> None:
     assert estimate.error(estimate.alone) == pytest.approx(math.sqrt(2) / 5)
     # A scalar start stands for the same value everywhere.
     assert estimate.error(estimate.start) == pytest.approx(math.sqrt(4 + 9) / 5)
+    everywhere = Estimate("k", "1", torch.tensor(2.0), start=field, together=field, alone=torch.full((2,), 2.2))
+    assert everywhere.error(everywhere.alone) == pytest.approx(0.1)
     assert Estimate("k", "1", None, field, field, field).error(field) is None
 
 

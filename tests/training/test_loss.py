@@ -110,6 +110,10 @@ def test_data_that_never_change_are_refused() -> None:
     states[:, :, :] = 3.0
     with pytest.raises(ValueError, match="no field that moves changes over any training window"):
         RolloutLoss.by_persistence(SlidingWindows(states, 3), (False, False))
+    states = walks()
+    states[0, 4, 1, 2] = torch.nan
+    with pytest.raises(ValueError, match="training windows are not finite; set a mask"):
+        RolloutLoss.by_persistence(SlidingWindows(states, 3))
     for scale in ([0.0, 1.0], [-1.0, 1.0], [torch.inf, torch.inf], [torch.nan, 1.0]):
         with pytest.raises(ValueError, match="must be positive"):
             RolloutLoss(torch.tensor(scale))

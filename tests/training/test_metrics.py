@@ -82,9 +82,11 @@ def test_only_scored_frames_and_channels_that_change_count() -> None:
 
 def test_looking_at_a_model_leaves_it_as_it_was() -> None:
     model = Network(moody=True).train()
+    model.net[1].eval()  # a part of it is frozen
+    modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert held_out().error(model) == held_out().error(model)  # no dropout
-    assert model.training
+    assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -116,6 +118,10 @@ def test_held_out_data_that_cannot_score_are_refused() -> None:
     missing[2, 0] = torch.nan
     with pytest.raises(ValueError, match=r"held-out trajectories \[2\]"):
         HeldOut(missing)
+    later = states.clone()
+    later[2, 5, 0, 1] = torch.inf
+    with pytest.raises(ValueError, match="are not finite; set a mask"):
+        HeldOut(later)
     mask[:, 4:] = False
     with pytest.raises(ValueError, match="nothing is observed"):
         HeldOut(states, mask, scored_from=4)
@@ -158,6 +164,11 @@ def test_the_error_that_decides_is_the_mean_square_over_the_variance_of_the_trai
     assert holed.error(model) == pytest.approx(float(torch.stack(expected).mean()))
     with pytest.raises(ValueError, match="nothing to judge a model by"):
         HeldOut(torch.ones(2, 4, 2, POINTS)).error(model)
+    # Only what does not vary in the training data was observed.
+    half = torch.ones_like(states, dtype=torch.bool)
+    half[:, 1:, 0] = False
+    with pytest.raises(ValueError, match="nothing to judge a model by"):
+        HeldOut(states, half, variance=torch.tensor([1.0, 0.0])).error(model)
 
 
 def test_the_variance_is_over_all_that_was_observed() -> None:

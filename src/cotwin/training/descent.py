@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 class Descent(Protocol):
     """An optimiser as the trainer knows it.
 
-    every_window: whether each step needs all windows, since it learns from the differences of its objective. Else a
-        step takes a batch.
+    every_window: whether each step takes all windows, as an optimiser needs that compares the objective between
+        steps. Else a step takes a batch.
     """
 
     @property
@@ -28,11 +28,11 @@ class Descent(Protocol):
     def move(self, objective: Objective, size: float) -> float:
         """One step, `size` times as long as usual; the objective before it.
 
-        Raises DivergenceError where the weights are if the objective is not finite there.
+        Raises DivergenceError if the objective is not finite at the present weights.
         """
 
     def forget(self) -> None:
-        """Other windows follow: what was learned of the shape of these ones' objective is of no use."""
+        """Drop what was learned of the objective's shape: other windows follow."""
 
     def state_dict(self) -> dict[str, Any]:
         """What the next step depends on beside the weights, as copies: tensors and plain numbers only."""
@@ -44,9 +44,9 @@ class Descent(Protocol):
 class GradientDescent:
     """Any torch optimiser.
 
-    Each step goes through a closure, so L-BFGS fits as well as Adam. Where an optimiser looks around within its step,
-    as a line search does, a place where the model diverges is just a bad one. L-BFGS forms its curvature from
-    differences of gradients, which have to be of the same windows: of all.
+    Each step goes through a closure, so L-BFGS fits as well as Adam. For a line search, weights at which the model
+    diverges are a bad point and no error. L-BFGS forms its curvature from differences of gradients. These have to be
+    of the same windows, so each step takes all.
 
     clip: largest norm of the gradient; None for no clipping.
     """

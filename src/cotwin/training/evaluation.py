@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from cotwin.estimation.judge import no_better, smallest, worse_than_start
@@ -58,7 +59,9 @@ class Estimate:
         """Relative error ‖value − truth‖ / ‖truth‖; None where the truth is not known."""
         if self.truth is None:
             return None
-        return float((value - self.truth).norm() / self.truth.norm())
+        # One number may be the truth of a field, or a field that of one number.
+        value, truth = torch.broadcast_tensors(value, self.truth)
+        return float((value - truth).norm() / truth.norm())
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from cotwin.windows import Batch
 MOST = 300
 """Unknown numbers; each costs a rollout of every window in each step."""
 TRIES = 12
-"""Dampings tried in one step: so many that one will do, however far the damping has to rise."""
+"""Dampings tried in one step: enough for one to do, however far the damping has to rise."""
 LARGEST_MOVE = 2.0
 """Of a raw number in one step: a factor e² of what is learned through its logarithm."""
 DAMPING = 1e-3

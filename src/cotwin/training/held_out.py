@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.stepper import DivergenceError, Stepper, rollout
+from cotwin.stepper import DivergenceError, Stepper, evaluating, rollout
 from cotwin.training.metrics import variances, vrmse
 
 
@@ -61,8 +61,8 @@ class HeldOut:
     mask: like states, True where observed; None if all of it was.
     scored_from: the first frame that counts; later than 1 where the held-out part of a trajectory is its
         last stretch, so that no frame that trained a model scores it.
-    variance: of each channel in the training data, (C,), as `metrics.variances` gives it: the unit of errors that
-        decide. Of these states themselves if not given.
+    variance: of each channel in the training data, (C,), as `metrics.variances` gives it: what the errors that decide
+        are measured by. Of these states themselves if not given.
     about: what a person should know of where the rollouts start.
 
     Raises ValueError for what cannot score.
@@ -89,6 +89,9 @@ class HeldOut:
                 f"held-out trajectories {partial} have first frames that are not wholly observed, and rollouts start "
                 "there; cut them off, or fill them and set the mask there."
             )
+        seen = states if mask is None else states[mask]
+        if not bool(torch.isfinite(seen).all()):
+            raise ValueError("held-out states are not finite; set a mask that is False where they are not.")
         if mask is not None and not mask[:, scored_from:].any():
             raise ValueError(
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
@@ -103,18 +106,13 @@ class HeldOut:
 
     def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
         """The full rollout from each first frame, on the CPU. Raises DivergenceError."""
-        was_training = stepper.training
-        stepper.eval()
-        try:
-            with torch.no_grad():
-                return rollout(stepper, self.states[:, 0].to(stepper.device), self.states.shape[1] - 1).cpu()
-        finally:
-            stepper.train(was_training)
+        with evaluating(stepper), torch.no_grad():
+            return rollout(stepper, self.states[:, 0].to(stepper.device), self.states.shape[1] - 1).cpu()
 
     def measure(self, stepper: Stepper) -> Errors:
         """The errors of full rollouts; infinite, all of them, if one diverges.
 
-        Raises ValueError if no channel that moves varies in the training data.
+        Raises ValueError if nothing that varies in the training data was observed in the scored frames.
         """
         try:
             prediction = self.predict(stepper)
@@ -144,11 +142,14 @@ class HeldOut:
         prediction, truth = (states[:, self.scored_from :, channels] for states in (prediction, self.states))
         mask = None if self.mask is None else self.mask[:, self.scored_from :, channels]
         variance = self.variance[channels]
-        if not bool((variance > 0).any()):
-            raise ValueError("no field that moves varies in the training data; there is nothing to judge a model by.")
         seen = torch.ones_like(truth, dtype=torch.bool) if mask is None else mask
         deviation = variance.sqrt().to(truth).view(-1, *[1] * layout.dims)
         squares = torch.where(seen, ((prediction - truth) / deviation).square(), 0.0)
         squares = torch.where(variance > 0, squares.flatten(3).sum(dim=3, dtype=torch.float64), 0.0)
         counts = seen.flatten(3).sum(dim=3) * (variance > 0)
+        if not bool(counts.any()):
+            raise ValueError(
+                "no field that moves both varies in the training data and is observed in the scored frames of the "
+                "held-out trajectories; there is nothing to judge a model by: hold others out."
+            )
         return Errors(vrmse(prediction, truth, mask), squares, counts.double())

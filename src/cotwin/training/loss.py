@@ -32,7 +32,7 @@ class RolloutLoss:
 
         static: for each channel, whether it is to be left out (`layout.static_channels`); none if not given.
         A channel that changes by rounding alone is left out too, as errors on held-out data leave it out. Raises
-        ValueError if no channel is left.
+        ValueError if no channel is left, or a value is not finite that no mask hides.
         """
         static = (False,) * real.window_shape[1] if static is None else static
         squares = torch.zeros(len(static), dtype=torch.float64)
@@ -48,6 +48,8 @@ class RolloutLoss:
             squares += change.transpose(2, 0).flatten(1).sum(dim=1)
             counts += seen.transpose(2, 0).flatten(1).sum(dim=1)
             noise = torch.maximum(noise, rounding(values.transpose(2, 0).flatten(1)))
+        if not bool(squares.isfinite().all()):
+            raise ValueError("training windows are not finite; set a mask that is False where they are not.")
         scale = squares / counts
         still = ~(scale > noise.square()) | torch.tensor(static)
         if bool(still.all()):

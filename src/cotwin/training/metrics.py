@@ -53,8 +53,8 @@ def variances(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] 
 def rounding(values: Float[Tensor, "C M"]) -> Float[Tensor, " C"]:
     """The spread up to which each row's values differ by rounding alone, in their unit and double precision.
 
-    2⁻²³ of the largest where single precision holds them all, as it does what was stored in it, whatever their
-    precision now; else 2⁻⁴⁰ of the largest: the steps of a simulation in double precision add to its 2⁻⁵².
+    2⁻²³ of the largest value where single precision holds all of them: they were stored in it, whatever their
+    precision now. Else 2⁻⁴⁰ of it: over the steps of a simulation the 2⁻⁵² of double precision add up.
     """
     single = (values.float() == values).all(dim=1)
     return torch.where(single, 2.0**-23, 2.0**-40).double() * values.double().abs().amax(dim=1)

@@ -57,8 +57,8 @@ class Objective:
     def evaluate(self, level: Float[Tensor, ""] | None = None) -> Evaluation:
         """F and its gradient at the stepper's present weights. Raises DivergenceError if either is not finite.
 
-        level: what priors are weighed against; the one here if not given. While it is held F is one function, whose
-        gradient this is: a line search needs that.
+        level: the loss that priors are weighed against; the present one if not given. A line search holds it fixed,
+        so that F is one function and this its gradient.
         """
         self.stepper.zero_grad()
         value, measured = torch.zeros(()), torch.zeros(())

@@ -23,9 +23,9 @@ class Prior(Protocol):
 class Penalty:
     """What priors add to a rollout loss L of measured windows: 2 L/M · −log p, M values being scored.
 
-    So that the minimum is the maximum a posteriori for a noise that is not known: with its most likely level, L in
-    units of the loss, −log of the likelihood is M/2 log L, and of its gradient this is the balance. Generated windows
-    measure nothing: beside them F = (L + alpha·I + 2 L/M · −log p)/(1 + alpha).
+    The minimum is then the maximum a posteriori for noise of unknown level. At the most likely level −log of the
+    likelihood is M/2 log L, with the gradient M/(2 L) ∇L; times 2 L/M, that is ∇L, and −log p gets the same factor.
+    Generated windows measure nothing: beside them F = (L + alpha·I + 2 L/M · −log p)/(1 + alpha).
     priors: by the names that `estimates` gives. values: M, each scored value once (`SlidingWindows.scored_values`).
     """
 

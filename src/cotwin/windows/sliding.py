@@ -51,7 +51,7 @@ class SlidingWindows(Windows):
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
         self._mask = None if mask is None else mask.flatten(0, 1)
         self.masked, self.dtype = mask is not None, trajectories.dtype
-        # Where windows start, if some are left out; kept for all, it could be larger than small trajectories are.
+        # Kept only if some are left out: of small trajectories the list could take more memory than they do.
         self._chosen_starts: Tensor | None = None
         if starts is None and mask is not None:
             starts = mask.flatten(2).all(dim=2)
@@ -60,8 +60,8 @@ class SlidingWindows(Windows):
             self._chosen_starts = every[starts.flatten()[every]]
             if len(self._chosen_starts) == 0:
                 raise ValueError(
-                    "no window starts from a wholly observed state, and a rollout needs one; fill the holes of some "
-                    "states, and say with starts= which."
+                    f"no window of {num_steps} steps starts from a state that a rollout can start from; use shorter "
+                    "windows, or fill the holes of some states and name those in `starts`."
                 )
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ class StartStates(ABC):
 
     dtype: torch.dtype
 
-    # Whether any state is had as cheaply as the next one.
+    # Whether states cost the same in any order.
     random_access: bool = True
 
     @abstractmethod

@@ -42,10 +42,10 @@ def perturbed(states: Float[Tensor, "M C *S"] | PickedStates, layout: Layout) ->
     with static fields are refused, since those belong to their place.
     """
     if any(layout.static_channels):
-        raise ValueError("starts: perturbed would shift the layout's static fields too; use starts: real.")
+        raise ValueError("perturbed starts would shift the layout's static fields too; use real ones.")
     axes = [axis for axis in range(layout.dims) if layout.boundary[axis] == "periodic"]
     if not axes:
-        raise ValueError("starts: perturbed shifts along periodic axes and the layout has none; use starts: real.")
+        raise ValueError("perturbed starts are shifted along periodic axes, and the layout has none; use real ones.")
     draw_real = real(states)
 
     def draw(count: int, teacher: Stepper, generator: torch.Generator) -> ShiftedStates:
@@ -98,11 +98,11 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
     """
     if any(kind != "periodic" for kind in layout.boundary) or any(layout.static_channels):
         raise ValueError(
-            "starts: simulated draws initial states from a Fourier spectrum, so every axis must be periodic and "
-            "no field static; use starts: real."
+            "simulated starts are drawn from a Fourier spectrum, so every axis must be periodic and no field static; "
+            "use real ones."
         )
     if not torch.isfinite(initial).all():
-        raise ValueError("starts: simulated needs real initial states without missing values; use starts: real.")
+        raise ValueError("simulated starts need real initial states without missing values; use real ones.")
 
     def draw(count: int, teacher: Stepper, generator: torch.Generator) -> SimulatedStates:
         seed = int(torch.randint(2**62, (), generator=generator))
@@ -114,8 +114,8 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
 class SimulatedStates(StartStates):
     """States at random times of random rollouts of a teacher, drawn block by block as they are asked for.
 
-    Each block has a seed of its own, and the last one used is kept: states in order cost one rollout for several
-    of them, in any order a block's rollouts for each.
+    Each block has a seed of its own, and the last one is kept. Read in order, several states share a rollout; read in
+    any other, each may cost a whole block.
     """
 
     random_access = False
@@ -170,7 +170,7 @@ class SimulatedStates(StartStates):
                 return torch.cat(parts).flatten(0, 1)
         raise DivergenceError(
             f"{type(self.teacher).__name__} diverges from most initial states like the real ones; "
-            "take more substeps, or use starts: real."
+            "take more substeps, or use real starts."
         )
 
     def _rollouts(self, count: int, generator: torch.Generator) -> Float[Tensor, "R P C *S"]:

@@ -25,7 +25,7 @@ class Source(Protocol):
         """Put the windows at `indices` into these rows of `states`, (B, W+1, C, *S)."""
 
     def will_read(self, indices: Sequence[int]) -> None:
-        """Hear which windows are asked for next."""
+        """Announce the windows that are read next."""
 
 
 class StoredWindows(Windows):

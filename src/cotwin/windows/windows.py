@@ -102,7 +102,7 @@ class Windows(Dataset[Batch], ABC):
         return self.dtype.itemsize * math.prod(self.window_shape)
 
     def will_read(self, indices: Sequence[int]) -> None:
-        """Hear which windows are asked for next; a kind that reads a disk can have it begin."""
+        """Announce the windows that are read next, so that a disk can begin to fetch them."""
 
     def epoch(self, number: int) -> Windows:
         """The windows of an epoch: these, unless a kind has others in each."""
