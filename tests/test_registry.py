@@ -60,14 +60,19 @@ def test_what_the_source_says_is_what_the_decorators_say(registry: Registry) -> 
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if "jax" not in module.name:
                 importlib.import_module(module.name)
-    read = {name: (home.module, home.thing, home.made) for name, home in registry.own().items()}
+    read = {name: (home.module, home.thing, home.made, home.summary) for name, home in registry.own().items()}
     declared = {
-        name: (thing.__module__, thing.__qualname__, getattr(made_by(thing), "__name__", thing.__qualname__))
+        name: (
+            thing.__module__,
+            thing.__qualname__,
+            getattr(made_by(thing), "__name__", thing.__qualname__),
+            summary(thing),
+        )
         for name, thing in registry.declared.items()
         if thing.__module__.startswith("cotwin.")
     }
     if registry is sampler:  # which make tensors, of no class of ours
-        declared = {name: (module, thing, thing) for name, (module, thing, _) in declared.items()}
+        declared = {name: (module, thing, thing, said) for name, (module, thing, _, said) in declared.items()}
     assert read == declared
 
 
@@ -133,3 +138,29 @@ def test_simulators_and_samplers_are_in_physics_by_their_names() -> None:
     assert {"Fisher", "random_smoke", "SpectralStepper"} <= set(dir(cotwin.physics))
     with pytest.raises(AttributeError, match="no attribute 'PhiFlowSmoke'"):
         _ = cotwin.physics.PhiFlowSmoke
+
+
+def test_a_name_of_cotwins_is_not_declared_again_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "declared", dict(simulator.declared))
+    mine = simulator("my_heat")(lambda layout: None)
+    assert simulator.find("my_heat") is mine
+    simulator("heat")(mine)
+    with pytest.raises(
+        RegistryError, match=f"declared by cotwin and by the module {__name__}; take one of them away"
+    ):
+        simulator.find("heat")
+
+
+def test_what_takes_any_argument_has_no_setting_of_that_name() -> None:
+    def thing(layout: Layout, *rates: float, order: int = 1, **options: float) -> None: ...
+
+    assert [setting.name for setting in simulator.settings(thing)] == ["order"]
+
+
+def test_a_list_of_names_imports_none_of_them() -> None:
+    code = (
+        "import sys; from cotwin.experiment.lookup import overview, part; overview(); part('physical');"
+        "homes = {f'cotwin.physics.{name}' for name in ('heat', 'burgers', 'phiflow')};"
+        "assert not {*homes, 'phi', 'jax'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -37,18 +37,6 @@ def experiment_class(values: Mapping[str, Any]) -> type[Experiment]:
     )
 
 
-def every_class(base: type[Settings]) -> dict[str, type[Settings] | RegistryError]:
-    """The settings of all kinds by name; of one that cannot be loaded, why."""
-    registry, _ = OPEN[base]
-    found: dict[str, type[Settings] | RegistryError] = {}
-    for name in registry.names():
-        try:
-            found[name] = settings_class(base, name)
-        except RegistryError as error:
-            found[name] = error
-    return found
-
-
 def settings_class(base: type[Settings], name: str) -> type[Settings]:
     """The settings of one kind: those of `base`, and its signature's. Raises RegistryError if it has none."""
     return _made(base, name, OPEN[base][0].find(name))

@@ -3,91 +3,78 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
-from cotwin.experiment.explain import explain
-
-MOST_LINES = 60
-"""Beyond these, kinds to choose among are shown by name alone."""
-
-
-@dataclass(frozen=True)
-class _Line:
-    """path: of the setting; kind: the name that it introduces, if it does; depth: how far it is indented."""
-
-    path: str
-    kind: str | None
-    depth: int
-    text: str
+from cotwin.experiment.explain import Line, explain, one_of
+from cotwin.experiment.learner_settings import PhysicalSettings
+from cotwin.registry import RegistryError, simulator, summary
 
 
 def overview() -> str:
     """The blocks of an experiment, the kinds of each, and how to see more."""
-    lines = list(_lines())
+    blocks: dict[str, list[Line]] = {}
+    for line in explain():
+        blocks.setdefault(line.path.partition(".")[0], []).append(line)
     rows = []
-    for line in lines:
-        block = line.path.partition(".")[0]
-        if line.path == block and line.kind is None:
-            rows.append(line.text)
-        elif not any(row.startswith(f"{block}:") for row in rows):
-            kinds = [other.kind for other in lines if other.path == block and other.kind]
-            rows.append(f"{block}: {', '.join(kinds)}")
-    return "\n".join(
-        [
-            *rows,
-            "",
-            "cotwin config explain PART tells more of a block (physical), a setting "
-            "(synthetic.optimizer) or a name (heat).",
-        ]
-    )
+    for block, lines in blocks.items():
+        kinds = [line.kind for line in lines if line.path == block and line.kind]
+        rows.append(f"{block}: {', '.join(kinds)}" if kinds else lines[0].text)
+    more = "a block (physical), a setting (synthetic.optimizer) or a name (heat)"
+    return "\n".join([*rows, "", f"cotwin config explain PART tells more of {more}."])
 
 
 def part(asked: str) -> str:
-    """What is said of a block, a setting, or of the kind of that name. Raises ValueError if there is none."""
-    lines = list(_lines())
-    found = list(_by_path(lines, asked)) or list(_by_kind(lines, asked))
+    """What is said of a block, a setting, or the kind of that name. Only what is asked for by name is loaded.
+
+    asked: a path, a name, or `package.module:function`. Raises ValueError if there is nothing of that name.
+    """
+    lines = list(_shown(explain()))
+    if ":" in asked:  # a model of the user's own
+        lines.append((0, one_of("physical", PhysicalSettings, asked, summary(simulator.find(asked)))))
+    found = (
+        [(depth, line) for depth, line in lines if _is_in(line.path, asked)]
+        or list(_named(lines, asked))
+        or list(_of_some_kinds(lines, asked))
+    )
     if not found:
-        known = sorted({line.path for line in lines} | {line.kind for line in lines if line.kind})
+        known = sorted({line.path for _, line in lines} | {line.kind for _, line in lines if line.kind})
         near = difflib.get_close_matches(asked, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "cotwin config explain lists the blocks."
         raise ValueError(f"there is no setting and no kind {asked!r}; {hint}")
-    if len(found) > MOST_LINES:
-        outer = min(line.depth for line in found)
-        names = [line.kind for line in found if line.kind]
-        found = [line for line in found if line.depth == outer]
-        return "\n".join(
-            [*_texts(found), "", f"cotwin config explain {names[-1]}, for one, tells the settings of a name."]
-        )
-    return "\n".join(_texts(found))
+    outermost = min(depth for depth, _ in found)
+    texts = ["  " * (depth - outermost) + line.text for depth, line in found]
+    names = [line.kind for _, line in found if line.kind and line.loads]
+    if len(names) > 1:
+        texts += ["", f"cotwin config explain {names[-1]}, for one, tells the settings of a name."]
+    return "\n".join(texts)
 
 
-def _lines() -> Iterator[_Line]:
-    for text in explain():
-        path, kind = re.match(r"\s*([\w.]+)(?:=([\w ]+))?", text).groups()  # type: ignore[union-attr]
-        # The path of a heading ends with the name of what chooses: physical.model=heat is about physical.
-        path = path if kind is None else path.rpartition(".")[0]
-        yield _Line(path, kind, len(text) - len(text.lstrip()), text)
-
-
-def _by_path(lines: list[_Line], asked: str) -> Iterator[_Line]:
-    return (line for line in lines if f"{line.path}.".startswith(f"{asked}."))
-
-
-def _by_kind(lines: list[_Line], asked: str) -> Iterator[_Line]:
-    """Each heading of that name, and what is indented below it."""
-    below = None
+def _shown(lines: Iterable[Line], depth: int = 0) -> Iterator[tuple[int, Line]]:
+    """Lines with what is below them, but for what would have to be loaded; and how deep each lies."""
     for line in lines:
-        if below is not None and line.depth <= below:
-            below = None
-        if below is None and line.kind == asked:
-            below = line.depth
-            yield line
-        elif below is not None:
-            yield line
+        yield depth, line
+        if not line.loads:
+            yield from _shown(line.below(), depth + 1)
 
 
-def _texts(lines: list[_Line]) -> list[str]:
-    outer = min(line.depth for line in lines)
-    return [line.text[outer:] for line in lines]
+def _is_in(path: str, asked: str) -> bool:
+    return f"{path}.".startswith(f"{asked}.")
+
+
+def _named(lines: list[tuple[int, Line]], asked: str) -> Iterator[tuple[int, Line]]:
+    """Each kind of that name, `heat` or `physical.heat`, with its settings."""
+    for depth, line in lines:
+        if line.kind and asked in (line.kind, f"{line.path}.{line.kind}"):
+            yield depth, line
+            yield from _shown(line.below(), depth + 1)
+
+
+def _of_some_kinds(lines: list[tuple[int, Line]], asked: str) -> Iterator[tuple[int, Line]]:
+    """A setting that only some kinds of an open block have, with those kinds; all of the block are loaded for it."""
+    for depth, line in lines:
+        if line.loads and asked.startswith(f"{line.path}."):
+            try:
+                own = [pair for pair in _shown(line.below(), depth + 1) if _is_in(pair[1].path, asked)]
+            except RegistryError:
+                continue
+            yield from [(depth, line), *own] if own else []
