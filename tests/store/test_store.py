@@ -265,6 +265,14 @@ def test_generated_windows_are_put_where_one_can_look_at_them(
     assert np.array_equal(np.load(path, allow_pickle=False), states.numpy())
 
 
+def test_what_is_not_kept_is_not_there_to_look_at_and_that_is_said(
+    generated: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Store(None, 10 * MB, 0, "on_the_fly", keep_generated=tmp_path).keep(generated(5), "0003-physical"):
+        assert "0003-physical.npy is not written: the windows are generated as they are read" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("what", ["folder", "file", "full"])
 def test_what_is_put_there_to_look_at_follows_no_link_and_costs_nothing(
     generated: Make, tmp_path: Path, precious: Path, what: str, monkeypatch: pytest.MonkeyPatch

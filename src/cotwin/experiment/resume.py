@@ -12,9 +12,10 @@ from torch import Tensor
 
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import dump, load
-from cotwin.experiment.settings import Experiment, FileData
+from cotwin.experiment.settings import Experiment, FileData, Simulated
+from cotwin.registry import network, sampler, simulator
 from cotwin.run import Run, RunError
-from cotwin.store.version import code_version
+from cotwin.store.version import code_version, module_version
 
 logger = logging.getLogger(__name__)
 
@@ -43,18 +44,21 @@ def reopen(path: Path, experiment: Experiment) -> Run:
     return run
 
 
-def origin(data: Dataset) -> dict[str, str]:
-    """What a checkpoint says of where it comes from: hashes of the data, as read and divided, and of the code."""
-    return {"data": _hash(data), "code": code_version()}
+def origin(data: Dataset, experiment: Experiment) -> dict[str, str]:
+    """What a checkpoint says of where it comes from: hashes of the data, as read and divided, and of all code.
+
+    code: Cotwin and its libraries. Models, networks and samplers of others stand by the names that the settings have.
+    """
+    return {"data": _hash(data), "code": code_version(), **dict(_others_code(experiment))}
 
 
 def require_same_origin(checkpoint: Mapping[str, Any], now: Mapping[str, str], experiment: Experiment) -> None:
     """Raise RunError if a checkpoint is of other data than `now`; warn if it is of other code."""
     before = checkpoint.get("origin", {})
-    if before.get("code") != now["code"]:
-        logger.warning(
-            "The run was begun with another version of Cotwin, torch or numpy; what follows is computed by this one."
-        )
+    for name in sorted(now.keys() - {"data"}):
+        if before.get(name) != now[name]:
+            what = "Cotwin, torch or numpy" if name == "code" else name
+            logger.warning("The run was begun with another version of %s; the rest is computed by this one.", what)
     if before.get("data") == now["data"]:
         return
     if isinstance(experiment.data, FileData):
@@ -83,6 +87,18 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, inner in value.items():
         yield from _leaves(inner, f"{path}.{key}".lstrip("."))
+
+
+def _others_code(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Name and hash of what the settings name that is not Cotwin's."""
+    named = [(simulator, experiment.physical.model), (network, experiment.synthetic.network)]
+    if isinstance(experiment.data, Simulated):
+        named.append((sampler, experiment.data.starts.kind))
+    for registry, name in named:
+        # What `package.module:thing` names may be defined in another module.
+        modules = {registry.find(name).__module__, *([name.partition(":")[0]] if ":" in name else [])}
+        if any(module.partition(".")[0] != "cotwin" for module in modules):
+            yield name, " ".join(module_version(module) for module in sorted(modules))
 
 
 def _hash(data: Dataset) -> str:

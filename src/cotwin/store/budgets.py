@@ -1,8 +1,8 @@
 """How many bytes generated data may take where the user leaves it to the machine.
 
 Memory: a quarter of what this process may have at most, but no more than half of what is free now. What it may
-have is the machine's, or less by a control group (v1 and v2, the container's and every one above it) or by the
-limits of `ulimit -d` and `ulimit -v`. Disk: twenty times the memory budget, or half of the free disk.
+have is the machine's memory, or less: by a control group (v1 and v2, the container's and every one above it), or by
+`ulimit -d` and `ulimit -v`. Disk: twenty times the memory budget, or half of the free disk.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Header:
         return DTYPES[self.dtype].itemsize * math.prod(self.shape)
 
     def encoded(self) -> bytes:
-        """As it stands in the file; as long for every checksum."""
+        """The bytes in the file; how many does not depend on the checksum."""
         about = {"made_by": "cotwin", "format": FORMAT, "key": self.key, "crc32": f"{self.crc32:08x}"}
         about["meta"] = json.dumps(self.meta)
         states = {"dtype": self.dtype, "shape": list(self.shape), "data_offsets": [0, self.num_bytes]}
@@ -96,7 +96,7 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def read_entry(file: BinaryIO, key: str) -> tuple[Tensor, dict[str, Any]]:
-    """The array and what its maker wanted to remember. Raises DamagedError, also for another one's key."""
+    """The array and what its maker wanted to remember. Raises DamagedError, also if it holds another key."""
     header = read_header(file)
     if header.key != key:
         raise DamagedError(f"it holds {header.key}")

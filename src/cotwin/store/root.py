@@ -12,7 +12,7 @@ from cotwin.folder import Folder, NotOursError, write_at
 
 MARKER = ".cotwin.json"
 FORMAT = 1
-CONTENT = json.dumps({"made_by": "cotwin", "format": FORMAT, "files": []}).encode()
+CONTENT = json.dumps({"made_by": "cotwin", "format": FORMAT}).encode()
 _CURE = "Name another directory, or move this one away; Cotwin changes nothing that it did not make."
 
 

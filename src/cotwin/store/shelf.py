@@ -83,7 +83,7 @@ class Shelf:
     def load(self, key: str) -> tuple[Tensor, dict[str, Any]] | None:
         """An array and what its maker wanted to remember; None if there is none, or it cannot be read.
 
-        None too, with a warning, if it is damaged or another one's.
+        None too, with a warning, if it is damaged or holds another key.
         """
         name = _name(key)
         try:

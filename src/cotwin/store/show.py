@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def show(windows: Source, directory: Path, name: str, chunk_bytes: int) -> None:
-    """Write all windows into a file of this name, so many bytes at once. A warning says if the disk refuses."""
+    """Write all windows into a file of this name, `chunk_bytes` at once. A warning says if the disk refuses."""
     try:
         with (
             Folder(directory.parent) as beside,

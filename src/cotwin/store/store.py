@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from cotwin.stepper import evaluating
 from cotwin.store.budgets import disk_budget as disk_bytes
 from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
@@ -98,7 +99,7 @@ class Store:
         """
         choice = self.choose(windows)
         logger.info("generated windows: %s, as %s", choice.placement, choice.reason)
-        with _evaluating(windows.teacher), ExitStack() as stack:
+        with evaluating(windows.teacher), ExitStack() as stack:
             if choice.placement == "memory":
                 memory = InMemory(torch.empty(len(windows), *windows.window_shape, dtype=windows.dtype))
                 self._fill(memory, windows)
@@ -107,9 +108,15 @@ class Store:
                 kept = self._cached(windows, choice, stack)
             else:
                 kept = Kept(self.on_the_fly(windows), choice)
-            if self.keep_generated is not None and isinstance(kept.windows, StoredWindows):
-                show(kept.windows.source, self.keep_generated, f"{name}.npy", self.chunk_bytes)
+            if self.keep_generated is not None:
+                self._show(kept, self.keep_generated, f"{name}.npy")
             yield kept
+
+    def _show(self, kept: Kept, directory: Path, name: str) -> None:
+        if isinstance(kept.windows, StoredWindows):
+            show(kept.windows.source, directory, name, self.chunk_bytes)
+        else:
+            logger.warning("%s is not written: the windows are generated as they are read.", directory / name)
 
     def _cached(self, windows: RolloutWindows, choice: Choice, stack: ExitStack) -> Kept:
         """Windows in a file while the stack is open; on the fly if the disk does not take them."""
@@ -165,7 +172,7 @@ class Store:
             raise ValueError(
                 f"the starts of windows that are generated as they are read take {in_words(held)}, which leaves "
                 f"less than half of the memory budget ({in_words(self.memory_budget)}) for the windows; raise "
-                "the budget, generate fewer windows, or use starts: real."
+                "the budget, generate fewer windows, or use real starts."
             )
         return budget
 
@@ -198,15 +205,3 @@ class InMemory:
 
     def will_read(self, indices: Sequence[int]) -> None:
         """Nothing to prepare."""
-
-
-@contextmanager
-def _evaluating(teacher: nn.Module) -> Iterator[None]:
-    """The teacher in eval mode; afterwards each of its modules as it was, whichever it was."""
-    training = [module for module in teacher.modules() if module.training]
-    teacher.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -57,7 +57,7 @@ class WindowFile:
         write_at(self.file.fileno(), rows.detach().contiguous().numpy().data.cast("B"), first * self.row_bytes)
 
     def sync(self) -> None:
-        """Hear now, not as wrong numbers later, if the disk did not take what was written."""
+        """Raise OSError now, rather than read wrong numbers later, if the disk did not take what was written."""
         os.fsync(self.file.fileno())
 
     def write(self, indices: Sequence[int], states: Tensor, rows: Sequence[int]) -> None:
