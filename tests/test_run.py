@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 from children import die_at, finish, run, start
+from safetensors.torch import load_file
 from tiny import hybrid, same
+from torch import nn
 
 from cotwin.folder import Folder
 from cotwin.run import KEPT_CHECKPOINTS, MARKER, Run, RunError
@@ -324,6 +326,16 @@ def test_a_kill_at_any_system_call_leaves_a_run_to_go_on_with_or_to_replace(swif
         write(path)
         assert contents(path).keys() == expected
         assert json.loads((path / "result.json").read_text()) == {"number": 4}
+
+
+def test_weights_of_one_parameter_under_two_names_are_written(path: Path) -> None:
+    model = nn.Linear(3, 3)
+    model.again = model.weight
+    with Run.create(path, CONFIG) as run:
+        run.write_weights("physical.safetensors", model)
+    found = load_file(path / "physical.safetensors")
+    assert same(found, dict(model.state_dict()))
+    assert torch.equal(found["again"], found["weight"])
 
 
 def test_a_figure_that_cannot_be_drawn_is_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:

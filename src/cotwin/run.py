@@ -10,8 +10,8 @@
         models.json             what else it takes to build both models again, without the data
         result.json             the table at the end
         rollout.png …           figures
-    generated/0000-physical.npy   what the physical model learned from in cycle 0, if store.keep_generated asks for it
-    estimation.json, fit.png of `cotwin estimate`
+        generated/0000-physical.npy   what the physical model learned from in cycle 0, if store.keep_generated is on
+        estimation.json, fit.png       of `cotwin estimate`
 
 Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
 """
@@ -132,7 +132,8 @@ class Run:
 
     def write_weights(self, name: str, model: nn.Module) -> str:
         """Write a model's weights as safetensors; the SHA-256 of the file."""
-        data = save({key: value.contiguous() for key, value in model.state_dict().items()})
+        # Copies: safetensors refuses tensors that share memory, as one parameter under two names does.
+        data = save({key: value.contiguous().clone() for key, value in model.state_dict().items()})
         self.write_bytes(name, data)
         return hashlib.sha256(data).hexdigest()
 

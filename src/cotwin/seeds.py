@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -24,3 +27,20 @@ def seeded(*counters: int) -> torch.Generator:
     True
     """
     return torch.Generator().manual_seed(seed_of(*counters))
+
+
+@contextmanager
+def torch_seeded(*counters: int) -> Iterator[None]:
+    """Inside, torch's own CPU generator starts from these counters; afterwards it is as it was before.
+
+    For torch's layers, which draw their initial weights from it and take no generator.
+
+    >>> with torch_seeded(0):
+    ...     first = torch.rand(1)
+    >>> with torch_seeded(0):
+    ...     assert torch.rand(1) == first
+    """
+    # Not torch.manual_seed: that would reseed every accelerator too, and those are not restored here.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed_of(*counters))
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from small import SMALL
 
 from cotwin.experiment.load import load
@@ -30,3 +31,8 @@ def test_priors_weigh_against_each_scored_value_once(tmp_path: Path) -> None:
     # Two trajectories of ten steps on 32 points; the first frames only start windows.
     assert trainer.penalty.values == 2 * 10 * 32
     assert session.trainings["alone"].learners["synthetic"].trainer.penalty is None
+
+
+def test_starts_that_a_layout_does_not_have_are_refused_by_the_name_of_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"synthetic\.starts: perturbed starts are shifted along periodic axes"):
+        prepare(load("heat", ["data.boundary=neumann", "synthetic.starts=perturbed", f"store.cache_dir={tmp_path}"]))

@@ -1,16 +1,20 @@
 """The command line, as a person uses it: what it writes, what it refuses, what it says."""
 
+import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from small import SMALL
 from typer.testing import CliRunner, Result
 
 import cotwin as public
 from cotwin.cli import app
+from cotwin.cli.train import _Bars
 
 
 @pytest.fixture
@@ -180,7 +184,35 @@ def test_config_explain_tells_one_part() -> None:
     assert "synthetic.optimizer.lr" in adam
     assert "optimizer.history" not in adam
     physical = cotwin("config", "explain", "physical").output
-    assert len(physical.splitlines()) < 60
-    assert "physical.model=gray_scott" in physical
+    assert len(physical.splitlines()) < 70
+    assert "physical.model=gray_scott: " in physical
     assert "physical.feed" not in physical
+    assert cotwin("config", "explain", "physical.heat").output.splitlines() == heat
+    feed = cotwin("config", "explain", "physical.feed.initial").output.splitlines()
+    assert [line.partition(":")[0] for line in feed if line.startswith("physical.model=")] == [
+        "physical.model=gray_scott",
+        "physical.model=spectral_gray_scott",
+    ]
     assert "did you mean heat" in refusal("config", "explain", "hate")
+
+
+@pytest.mark.parametrize(
+    ("count", "setting", "instead"),
+    [
+        (4, "held_out_fraction=0.5", r"holds 4 trajectories, .*data\.validation says"),
+        (1, "validation=2", r"holds a single trajectory, .*data\.held_out_fraction says"),
+        (1, "test=1", r"holds a single trajectory, .*data\.held_out_fraction says"),
+    ],
+)
+def test_what_says_nothing_of_a_file_is_refused(folder: Path, count: int, setting: str, instead: str) -> None:
+    words = file_settings(save(folder / "mine.npz", waves(count)), "data.test=0", f"data.{setting}")
+    assert re.search(rf"data\.{setting.partition('=')[0]} is of no effect: .*{instead}", refusal(*words))
+
+
+def test_a_phase_that_begins_anew_is_shown_once() -> None:
+    with _Bars(Console(file=StringIO(), force_terminal=True), steps=20, done=5) as bars:
+        for taken, begin in ((4, lambda: bars.begin("one", 4)), (3, lambda: bars.begin("two", 4)), (4, bars.restart)):
+            begin()
+            for _ in range(taken):
+                bars.step(1.0)
+        assert [task.completed for task in bars._progress.tasks] == [5 + 4 + 4, 4]

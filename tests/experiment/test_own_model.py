@@ -13,12 +13,18 @@ from typing import Any
 import pytest
 import torch
 from small import SMALL
+from test_resume import StopAt
 
+from cotwin import registry
+from cotwin.experiment import lookup
 from cotwin.experiment.load import ConfigError, dump, load, validate
+from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
-from cotwin.experiment.train import prepare
+from cotwin.experiment.train import prepare, train
 from cotwin.layout import Field, Layout
 from cotwin.parameters import estimates
+from cotwin.run import Run
+from cotwin.store.version import module_version
 
 LAYOUT = Layout.box([Field("u")], grid=(16,), extent=[(0, 1)], boundary="periodic", dt=0.1)
 STATES = torch.zeros(1, 2, 1, 16)
@@ -139,3 +145,80 @@ def test_the_example_of_the_docs_trains(folder: Path) -> None:
     (viscosity,) = result["estimates"]
     assert viscosity["name"] == "viscosity"
     assert viscosity["together"] > viscosity["start"]
+
+
+def test_going_on_with_an_edited_model_is_warned_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    experiment = configured("mine.own:build", **PARAMETERS)
+    session = prepare(experiment)
+    with Run.create(folder / "run", dump(experiment)) as run:
+        train(session, run, StopAt(0))
+        checkpoint = run.load_checkpoint()
+        for text, warned in ((MODEL, False), (MODEL.replace("NUMBER = 3", "NUMBER = 4"), True)):
+            (folder / "mine" / "own.py").write_text(text)
+            train(prepare(experiment), run, StopAt(0), checkpoint)
+            said = "The run was begun with another version of mine.own:build; the rest"
+            assert (said in caplog.text) is warned
+    assert "another version of Cotwin" not in caplog.text
+
+
+def test_of_a_package_every_file_counts(folder: Path) -> None:
+    (folder / "mine" / "__init__.py").touch()
+    registry.simulator.find("mine.own:build")
+    before = module_version("mine.own")
+    (folder / "mine" / "lacking.py").write_text("# another\n")
+    assert module_version("mine.own") != before
+
+
+def test_an_own_model_is_explained(folder: Path) -> None:
+    first, *others = lookup.part("mine.own:build").splitlines()
+    assert first.startswith("physical.model=mine.own:build")
+    assert "  physical.substeps: int (default 2)" in others
+    assert "  physical.rate.initial: float (required)" in others
+
+
+NETWORK = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, layout, width: int = 4):
+        super().__init__()
+        self.lift = torch.nn.Conv1d(2, width, 3, padding=1)
+        self.project = torch.nn.Conv1d(width, 1, 1)
+        self.size = float(torch.ones(3).sum()) if width == 5 else 3.0
+
+    def forward(self, state):
+        return self.project(torch.tanh(self.lift(state)))
+"""
+
+
+@pytest.fixture
+def network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Without a seed: its layers draw from torch's own generator."""
+    monkeypatch.delitem(sys.modules, "mine.nets", raising=False)
+    (folder / "mine" / "nets.py").write_text(NETWORK)
+    return "mine.nets:Net"
+
+
+def own_network(network: str, **settings: Any) -> Experiment:
+    base = load("burgers", [word for word in SMALL if not word.startswith("synthetic.")]).model_dump()
+    base["synthetic"] = {"network": network, "window": 2, **settings}
+    return validate(base)
+
+
+# One that looks at values while it is built cannot be counted beforehand, and is built all the same.
+@pytest.mark.parametrize("width", [4, 5])
+def test_the_seed_decides_the_weights_of_an_own_network(network: str, width: int) -> None:
+    def weights() -> list[torch.Tensor]:
+        trainings = prepare(own_network(network, width=width)).trainings.values()
+        models = [training.learners["synthetic"].trainer.stepper for training in trainings]
+        return [torch.cat([weight.flatten() for weight in model.parameters()]) for model in models]
+
+    first, control = weights()
+    torch.rand(7)  # whatever ran before
+    assert torch.equal(first, control)
+    assert torch.equal(first, weights()[0])
+
+
+def test_an_own_network_beyond_the_memory_is_refused_before_it_is_built(network: str) -> None:
+    with pytest.raises(ValueError, match="the surrogate with its optimiser"):
+        prepare(own_network(network, width=10**10))

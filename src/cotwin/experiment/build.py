@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -29,12 +29,13 @@ from cotwin.layout import Layout
 from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
 from cotwin.registry import network
+from cotwin.seeds import torch_seeded
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
 from cotwin.training.descent import Descent, GradientDescent, Still
 from cotwin.training.gauss_newton import GaussNewton
-from cotwin.training.hybrid import HybridTrainer, Learner
+from cotwin.training.hybrid import HybridTrainer, Learner, Role
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.penalty import Penalty
 from cotwin.training.trainer import Trainer, constant, cosine
@@ -64,13 +65,20 @@ def build_network(settings: NetworkSettings, layout: Layout, seed: int) -> nn.Mo
     def whole() -> nn.Module:
         return WithPositions(layout, build) if settings.positions else build(layout)
 
-    if settings.network in network.own():
-        # On torch's device without memory: counted before any is taken.
-        with torch.device("meta"):
-            weights = sum(parameter.numel() for parameter in whole().parameters())
-        # Adam keeps two numbers beside each weight and its gradient.
-        require_room((4, weights), 4, "the surrogate with its optimiser", "choose a smaller width, depth or kernel")
+    # Adam keeps two numbers beside each weight and its gradient.
+    require_room(
+        (4, _weights(whole)), 4, "the surrogate with its optimiser", "choose a smaller width, depth or kernel"
+    )
     return whole()
+
+
+def _weights(build: Callable[[], nn.Module]) -> int:
+    """How many a network has, before any memory is taken; 0 for one that looks at values while it is built."""
+    try:
+        with torch.device("meta"), torch_seeded(0):
+            return sum(parameter.numel() for parameter in build().parameters())
+    except (RuntimeError, TypeError):  # what torch raises for values that are not there
+        return 0
 
 
 def build_store(settings: s.Store) -> Store:
@@ -98,16 +106,16 @@ def build_alpha(settings: s.Alpha, cycles: int) -> Alpha:
 def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha) -> HybridTrainer:
     """Both models, their trainers and the cycle; nothing is trained yet. The same settings build the same."""
     device = find_device(experiment.device)
-    cycles = experiment.hybrid.cycles
-    physical = build_physical(experiment.physical, data.layout, data.train.states).to(device)
-    synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
+    # Layers of models that take no seed draw from torch's own generator.
+    with torch_seeded(experiment.seed):
+        physical = build_physical(experiment.physical, data.layout, data.train.states).to(device)
+        synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
     if data.train.states.dtype == torch.float64:
         physical, synthetic = physical.double(), synthetic.double()
     priors = build_priors(experiment.known_beforehand, physical)
-    priors = {name: prior.to(device) for name, prior in priors.items()}
     return HybridTrainer(
-        _learner(experiment.physical, physical, data, cycles, experiment.seed, priors),
-        _learner(experiment.synthetic, synthetic, data, cycles, experiment.seed, {}),
+        _learner(experiment, "physical", physical, data, priors),
+        _learner(experiment, "synthetic", synthetic, data, {}),
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
@@ -118,31 +126,36 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
 
 
 def _learner(
-    settings: LearnerSettings, stepper: Stepper, data: Dataset, cycles: int, seed: int, priors: Mapping[str, Prior]
+    experiment: s.Experiment, role: Role, stepper: Stepper, data: Dataset, priors: Mapping[str, Prior]
 ) -> Learner:
+    settings: LearnerSettings = getattr(experiment, role)
     train = data.train
     window = train.num_frames - 1 if settings.window == "full" else settings.window
     if window >= train.num_frames:
         raise ValueError(
-            f"window: {window} steps need {window + 1} frames, the training trajectories have {train.num_frames}; "
-            f"use at most {train.num_frames - 1}, or window=full."
+            f"{role}.window: {window} steps need {window + 1} frames, the training trajectories have "
+            f"{train.num_frames}; use at most {train.num_frames - 1}, or full."
         )
     real = SlidingWindows(train.states, window, train.mask, settings.stride, data.starts)
     loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer
-    total = settings.warmup_steps + cycles * settings.steps
+    total = settings.warmup_steps + experiment.hybrid.cycles * settings.steps
     trainer = Trainer(
         stepper,
         loss,
         data.validation,
         descent=_descent(optimizer, stepper),
         batch_size=settings.batch_size,
-        schedule=cosine(total) if optimizer.schedule == "cosine" else constant,
+        schedule=cosine(total) if isinstance(optimizer, Adam) and optimizer.schedule == "cosine" else constant,
         penalty=Penalty(priors, real.scored_values(train.layout.static_channels)) if priors else None,
         validate_every=settings.validate_every,
-        seed=seed,
+        seed=experiment.seed,
     )
-    return Learner(trainer, real, settings.steps, settings.warmup_steps, _starts(settings, real, data))
+    try:
+        starts = _starts(settings, real, data)
+    except ValueError as error:
+        raise ValueError(f"{role}.starts: {error}") from error
+    return Learner(trainer, real, settings.steps, settings.warmup_steps, starts)
 
 
 def _descent(settings: Optimizer, stepper: Stepper) -> Descent:

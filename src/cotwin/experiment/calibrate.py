@@ -27,6 +27,7 @@ from cotwin.experiment.settings import Experiment, Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.parameters import Elementwise, estimates
 from cotwin.rollouts import Refined
+from cotwin.seeds import torch_seeded
 from cotwin.stepper import Stepper
 
 MOST_IN_A_START = 512
@@ -59,7 +60,8 @@ def prepare(experiment: Experiment) -> Task:
         torch.set_num_threads(experiment.threads)
     device = find_device(experiment.device)
     data = load_dataset(experiment.data, experiment.physical, experiment.seed, build_store(experiment.store))
-    stepper = build_physical(experiment.physical, data.layout, data.train.states).to(device)
+    with torch_seeded(experiment.seed):
+        stepper = build_physical(experiment.physical, data.layout, data.train.states).to(device)
     if not estimates(stepper):
         raise ValueError(
             "physical has no unknown, all parameters are fixed; set fixed: false for those that are to be estimated."

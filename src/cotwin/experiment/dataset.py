@@ -134,15 +134,24 @@ def _from_file(settings: FileData, store: Store) -> Dataset:
         precision=settings.precision,
         walls=settings.walls,
     )
-    if len(trajectories) > 1:
-        split = split_trajectories(trajectories, settings.validation, settings.test)
-    elif settings.test:
-        raise ValueError(
-            f"{settings.path} holds a single trajectory, so none can be set aside for testing; use data.test=0."
-        )
-    else:
+    _nothing_said_in_vain(settings, len(trajectories))
+    if len(trajectories) == 1:
         split = split_in_time(trajectories, settings.held_out_fraction)
+    else:
+        split = split_trajectories(trajectories, settings.validation, settings.test)
     return _without_holes(trajectories, split)
+
+
+def _nothing_said_in_vain(settings: FileData, count: int) -> None:
+    """Raise ValueError for a setting that says nothing of so many trajectories."""
+    single = count == 1
+    held = "a single trajectory, of which the end is" if single else f"{count} trajectories, of which some are"
+    for name in ("validation", "test") if single else ("held_out_fraction",):
+        if getattr(settings, name) != FileData.model_fields[name].default:
+            raise ValueError(
+                f"data.{name} is of no effect: {settings.path} holds {held} held out. Leave it out; "
+                f"data.{'held_out_fraction' if single else 'validation'} says how much."
+            )
 
 
 def _without_holes(trajectories: Trajectories, split: Split) -> Dataset:

@@ -19,8 +19,8 @@ class Estimation(Settings):
     )
     start_length: Annotated[float, Field(ge=0, le=1e30)] | None = Field(
         None,
-        description="over which neighbouring points of estimated starts are alike; if not given as the data show it; "
-        "0: each point by itself",
+        description="over which neighbouring points of estimated starts are alike; if not given, taken from the "
+        "data; 0: each point by itself",
     )
     window: Count | Literal["full"] = Field(
         "full", description="steps of a rollout; the trajectories are cut into such windows, of which none overlap"

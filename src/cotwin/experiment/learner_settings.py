@@ -56,20 +56,19 @@ class LBFGS(Settings):
 
     kind: Literal["lbfgs"]
     lr: PositiveFloat = 1.0
-    history: Count = 20
-    clip: None = None
-    schedule: Literal["constant"] = "constant"
+    history: Count = Field(20, description="steps whose curvature it remembers")
 
 
 class LevenbergMarquardt(Settings):
     """Damped Gauss-Newton steps on all windows, for up to 300 unknowns of a simulator, of whatever size."""
 
     kind: Literal["levenberg_marquardt"]
-    clip: None = None
-    schedule: Literal["constant"] = "constant"
 
 
 Optimizer = Annotated[Adam | LBFGS | LevenbergMarquardt, Field(discriminator="kind")]
+
+
+Steps = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class LearnerSettings(Settings):
@@ -80,12 +79,11 @@ class LearnerSettings(Settings):
     )
     stride: Count = Field(1, description="frames between the starts of successive windows")
     batch_size: Count = Field(
-        32, description="windows in a step; lbfgs and levenberg_marquardt take all, so many in memory at once"
+        32,
+        description="windows in a step; for lbfgs and levenberg_marquardt, which take all, windows in memory at once",
     )
     optimizer: Optimizer
-    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        description="optimiser steps on real data alone, at first"
-    )
+    warmup_steps: Steps = Field(description="optimiser steps on real data alone, at first")
     steps: Count = Field(description="optimiser steps in each cycle")
     validate_every: Count = Field(50, description="optimiser steps between looks at the held-out data")
     starts: Literal["real", "perturbed", "simulated"] = Field(
@@ -110,11 +108,11 @@ class PhysicalSettings(LearnerSettings):
     """What all simulators have; their own settings are made from their signatures (`declared.py`)."""
 
     model: str
-    window: Annotated[int, Field(ge=1)] | Literal["full"] = Field(
+    window: Count | Literal["full"] = Field(
         8, description="steps of a training window; full: as long as the trajectories"
     )
     optimizer: Optimizer = LevenbergMarquardt(kind="levenberg_marquardt")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(10, description="optimiser steps on real data alone, at first")
+    warmup_steps: Steps = Field(10, description="optimiser steps on real data alone, at first")
     steps: Count = Field(5, description="optimiser steps in each cycle")
     validate_every: Count = Field(1, description="optimiser steps between looks at the held-out data")
     rollout: Rollout = Rollout()
@@ -128,7 +126,7 @@ class NetworkSettings(LearnerSettings):
 
     network: str
     optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(300, description="optimiser steps on real data alone, at first")
+    warmup_steps: Steps = Field(300, description="optimiser steps on real data alone, at first")
     steps: Count = Field(150, description="optimiser steps in each cycle")
     positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
 

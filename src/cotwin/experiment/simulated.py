@@ -17,7 +17,7 @@ from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Field, Layout
 from cotwin.parameters import CoarseField, Elementwise, Known, Parameter, Vector, estimates
 from cotwin.registry import sampler
-from cotwin.seeds import seeded
+from cotwin.seeds import seeded, torch_seeded
 from cotwin.stepper import Stepper, rollout
 
 
@@ -36,7 +36,8 @@ def simulate(settings: Simulated, physical: PhysicalSettings, seed: int) -> tupl
     fine = layout.refined(settings.refine)
     count = settings.train + settings.validation + settings.test
     start = _initial(settings, fine, count, seeded(seed))
-    truth = build_physical(physical, fine, start[:, None])
+    with torch_seeded(seed):
+        truth = build_physical(physical, fine, start[:, None])
     set_parameters(truth, settings.truth)
     with torch.no_grad():
         states = coarsened(rollout(truth, start, settings.num_steps), layout, settings.refine, truth.staggered)

@@ -40,10 +40,12 @@ def settled(settings: PhysicalSettings, layout: Layout, states: Float[Tensor, "N
 
 def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Stepper:
     thing, solver = simulator.find(settings.model), layout.refined(settings.refine)
-    given = {
-        setting.name: as_argument(getattr(settings, setting.name), setting.annotation, solver)
-        for setting in simulator.settings(thing)
-    }
+    given = {}
+    for setting in simulator.settings(thing):
+        try:
+            given[setting.name] = as_argument(getattr(settings, setting.name), setting.annotation, solver)
+        except ValueError as error:
+            raise ValueError(f"physical.{setting.name}: {error}") from error
     stepper = thing(solver, **{**given, **changes})
     _require_stepper(settings.model, stepper, solver)
     stepper = _rolled_out(stepper, settings.rollout)
@@ -81,12 +83,10 @@ def _parameter(settings: Component, layout: Layout) -> Parameter:
     if settings.grid is None:
         return _leaf(settings, settings.initial)
     if len(settings.grid) != layout.dims:
-        raise ValueError(
-            f"grid {list(settings.grid)} of the parameter needs one number for each of the {layout.dims} axes."
-        )
+        raise ValueError(f"grid {list(settings.grid)} needs one number for each of the {layout.dims} axes.")
     if any(k > n for k, n in zip(settings.grid, layout.grid, strict=True)):
         raise ValueError(
-            f"grid {list(settings.grid)} of the parameter has more coefficients than the solver has points, "
+            f"grid {list(settings.grid)} has more coefficients than the solver has points, "
             f"{list(layout.grid)}; choose fewer."
         )
     return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)

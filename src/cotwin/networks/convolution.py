@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from cotwin.layout import Layout
-from cotwin.networks.initialisation import seeded
 from cotwin.networks.padding import PaddedConv, from_image, to_image
 from cotwin.registry import Count, Few, network
+from cotwin.seeds import torch_seeded
 
 
 @network("resnet")
@@ -51,7 +51,7 @@ class ResidualConvNet(nn.Module):
         if depth < 1 or not dilations:
             raise ValueError(f"depth is {depth} and dilations {dilations}; a network needs one block at least.")
         outputs = layout.static_channels.count(False)
-        with seeded(seed):
+        with torch_seeded(seed):
             self.lift = PaddedConv(layout, layout.channels, width, kernel_size)
             self.blocks = nn.Sequential(
                 *(_Block(layout, width, kernel_size, dilations[block % len(dilations)]) for block in range(depth))

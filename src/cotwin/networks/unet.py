@@ -11,9 +11,9 @@ from torch.nn.functional import avg_pool2d, avg_pool3d, gelu, interpolate
 
 from cotwin.layout import Layout
 from cotwin.networks.convolution import start_near_zero
-from cotwin.networks.initialisation import seeded
 from cotwin.networks.padding import PaddedConv, from_image, to_image
 from cotwin.registry import Count, Few, network
+from cotwin.seeds import torch_seeded
 
 
 @network("unet")
@@ -49,7 +49,7 @@ class UNet(nn.Module):
         layouts = [replace(layout, grid=grid) for grid in grids]
         widths = [width * 2**level for level in range(levels + 1)]
         outputs = layout.static_channels.count(False)
-        with seeded(seed):
+        with torch_seeded(seed):
             self.down = nn.ModuleList(
                 _Stage(layouts[level], inputs, widths[level], kernel_size)
                 for level, inputs in enumerate([layout.channels, *widths[:-1]])
