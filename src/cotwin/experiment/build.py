@@ -23,7 +23,7 @@ from cotwin.experiment.learner_settings import (
     NetworkSettings,
     Optimizer,
 )
-from cotwin.experiment.prior_settings import build_priors
+from cotwin.experiment.priors import build_priors
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Layout
 from cotwin.networks.positions import WithPositions

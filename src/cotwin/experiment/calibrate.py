@@ -22,7 +22,7 @@ from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
 from cotwin.experiment.learner_settings import Rollout
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
-from cotwin.experiment.prior_settings import build_priors
+from cotwin.experiment.priors import build_priors
 from cotwin.experiment.settings import Experiment, Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.parameters import Elementwise, estimates

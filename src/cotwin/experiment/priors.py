@@ -1,0 +1,48 @@
+"""From settings to priors on the physical model's unknowns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cotwin.estimation import priors
+from cotwin.experiment.prior_settings import (
+    Gaussian,
+    GaussianField,
+    LogGaussianField,
+    LogNormal,
+    Prior,
+    Smooth,
+    TotalVariation,
+)
+from cotwin.layout import Layout
+from cotwin.parameters import estimates
+from cotwin.stepper import Stepper
+
+
+def build_priors(settings: Mapping[str, Prior], stepper: Stepper) -> dict[str, priors.Prior]:
+    """By the names of the unknowns, as the table of estimates shows them.
+
+    Raises ValueError for a name that is not among them.
+    """
+    own = list(estimates(stepper))
+    for name in settings:
+        if name not in own:
+            have = f"the physical model's unknowns are {', '.join(own)}" if own else "no parameter is unknown"
+            raise ValueError(f"priors names {name!r}; {have}.")
+    return {name: _prior(one, stepper.solver_layout).to(stepper.device) for name, one in settings.items()}
+
+
+def _prior(settings: Prior, layout: Layout) -> priors.Prior:
+    match settings:
+        case Gaussian():
+            return priors.Gaussian(settings.mean, settings.deviation)
+        case LogNormal():
+            return priors.LogNormal(settings.median, settings.factor)
+        case Smooth():
+            return priors.Smooth(layout, settings.change, settings.length)
+        case TotalVariation():
+            return priors.TotalVariation(layout, settings.change, settings.length)
+        case GaussianField():
+            return priors.GaussianField(layout, settings.mean, settings.deviation, settings.length)
+        case LogGaussianField():
+            return priors.LogGaussianField(layout, settings.median, settings.factor, settings.length)
