@@ -13,6 +13,7 @@ from cotwin.parameters.parameter import Parameter
 class ZeroMean(Parameter):
     """A field less its mean: for a potential, whose constant nothing determines.
 
+    >>> from cotwin.parameters import Real
     >>> ZeroMean(Real(torch.tensor([1.0, 2.0, 6.0])))()
     tensor([-2., -1.,  3.], grad_fn=<SubBackward0>)
     """
@@ -29,6 +30,7 @@ class ZeroMean(Parameter):
 class Vector(Parameter):
     """Several parameters side by side, (N,) or (N, *S): components of a vector, each a scalar or a field by itself.
 
+    >>> from cotwin.parameters import Known, Positive
     >>> Vector(Positive(0.7), Known(0.0))()
     tensor([0.7000, 0.0000], grad_fn=<StackBackward0>)
     """
@@ -65,6 +67,7 @@ class GaussianSum(Parameter):
     layout's unit of length. base: in the field's unit.
 
     >>> from cotwin.layout import Field, Layout
+    >>> from cotwin.parameters import Known, Positive, Real
     >>> layout = Layout.box([Field("u")], grid=(4, 6), extent=[(-1, 1), (0, 3)], boundary="neumann", dt=0.1)
     >>> bumps = GaussianSum(Positive(torch.ones(2)), Real(torch.zeros(2, 2)), Known(1.0), layout, base=0.1)
     >>> bumps().shape
@@ -111,6 +114,7 @@ class CoarseField(Parameter):
     Source: de Boor (1978), A Practical Guide to Splines, chapter IX.
 
     >>> from cotwin.layout import Field, Layout
+    >>> from cotwin.parameters import Positive
     >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
     >>> CoarseField(Positive(torch.full((8,), 0.05)), layout)().shape
     torch.Size([64])
