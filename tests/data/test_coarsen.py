@@ -69,3 +69,9 @@ def test_cells_whose_middles_do_not_fit_are_refused() -> None:
     layout = box(("periodic", "dirichlet"))
     with pytest.raises(ValueError, match="odd number of them, such as 3"):
         coarsened(torch.zeros(1, 1, 3, 32, 24), layout, 2, STAGGERED)
+
+
+def test_states_that_the_factor_does_not_divide_are_refused() -> None:
+    layout = Layout.box([Field("u")], grid=(4,), extent=[(0, 1)], boundary="neumann", dt=0.1)
+    with pytest.raises(ValueError, match=r"grid \(9,\) are not 2 times as fine as \(4,\)"):
+        coarsened(torch.zeros(1, 2, 1, 9), layout, 2)

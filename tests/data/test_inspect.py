@@ -95,3 +95,15 @@ def test_a_file_with_nothing_to_settle_reads(tmp_path):
     write_well(tmp_path / "small.h5")
     assert inspect_file(tmp_path / "small.h5").refusals == ()
     assert len(read_trajectories(tmp_path / "small.h5")) == 3
+
+
+def test_what_a_mask_hides_needs_no_settling(tmp_path):
+    u = np.cos(2 * np.pi * X) * np.exp(-T)[:, None]
+    seen = np.ones(u.shape, dtype=bool)
+    u[1, 2], u[3, 4], seen[1, 2], seen[3, 4] = np.nan, 1e6, False, False
+    np.savez(tmp_path / "data.npz", x=X, t=T, u=u, mask=seen, boundary="periodic")
+    summary = inspect_file(tmp_path / "data.npz")
+    (field,) = summary.fields
+    assert (field.non_finite, field.unobserved, summary.refusals) == (0, 2, ())
+    assert field.maximum == 1.0
+    assert read_trajectories(tmp_path / "data.npz").mask is not None

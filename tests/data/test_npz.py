@@ -126,6 +126,19 @@ def test_pickles_are_never_loaded(save):
     assert len(read_trajectories(path, fields=["u"], boundary="periodic")) == 1
 
 
+@pytest.mark.parametrize("name", ["u_mask", "mask"])
+def test_a_mask_that_cannot_be_read_does_not_count_as_none(save, name):
+    path = save(x=X, t=T, u=values(6, 16), w=values(6, 16), **{name: np.array([{}], dtype=object)})
+    with pytest.raises(ValueError, match=f"array '{name}' cannot be read"):
+        read_trajectories(path, fields=["u"], boundary="periodic")
+
+
+def test_units_that_differ_between_the_axes_are_said(save):
+    path = save(x=X, y=Y, t=T, p=values(6, 16, 8), x_unit="m", y_unit="km")
+    notes = read_trajectories(path, boundary="periodic").notes
+    assert "the axes have several units (km, m), and none is converted" in notes
+
+
 U = values(6, 16)
 UNEVEN = np.array([0, 0.1, 0.2, 0.35, 0.4, 0.5])
 

@@ -147,6 +147,15 @@ def test_a_complex_parameter_is_not_cut_to_its_real_part(path):
     assert "scalar nu has shape () and type complex128, no real number: not read" in data.notes
 
 
+def test_a_parameter_that_is_named_and_missing_is_no_number(path):
+    write_well(path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["nu"]
+    data = read_trajectories(path)
+    assert data.scalars == {}
+    assert "scalar nu is named, but has no value: not read" in data.notes
+
+
 def test_values_on_a_wall_are_mentioned_and_not_needed(path):
     write_well(path, kinds=("PERIODIC", "WALL"))
     with h5py.File(path, "r+") as file:
@@ -194,6 +203,10 @@ def test_trajectories_may_start_at_times_of_their_own(path):
 def shifted_rows(file):
     del file["dimensions/x"]
     add(file["dimensions"], "x", np.arange(8) + np.arange(3.0)[:, None])
+
+
+def unknown_place(file):
+    file["dimensions/x"][3] = np.nan
 
 
 def complex_times(file):
@@ -250,6 +263,7 @@ def not_finite(file):
         (missing_field, "not in The Well's layout"),
         (not_finite, "the first in trajectory 2, time step 3, field 'u'"),
         (shifted_rows, "coordinates x have shape (3, 8) and differ from row to row"),
+        (unknown_place, "coordinates x are not equally spaced: the value at index 3 is nan"),
         (complex_times, "dimensions/time has type complex128, where real numbers are needed"),
     ],
 )

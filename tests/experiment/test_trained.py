@@ -131,6 +131,24 @@ def test_a_vector_field_is_written_as_it_is_read(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.npz"]
 
 
+def test_a_field_of_a_name_that_npz_keeps_is_not_written_over_the_times(tmp_path: Path) -> None:
+    layout = Layout.box([Field("t")], grid=(4,), extent=[(0, 1)], boundary="neumann", dt=0.1)
+    with pytest.raises(ValueError, match="fields named t; rename them"):
+        write_npz(tmp_path / "out.npz", torch.zeros(1, 3, 1, 4), layout)
+
+
+def test_a_square_start_in_another_order_is_not_read_as_it_stands(tmp_path: Path) -> None:
+    layout = Layout.box([Field("u")], grid=(32,), extent=[(0, 1)], boundary="periodic", dt=0.01)
+    x = torch.tensor(layout.points(0), dtype=torch.float64)
+    u = torch.exp(-4 * torch.arange(32) * 0.01)[:, None] * torch.sin(2 * torch.pi * x)
+    for name, array in (("right", u), ("turned", u.T)):
+        np.savez(tmp_path / f"{name}.npz", x=x, t=np.arange(32) * 0.01, u=array, boundary="periodic")
+    assert read_initial(tmp_path / "right.npz", layout)[0, 0].equal(u[0])
+    with pytest.raises(ValueError, match=r"turned\.npz: .* as 'xt' only"):
+        read_initial(tmp_path / "turned.npz", layout)
+    assert read_initial(tmp_path / "turned.npz", layout, axes="xt")[0, 0].equal(u[0])
+
+
 def test_an_estimate_can_be_used_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert cotwin("estimate", "fisher", "data.train=1", "data.num_steps=6", "data.test=1").exit_code == 0

@@ -19,10 +19,13 @@ def predict(
         Literal["synthetic", "physical"], typer.Option(help="The surrogate, or the simulator.")
     ] = "synthetic",
     frame: Annotated[int, typer.Option(help="Which state of each trajectory in the file to start from.")] = 0,
+    axes: Annotated[
+        str | None, typer.Option(help="The order of the axes of its fields, as the setting data.axes.")
+    ] = None,
 ) -> None:
     """Roll a trained model out from a state of yours; neither the training data nor its cache is needed."""
     from cotwin.experiment.predict import predict as roll_out
 
     with errors_explained():
-        states = roll_out(run, model, initial, frame, steps, out)
+        states = roll_out(run, model, initial, frame, steps, out, axes)
     typer.echo(f"{len(states)} × {steps} steps of the {model} model written to {out}.")

@@ -67,6 +67,9 @@ def assemble(
         notes.append(f"{int((~mask).sum())} of {mask.numel()} values are not observed")
         # Zero instead of what the file had there: not a number times a weight of zero is not a number.
         states[~mask] = 0.0
+    units = {axis.unit for axis in contents.axes}
+    if len(units) > 1:
+        notes.append(f"the axes have several units ({', '.join(sorted(units))}), and none is converted")
     scalars = {name: torch.from_numpy(values) for name, values in contents.scalars.items()}
     layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), dt)
     try:

@@ -20,7 +20,13 @@ def coarsened(
     staggered: vector fields whose component a lies on the face below its cell along axis a, as `Stepper.staggered`
     names them. With any, all else is a mean of cells along every axis, and a face the mean of those that make it up:
     what passes is kept, so a flow without divergence has none on the coarse grid.
+    Raises ValueError for states of another grid than the layout's refined by the factor.
     """
+    if tuple(states.shape[3:]) != layout.refined(factor).grid:
+        raise ValueError(
+            f"states on the grid {tuple(states.shape[3:])} are not {factor} times as fine as {layout.grid}; a rest would "
+            "be dropped."
+        )
     if staggered:
         return _flow(states, layout, factor, staggered)
     for axis, kind in enumerate(layout.boundary, start=3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,30 @@ from torch import Tensor
 
 from cotwin.data.contents import Array, Axis, Contents, StoredField
 from cotwin.data.grid import KINDS
+from cotwin.data.orders import require_order
 from cotwin.data.read import open_contents
-from cotwin.layout import Layout
+from cotwin.layout import Field, Layout
 
 
-def read_initial(path: str | Path, layout: Layout, frame: int = 0) -> Float[Tensor, "N C *S"]:
+def read_initial(
+    path: str | Path, layout: Layout, frame: int = 0, axes: str | None = None
+) -> Float[Tensor, "N C *S"]:
     """The fields of a layout at one frame of every trajectory, from npz or HDF5; the file may hold that frame alone.
 
-    Fields are found by name; others may stand beside them. Raises ValueError for a field that is missing, a grid or
-    boundary that is not the layout's, a frame that is not there, and values that are missing or not finite.
+    Fields are found by name; others may stand beside them.
+    axes: as for `read_trajectories`.
+    Raises ValueError for a field that is missing or may have its axes in another order, a grid or boundary that is not
+    the layout's, a frame that is not there, and values that are missing or not finite.
     """
-    with open_contents(path) as contents:
+    with open_contents(path, axes) as contents:
         if not 0 <= frame < contents.num_frames:
             raise ValueError(f"{path} has no frame {frame}; its frames are 0 to {contents.num_frames - 1}.")
         if len(contents.axes) != layout.dims:
             raise ValueError(f"{path} has {len(contents.axes)} axes, the model has {layout.dims}.")
         inside = (_along(axis, layout, index, str(path)) for index, axis in enumerate(contents.axes))
         points: tuple[Any, ...] = (..., *inside)
-        fields = [_field(contents, field.name, field.components, frame) for field in layout.fields]
-    return torch.from_numpy(np.concatenate(fields, axis=1)[points])
+        fields = [_field(contents, field, layout, points, frame) for field in layout.fields]
+    return torch.from_numpy(np.concatenate(fields, axis=1))
 
 
 def _along(axis: Axis, layout: Layout, index: int, source: str) -> slice:
@@ -51,18 +57,26 @@ def _along(axis: Axis, layout: Layout, index: int, source: str) -> slice:
     return slice(len(expected))
 
 
-def _field(contents: Contents, name: str, components: int, frame: int) -> Array:
+def _field(contents: Contents, wanted: Field, layout: Layout, points: tuple[Any, ...], frame: int) -> Array:
     """(N, components, *grid) at one frame."""
-    known = {field.name: field for field in contents.fields}
+    known, name = {field.name: field for field in contents.fields}, wanted.name
     if name not in known:
         reason = contents.misfits.get(name, f"no field {name!r}; the file has {', '.join(known) or 'none'}")
         raise ValueError(f"{contents.source}: {reason}")
-    field = known[name]
-    if field.components != components:
+    field, count = known[name], contents.num_trajectories
+    if field.components != wanted.components:
         raise ValueError(
-            f"{contents.source}: field {name!r} has {field.components} components, the model's has {components}."
+            f"{contents.source}: field {name!r} has {field.components} components, the model's has {wanted.components}."
         )
-    return np.stack([_values(contents.source, field, index, frame) for index in range(contents.num_trajectories)])
+    if field.other_orders and contents.num_frames > 1:
+        # All frames have to say in which order the axes come.
+        every = np.stack([field.read(index) for index in range(count)])[points].astype(np.float64)
+        alone = replace(layout, fields=(replace(wanted, static=False),))
+        try:
+            require_order(torch.from_numpy(every), None, alone, [field])
+        except ValueError as error:
+            raise ValueError(f"{contents.source}: {error}") from error
+    return np.stack([_values(contents.source, field, index, frame) for index in range(count)])[points]
 
 
 def _values(source: str, field: StoredField, trajectory: int, frame: int) -> Array:

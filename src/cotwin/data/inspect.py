@@ -56,14 +56,15 @@ def _field(contents: Contents, field: StoredField) -> FieldSummary:
     first: Place | None = None
     for trajectory in range(contents.num_trajectories if field.per_trajectory else 1):
         values = np.asarray(field.read(trajectory), dtype=np.float64)
-        finite = np.isfinite(values)
+        seen = True if field.observed is None else field.observed(trajectory)
+        seen = np.broadcast_to(seen, values.shape)
+        finite, bad = seen & np.isfinite(values), seen & ~np.isfinite(values)
         low = min(low, float(values.min(where=finite, initial=np.inf)))
         high = max(high, float(values.max(where=finite, initial=-np.inf)))
-        non_finite += int((~finite).sum())
-        if first is None and not finite.all():
-            first = _first(trajectory, ~finite)
-        if field.observed is not None:
-            unobserved += int((~np.broadcast_to(field.observed(trajectory), values.shape)).sum())
+        non_finite += int(bad.sum())
+        if first is None and bad.any():
+            first = _first(trajectory, bad)
+        unobserved += int((~seen).sum())
     return FieldSummary(
         name=field.name,
         shape=field.shape,

@@ -40,7 +40,7 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     frame = Frame(order, {name: len(row) for name, row in rows.items()})
-    fields, misfits = _fields(arrays, frame, asked=axes is not None)
+    fields, misfits = _fields(arrays, unreadable, frame, asked=axes is not None)
     count = max((number for _, number in fields), default=1)
     for field, number in fields:
         if not field.static and number != count:
@@ -67,7 +67,7 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
 
 
 def _fields(
-    arrays: dict[str, Member], frame: Frame, asked: bool
+    arrays: dict[str, Member], unreadable: dict[str, str], frame: Frame, asked: bool
 ) -> tuple[list[tuple[StoredField, int]], dict[str, str]]:
     """The arrays that are fields, each with its number of trajectories, and for the others the reason."""
     fields, misfits = [], {}
@@ -92,8 +92,10 @@ def _fields(
                 misfits[name] += f" It fits in the order {fitting[0]}: say so with {setting('axes')}."
         else:
             (reading,) = readings
-            mask = arrays.get(f"{name}_mask", None if "t" not in reading.order else arrays.get("mask"))
-            problem = _mask_problem(name, array, mask, reading)
+            masks = [f"{name}_mask", *(["mask"] if "t" in reading.order else [])]
+            chosen = next((one for one in masks if one in arrays or one in unreadable), "")
+            mask = arrays.get(chosen)
+            problem = unreadable.get(chosen) or _mask_problem(name, array, mask, reading)
             if problem is None:
                 others = () if asked else tuple(frame.other_orders(array.shape, reading))
                 field = _field(name, array, mask, reading, others, _unit(arrays, name))

@@ -23,8 +23,8 @@ class FieldSummary:
     """One field.
 
     shape, dtype: as stored.
+    unobserved: values that a mask of the file leaves out. The rest is of the others alone.
     minimum, maximum: of the finite values; None if there are none.
-    unobserved: values that a mask of the file leaves out.
     """
 
     name: str

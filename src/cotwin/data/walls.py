@@ -131,7 +131,7 @@ def _end(name: str, cells: list[Tensor], size: float, steepness: float) -> _End:
         min(_typical(_combined(cells, weights)) for weights in VALUE_AT_WALL) / size,
         min(_typical(_combined(cells, weights)) for weights in SLOPE_AT_WALL) / steepness,
         float(at_wall.mean()),
-        float(at_wall.std(correction=0)),
+        float((at_wall - at_wall.mean()).square().mean().sqrt()),
     )
 
 

@@ -97,7 +97,8 @@ def _contents(file: Any, source: str) -> Contents:
 def _row(group: Any, name: str) -> Array:
     """Coordinates along one axis; where there is a row for each trajectory or time, all have to be the same."""
     values = np.atleast_2d(_numbers(group, name))
-    if values.ndim > 2 or (values != values[:1]).any():
+    # Not a number is equal here: that the coordinates are no row of numbers is said where they are placed.
+    if values.ndim > 2 or not np.array_equal(values, np.broadcast_to(values[:1], values.shape), equal_nan=True):
         raise ValueError(
             f"coordinates {name} have shape {values.shape} and differ from row to row; Cotwin needs one grid for all "
             "states."
@@ -224,7 +225,10 @@ def _scalars(file: Any, count: int, num_times: int) -> tuple[dict[str, NDArray[n
     """Each scalar as (N, T), and for those that are none name and reason."""
     scalars, other = {}, []
     for name in _words(file.attrs.get("simulation_parameters", [])):
-        value = np.asarray(file.attrs.get(name, np.nan))
+        if name not in file.attrs:
+            other.append((name, "is named, but has no value"))
+            continue
+        value = np.asarray(file.attrs[name])
         if value.size == 1 and value.dtype.kind in "fiub":
             scalars[name] = np.full((count, num_times), float(value.item()))
         else:

@@ -10,15 +10,22 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.data.npz import KNOWN
 from cotwin.layout import Layout
 
 
 def write_npz(path: Path, states: Float[Tensor, "N T C *S"], layout: Layout) -> None:
     """States with coordinates, times, boundaries and units, under the keys of docs/data.md; whole or not at all.
 
-    Raises what `require_new` does, or OSError.
+    Raises what `require_new` does, ValueError for a field of a name that npz keeps for something else, or OSError.
     """
     require_new(path)
+    taken = [field.name for field in layout.fields if field.name in KNOWN]
+    if taken:
+        raise ValueError(
+            f"{path}: in npz files {', '.join(KNOWN)} are no fields, and the layout has fields named "
+            f"{', '.join(taken)}; rename them in the data."
+        )
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:

@@ -16,14 +16,18 @@ from cotwin.stepper import rollout
 from cotwin.training.hybrid import Role
 
 
-def predict(run: Path, role: Role, initial: Path, frame: int, steps: int, out: Path) -> Float[Tensor, "N T C *S"]:
+def predict(
+    run: Path, role: Role, initial: Path, frame: int, steps: int, out: Path, axes: str | None = None
+) -> Float[Tensor, "N T C *S"]:
     """From one frame of every trajectory in `initial`, so many data intervals on; the start is the first state.
+
+    axes: the order of the axes of the fields in `initial`, as for `read_trajectories`.
 
     Raises RunError for a run that cannot be used, ValueError or OSError for files, DivergenceError.
     """
     require_new(out)
     trained = load_run(run)
-    start = read_initial(initial, trained.layout, frame).to(trained.precision)
+    start = read_initial(initial, trained.layout, frame, axes).to(trained.precision)
     shape = (len(start), steps + 1, *start.shape[1:])
     require_room(
         shape, start.element_size(), "what is to be predicted", "take fewer steps at a time, each from the last"
