@@ -206,6 +206,14 @@ def test_bad_settings_are_refused() -> None:
         ShallowWater(layout, known(1.0), 1.0)
     with pytest.raises(ValueError, match="a wall is neumann"):
         ShallowWater(box([Field("h"), Field("u")], (12,), "dirichlet"), known(1.0), 1.0)
+    line = box([Field("h"), Field("u")], (12,))
+    fields = Known(torch.ones(12, dtype=F64))
+    for make in (
+        lambda: LinearShallowWater(line, known(1.0), known(1.0), 1.0, fields),
+        lambda: ShallowWater(line, known(1.0), 1.0, fields),
+    ):
+        with pytest.raises(ValueError, match=r"drag of shape \(12,\) must be a scalar"):
+            make()
 
 
 def test_third_order_of_the_time_stepping_is_not_the_bottleneck() -> None:

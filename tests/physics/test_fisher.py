@@ -13,9 +13,9 @@ from torch import Tensor
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Known
 from cotwin.physics.closures import Closure, Constant, Logistic, NetworkClosure, Power
-from cotwin.physics.fisher import Fisher
+from cotwin.physics.fisher import Fisher, fisher
 from cotwin.physics.gray_scott import GrayScott, SpectralGrayScott
-from cotwin.stepper import rollout
+from cotwin.stepper import DivergenceError, rollout
 
 
 def line(points: int, dt: float = 0.1, length: float = 40.0) -> tuple[Layout, Tensor]:
@@ -146,3 +146,15 @@ def test_bad_settings_are_refused() -> None:
         Fisher(layout, Constant(known(1.0)), logistic, ceiling=1.0, stages=4)
     with pytest.raises(ValueError, match="substeps is 0"):
         Fisher(layout, Constant(known(1.0)), logistic, ceiling=1.0, substeps=0)
+    with pytest.raises(ValueError, match=r"growth of shape \(16,\) must be a scalar in fisher"):
+        fisher(layout, known(1.0), Known(torch.ones(16)), known(1.0), ceiling=1.0)
+    with pytest.raises(ValueError, match="exponent of shape"):
+        Power(known(1.0), known(1.0), Known(torch.ones(16)))
+
+
+def test_a_density_beyond_the_ceiling_is_named_as_the_cause() -> None:
+    layout, x = line(32, dt=1.0)
+    model = Fisher(layout, Power(known(1.0), known(1.0), known(3.0)), Logistic(known(0.1), known(9.0)), ceiling=0.5)
+    start = (4 * torch.exp(-x.square()))[None, None]
+    with pytest.raises(DivergenceError, match=r"the density was up to \d\.?\d*, and ceiling is 0\.5: raise it"):
+        rollout(model, start, 20)

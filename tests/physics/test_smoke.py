@@ -19,7 +19,7 @@ from cotwin.physics.incompressible import IncompressibleFlow
 from cotwin.physics.initial_flow import random_smoke
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.projection import divergence, with_end_face
-from cotwin.physics.smoke import Smoke
+from cotwin.physics.smoke import Smoke, smoke
 from cotwin.stepper import DivergenceError, rollout
 
 Ends = tuple[Boundary, Boundary]
@@ -410,6 +410,8 @@ def test_bad_settings_are_refused() -> None:
         Smoke(layout, known(0.1), known(1.0), 1.0, known(1.0))
     with pytest.raises(ValueError, match="the inflow's shape has"):
         Smoke(layout, known(0.1), known(1.0), 1.0, known(1.0), torch.ones(10, 8))
+    with pytest.raises(ValueError, match="zero in every cell"):
+        smoke(layout, known(0.1), known(1.0), 1.0, known(1.0), inflow_box=((5.0, 6.0), (0.0, 1.0)))
     with pytest.raises(ValueError, match=r"Field\('smoke'\)"):
         Smoke(box(list(UV), (8, 10), "dirichlet"), known(0.1), known(1.0), 1.0)
     with pytest.raises(ValueError, match="must be a scalar"):

@@ -12,6 +12,7 @@ from physics_cases import CASES, F64, Case, box, smooth
 
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Known, Parameter
+from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.heat import Heat
 from cotwin.physics.incompressible import IncompressibleFlow
@@ -86,3 +87,21 @@ def test_a_front_too_steep_for_the_grid_is_said_to_be() -> None:
     start = smooth(layout)
     with pytest.raises(DivergenceError, match="on the way: a front too steep for the grid"):
         rollout(Burgers(layout, Known(1e-4), 12 * float(start.abs().max())), start, 60)
+
+
+COARSE = box([Field("u", components=2)], (12, 12), dt=0.5)
+TOO_FEW: dict[str, tuple[Stepper, str]] = {
+    "stages": (Heat(COARSE, Known(1.0), stages=3), r"3 stages are stable up to 10: give more stages"),
+    "substeps, by friction": (IncompressibleFlow(COARSE, Known(1.0), 0.1, substeps=1), "need 45.0 substeps per dt"),
+    "substeps, by the wind": (
+        AdvectionDiffusion(COARSE, Known(torch.tensor([20.0, 20.0])), Known(1e-3), substeps=2),
+        "velocity needs 57.8 substeps per dt, and 2 are taken",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_FEW)
+def test_steps_that_were_fixed_at_too_few_are_named_as_the_cause(name: str) -> None:
+    stepper, says = TOO_FEW[name]
+    with pytest.raises(DivergenceError, match=says):
+        rollout(stepper, smooth(COARSE), 400)

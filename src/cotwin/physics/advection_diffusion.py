@@ -41,9 +41,8 @@ class AdvectionDiffusion(FiniteVolumeStepper):
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
     substeps: steps per layout.dt; None for the fewest that are stable for the present velocity.
     Scheme: finite volumes, central fluxes, second order in space. In time three parts, of a third, a half and all of
-    the
-    step, each from its beginning, diffuse by RKL2 with the advection of the part before: second order in dt, at walls
-    too, where splitting the two would lose it. No κ makes it unstable. What must be resolved: central fluxes
+    the step, each from its beginning: RKL2 diffuses, with the advection of the part before. Second order in dt, also at
+    walls, where splitting the two would lose it. No κ makes it unstable. What must be resolved: central fluxes
     oscillate where |c| Δx > 2κ.
     Where κ and c are constant and all axes periodic, `Advection` is exact.
     Source: Wicker & Skamarock (2002), Mon. Weather Rev. 130; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
@@ -68,6 +67,15 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         if substeps is not None and substeps < 1:
             raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
         self.velocity, self.diffusivity, self.substeps = velocity, diffusivity, substeps
+
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        needed = self._stable_substeps()
+        if self.substeps is None or needed <= self.substeps:
+            return ""
+        return (
+            f"The present velocity needs {needed:.1f} substeps per dt, and {self.substeps} are taken: give more, or "
+            "leave them open."
+        )
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         substeps, *stages = self.pace()
@@ -98,23 +106,27 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         return advance
 
     def needed_pace(self) -> tuple[int, ...]:
-        """The substeps, and the stages of RKL2 in each of the three parts of one."""
-        substeps = self._stable_substeps() if self.substeps is None else self.substeps
+        """The substeps, and the stages of RKL2 in each of the three parts of one.
+
+        Raises DivergenceError beyond all reason.
+        """
+        needed = self._stable_substeps()
+        if self.substeps is None and not needed <= MAX_SUBSTEPS:
+            raise DivergenceError(
+                f"AdvectionDiffusion needs {needed:.0f} substeps per dt, more than {MAX_SUBSTEPS}: the velocity "
+                f"reaches {float(self.velocity().detach().abs().max()):.3g}. Bound it (parameters.Bounded), or use a "
+                "shorter dt."
+            )
+        substeps = max(1, math.ceil(needed)) if self.substeps is None else self.substeps
         rate, interval = diffusion_bound(self.diffusivity(), self.layout), self.layout.dt / substeps
         return (substeps, *(rkl2_stages(rate, part * interval) for part in PARTS))
 
-    def _stable_substeps(self) -> int:
-        """The fewest steps stable for the present velocity. Raises DivergenceError beyond all reason."""
+    def _stable_substeps(self) -> float:
+        """For the present velocity."""
         velocity = self.velocity().detach().abs()
         rate = sum(float(velocity[axis].max()) / dx for axis, dx in enumerate(self.layout.spacing))
         # The three parts are stable to 1.73 on the imaginary axis.
-        needed = rate * self.layout.dt / 1.73
-        if not math.isfinite(needed) or needed > MAX_SUBSTEPS:
-            raise DivergenceError(
-                f"AdvectionDiffusion needs {needed:.0f} substeps per dt, more than {MAX_SUBSTEPS}: the velocity "
-                f"reaches {float(velocity.max()):.3g}. Bound it (parameters.Bounded), or use a shorter dt."
-            )
-        return max(1, math.ceil(needed))
+        return rate * self.layout.dt / 1.73
 
     def _face_speeds(self, interval: float, dtype: torch.dtype) -> list[Float[Tensor, "*F"]]:
         """c · interval / (2 Δx) on the faces of each axis; a constant stays a scalar."""

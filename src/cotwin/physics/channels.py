@@ -50,10 +50,10 @@ def require_scalars(layout: Layout, equation: str, count: int = 1, dims: tuple[i
         )
 
 
-def require_scalar_coefficients(equation: str, **parameters: Parameter) -> None:
-    """Raise ValueError unless each parameter is a scalar."""
+def require_scalar_coefficients(equation: str, **parameters: Parameter | None) -> None:
+    """Raise ValueError unless each parameter that is given is a scalar."""
     for name, parameter in parameters.items():
-        shape = tuple(parameter().shape)
+        shape = () if parameter is None else tuple(parameter().shape)
         if shape != ():
             raise ValueError(f"{name} of shape {shape} must be a scalar in {equation}.")
 

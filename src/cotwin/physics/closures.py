@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cotwin.parameters import Parameter
+from cotwin.physics.channels import require_scalar_coefficients
 
 CellFunction = Callable[[Float[Tensor, "*S"]], Float[Tensor, "*S"]]
 
@@ -35,6 +36,7 @@ class Constant(Closure):
 
     def __init__(self, value: Parameter) -> None:
         super().__init__()
+        require_scalar_coefficients("Constant", value=value)
         self.value = value
 
     def prepare(self, like: Float[Tensor, "*S"]) -> CellFunction:
@@ -53,6 +55,7 @@ class Power(Closure):
 
     def __init__(self, value: Parameter, scale: Parameter, exponent: Parameter) -> None:
         super().__init__()
+        require_scalar_coefficients("Power", value=value, scale=scale, exponent=exponent)
         self.value, self.scale, self.exponent = value, scale, exponent
 
     def prepare(self, like: Float[Tensor, "*S"]) -> CellFunction:
@@ -74,6 +77,7 @@ class Logistic(Closure):
 
     def __init__(self, rate: Parameter, capacity: Parameter) -> None:
         super().__init__()
+        require_scalar_coefficients("Logistic", rate=rate, capacity=capacity)
         self.rate, self.capacity = rate, capacity
 
     def prepare(self, like: Float[Tensor, "*S"]) -> CellFunction:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalars
+from cotwin.physics.channels import require_scalar_coefficients, require_scalars, take_moving
 from cotwin.physics.closures import Closure, Constant, Logistic, Power
 from cotwin.physics.finite_volume import CellMap, difference, lower, upper, with_ghosts
 from cotwin.physics.parabolic import ParabolicStepper
@@ -49,6 +49,12 @@ class Fisher(ParabolicStepper):
             raise ValueError(f"ceiling is {ceiling}; give the largest density to expect, a positive number.")
         self.diffusivity, self.growth, self.ceiling = diffusivity, growth, ceiling
 
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        most = float(take_moving(before, self.layout).max())
+        if most > self.ceiling:
+            return f"Before it grew the density was up to {most:.3g}, and ceiling is {self.ceiling:.3g}: raise it."
+        return super().remedy(before)
+
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         diffusivity, growth = self.diffusivity.prepare(like), self.growth.prepare(like)
         scales = [interval / (2 * dx**2) for dx in self.layout.spacing]
@@ -86,5 +92,8 @@ def fisher(
     diffusivity: D in length²/time. growth: r in 1/time. capacity: K in the unit of u.
     exponent: m, of the porous form; without it D is constant.
     """
+    require_scalar_coefficients(
+        "fisher", diffusivity=diffusivity, growth=growth, capacity=capacity, exponent=exponent
+    )
     mobility = Constant(diffusivity) if exponent is None else Power(diffusivity, capacity, exponent)
     return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages)

@@ -87,6 +87,12 @@ class IncompressibleStepper(Stepper, ABC):
         return self.viscosity()
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        needed = self._stable_substeps()
+        if self.substeps is not None and needed > self.substeps:
+            return (
+                f"The present parameters need {needed:.1f} substeps per dt, and {self.substeps} are taken: give more, or "
+                "leave them open."
+            )
         fastest = float(take_moving(before, self.layout)[:, :2].abs().max())
         if fastest > self.max_speed:
             return f"Before it grew |u| was up to {fastest:.3g}, and max_speed is {self.max_speed:.3g}: raise it."
@@ -136,17 +142,20 @@ class IncompressibleStepper(Stepper, ABC):
         """
         if self.substeps is not None:
             return (self.substeps,)
-        # SSP-RK3 is stable to 2.51 on the real axis, where diffusion is, and between it and the imaginary one.
-        largest = self.largest_diffusivity()
-        rate = self._advection_rate() + diffusion_bound(largest, self.layout) / 2.51
-        needed = self.layout.dt * rate
+        needed = self._stable_substeps()
         if not math.isfinite(needed) or needed > MAX_SUBSTEPS:
             raise DivergenceError(
                 f"{type(self).__name__} needs {needed:.0f} substeps per dt, more than {MAX_SUBSTEPS}: the largest "
-                f"diffusivity is {float(largest):.3g}, max_speed {self.max_speed:.3g}, spacing "
+                f"diffusivity is {float(self.largest_diffusivity()):.3g}, max_speed {self.max_speed:.3g}, spacing "
                 f"{self.layout.spacing}, dt {self.layout.dt:.3g}. Bound it (parameters.Bounded), or use a shorter dt."
             )
         return (max(1, math.ceil(needed)),)
+
+    def _stable_substeps(self) -> float:
+        """For max_speed and the present parameters."""
+        # SSP-RK3 is stable to 2.51 on the real axis, where diffusion is, and between it and the imaginary one.
+        diffusion = diffusion_bound(self.largest_diffusivity(), self.layout) / 2.51
+        return self.layout.dt * (self._advection_rate() + diffusion)
 
     def _advection_rate(self) -> float:
         return self.max_speed * sum(1 / dx for dx in self.layout.spacing) / self.courant

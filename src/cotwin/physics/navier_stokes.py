@@ -50,8 +50,9 @@ class NavierStokes(SpectralStepper):
         if (forcing is None) != (wavenumber is None):
             raise ValueError("forcing is an amplitude and a wavenumber; give both or neither.")
         self.viscosity, self.drag, self.forcing, self.periods = viscosity, drag, forcing, wavenumber
-        given = {"viscosity": viscosity, "drag": drag, "forcing": forcing, "wavenumber": wavenumber}
-        require_scalar_coefficients("NavierStokes", **{name: p for name, p in given.items() if p is not None})
+        require_scalar_coefficients(
+            "NavierStokes", viscosity=viscosity, drag=drag, forcing=forcing, wavenumber=wavenumber
+        )
 
     def symbol(self) -> Float[Tensor, "1 *K"]:
         diffusion = self.viscosity().double() * self.laplacian()

@@ -41,6 +41,17 @@ class ParabolicStepper(FiniteVolumeStepper):
         """The stages."""
         return (rkl2_stages(self.decay(), self.layout.dt / self.substeps) if self.stages is None else self.stages,)
 
+    def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
+        if self.stages is None:
+            return ""
+        stable = (self.stages**2 + self.stages - 2) / 2 * self.substeps / self.layout.dt
+        if self.decay() <= stable:
+            return ""
+        return (
+            f"With the present parameters modes decay at up to {self.decay():.3g}/time, and {self.stages} stages are "
+            f"stable up to {stable:.3g}: give more stages or substeps, or leave the stages open."
+        )
+
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         change = self.change(like, self.layout.dt / self.substeps)
         (stages,) = self.pace()

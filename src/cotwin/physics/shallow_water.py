@@ -61,7 +61,7 @@ class LinearShallowWater(_Water):
         substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, max_speed, substeps)
-        require_scalar_coefficients("LinearShallowWater", gravity=gravity, depth=depth)
+        require_scalar_coefficients("LinearShallowWater", gravity=gravity, depth=depth, drag=drag)
         self.gravity, self.depth, self.drag = gravity, depth, drag
 
     def law(self, like: Float[Tensor, "B M *S"]) -> Law:
@@ -99,7 +99,7 @@ class ShallowWater(_Water):
         substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, max_speed, substeps)
-        require_scalar_coefficients("ShallowWater", gravity=gravity)
+        require_scalar_coefficients("ShallowWater", gravity=gravity, drag=drag)
         self.gravity, self.drag = gravity, drag
 
     def law(self, like: Float[Tensor, "B M *S"]) -> Law:

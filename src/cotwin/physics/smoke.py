@@ -56,8 +56,9 @@ class Smoke(IncompressibleStepper):
             raise ValueError("an inflow is a rate and the shape of where it enters; give both or neither.")
         if shape is not None and tuple(shape.shape) != layout.grid:
             raise ValueError(f"the inflow's shape has {tuple(shape.shape)} cells, the layout {layout.grid}.")
-        given = {"buoyancy": buoyancy, "inflow": inflow, "diffusivity": diffusivity}
-        require_scalar_coefficients("Smoke", **{name: p for name, p in given.items() if p is not None})
+        if shape is not None and not bool((shape != 0).any()):
+            raise ValueError("the inflow's shape is zero in every cell; let it reach over the middle of one.")
+        require_scalar_coefficients("Smoke", buoyancy=buoyancy, inflow=inflow, diffusivity=diffusivity)
         self.buoyancy, self.inflow, self.diffusivity = buoyancy, inflow, diffusivity
         self.register_buffer("shape", shape, persistent=False)
 
