@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, as_vector
-from cotwin.physics.channels import require_coefficient
 from cotwin.physics.finite_volume import (
     CellMap,
     FiniteVolumeStepper,
@@ -23,12 +21,12 @@ from cotwin.physics.finite_volume import (
     rkl2_stages,
     rkl2_step,
     upper,
+    whole_substeps,
     with_ghosts,
 )
+from cotwin.physics.requirements import require_coefficient, require_counts
 from cotwin.registry import Count, simulator
-from cotwin.stepper import DivergenceError
 
-MAX_SUBSTEPS = 1000
 PARTS = (1 / 3, 1 / 2, 1.0)
 
 
@@ -64,8 +62,7 @@ class AdvectionDiffusion(FiniteVolumeStepper):
                 f"field of such, ({layout.dims}, {', '.join(map(str, layout.grid))})."
             )
         require_coefficient(diffusivity, layout, "diffusivity")
-        if substeps is not None and substeps < 1:
-            raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
+        require_counts(substeps=substeps)
         self.velocity, self.diffusivity, self.substeps = velocity, diffusivity, substeps
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
@@ -110,14 +107,10 @@ class AdvectionDiffusion(FiniteVolumeStepper):
 
         Raises DivergenceError beyond all reason.
         """
-        needed = self._stable_substeps()
-        if self.substeps is None and not needed <= MAX_SUBSTEPS:
-            raise DivergenceError(
-                f"AdvectionDiffusion needs {needed:.0f} substeps per dt, more than {MAX_SUBSTEPS}: the velocity "
-                f"reaches {float(self.velocity().detach().abs().max()):.3g}. Bound it (parameters.Bounded), or use a "
-                "shorter dt."
-            )
-        substeps = max(1, math.ceil(needed)) if self.substeps is None else self.substeps
+        substeps = self.substeps
+        if substeps is None:
+            cause = f"the velocity reaches {float(self.velocity().detach().abs().max()):.3g}"
+            substeps = whole_substeps(self._stable_substeps(), "AdvectionDiffusion", cause)
         rate, interval = diffusion_bound(self.diffusivity(), self.layout), self.layout.dt / substeps
         return (substeps, *(rkl2_stages(rate, part * interval) for part in PARTS))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import MappingProxyType
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_coefficient, require_velocity, take_moving
+from cotwin.physics.channels import take_moving
 from cotwin.physics.finite_volume import (
     CellMap,
     FiniteVolumeStepper,
@@ -21,13 +20,12 @@ from cotwin.physics.finite_volume import (
     lower,
     ssp_rk3_step,
     upper,
+    whole_substeps,
     with_ghosts,
 )
+from cotwin.physics.requirements import require_coefficient, require_counts, require_fields, require_positive
 from cotwin.physics.suggestions import beyond_largest
 from cotwin.registry import Count, PositiveFloat, simulator
-from cotwin.stepper import DivergenceError
-
-MAX_SUBSTEPS = 1000
 
 
 @simulator("burgers")
@@ -51,17 +49,15 @@ class Burgers(FiniteVolumeStepper):
         self, layout: Layout, viscosity: Parameter, max_speed: PositiveFloat, substeps: Count | None = None
     ) -> None:
         super().__init__(layout)
-        require_velocity(layout, "Burgers")
+        require_fields(layout, "Burgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
         if "neumann" in layout.boundary:
             raise ValueError(
                 f"Burgers needs periodic or dirichlet boundaries, the layout has {layout.boundary}; "
                 "through a Neumann wall fluid would flow unknown."
             )
-        if not max_speed > 0 or not math.isfinite(max_speed):
-            raise ValueError(f"max_speed is {max_speed}; give the largest |u| to expect, a positive number.")
-        if substeps is not None and substeps < 1:
-            raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
+        require_positive(max_speed=max_speed)
+        require_counts(substeps=substeps)
         self.viscosity = viscosity
         self.max_speed = max_speed
         self.substeps = substeps
@@ -95,22 +91,17 @@ class Burgers(FiniteVolumeStepper):
         return advance
 
     def needed_pace(self) -> tuple[int, ...]:
-        """The substeps."""
+        """The substeps. Raises DivergenceError where those that are allowed are too few."""
         viscosity = self.viscosity().detach()
         # SSP-RK3 is stable to 1.73 on the imaginary axis (advection) and 2.51 on the real one (diffusion),
         # and in the triangle between them.
         advection = self.max_speed * sum(1 / dx for dx in self.layout.spacing) / 1.73
-        rate = self.layout.dt * (advection + diffusion_bound(viscosity, self.layout) / 2.51)
-        needed = max(1, math.ceil(rate)) if math.isfinite(rate) else math.inf
-        allowed = MAX_SUBSTEPS if self.substeps is None else self.substeps
-        if needed > allowed:
-            raise DivergenceError(
-                f"Burgers needs {needed} substeps per dt to be stable, and may take {allowed}: the largest "
-                f"viscosity is {float(viscosity.max()):.3g}, max_speed {self.max_speed:.3g}, "
-                f"spacing {self.layout.spacing}, dt {self.layout.dt:.3g}. Allow more substeps, bound the "
-                "viscosity (parameters.Bounded), or use SpectralBurgers, which takes it implicitly."
-            )
-        return (int(needed) if self.substeps is None else self.substeps,)
+        needed = self.layout.dt * (advection + diffusion_bound(viscosity, self.layout) / 2.51)
+        cause = (
+            f"the largest viscosity is {float(viscosity.max()):.3g}, max_speed {self.max_speed:.3g}, spacing "
+            f"{self.layout.spacing}, dt {self.layout.dt:.3g} (SpectralBurgers takes the viscosity implicitly)"
+        )
+        return (whole_substeps(needed, "Burgers", cause, self.substeps),)
 
 
 def _conservative_change(cells: Tensor, kappa: Tensor, scale: float, kind: Boundary) -> Tensor:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients
+from cotwin.physics.requirements import require_scalar_coefficients
 
 CellFunction = Callable[[Float[Tensor, "*S"]], Float[Tensor, "*S"]]
 

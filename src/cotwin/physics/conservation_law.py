@@ -9,7 +9,6 @@ Source: van Leer (1979), J. Comput. Phys. 32; van Albada, van Leer & Roberts (19
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +18,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, difference, lower, ssp_rk3_step, upper
+from cotwin.physics.finite_volume import (
+    CellMap,
+    FiniteVolumeStepper,
+    difference,
+    lower,
+    ssp_rk3_step,
+    substeps_for_speed,
+    upper,
+)
+from cotwin.physics.requirements import require_counts, require_positive
 
 COURANT = 0.6  # of MUSCL with SSP-RK3, summed over the axes
-MAX_SUBSTEPS = 1000
 ROUNDING = 0.05  # of corners, as where the larger of two speeds changes sides, so that gradients are smooth
 
 AxisMap = Callable[[Float[Tensor, "B M *S"], int], Float[Tensor, "B N *S"]]
@@ -51,20 +58,10 @@ class ConservationLaw(FiniteVolumeStepper):
 
     def __init__(self, layout: Layout, max_speed: float, substeps: int | None = None) -> None:
         super().__init__(layout)
-        if not max_speed > 0 or not math.isfinite(max_speed):
-            raise ValueError(f"max_speed is {max_speed}; give the largest wave speed to expect, a positive number.")
-        if substeps is not None and substeps < 1:
-            raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
+        require_positive(max_speed=max_speed)
+        require_counts(substeps=substeps)
         self.max_speed = max_speed
-        needed = math.ceil(layout.dt * max_speed * sum(1 / dx for dx in layout.spacing) / COURANT)
-        allowed = MAX_SUBSTEPS if substeps is None else substeps
-        if needed > allowed:
-            raise ValueError(
-                f"{type(self).__name__} needs {needed} substeps per dt to be stable, and may take {allowed}: the "
-                f"largest stable substep for max_speed {max_speed:.3g} and spacing {layout.spacing} is "
-                f"{layout.dt / needed:.3g}. Allow more substeps, or expect a lower speed."
-            )
-        self.substeps = max(1, needed) if substeps is None else substeps
+        self.substeps = substeps_for_speed(type(self).__name__, layout, max_speed, COURANT, substeps)
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         return f"A wave may have been faster than max_speed, {self.max_speed:.3g}: raise it."

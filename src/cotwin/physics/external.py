@@ -17,6 +17,7 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.function import NamedStepper, described
+from cotwin.physics.requirements import require_counts
 
 States = NDArray[np.float64]
 Program = Callable[[States, float, dict[str, float | States]], States]
@@ -53,8 +54,7 @@ class ExternalStepper(NamedStepper):
         difference: float = 6e-6,
     ) -> None:
         super().__init__(layout)
-        if substeps < 1:
-            raise ValueError(f"substeps is {substeps}; a data interval takes at least one.")
+        require_counts(substeps=substeps)
         if not 0 < difference < 0.1:
             raise ValueError(f"difference is {difference}; give a small positive number, such as 6e-6.")
         self.program, self.substeps, self.difference = program, substeps, difference

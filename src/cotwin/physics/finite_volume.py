@@ -25,7 +25,7 @@ from cotwin.stepper import DivergenceError, Stepper
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
 
-MAX_STAGES = 400
+MAX_STAGES, MAX_SUBSTEPS = 400, 1000
 
 
 class FiniteVolumeStepper(Stepper):
@@ -104,6 +104,39 @@ def diffusion_bound(diffusivity: Float[Tensor, "*S"], layout: Layout) -> float:
     """An upper bound, Σ 4 max κ / Δx², on the rates −λ of the discrete ∇·(κ ∇u), in 1/time."""
     largest = float(diffusivity.detach().abs().max())
     return largest * sum(4 / dx**2 for dx in layout.spacing)
+
+
+def substeps_for_speed(
+    equation: str, layout: Layout, max_speed: float, courant: float, allowed: int | None
+) -> int:
+    """The fewest that keep Σ max_speed · substep/Δx within `courant`, or those that are allowed.
+
+    Raises ValueError where they are more than those allowed, or than 1000.
+    """
+    needed = math.ceil(layout.dt * max_speed * sum(1 / dx for dx in layout.spacing) / courant)
+    most = MAX_SUBSTEPS if allowed is None else allowed
+    if needed > most:
+        raise ValueError(
+            f"{equation} needs {needed} substeps per dt to be stable, and may take {most}: the largest stable substep "
+            f"for max_speed {max_speed:.3g} and spacing {layout.spacing} is {layout.dt / needed:.3g}. Allow more "
+            "substeps, or expect a lower speed."
+        )
+    return max(1, needed) if allowed is None else allowed
+
+
+def whole_substeps(needed: float, equation: str, cause: str, allowed: int | None = None) -> int:
+    """The fewest whole ones, or those that are allowed.
+
+    Raises DivergenceError, with the cause, where more are needed than allowed, or than 1000.
+    """
+    most = MAX_SUBSTEPS if allowed is None else allowed
+    whole = math.ceil(needed) if math.isfinite(needed) else math.inf
+    if whole > most:
+        raise DivergenceError(
+            f"{equation} needs {whole} substeps per dt to be stable, and may take {most}: {cause}. Allow more "
+            "substeps, bound the parameter (parameters.Bounded), or use a shorter dt."
+        )
+    return max(1, int(whole)) if allowed is None else allowed
 
 
 def rkl2_stages(rate: float, interval: float) -> int:

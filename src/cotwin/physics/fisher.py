@@ -9,10 +9,11 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients, require_scalars, take_moving
+from cotwin.physics.channels import take_moving
 from cotwin.physics.closures import Closure, Constant, Logistic, Power
 from cotwin.physics.finite_volume import CellMap, difference, lower, upper, with_ghosts
 from cotwin.physics.parabolic import ParabolicStepper
+from cotwin.physics.requirements import require_fields, require_positive, require_scalar_coefficients
 from cotwin.physics.suggestions import beyond_largest
 from cotwin.registry import Count, Few, PositiveFloat, simulator
 
@@ -44,9 +45,8 @@ class Fisher(ParabolicStepper):
         stages: Few | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages)
-        require_scalars(layout, "Fisher", dims=(1, 2))
-        if not ceiling > 0:
-            raise ValueError(f"ceiling is {ceiling}; give the largest density to expect, a positive number.")
+        require_fields(layout, "Fisher", {"u": 1}, dims=(1, 2))
+        require_positive(ceiling=ceiling)
         self.diffusivity, self.growth, self.ceiling = diffusivity, growth, ceiling
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import put_moving, take_moving
+from cotwin.physics.requirements import require_counts
 from cotwin.stepper import Stepper
 
 StepFunction = Callable[[Float[Tensor, "B C *S"], float, dict[str, Tensor]], Float[Tensor, "B C *S"]]
@@ -59,8 +60,7 @@ class FunctionStepper(NamedStepper):
         self, layout: Layout, step: StepFunction, parameters: Mapping[str, Parameter], substeps: int = 1
     ) -> None:
         super().__init__(layout)
-        if substeps < 1:
-            raise ValueError(f"substeps is {substeps}; a data interval takes at least one.")
+        require_counts(substeps=substeps)
         self.step, self.substeps = step, substeps
         self.name_parameters(parameters)
 

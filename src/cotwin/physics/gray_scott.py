@@ -8,10 +8,10 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
+from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.registry import Count, Few, simulator
 
@@ -42,7 +42,7 @@ class SpectralGrayScott(SpectralStepper):
         scheme: Scheme = etdrk2,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_scalars(layout, "SpectralGrayScott", count=2, dims=(2, 3))
+        require_fields(layout, "SpectralGrayScott", {"U": 1, "V": 1}, dims=(2, 3))
         require_scalar_coefficients(
             "SpectralGrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
         )
@@ -86,7 +86,7 @@ class GrayScott(ParabolicStepper):
         stages: Few | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages)
-        require_scalars(layout, "GrayScott", count=2, dims=(2, 3))
+        require_fields(layout, "GrayScott", {"U": 1, "V": 1}, dims=(2, 3))
         require_scalar_coefficients(
             "GrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
         )

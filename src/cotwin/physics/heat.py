@@ -7,9 +7,9 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_coefficient
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
 from cotwin.physics.parabolic import ParabolicStepper
+from cotwin.physics.requirements import require_coefficient
 from cotwin.registry import Count, Few, simulator
 
 

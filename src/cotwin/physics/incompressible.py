@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,21 +13,31 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import put_moving, require_scalar_coefficients, require_velocity, take_moving
-from cotwin.physics.finite_volume import CellMap, diffusion_bound, ssp_rk3_step
+from cotwin.physics.channels import put_moving, take_moving
+from cotwin.physics.finite_volume import (
+    CellMap,
+    diffusion_bound,
+    ssp_rk3_step,
+    substeps_for_speed,
+    whole_substeps,
+)
 from cotwin.physics.projection import Projection, divergence, without_gradient
+from cotwin.physics.requirements import (
+    require_counts,
+    require_fields,
+    require_positive,
+    require_scalar_coefficients,
+)
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
 from cotwin.registry import Count, PositiveFloat, simulator
-from cotwin.stepper import DivergenceError, Stepper
-
-MAX_SUBSTEPS = 1000
+from cotwin.stepper import Stepper
 
 
 class IncompressibleStepper(Stepper, ABC):
     """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0, two dimensions, and what the flow carries.
 
-    A subclass gives `further`: the force f, and the change of channels beyond the velocity.
+    A subclass gives `further`, the force f and the change of channels beyond the velocity, and `moving`, their fields.
 
     u: velocity, length/time, the first moving field; component a at index i lies on the face below cell i along axis
     a, as `cotwin.physics.phiflow.to_fields` has it. p: pressure over density.
@@ -44,6 +55,7 @@ class IncompressibleStepper(Stepper, ABC):
     |u| Δx > 2ν. The start is projected first.
     """
 
+    moving: ClassVar[Mapping[str, int]] = MappingProxyType({"velocity": 2})
     # The largest stable Σ|u| dt/Δx: of SSP-RK3 on the imaginary axis, where central differences are.
     courant = 1.73
     suggested = MappingProxyType({"max_speed": beyond_fastest})
@@ -58,22 +70,14 @@ class IncompressibleStepper(Stepper, ABC):
     ) -> None:
         super().__init__(layout)
         name = type(self).__name__
+        require_fields(layout, name, self.moving, dims=(2,))
         require_scalar_coefficients(name, viscosity=viscosity)
-        if not max_speed > 0 or not math.isfinite(max_speed):
-            raise ValueError(f"max_speed is {max_speed}; give the largest |u| to expect, a positive number.")
-        if substeps is not None and substeps < 1:
-            raise ValueError(f"substeps is {substeps}; give at least 1, or None to choose from stability.")
+        require_positive(max_speed=max_speed)
+        require_counts(substeps=substeps)
+        substeps_for_speed(name, layout, max_speed, self.courant, substeps)
         self.projection = Projection(layout)
         self.staggered = frozenset({next(field.name for field in layout.fields if not field.static)})
         self.viscosity, self.max_speed, self.slip, self.substeps = viscosity, max_speed, slip, substeps
-        needed = math.ceil(layout.dt * self._advection_rate())
-        allowed = MAX_SUBSTEPS if substeps is None else substeps
-        if needed > allowed:
-            raise ValueError(
-                f"{name} needs {needed} substeps per dt to be stable for max_speed {max_speed:.3g} on spacing "
-                f"{layout.spacing}, and may take {allowed}: the largest stable substep is "
-                f"{layout.dt / needed:.3g}. Allow more substeps, or expect a lower speed."
-            )
 
     @abstractmethod
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
@@ -142,23 +146,17 @@ class IncompressibleStepper(Stepper, ABC):
         """
         if self.substeps is not None:
             return (self.substeps,)
-        needed = self._stable_substeps()
-        if not math.isfinite(needed) or needed > MAX_SUBSTEPS:
-            raise DivergenceError(
-                f"{type(self).__name__} needs {needed:.0f} substeps per dt, more than {MAX_SUBSTEPS}: the largest "
-                f"diffusivity is {float(self.largest_diffusivity()):.3g}, max_speed {self.max_speed:.3g}, spacing "
-                f"{self.layout.spacing}, dt {self.layout.dt:.3g}. Bound it (parameters.Bounded), or use a shorter dt."
-            )
-        return (max(1, math.ceil(needed)),)
+        cause = (
+            f"the largest diffusivity is {float(self.largest_diffusivity().detach()):.3g}, max_speed {self.max_speed:.3g}, spacing "
+            f"{self.layout.spacing}, dt {self.layout.dt:.3g}"
+        )
+        return (whole_substeps(self._stable_substeps(), type(self).__name__, cause),)
 
     def _stable_substeps(self) -> float:
         """For max_speed and the present parameters."""
         # SSP-RK3 is stable to 2.51 on the real axis, where diffusion is, and between it and the imaginary one.
-        diffusion = diffusion_bound(self.largest_diffusivity(), self.layout) / 2.51
-        return self.layout.dt * (self._advection_rate() + diffusion)
-
-    def _advection_rate(self) -> float:
-        return self.max_speed * sum(1 / dx for dx in self.layout.spacing) / self.courant
+        advection = self.max_speed * sum(1 / dx for dx in self.layout.spacing) / self.courant
+        return self.layout.dt * (advection + diffusion_bound(self.largest_diffusivity(), self.layout) / 2.51)
 
 
 @simulator("incompressible_flow")
@@ -169,17 +167,6 @@ class IncompressibleFlow(IncompressibleStepper):
     Source: Harlow & Welch (1965), Phys. Fluids 8; Gottlieb, Shu & Tadmor (2001), SIAM Review 43; Sanderse & Koren
     (2012), J. Comput. Phys. 231 for the order of projected Runge-Kutta steps.
     """
-
-    def __init__(
-        self,
-        layout: Layout,
-        viscosity: Parameter,
-        max_speed: PositiveFloat,
-        slip: bool = False,
-        substeps: Count | None = None,
-    ) -> None:
-        super().__init__(layout, viscosity, max_speed, slip, substeps)
-        require_velocity(layout, "IncompressibleFlow")
 
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
         return None, None

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.physics.channels import put_moving, require_scalars
+from cotwin.physics.channels import put_moving
+from cotwin.physics.requirements import require_fields
 from cotwin.registry import Count, PositiveFloat, sampler
 
 Radius = Annotated[float, Field(gt=0, le=1)]
@@ -35,7 +36,7 @@ def random_patches(
     Static channels are zero. The draws do not depend on the grid.
     Source: Pearson (1993), Science 261 for the concentrations.
     """
-    require_scalars(layout, "random_patches", count=2)
+    require_fields(layout, "random_patches", {"U": 1, "V": 1})
     covered = _covered(layout, count, generator, patches, radius)
     return _state(torch.stack([1 - covered / 2, covered / 4], dim=1).to(dtype), layout)
 
@@ -62,7 +63,7 @@ def random_colonies(
     >>> bool(states.min() >= 0), bool(states.max() <= 0.5)
     (True, True)
     """
-    require_scalars(layout, "random_colonies")
+    require_fields(layout, "random_colonies", {"u": 1})
     covered = _covered(layout, count, generator, colonies, radius)
     return _state((density * covered).unsqueeze(1).to(dtype), layout)
 

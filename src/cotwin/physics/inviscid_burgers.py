@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, ZeroMean
-from cotwin.physics.channels import require_coefficient, require_velocity
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.finite_volume import with_ghosts
+from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.suggestions import beyond_largest
 from cotwin.registry import Count, PositiveFloat, simulator
 
@@ -38,7 +38,7 @@ class InviscidBurgers(ConservationLaw):
         substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, max_speed, substeps)
-        require_velocity(layout, "InviscidBurgers", most_dims=2)
+        require_fields(layout, "InviscidBurgers", {"u": layout.dims}, dims=(1, 2))
         if set(layout.boundary) != {"periodic"}:
             raise ValueError(f"InviscidBurgers needs periodic axes, the layout has {layout.boundary}.")
         if potential is not None:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
+from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.registry import Count, simulator
 
@@ -37,7 +37,7 @@ class KortewegDeVries(SpectralStepper):
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_scalars(layout, "KortewegDeVries", dims=(1, 2))
+        require_fields(layout, "KortewegDeVries", {"u": 1}, dims=(1, 2))
         require_scalar_coefficients("KortewegDeVries", steepening=steepening, dispersion=dispersion)
         self.steepening, self.dispersion = steepening, dispersion
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
+from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.registry import Count, simulator
 
@@ -39,7 +39,7 @@ class KuramotoSivashinsky(SpectralStepper):
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_scalars(layout, "KuramotoSivashinsky", dims=(1, 2))
+        require_fields(layout, "KuramotoSivashinsky", {"u": 1}, dims=(1, 2))
         require_scalar_coefficients(
             "KuramotoSivashinsky", steepening=steepening, production=production, hyperviscosity=hyperviscosity
         )

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
+from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.registry import Count, simulator
 
@@ -46,7 +46,7 @@ class NavierStokes(SpectralStepper):
         scheme: Scheme = etdrk2,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_scalars(layout, "NavierStokes", dims=(2,))
+        require_fields(layout, "NavierStokes", {"vorticity": 1}, dims=(2,))
         if (forcing is None) != (wavenumber is None):
             raise ValueError("forcing is an amplitude and a wavenumber; give both or neither.")
         self.viscosity, self.drag, self.forcing, self.periods = viscosity, drag, forcing, wavenumber

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, rkl2_stages, rkl2_step
+from cotwin.physics.requirements import require_counts
 
 
 class ParabolicStepper(FiniteVolumeStepper):
@@ -20,8 +21,7 @@ class ParabolicStepper(FiniteVolumeStepper):
 
     def __init__(self, layout: Layout, substeps: int = 1, stages: int | None = None) -> None:
         super().__init__(layout)
-        if substeps < 1:
-            raise ValueError(f"substeps is {substeps}; at least one is needed.")
+        require_counts(substeps=substeps)
         if stages is not None and (stages < 3 or stages % 2 == 0):
             raise ValueError(f"stages is {stages}; give an odd number from 3 on, or None to choose from stability.")
         self.substeps, self.stages = substeps, stages

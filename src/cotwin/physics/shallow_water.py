@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.finite_volume import CellMap
+from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.registry import Count, PositiveFloat, simulator
 
 
@@ -22,13 +22,7 @@ class _Water(ConservationLaw, ABC):
     def __init__(self, layout: Layout, max_speed: PositiveFloat, substeps: Count | None) -> None:
         super().__init__(layout, max_speed, substeps)
         name = type(self).__name__
-        moving = [field.components for field in layout.fields if not field.static]
-        if moving != [1, layout.dims] or layout.dims > 2:
-            raise ValueError(
-                f"{name} moves a height and a velocity with a component for each of 1 or 2 axes; the layout of "
-                f"{layout.dims} axes has moving fields of {moving} components. Declare Field('height') and "
-                f"Field('velocity', components={layout.dims}), in this order."
-            )
+        require_fields(layout, name, {"height": 1, "velocity": layout.dims}, dims=(1, 2))
         if "dirichlet" in layout.boundary:
             raise ValueError(
                 f"{name} has periodic axes and walls, the layout has {layout.boundary}; a wall is neumann, since the "

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients
 from cotwin.physics.conservation_law import COURANT
 from cotwin.physics.finite_volume import CellMap, diffusion, face_diffusivities, lower, upper
 from cotwin.physics.incompressible import IncompressibleStepper
+from cotwin.physics.requirements import require_scalar_coefficients
 from cotwin.physics.staggered import carried_change, inner
 from cotwin.registry import Count, PositiveFloat, simulator
 
@@ -31,6 +33,7 @@ class Smoke(IncompressibleStepper):
     Source: Harlow & Welch (1965), Phys. Fluids 8; van Albada, van Leer & Roberts (1982), Astron. Astrophys. 108.
     """
 
+    moving = MappingProxyType({"velocity": 2, "smoke": 1})
     courant = COURANT
 
     def __init__(
@@ -46,12 +49,6 @@ class Smoke(IncompressibleStepper):
         substeps: Count | None = None,
     ) -> None:
         super().__init__(layout, viscosity, max_speed, slip, substeps)
-        moving = [field.components for field in layout.fields if not field.static]
-        if moving != [2, 1]:
-            raise ValueError(
-                f"Smoke moves a velocity and smoke; the layout has moving fields of {moving} components. Declare "
-                "Field('velocity', components=2) and Field('smoke'), in this order."
-            )
         if (inflow is None) != (shape is None):
             raise ValueError("an inflow is a rate and the shape of where it enters; give both or neither.")
         if shape is not None and tuple(shape.shape) != layout.grid:

@@ -20,6 +20,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
+from cotwin.physics.requirements import require_counts
 from cotwin.physics.stability import largest_stable_step
 from cotwin.physics.suggestions import stable_substeps
 from cotwin.stepper import Stepper
@@ -48,8 +49,7 @@ class SpectralStepper(Stepper):
                 f"{type(self).__name__} is spectral and needs periodic boundaries, the layout has "
                 f"{layout.boundary}; use a finite-volume stepper."
             )
-        if substeps < 1:
-            raise ValueError(f"substeps is {substeps}; at least one is needed.")
+        require_counts(substeps=substeps)
         if any(points <= self.degree + 1 for points in layout.grid):
             raise ValueError(
                 f"{type(self).__name__} keeps modes below 1/{self.degree + 1} of the points, which leaves only the "

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_coefficient, require_velocity
 from cotwin.physics.exponential import SpectralMap
+from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.registry import Count, simulator
 
@@ -30,7 +30,7 @@ class SpectralBurgers(SpectralStepper):
 
     def __init__(self, layout: Layout, viscosity: Parameter, substeps: Count = 3) -> None:
         super().__init__(layout, substeps)
-        require_velocity(layout, "SpectralBurgers")
+        require_fields(layout, "SpectralBurgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
         self.viscosity = viscosity
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients, require_scalars
 from cotwin.physics.exponential import SpectralMap, etdrk4
+from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.registry import Count, simulator
 
@@ -29,7 +29,7 @@ class SwiftHohenberg(SpectralStepper):
 
     def __init__(self, layout: Layout, growth: Parameter, length: Parameter, substeps: Count = 2) -> None:
         super().__init__(layout, substeps, etdrk4)
-        require_scalars(layout, "SwiftHohenberg", dims=(1, 2))
+        require_fields(layout, "SwiftHohenberg", {"u": 1}, dims=(1, 2))
         require_scalar_coefficients("SwiftHohenberg", growth=growth, length=length)
         self.growth, self.length = growth, length
 

@@ -42,13 +42,6 @@ class Independent(Prior, ABC):
         """
 
 
-def require_positive(**quantities: float) -> None:
-    """Raise ValueError unless each of the named quantities is positive and finite."""
-    for name, value in quantities.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name} is {value}; it must be positive and finite.")
-
-
 def require_grid(name: str, value: Float[Tensor, "*K"], layout: Layout) -> None:
     """Raise ValueError unless the value is a field on the layout's grid."""
     if tuple(value.shape) != layout.grid:

@@ -14,11 +14,11 @@ from cotwin.estimation.priors.prior import (
     Prior,
     require_grid,
     require_near,
-    require_positive,
     require_positive_start,
 )
 from cotwin.layout import Layout
 from cotwin.parameters import Values
+from cotwin.physics.requirements import require_positive
 
 
 class RandomField(Prior, ABC):

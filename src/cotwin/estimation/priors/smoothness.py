@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation.priors.prior import Prior, require_grid, require_positive
+from cotwin.estimation.priors.prior import Prior, require_grid
 from cotwin.layout import Layout
+from cotwin.physics.requirements import require_positive
 
 
 class Smooth(Prior):

@@ -15,6 +15,7 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.phiflow.fields import to_phi
 from cotwin.physics.phiflow.stepper import PhiFlowStepper
+from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.registry import Count, simulator
 
 
@@ -34,15 +35,11 @@ class PhiFlowBurgers(PhiFlowStepper):
 
     def __init__(self, layout: Layout, viscosity: Parameter, *, substeps: Count = 1) -> None:
         super().__init__(layout, substeps=substeps)
-        moving = [field for field in layout.fields if not field.static]
-        if layout.dims == 1 or len(moving) != 1 or moving[0].components != layout.dims:
-            raise ValueError(
-                f"PhiFlowBurgers needs one velocity with a component for each of two or three axes; the layout "
-                f"has {layout.channel_names} on {layout.dims}. In one dimension use the native Burgers."
-            )
+        require_fields(layout, "PhiFlowBurgers", {"u": layout.dims}, dims=(2, 3))
+        require_coefficient(viscosity, layout, "viscosity")
         if set(layout.boundary) != {"periodic"}:
             raise ValueError(f"PhiFlowBurgers needs periodic axes, the layout has {layout.boundary}.")
-        self.velocity = moving[0].name
+        (self.velocity,) = self.dynamic
         self.viscosity = viscosity
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:

@@ -10,9 +10,9 @@ from phiml.math import Solve, vec
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import require_scalar_coefficients
 from cotwin.physics.phiflow.fields import to_phi
 from cotwin.physics.phiflow.stepper import PhiFlowStepper
+from cotwin.physics.requirements import require_scalar_coefficients
 from cotwin.registry import Count, PositiveFloat, Settings, simulator
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.physics.phiflow.backend import phiflow_context
 from cotwin.physics.phiflow.fields import from_fields, to_fields
+from cotwin.physics.requirements import require_counts
 from cotwin.stepper import Stepper
 
 
@@ -31,8 +32,7 @@ class PhiFlowStepper(Stepper):
 
     def __init__(self, layout: Layout, *, staggered: Collection[str] = (), substeps: int = 1) -> None:
         super().__init__(layout)
-        if substeps < 1:
-            raise ValueError(f"substeps is {substeps}; a data interval takes at least one.")
+        require_counts(substeps=substeps)
         self.staggered = frozenset(staggered)
         self.substeps = substeps
         self.dynamic = frozenset(field.name for field in layout.fields if not field.static)
