@@ -24,14 +24,14 @@ def coarsened(
     """
     if tuple(states.shape[3:]) != layout.refined(factor).grid:
         raise ValueError(
-            f"states on the grid {tuple(states.shape[3:])} are not {factor} times as fine as {layout.grid}; a rest would "
-            "be dropped."
+            f"states on the grid {tuple(states.shape[3:])} are not {factor} times as fine as {layout.grid}; a rest "
+            "would be dropped."
         )
     if staggered:
         return _flow(states, layout, factor, staggered)
     for axis, kind in enumerate(layout.boundary, start=3):
-        cells = states.unfold(axis, factor, factor)
-        states = cells[..., 0] if kind == "periodic" else cells.mean(dim=-1)
+        cells = states.unflatten(axis, (-1, factor))
+        states = cells.select(axis + 1, 0) if kind == "periodic" else cells.mean(dim=axis + 1)
     return states.contiguous()
 
 
@@ -45,8 +45,8 @@ def _flow(
             if kind == "periodic":
                 # The fine cells of the first coarse one begin before the first point.
                 channel = channel.roll(factor // 2, axis + 2)
-            cells = channel.unfold(axis + 2, factor, factor)
-            channel = cells[..., 0] if axis == normal else cells.mean(dim=-1)
+            cells = channel.unflatten(axis + 2, (-1, factor))
+            channel = cells.select(axis + 3, 0) if axis == normal else cells.mean(dim=axis + 3)
         channels.append(channel)
     return torch.stack(channels, dim=2)
 

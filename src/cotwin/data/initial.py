@@ -25,8 +25,8 @@ def read_initial(
 
     Fields are found by name; others may stand beside them.
     axes: as for `read_trajectories`.
-    Raises ValueError for a field that is missing or may have its axes in another order, a grid or boundary that is not
-    the layout's, a frame that is not there, and values that are missing or not finite.
+    Raises ValueError for a field that is missing or whose axes may come in another order, a grid or boundary that is
+    not the layout's, a frame that is not there, and values that are missing or not finite.
     """
     with open_contents(path, axes) as contents:
         if not 0 <= frame < contents.num_frames:
@@ -66,7 +66,8 @@ def _field(contents: Contents, wanted: Field, layout: Layout, points: tuple[Any,
     field, count = known[name], contents.num_trajectories
     if field.components != wanted.components:
         raise ValueError(
-            f"{contents.source}: field {name!r} has {field.components} components, the model's has {wanted.components}."
+            f"{contents.source}: field {name!r} has {field.components} components, the model's has "
+            f"{wanted.components}."
         )
     if field.other_orders and contents.num_frames > 1:
         # All frames have to say in which order the axes come.
@@ -76,7 +77,8 @@ def _field(contents: Contents, wanted: Field, layout: Layout, points: tuple[Any,
             require_order(torch.from_numpy(every), None, alone, [field])
         except ValueError as error:
             raise ValueError(f"{contents.source}: {error}") from error
-    return np.stack([_values(contents.source, field, index, frame) for index in range(count)])[points]
+    values: Array = np.stack([_values(contents.source, field, index, frame) for index in range(count)])[points]
+    return values
 
 
 def _values(source: str, field: StoredField, trajectory: int, frame: int) -> Array:

@@ -39,8 +39,8 @@ class AdvectionDiffusion(FiniteVolumeStepper):
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
     substeps: steps per layout.dt; None for the fewest that are stable for the present velocity.
     Scheme: finite volumes, central fluxes, second order in space. In time three parts, of a third, a half and all of
-    the step, each from its beginning: RKL2 diffuses, with the advection of the part before. Second order in dt, also at
-    walls, where splitting the two would lose it. No κ makes it unstable. What must be resolved: central fluxes
+    the step, each from its beginning: RKL2 diffuses, with the advection of the part before. Second order in dt, at
+    walls too, where splitting the two would lose it. No κ makes it unstable. What must be resolved: central fluxes
     oscillate where |c| Δx > 2κ.
     Where κ and c are constant and all axes periodic, `Advection` is exact.
     Source: Wicker & Skamarock (2002), Mon. Weather Rev. 130; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.

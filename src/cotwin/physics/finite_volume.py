@@ -106,9 +106,7 @@ def diffusion_bound(diffusivity: Float[Tensor, "*S"], layout: Layout) -> float:
     return largest * sum(4 / dx**2 for dx in layout.spacing)
 
 
-def substeps_for_speed(
-    equation: str, layout: Layout, max_speed: float, courant: float, allowed: int | None
-) -> int:
+def substeps_for_speed(equation: str, layout: Layout, max_speed: float, courant: float, allowed: int | None) -> int:
     """The fewest that keep Σ max_speed · substep/Δx within `courant`, or those that are allowed.
 
     Raises ValueError where they are more than those allowed, or than 1000.
@@ -117,9 +115,9 @@ def substeps_for_speed(
     most = MAX_SUBSTEPS if allowed is None else allowed
     if needed > most:
         raise ValueError(
-            f"{equation} needs {needed} substeps per dt to be stable, and may take {most}: the largest stable substep "
-            f"for max_speed {max_speed:.3g} and spacing {layout.spacing} is {layout.dt / needed:.3g}. Allow more "
-            "substeps, or expect a lower speed."
+            f"{equation} needs {needed} substeps per dt to be stable, and may take {most}: the largest stable "
+            f"substep for max_speed {max_speed:.3g} and spacing {layout.spacing} is {layout.dt / needed:.3g}. Allow "
+            "more substeps, or expect a lower speed."
         )
     return max(1, needed) if allowed is None else allowed
 

@@ -37,7 +37,7 @@ from cotwin.stepper import Stepper
 class IncompressibleStepper(Stepper, ABC):
     """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0, two dimensions, and what the flow carries.
 
-    A subclass gives `further`, the force f and the change of channels beyond the velocity, and `moving`, their fields.
+    A subclass gives `further`, the force f and the change of channels beyond the velocity, and `moving`, its fields.
 
     u: velocity, length/time, the first moving field; component a at index i lies on the face below cell i along axis
     a, as `cotwin.physics.phiflow.to_fields` has it. p: pressure over density.
@@ -94,8 +94,8 @@ class IncompressibleStepper(Stepper, ABC):
         needed = self._stable_substeps()
         if self.substeps is not None and needed > self.substeps:
             return (
-                f"The present parameters need {needed:.1f} substeps per dt, and {self.substeps} are taken: give more, or "
-                "leave them open."
+                f"The present parameters need {needed:.1f} substeps per dt, and {self.substeps} are taken: give "
+                "more, or leave them open."
             )
         fastest = float(take_moving(before, self.layout)[:, :2].abs().max())
         if fastest > self.max_speed:
@@ -146,8 +146,9 @@ class IncompressibleStepper(Stepper, ABC):
         """
         if self.substeps is not None:
             return (self.substeps,)
+        largest = float(self.largest_diffusivity().detach())
         cause = (
-            f"the largest diffusivity is {float(self.largest_diffusivity().detach()):.3g}, max_speed {self.max_speed:.3g}, spacing "
+            f"the largest diffusivity is {largest:.3g}, max_speed {self.max_speed:.3g}, spacing "
             f"{self.layout.spacing}, dt {self.layout.dt:.3g}"
         )
         return (whole_substeps(self._stable_substeps(), type(self).__name__, cause),)

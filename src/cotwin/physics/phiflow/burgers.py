@@ -35,7 +35,9 @@ class PhiFlowBurgers(PhiFlowStepper):
 
     def __init__(self, layout: Layout, viscosity: Parameter, *, substeps: Count = 1) -> None:
         super().__init__(layout, substeps=substeps)
-        require_fields(layout, "PhiFlowBurgers", {"u": layout.dims}, dims=(2, 3))
+        if layout.dims == 1:
+            raise ValueError("PhiFlowBurgers is for two or three axes; in one dimension use the native Burgers.")
+        require_fields(layout, "PhiFlowBurgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
         if set(layout.boundary) != {"periodic"}:
             raise ValueError(f"PhiFlowBurgers needs periodic axes, the layout has {layout.boundary}.")
