@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import scipy.stats
 import torch
@@ -12,23 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import noise, notes
-from cotwin.estimation.gradient_search import adam, lbfgs
+from cotwin.estimation.fit import HORIZONS, approach, fit, search_for
 from cotwin.estimation.information import FullInformation, Information
 from cotwin.estimation.intervals import Interval, laplace_interval
-from cotwin.estimation.levenberg_marquardt import Search, Solution, levenberg_marquardt
-from cotwin.estimation.linear import Linearised
-from cotwin.estimation.low_rank import LowRankInformation, require_priors
+from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
+from cotwin.estimation.levenberg_marquardt import Search, Solution
+from cotwin.estimation.low_rank import require_priors
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.multi_start import sobol_points
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
 from cotwin.stepper import DivergenceError, Stepper
 
-HORIZONS = (1 / 8, 1 / 4, 1 / 2)
-NEARLY = 1e-2
-"""Part of the cost that a fit of part of the time may leave to be gained."""
-MOST_BY_JACOBIAN = 300
-"""Unknowns up to which Jacobians are cheaper than they are useful; beyond, searches go along gradients."""
 LINEAR = 2.0
 """Farthest that a raw number, mostly a logarithm, is moved to look whether the problem is linear."""
 
@@ -112,11 +106,10 @@ def estimate(
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
-    search = search or _search_for(problem)
-    z = _approach(
-        problem.with_noise(noise.first_guess(problem)) if measurements.noise is None else problem, z, search, horizons
-    )
-    solution, problem = _fit(problem, z, measurements, search)
+    search = search or search_for(problem)
+    roughly = problem.with_noise(noise.first_guess(problem)) if measurements.noise is None else problem
+    z = approach(roughly, z, search, horizons)
+    solution, problem = fit(problem, z, search, noise_is_known=measurements.noise is not None)
     best = int(solution.cost.argmin())
     if not bool(solution.cost[best].isfinite()):
         raise DivergenceError(
@@ -135,7 +128,7 @@ def conclude(
     begin = dict(zip(problem.unknowns.labels, problem.unknowns.naturally(problem.unknowns.present()), strict=True))
     residuals = problem.misfit(solution.z[best : best + 1])[0]
     problem, z = problem.without_closures(solution.z[best])
-    known = _Known.at(problem, z)
+    known = Known.at(problem, z)
     freedom = problem.observation.size - float(known.taken.sum())
     # Where the noise is known its quantiles are the normal ones, which Student's are for ever so many values.
     quantile = float(scipy.stats.t.ppf(0.5 + level / 2, freedom if measurements.noise is None else 1e9))
@@ -169,7 +162,7 @@ def conclude(
     return found
 
 
-def _warnings(found: Estimation, known: _Known, closures: list[str], begin: dict[str, float]) -> Iterator[str]:
+def _warnings(found: Estimation, known: Known, closures: list[str], begin: dict[str, float]) -> Iterator[str]:
     problem, z = found.problem, found.z
     yield from problem.observation.notes
     if known.information is not None:
@@ -184,75 +177,3 @@ def _warnings(found: Estimation, known: _Known, closures: list[str], begin: dict
     if known.linear is not None and isinstance(known.information, FullInformation):
         yield from notes.on_trajectories(problem, raw, known.linear)
         yield from notes.on_shape(problem, z, known.linear, known.information.reach(found.quantile, LINEAR))
-
-
-def _search_for(problem: LeastSquares) -> Search:
-    if problem.unknowns.closures:
-        return adam
-    return levenberg_marquardt if len(problem.unknowns) <= MOST_BY_JACOBIAN else lbfgs
-
-
-def _approach(problem: LeastSquares, z: Tensor, search: Search, horizons: Sequence[float]) -> Tensor:
-    """Points brought near by fitting the first part of the measurements, and more and more of them."""
-    first, last = float(problem.observation.time.min()), float(problem.observation.time.max())
-    if problem.start_size and first == 0:
-        # At first the starts alone, from what was seen of them.
-        held = torch.zeros(len(z), len(problem.unknowns), dtype=torch.bool, device=z.device)
-        z = levenberg_marquardt(problem.until(0.0), z, free=held).z
-    if search is levenberg_marquardt:
-        # The next part begins from there, however nearly it is the minimum.
-        search = partial(levenberg_marquardt, tolerance=NEARLY)
-    for part in horizons:
-        shorter = problem.until(first + part * (last - first))
-        # A few values say little of many unknowns, and would lead astray.
-        if len(shorter.values) >= 2 * len(problem.unknowns):
-            z = search(shorter, z).z
-    return z
-
-
-def _fit(
-    problem: LeastSquares, z: Tensor, measurements: Measurements, search: Search
-) -> tuple[Solution, LeastSquares]:
-    """Search; where the noise is not known, search and measure it in turn until both stay."""
-    if measurements.noise is not None:
-        return search(problem, z), problem
-    problem, taken = problem.with_noise(noise.first_guess(problem)), 0
-    for _ in range(noise.ROUNDS):
-        solution = search(problem, z)
-        taken += solution.iterations
-        best = int(solution.cost.argmin())
-        if not bool(solution.cost[best].isfinite()):
-            break
-        z, before = solution.z, problem.deviation
-        leverage = _Known.at(*problem.without_closures(z[best])).taken
-        problem = problem.with_noise(noise.remaining(problem, z[best], leverage))
-        if bool((problem.deviation / before - 1).abs().nan_to_num().max() < noise.SETTLED):
-            break
-    solution = search(problem, z)
-    return replace(solution, iterations=taken + solution.iterations), problem
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What a point is known to be worth.
-
-    information: on the unknowns; None where there are none but networks' weights. taken: how much of each value its
-    own prediction takes up. linear: the problem around the point; None where there are too many unknowns for that.
-    """
-
-    information: Information | None
-    taken: Float[Tensor, " M"]
-    linear: Linearised | None
-
-    @classmethod
-    def at(cls, problem: LeastSquares, z: Float[Tensor, " Z"]) -> _Known:
-        nothing = torch.zeros(problem.observation.size, dtype=torch.float64, device=z.device)
-        if not len(problem.unknowns):
-            return cls(None, nothing, None)
-        if len(problem.unknowns) <= MOST_BY_JACOBIAN:
-            linear = problem.linearise(z[None])
-            idle = problem.unknowns.idle(z[: len(problem.unknowns)])
-            full = FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, idle)
-            return cls(full, linear.leverage()[0], linear)
-        low_rank = LowRankInformation.of(problem, z)
-        return cls(low_rank, nothing + low_rank.learned / problem.observation.size, None)
