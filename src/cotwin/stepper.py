@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cotwin.layout import Layout
 
 Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], float]
-"""From what makes the stepper with other arguments, the layout and the states of the training data."""
+"""(a function that makes the stepper with other arguments, the layout, the training states) -> the argument."""
 
 
 class DivergenceError(ArithmeticError):
@@ -84,7 +84,7 @@ class Stepper(nn.Module, ABC):
     def needed_pace(self) -> tuple[int, ...]:
         """Substeps, stages: counts in one interval that follow from the parameters' present values; () if none do.
 
-        Raises DivergenceError beyond all reason.
+        Raises DivergenceError where they would be too many for any rollout.
         """
         return ()
 

@@ -15,7 +15,6 @@ from cotwin.parameters import Positive
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import DivergenceError, Stepper, rollout
 from cotwin.store.evaluation import Remembered
-from cotwin.store.root import MARKER
 from cotwin.store.shelf import Shelf
 from cotwin.training.held_out import HeldOut
 
@@ -107,13 +106,3 @@ def test_a_diverging_model_leaves_nothing(teacher: Stepper, shelf: Shelf) -> Non
     with pytest.raises(DivergenceError):
         rollout(Remembered(teacher, shelf), starts, 3)
     assert not shelf.entries()
-
-
-def test_a_cache_that_is_harmed_costs_nothing_but_a_warning(
-    teacher: Stepper, shelf: Shelf, caplog: pytest.LogCaptureFixture
-) -> None:
-    teacher.eval()
-    (shelf.root / MARKER).write_text("garbage")
-    states = rollout(Remembered(teacher, shelf), STATES[:, 0], 3)
-    assert torch.equal(states, rollout(teacher, STATES[:, 0], 3))
-    assert "is not kept on disk" in caplog.text

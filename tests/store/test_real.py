@@ -72,30 +72,6 @@ def test_other_content_or_other_options_are_read_anew(tmp_path: Path, shelf: She
     assert len(shelf.entries()) == 3
 
 
-def test_a_damaged_conversion_is_made_again(tmp_path: Path, shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
-    path = measured(tmp_path / "mine.npz")
-    expected = read_once(path, shelf, missing="mask")
-    (data,) = shelf.path.iterdir()
-    content = bytearray(data.read_bytes())
-    content[-1] ^= 1
-    data.write_bytes(content)
-    assert same(read_once(path, shelf, missing="mask"), expected)
-    assert "its checksum is wrong" in caplog.text
-
-
-def test_a_full_disk_does_not_keep_anyone_from_reading(
-    tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def full(*_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    path = measured(tmp_path / "mine.npz", gaps=0)
-    monkeypatch.setattr("os.posix_fallocate", full)
-    assert torch.isfinite(read_once(path, shelf).states).all()
-    assert "is not kept on disk: [Errno 28] No space left on device" in caplog.text
-    assert not shelf.entries()
-
-
 def test_without_a_shelf_nothing_is_kept(tmp_path: Path) -> None:
     path = measured(tmp_path / "mine.npz", gaps=0)
     assert same(read_once(path, None), read_trajectories(path))

@@ -33,11 +33,9 @@ from cotwin.store.store import Store
 from cotwin.training.alpha import auto, fixed, linear
 from cotwin.training.descent import Still
 from cotwin.training.held_out import HeldOut
-from cotwin.training.hybrid import HybridTrainer, Learner, Phase, Role
-from cotwin.training.objective import Objective
-from cotwin.training.safe_steps import SafeSteps
+from cotwin.training.hybrid import HybridTrainer, Learner, Role
 from cotwin.training.trainer import Trainer
-from cotwin.windows import Batch, JoinedWindows, PickedStates, StartStates, Windows
+from cotwin.windows import JoinedWindows, PickedStates, SlidingWindows, StartStates, Windows
 from cotwin.windows.starts import Starts, perturbed, real, simulated
 
 
@@ -52,11 +50,6 @@ def test_a_warm_up_of_both_comes_before_the_cycles_and_each_learns_in_order(orde
     assert [r.placement for r in results] == ["none"] * 2 + ["memory"] * 4
     assert training.run(2) == []
     assert [r.cycle for r in training.run(3)] == [2, 2]
-
-
-def test_the_teacher_is_the_other_one() -> None:
-    assert Phase(0, "physical").teacher == "synthetic"
-    assert Phase(0, "synthetic").teacher == "physical"
 
 
 @pytest.mark.parametrize(("per_real", "expected"), [(None, 7), (2.0, 30), (0.001, 1)])
@@ -103,31 +96,6 @@ def test_placement_and_prefetching_do_not_change_what_is_learned(tmp_path: Path)
         one, other = (states[placement]["trainers"][role]["weights"] for placement in ("memory", "on_the_fly"))
         for name, value in one.items():
             torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-6)
-
-
-def test_placement_does_not_change_the_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    served: list[Batch] = []
-    take = SafeSteps.take
-
-    def watched(self: SafeSteps, objective: Objective, size: float) -> float:
-        served.extend(objective.batches())
-        return take(self, objective, size)
-
-    monkeypatch.setattr(SafeSteps, "take", watched)
-    runs = []
-    for placement in ("memory", "cache", "on_the_fly"):
-        served.clear()
-        # With frozen models the teacher is the same in all three, to the last bit.
-        training = hybrid(Store(tmp_path / placement, MB, MB, placement), alpha=fixed(1.0))
-        for learner in training.learners.values():
-            learner.trainer.schedule = lambda step: 0.0
-        training.run(1)
-        runs.append(list(served))
-    for memory, cache, fly in zip(*runs, strict=True):
-        assert torch.equal(memory.states, cache.states)
-        assert torch.equal(memory.weight, cache.weight)
-        assert torch.equal(memory.weight, fly.weight)
-        assert (memory.states - fly.states).norm() <= 1e-6 * memory.states.norm()
 
 
 def test_the_teacher_is_frozen_while_it_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +325,26 @@ def test_a_learner_that_cannot_roll_out_what_is_generated_goes_on_with_real_data
     assert same(*states)
     assert "the learner diverged (Timid cannot roll out " in result.reason
     assert "The synthetic model does not teach in cycle 0" in caplog.text
+
+
+def test_real_windows_that_cannot_be_rolled_out_do_not_count_against_the_teacher() -> None:
+    states = trajectories()
+    states[0] += 10
+    data = SlidingWindows(states, 2)
+    near = data.starts().every()[5:]
+
+    def learner(model: Stepper) -> Learner:
+        return Learner(trainer(model, validate_every=1), data, 5, 3, real(near))
+
+    training = HybridTrainer(
+        learner(Timid(0.9)),
+        learner(Growth(1.0)),
+        store=Store(None, MB, 0),
+        alpha=fixed(0.5),
+        order=("physical", "synthetic"),
+    )
+    (result,) = [training.advance(phase) for phase in training.phases(1)[:3]][2:]
+    assert (result.learner, result.alpha, result.generated, result.left_out) == ("physical", 0.5, 7, 5)
 
 
 def test_nonsense_is_refused() -> None:

@@ -74,7 +74,7 @@ def test_windows_start_only_where_all_is_observed() -> None:
     assert torch.isfinite(windows.starts().every()).all()
     assert batch.mask is not None
     assert torch.equal(batch.mask, torch.isfinite(batch.states))
-    with pytest.raises(ValueError, match="wholly observed"):
+    with pytest.raises(ValueError, match="no window of 2 steps starts from a state that a rollout can start from"):
         SlidingWindows(states, 2, torch.zeros_like(mask))
 
 

@@ -130,12 +130,7 @@ def _learner(
 ) -> Learner:
     settings: LearnerSettings = getattr(experiment, role)
     train = data.train
-    window = train.num_frames - 1 if settings.window == "full" else settings.window
-    if window >= train.num_frames:
-        raise ValueError(
-            f"{role}.window: {window} steps need {window + 1} frames, the training trajectories have "
-            f"{train.num_frames}; use at most {train.num_frames - 1}, or full."
-        )
+    window = data.steps(settings.window, f"{role}.window")
     real = SlidingWindows(train.states, window, train.mask, settings.stride, data.starts)
     loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer

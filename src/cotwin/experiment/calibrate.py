@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.data.trajectories import Trajectories
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Resampling, calibrate
@@ -66,7 +65,7 @@ def prepare(experiment: Experiment) -> Task:
         raise ValueError(
             "physical has no unknown, all parameters are fixed; set fixed: false for those that are to be estimated."
         )
-    starts, measurements, recorded, notes = _measured(experiment.estimation, data.train)
+    starts, measurements, recorded, notes = _measured(experiment.estimation, data)
     priors = build_priors(experiment.known_beforehand, stepper)
     problem = LeastSquares(stepper, starts, measurements, priors)
     settings = experiment.estimation
@@ -78,19 +77,15 @@ def prepare(experiment: Experiment) -> Task:
 
 
 def _measured(
-    settings: Estimation, train: Trajectories
+    settings: Estimation, data: Dataset
 ) -> tuple[Tensor | NoisyStarts, Measurements, Float[Tensor, "T C *S"], list[str]]:
     """The starts of windows of the training data, what is measured along them, the first as measured, and notes."""
+    train = data.train
     first = filled(train.states, train.mask)[:, 0]
     length = correlation_length(first, train.layout) if settings.start_length is None else settings.start_length
     in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
     estimated = settings.starts == "estimated" or (settings.starts == "auto" and in_a_start <= MOST_IN_A_START)
-    steps = train.num_frames - 1 if settings.window == "full" else settings.window
-    if steps >= train.num_frames:
-        raise ValueError(
-            f"estimation.window: {steps} steps need {steps + 1} frames, the training trajectories have "
-            f"{train.num_frames}; use at most {train.num_frames - 1}, or full."
-        )
+    steps = data.steps(settings.window, "estimation.window")
     # A frame is seen once: as the first of a window where starts are estimated, else as the last of the one before.
     stride = steps + 1 if estimated else steps
     states = _windows(train.states, steps, stride)
@@ -167,6 +162,6 @@ def _about_starts(asked: str, estimated: bool, size: int) -> str:
     if asked == "exact":
         return "The initial states are taken as measured."
     return (
-        f"The initial states are taken as measured, since {size} numbers in each are many to estimate; noise in them "
-        "biases what smooths it (estimation.starts=estimated estimates them all the same)."
+        f"The initial states are taken as measured, since {size} numbers in each are many to estimate. Their noise "
+        "biases the estimates; estimation.starts=estimated estimates them all the same."
     )

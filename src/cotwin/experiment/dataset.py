@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -61,6 +62,17 @@ class Dataset:
     def interpolated(self) -> list[HeldOut]:
         """The held-out trajectories with starts that were not wholly observed; they stay with the run."""
         return [one for one in (self.validation, self.test) if one is not None and one.about]
+
+    def steps(self, window: int | Literal["full"], setting: str) -> int:
+        """Of a training window. Raises ValueError, naming the setting, where the trajectories are shorter."""
+        frames = self.train.num_frames
+        steps = frames - 1 if window == "full" else window
+        if steps >= frames:
+            raise ValueError(
+                f"{setting}: {steps} steps need {steps + 1} frames, the training trajectories have {frames}; "
+                f"use at most {frames - 1}, or full."
+            )
+        return steps
 
 
 def load_dataset(settings: Data, physical: PhysicalSettings, seed: int, store: Store) -> Dataset:

@@ -14,8 +14,8 @@ class Estimation(Settings):
 
     starts: Literal["auto", "exact", "estimated"] = Field(
         "auto",
-        description="whether the first states are taken as measured, or estimated with the parameters, since noise "
-        "in them biases what smooths it; auto: estimated where they are small enough for that",
+        description="exact: the first states are taken as measured, and their noise biases the estimates; estimated: "
+        "they are estimated with the parameters; auto: estimated where they have few numbers",
     )
     start_length: Annotated[float, Field(ge=0, le=1e30)] | None = Field(
         None,
@@ -23,10 +23,10 @@ class Estimation(Settings):
         "data; 0: each point by itself",
     )
     window: Count | Literal["full"] = Field(
-        "full", description="steps of a rollout; the trajectories are cut into such windows, of which none overlap"
+        "full", description="steps of a rollout; the trajectories are cut into windows that do not overlap"
     )
     noise: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(
-        None, description="its standard deviation, one number or one for each channel; if not given it is estimated"
+        None, description="its standard deviation, one number or one for each channel; if not given, estimated"
     )
     points: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1, description="starting points of the search; all but the first are spread through priors or bounds"
@@ -45,7 +45,7 @@ class Estimation(Settings):
     @model_validator(mode="after")
     def _nothing_said_in_vain(self) -> Estimation:
         if self.block is not None and not self.bootstrap:
-            raise ValueError("block is of the bootstrap, which is not asked for; set bootstrap, or leave it out")
+            raise ValueError("block is for the bootstrap, which is off; set bootstrap, or leave block out")
         if self.start_length is not None and self.starts == "exact":
-            raise ValueError("start_length is of estimated starts, and these are exact; leave it out")
+            raise ValueError("start_length is for estimated starts, and these are exact; leave it out")
         return self

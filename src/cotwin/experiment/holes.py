@@ -58,8 +58,8 @@ def begin_whole(
 
     Each begins with the first frame that shows something of every channel that moves; its holes are filled from that
     frame alone. It keeps its length: the frames that are then missing at its end are masked.
-    first: the number in the file of the first trajectory. scored_from: the frame that the start has to come before,
-    in a trajectory that is scored from there; 1 for trajectories of which every frame but the start is.
+    first: the number in the file of the first trajectory. scored_from: the first frame that is scored, and that the
+    start has to come before; 1 where every frame but the start is scored.
 
     Raises ValueError where no frame can begin a rollout.
     """

@@ -96,8 +96,8 @@ class Rollout(Settings):
 
     checkpoint: Count | Literal["sqrt"] | None = Field(
         None,
-        description="steps between the states that are kept for the gradient, those between being computed again: "
-        "less memory, one more rollout forward; sqrt: the square root of a window's steps",
+        description="steps between states that are kept for the gradient; the others are computed again, which takes "
+        "less memory and one more rollout; sqrt: the square root of a window's steps",
     )
     compile: bool = Field(
         False, description="by torch.compile, for finite volumes: faster steps after seconds to a minute of compiling"
@@ -117,7 +117,7 @@ class PhysicalSettings(LearnerSettings):
     validate_every: Count = Field(1, description="optimiser steps between looks at the held-out data")
     rollout: Rollout = Rollout()
     refine: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="points of the solver's grid for each of the data, along each axis: for data on a coarse grid"
+        1, description="points of the solver for each point of the data, along each axis; for data on a coarse grid"
     )
 
 

@@ -18,8 +18,8 @@ def noisy_starts(
 ) -> NoisyStarts:
     """Starts to be estimated from trajectories whose first frames are observed as well.
 
-    As far from the guess as each field varies. The guess is what was seen first, where each point is by itself; with
-    a length the mean of each channel that moves, since the noise of a measured state would stay in it.
+    They lie as far from a guess as each field varies. Where length is 0, the guess is what was seen first. Else it is
+    the mean of each channel that moves: of a measured state, the noise would stay in the estimate.
     """
     first = filled(states, mask)[:, 0].double()
     if length > 0:
@@ -30,7 +30,7 @@ def noisy_starts(
 
 
 def filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None) -> Float[Tensor, "B T C *S"]:
-    """Where nothing was seen, what was seen there next, or last, else the mean of the channel."""
+    """The same states; a hole holds what was seen there next, or else last, or else the mean of the channel."""
     if mask is None:
         return states
     result, known = states.clone(), mask.clone()
@@ -47,9 +47,9 @@ def correlation_length(states: Float[Tensor, "B C *S"], layout: Layout) -> float
     """The length of a Matérn field (ν = 3/2) whose correlation falls from one cell to two as the states' does.
 
     states: not a number where unknown.
-    Noise, which has no part in either, does not shorten it; that the mean is the states' own does somewhat, if there
-    are few and the domain is not many lengths long. The shortest of all axes; 0 where neighbours have nothing in
-    common, at most a quarter of the domain.
+    Noise does not shorten it, since it adds to neither correlation. Subtracting the states' own mean does, somewhat,
+    where they are few and the domain is short. The shortest of all axes counts; 0 where neighbours are not
+    correlated, at most a quarter of the domain.
     """
     lengths = []
     moving = [channel for channel, static in enumerate(layout.static_channels) if not static]

@@ -89,10 +89,10 @@ class Simulated(Settings):
         sized = any((field.mean, field.amplitude) != (0.0, 1.0) for field in self.fields)
         if sized and not sampler.takes(draw, "means"):
             raise ValueError(
-                f"mean and amplitude of fields are those of smooth starts, of no effect on {kind}; leave them "
-                "out: starts has its own sizes"
+                f"mean and amplitude of fields are for smooth starts, and have no effect on {kind}; leave them "
+                "out: data.starts has sizes of its own"
             )
-        if self.modes != 3 and not sampler.takes(draw, "modes"):
+        if self.modes != Simulated.model_fields["modes"].default and not sampler.takes(draw, "modes"):
             raise ValueError(f"modes is the number of waves, and {kind} have none; leave it out")
         return self
 
@@ -110,7 +110,7 @@ def _require_size(trajectories: int, num_steps: int, channels: int, grid: Sequen
     values = trajectories * (num_steps + 1) * channels * math.prod(grid)
     if values > MOST_SIMULATED:
         raise ValueError(
-            f"the simulation would make {values:.2g} values on its fine grid, and may make {MOST_SIMULATED:.2g}; "
+            f"the simulation would make {values:.2g} values on its fine grid, of at most {MOST_SIMULATED:.2g}; "
             "ask for fewer trajectories, steps or points, or a smaller refine"
         )
 
@@ -133,11 +133,13 @@ class FileData(Settings):
     precision: Literal["auto", "single", "double"] = Field(
         "auto", description="of states and models; auto: double where single would round off what changes in time"
     )
-    validation: Count = Field(1, description="held-out trajectories; of a single one the last part in time")
+    validation: Count = Field(1, description="held-out trajectories, where the file holds several")
     test: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         0, description="further trajectories, looked at once, at the end"
     )
-    held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="of a single trajectory, in time")
+    held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="part of a single trajectory, at its end in time"
+    )
 
     @model_validator(mode="after")
     def _path_given(self) -> FileData:

@@ -24,7 +24,7 @@ TRIES = 12
 LARGEST_MOVE = 2.0
 """Of a raw number in one step: a factor e² of what is learned through its logarithm."""
 DAMPING = 1e-3
-"""At first."""
+"""Of the first step."""
 AT_ONCE = 2**27
 """Bytes of states in one batch of rollouts."""
 
@@ -70,7 +70,7 @@ class GaussNewton:
         return float(here.value)
 
     def forget(self) -> None:
-        """The damping that other windows needed."""
+        """Begin with the first damping again: other windows follow."""
         self.damping, self.growth = DAMPING, 2.0
 
     def state_dict(self) -> dict[str, Any]:

@@ -226,8 +226,9 @@ class HybridTrainer:
         self.choose(phase, windows)
         with self.store.keep(windows, f"{phase.cycle:04d}-{phase.learner}") as kept:
             fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
-        if 2 * fit.left_out >= count:
+        lost = sum(index >= len(learner.real) for index in learner.trainer.safe_steps.left_out)
+        if 2 * lost >= count:
             model = type(learner.trainer.stepper).__name__
-            raise TrainingDivergedError(f"{model} cannot roll out {fit.left_out} of {count} generated windows.")
+            raise TrainingDivergedError(f"{model} cannot roll out {lost} of {count} generated windows.")
         where, why = kept.choice.placement, kept.choice.reason
         return PhaseResult(phase.cycle, phase.learner, alpha, count, where, why, **vars(fit))
