@@ -20,7 +20,7 @@ def code_version() -> str:
 
 def module_version(name: str) -> str:
     """Changes with every line of an imported module's source, and of the package's that it belongs to."""
-    outermost, own = (getattr(sys.modules[one], "__file__", None) for one in (name.partition(".")[0], name))
+    outermost, own = (getattr(sys.modules.get(one), "__file__", None) for one in (name.partition(".")[0], name))
     if outermost is not None and Path(outermost).name == "__init__.py":
         return _hash(name, Path(outermost).parent)
     return name if own is None else _hash(name, Path(own))
