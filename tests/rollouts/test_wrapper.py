@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from cotwin.layout import Field
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.incompressible import IncompressibleFlow
-from cotwin.rollouts import Checkpointed, Compiled, Refined
+from cotwin.rollouts import Checkpointed, Compiled, Refined, Substepped
 from cotwin.stepper import Stepper
 
 LAYOUT = box([Field("u")], (9,), "dirichlet")
@@ -42,6 +43,7 @@ WRAPPED: dict[str, Callable[[Precise], Stepper]] = {
     "checkpointed": Checkpointed,
     "compiled": Compiled,
     "refined": lambda inner: Refined(inner, LAYOUT, 2),
+    "substepped": lambda inner: Substepped(inner, replace(inner.layout, dt=3 * inner.layout.dt), 3),
     "all": lambda inner: Refined(Checkpointed(Compiled(inner)), LAYOUT, 2),
 }
 each = pytest.mark.parametrize("name", WRAPPED)

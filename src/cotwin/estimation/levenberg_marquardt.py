@@ -131,11 +131,14 @@ class _Descent:
         active, linear = self.active, self.linear
         step = _limited(linear.solve(self.damping[active]))
         needed = self.problem.paces(self.z[active] + step)
-        raised = [_raised(self.paces, at, own) for at, own in zip(active.tolist(), needed, strict=True)]
+        far = (step.abs().amax(dim=1) > SMALL_MOVE).tolist()
+        moves = list(zip(active.tolist(), needed, far, strict=True))
+        raised = [not wide and _raised(self.paces, at, own) for at, own, wide in moves]
         if any(raised):
             self._restate(torch.tensor(raised, device=active.device))
             return 0
-        held = [own and self.paces[at] for at, own in zip(active.tolist(), needed, strict=True)]
+        # Far from rest a jump stops nothing, and what a wild step needs would make every rollout slow.
+        held = [own if wide else own and self.paces[at] for at, own, wide in moves]
         there = self.problem[active].moved(linear, self.z[active] + step, step, held)
         if self.free is not None:
             # Secants of what is measured leave what is held alone; priors are differentiated anew.
@@ -148,11 +151,10 @@ class _Descent:
         self.doubtful[active] = ~(gain > TRUSTED)
         self.failed[active] = torch.where(better, 0, self.failed[active] + 1)
         self.fresh[active] &= ~better
-        for row in (better & (step.abs().amax(dim=1) > SMALL_MOVE)).nonzero().flatten().tolist():
-            at = int(active[row])
-            # Far from rest a jump stops nothing, and what a wild step needed would make each rollout slow.
-            self.doubtful[at] |= needed[row] != self.paces[at]
-            self.paces[at] = needed[row]
+        for (at, own, wide), lower in zip(moves, better.tolist(), strict=True):
+            if wide and lower:
+                self.doubtful[at] |= own != self.paces[at]
+                self.paces[at] = own
         self._damp(gain, better)
         return 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Resampling, calibrate
-from cotwin.estimation.grid_error import on_grid, unchecked
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
+from cotwin.estimation.resolution import Finer, on_resolution, unchecked
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
@@ -23,9 +24,11 @@ from cotwin.experiment.learner_settings import Rollout
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.settings import Experiment, Simulated
-from cotwin.experiment.simulators import build_physical
+from cotwin.experiment.simulators import build_physical, settled
+from cotwin.layout import Layout
 from cotwin.parameters import Elementwise, estimates
-from cotwin.rollouts import Refined
+from cotwin.rollouts import Refined, Substepped
+from cotwin.rollouts.substepped import shortened
 from cotwin.seeds import torch_seeded
 from cotwin.stepper import Stepper
 
@@ -126,29 +129,52 @@ def run(task: Task) -> Calibration:
         truth=data.truth,
         seed=seed,
     )
-    if not _made_on_its_grid(task.experiment):
+    for finer in _finer_in(task):
         try:
-            found.estimation.warnings.extend(on_grid(found.estimation, _finer(task)))
+            found.estimation.warnings.extend(on_resolution(found.estimation, finer(task, found.estimation.stepper)))
         except Exception as error:  # Whatever a model of one's own raises on a grid that it is not made for.
             found.estimation.warnings.append(unchecked(error))
     return found
 
 
-def _made_on_its_grid(experiment: Experiment) -> bool:
-    """Whether data were generated with the simulator's own grid, so that its error is in them too."""
-    data = experiment.data
-    return isinstance(data, Simulated) and data.refine <= experiment.physical.refine
+def _finer_in(task: Task) -> list[Callable[[Task, Stepper], Finer]]:
+    """In what the simulator can be wrong: not where the data were generated with the same error."""
+    data, physical = task.experiment.data, task.experiment.physical
+    if not isinstance(data, Simulated):
+        return [_finer_grid, _shorter_steps]
+    return [_finer_grid] if data.refine > physical.refine else []
 
 
-def _finer(task: Task) -> Refined:
+def _finer_grid(task: Task, found: Stepper) -> Finer:
     """The simulator on a grid twice as fine; three times where it is staggered, which takes odd factors alone."""
     settings = task.experiment.physical
     factor = settings.refine * (3 if task.stepper.staggered else 2)
-    # One rollout is not worth compiling for.
-    settings = settings.model_copy(update={"refine": factor, "rollout": Rollout()})
-    stepper = build_physical(settings, task.data.layout, task.data.train.states)
+    stepper = _built(task, task.data.layout, refine=factor)
     assert isinstance(stepper, Refined)
-    return stepper.to(task.stepper.device)
+    return Finer.grid(stepper, found)
+
+
+def _shorter_steps(task: Task, found: Stepper) -> Finer:
+    """The simulator with steps half as long."""
+    layout, substeps = task.data.layout, _substeps(task, found)
+    # As many in half an interval as in a whole one before, also where the model would count them itself.
+    changes = {} if substeps is None else {"substeps": substeps}
+    return Finer.steps(Substepped(_built(task, shortened(layout, 2), **changes), layout, 2), substeps)
+
+
+def _substeps(task: Task, found: Stepper) -> int | None:
+    """That the simulator takes in each interval of the data; None where it has no such setting."""
+    settings = settled(task.experiment.physical, task.data.layout, task.data.train.states)
+    if "substeps" not in type(settings).model_fields:
+        return None
+    stated: int | None = settings.substeps  # type: ignore[attr-defined]
+    return found.pace()[0] if stated is None else stated
+
+
+def _built(task: Task, layout: Layout, **changes: int) -> Stepper:
+    # One rollout is not worth compiling for.
+    settings = task.experiment.physical.model_copy(update={**changes, "rollout": Rollout()})
+    return build_physical(settings, layout, task.data.train.states).to(task.stepper.device)
 
 
 def _windows(states: Tensor, steps: int, stride: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What `cotwin estimate` says where the grid's own error matters beside the interval."""
+"""What `cotwin estimate` says where the error of grid or time step matters beside the interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cotwin.estimation import grid_error
+from cotwin.estimation import resolution
 from cotwin.estimation.calibration import Calibration
 from cotwin.experiment import calibrate
 from cotwin.experiment.calibrate import prepare, run
@@ -43,6 +43,10 @@ def about_the_grid(found: Calibration) -> list[str]:
     return [one for one in found.estimation.warnings if "grid" in one]
 
 
+def about_the_steps(found: Calibration) -> list[str]:
+    return [one for one in found.estimation.warnings if "time steps" in one]
+
+
 def test_a_value_that_the_grid_falsifies_is_told_with_what_a_finer_one_gives(sparse: str) -> None:
     found, finer = estimated(sparse), estimated(sparse, "physical.refine=2")
     (words,) = about_the_grid(found)
@@ -64,6 +68,31 @@ def test_a_grid_that_is_fine_enough_is_not_spoken_of(sparse: str) -> None:
     assert about_the_grid(found) == []
 
 
+def test_steps_that_are_too_long_are_told_with_what_shorter_ones_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mode that decays by a third in an interval, on a grid that makes one step of RKL2 stiff."""
+    monkeypatch.chdir(tmp_path)
+    x, t = (np.arange(16) + 0.5) / 16, np.arange(6)[:, None] * 0.1
+    u = np.cos(2 * np.pi * x) * np.exp(-TRUE * (2 * np.pi) ** 2 * t)
+    u = u + 1e-3 * np.random.default_rng(0).normal(size=(2, 6, 16))
+    np.savez("rare.npz", x=x, t=t.ravel(), u=u, boundary="neumann")
+    Path("rare.yaml").write_text(
+        "data: {kind: file, path: rare.npz, validation: 1, test: 0}\n"
+        "physical: {model: heat, refine: 4, diffusivity: {initial: 0.08}}\n"
+    )
+    found, finer = estimated("rare.yaml"), estimated("rare.yaml", "physical.substeps=6")
+    (words,) = about_the_steps(found)
+    match = re.search(r"with half as long ones diffusivity would come out at about (\S+) \(here (\S+) ± ", words)
+    assert match is not None
+    assert words.endswith("Set physical.substeps=2.")
+    told, here = map(float, match.groups())
+    assert abs(told - TRUE) < abs(here - TRUE) / 2
+    (one,) = finer.intervals.values()
+    assert float(one.value) == pytest.approx(TRUE, abs=3 * float(one.deviation))
+    assert about_the_steps(finer) == []
+
+
 @pytest.mark.parametrize(("refine", "matters"), [(1, False), (2, True)])
 def test_data_of_the_same_grid_have_its_error_too(refine: int, matters: bool) -> None:
     quick = ["data.grid=[12]", "data.num_steps=10", "data.test=1", "data.noise=0", "estimation.noise=1e-3"]
@@ -72,8 +101,8 @@ def test_data_of_the_same_grid_have_its_error_too(refine: int, matters: bool) ->
 
 def test_a_spectral_model_of_smooth_data_is_fine_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = []
-    real = calibrate.on_grid
-    monkeypatch.setattr(calibrate, "on_grid", lambda *given: looked.append(given) or real(*given))
+    real = calibrate.on_resolution
+    monkeypatch.setattr(calibrate, "on_resolution", lambda *given: looked.append(given) or real(*given))
     quick = ["data.grid=[48]", "data.num_steps=3", "data.train=1", "data.test=1", "estimation.starts=exact"]
     assert about_the_grid(estimated("korteweg_de_vries", *quick, "data.refine=2")) == []
     assert len(looked) == 1
@@ -85,7 +114,7 @@ def test_what_a_model_raises_on_a_finer_grid_leaves_the_estimate(
     def fails(*given: object) -> None:
         raise KeyError("no table for 32 points")
 
-    monkeypatch.setattr(calibrate, "_finer", fails)
+    monkeypatch.setattr(calibrate, "_finer_grid", fails)
     found = estimated(sparse)
     (words,) = about_the_grid(found)
     assert "was not looked at" in words
@@ -95,12 +124,13 @@ def test_what_a_model_raises_on_a_finer_grid_leaves_the_estimate(
 
 def test_a_finer_model_that_diverges_or_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     task = prepare(load("fisher", ["data.grid=[12]", "data.num_steps=6", "data.test=1"]))
-    found, finer = run(task).estimation, calibrate._finer(task)
-    assert len(list(grid_error.on_grid(found, finer))) == 1
+    found = run(task).estimation
+    finer = calibrate._finer_grid(task, found.stepper)
+    assert len(list(resolution.on_resolution(found, finer))) == 1
     with monkeypatch.context() as changed:
-        changed.setattr(grid_error, "MOST_BYTES", 1)
-        assert "would take" in next(grid_error.on_grid(found, finer))
+        changed.setattr(resolution, "MOST_BYTES", 1)
+        assert "would take" in next(resolution.on_resolution(found, finer))
     monkeypatch.setattr(
         Refined, "rollout", lambda self, state, steps: state[:, None].expand(-1, steps + 1, -1, -1) / 0
     )
-    assert "diverges" in next(grid_error.on_grid(found, finer))
+    assert "diverges" in next(resolution.on_resolution(found, finer))
