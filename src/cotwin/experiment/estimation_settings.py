@@ -45,7 +45,7 @@ class Estimation(Settings):
     @model_validator(mode="after")
     def _nothing_said_in_vain(self) -> Estimation:
         if self.block is not None and not self.bootstrap:
-            raise ValueError("block is for the bootstrap, which is off; set bootstrap, or leave block out")
+            raise ValueError("block is for the bootstrap, which is off; set bootstrap, or leave it out")
         if self.start_length is not None and self.starts == "exact":
             raise ValueError("start_length is for estimated starts, and these are exact; leave it out")
         return self
