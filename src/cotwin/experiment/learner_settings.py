@@ -68,24 +68,28 @@ class LevenbergMarquardt(Settings):
 Optimizer = Annotated[Adam | LBFGS | LevenbergMarquardt, Field(discriminator="kind")]
 
 
-Steps = Annotated[int, Field(ge=0, le=1_000_000)]
+# Both kinds of model have these, each with defaults of its own.
+Window = Annotated[
+    Count | Literal["full"], Field(description="steps of a training window; full: as long as the trajectories")
+]
+WarmupSteps = Annotated[int, Field(ge=0, le=1_000_000, description="optimiser steps on real data alone, at first")]
+Steps = Annotated[Count, Field(description="optimiser steps in each cycle")]
+BetweenLooks = Annotated[Count, Field(description="optimiser steps between looks at the held-out data")]
 
 
 class LearnerSettings(Settings):
     """How one of the two models trains."""
 
-    window: Count | Literal["full"] = Field(
-        4, description="steps of a training window; full: as long as the trajectories"
-    )
+    window: Window = 4
     stride: Count = Field(1, description="frames between the starts of successive windows")
     batch_size: Count = Field(
         32,
         description="windows in a step; for lbfgs and levenberg_marquardt, which take all, windows in memory at once",
     )
     optimizer: Optimizer
-    warmup_steps: Steps = Field(description="optimiser steps on real data alone, at first")
-    steps: Count = Field(description="optimiser steps in each cycle")
-    validate_every: Count = Field(50, description="optimiser steps between looks at the held-out data")
+    warmup_steps: WarmupSteps
+    steps: Steps
+    validate_every: BetweenLooks = 50
     starts: Literal["real", "perturbed", "simulated"] = Field(
         "real", description="where the windows begin that the other model generates for this one"
     )
@@ -108,13 +112,11 @@ class PhysicalSettings(LearnerSettings):
     """What all simulators have; their own settings are made from their signatures (`declared.py`)."""
 
     model: str
-    window: Count | Literal["full"] = Field(
-        8, description="steps of a training window; full: as long as the trajectories"
-    )
+    window: Window = 8
     optimizer: Optimizer = LevenbergMarquardt(kind="levenberg_marquardt")
-    warmup_steps: Steps = Field(10, description="optimiser steps on real data alone, at first")
-    steps: Count = Field(5, description="optimiser steps in each cycle")
-    validate_every: Count = Field(1, description="optimiser steps between looks at the held-out data")
+    warmup_steps: WarmupSteps = 10
+    steps: Steps = 5
+    validate_every: BetweenLooks = 1
     rollout: Rollout = Rollout()
     refine: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="points of the solver for each point of the data, along each axis; for data on a coarse grid"
@@ -126,8 +128,8 @@ class NetworkSettings(LearnerSettings):
 
     network: str
     optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
-    warmup_steps: Steps = Field(300, description="optimiser steps on real data alone, at first")
-    steps: Count = Field(150, description="optimiser steps in each cycle")
+    warmup_steps: WarmupSteps = 300
+    steps: Steps = 150
     positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
 
     @model_validator(mode="after")

@@ -9,12 +9,11 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from cotwin.experiment.settings import FileData
-from cotwin.experiment.train import Session, Turn
+from cotwin.experiment.train import Session
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
 from cotwin.store.store import InMemory, Store
@@ -90,8 +89,12 @@ class Plan:
 
 
 def plan_session(session: Session) -> Plan:
-    """Sizes and times of a session that has not begun; it should not be trained afterwards."""
-    data = session.data
+    """Sizes and times of a session that has not begun.
+
+    Times a few optimiser steps and rollouts, so the session's models change: it should not be trained afterwards.
+    Nothing is written into a run. Raises what `Store.choose` does where a placement is impossible.
+    """
+    begin, trial, data, store = time.perf_counter(), Trial(), session.data, session.store
     parts = {
         "training": (data.train.states, data.train.mask),
         "validation": (data.validation.states, data.validation.mask),
@@ -105,27 +108,9 @@ def plan_session(session: Session) -> Plan:
     kept = 4 * sum(states.nbytes for name, (states, _) in parts.items() if name != "training")
     if isinstance(session.experiment.data, FileData):
         kept += sum(states.nbytes for states, _ in parts.values())
-    return plan(session.turns, real, kept)
-
-
-def plan(turns: Sequence[Turn], real: list[RealData], kept_bytes: int) -> Plan:
-    """Plan the turns of trainings that have not begun.
-
-    Times a few optimiser steps and rollouts, after which the trainings' models are no longer as they were; nothing is
-    written into a run. Raises what `Store.choose` does where a placement is impossible.
-    """
-    begin, trial = time.perf_counter(), Trial()
-    phases = [trial.phase(turn.training, turn.hybrid, turn.phase) for turn in turns]
-    stores = [turn.hybrid.store for turn in turns]
-    return Plan(
-        real,
-        phases,
-        max(store.memory_budget for store in stores),
-        max(store.disk_budget for store in stores),
-        _largest_size(),
-        kept_bytes,
-        time.perf_counter() - begin,
-    )
+    phases = [trial.phase(turn.training, turn.hybrid, turn.phase) for turn in session.turns]
+    seconds = time.perf_counter() - begin
+    return Plan(real, phases, store.memory_budget, store.disk_budget, _largest_size(), kept, seconds)
 
 
 class Trial:
