@@ -36,3 +36,19 @@ def test_priors_weigh_against_each_scored_value_once(tmp_path: Path) -> None:
 def test_starts_that_a_layout_does_not_have_are_refused_by_the_name_of_the_setting(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"synthetic\.starts: perturbed starts are shifted along periodic axes"):
         prepare(load("heat", ["data.boundary=neumann", "synthetic.starts=perturbed", f"store.cache_dir={tmp_path}"]))
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ("{kind: smooth, change: 1, length: 1}", r"viscosity has shape \(\), its prior is for a field on the grid"),
+        ("{kind: log_gaussian_field, median: 1, factor: 2, length: 1}", "its prior is for a field on the grid"),
+        ("{kind: gaussian, mean: 1, deviation: 1e-9}", "standard deviations from the centre of its prior"),
+    ],
+)
+def test_a_prior_that_does_not_fit_its_unknown_is_refused_before_a_training(
+    prior: str, message: str, tmp_path: Path
+) -> None:
+    scalar = ["physical.viscosity.grid=null", f"physical.viscosity.prior={prior}"]
+    with pytest.raises(ValueError, match=message):
+        prepare(load("burgers", [*SMALL, *scalar, f"store.cache_dir={tmp_path}"]))

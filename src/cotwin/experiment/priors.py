@@ -22,14 +22,17 @@ from cotwin.stepper import Stepper
 def build_priors(settings: Mapping[str, Prior], stepper: Stepper) -> dict[str, priors.Prior]:
     """By the names of the unknowns, as the table of estimates shows them.
 
-    Raises ValueError for a name that is not among them.
+    Raises ValueError for a name that is not among them, and for a prior that does not fit where its unknown starts.
     """
-    own = list(estimates(stepper))
+    own = estimates(stepper)
     for name in settings:
         if name not in own:
             have = f"the physical model's unknowns are {', '.join(own)}" if own else "no parameter is unknown"
             raise ValueError(f"priors names {name!r}; {have}.")
-    return {name: _prior(one, stepper.solver_layout).to(stepper.device) for name, one in settings.items()}
+    built = {name: _prior(one, stepper.solver_layout) for name, one in settings.items()}
+    for name, prior in built.items():
+        prior.check_start(name, own[name].double())
+    return {name: prior.to(stepper.device) for name, prior in built.items()}
 
 
 def _prior(settings: Prior, layout: Layout) -> priors.Prior:

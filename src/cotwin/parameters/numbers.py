@@ -53,7 +53,7 @@ class Positive(Elementwise):
 
     def to_raw(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
         if not bool(((value > 0) & value.isfinite()).all()):
-            raise ValueError(f"value {value} is not positive and finite; use Bounded if it may be zero or negative.")
+            raise ValueError(f"value {value} is not positive and finite; give it bounds (Bounded) if it may be zero.")
         return value.log()
 
     def unbounded(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
