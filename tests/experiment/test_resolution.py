@@ -13,6 +13,8 @@ from cotwin.estimation.calibration import Calibration
 from cotwin.experiment import calibrate
 from cotwin.experiment.calibrate import prepare, run
 from cotwin.experiment.load import load
+from cotwin.parameters import Positive
+from cotwin.physics.heat import Heat
 from cotwin.rollouts import Refined
 
 TRUE = 0.1
@@ -93,6 +95,19 @@ def test_steps_that_are_too_long_are_told_with_what_shorter_ones_give(
     assert about_the_steps(finer) == []
 
 
+def test_a_staggered_model_is_held_against_a_grid_three_times_as_fine() -> None:
+    """An even factor has no cells of a staggered grid along periodic axes."""
+    quick = ["data.grid=[8, 8]", "data.num_steps=3", "data.train=1", "data.test=1", "data.noise=0"]
+    quick += ["estimation.noise=1e-3", "estimation.starts=exact"]
+    (words,) = about_the_grid(estimated("incompressible_flow", *quick))
+    match = re.search(r"on one three times as fine viscosity would come out at about (\S+) \(here (\S+) ± ", words)
+    assert match is not None
+    assert words.endswith("Set physical.refine=3.")
+    told, here = map(float, match.groups())
+    # The data are from that grid, so there the estimate is the truth.
+    assert abs(told - 0.02) < abs(here - 0.02) / 4
+
+
 @pytest.mark.parametrize(("refine", "matters"), [(1, False), (2, True)])
 def test_data_of_the_same_grid_have_its_error_too(refine: int, matters: bool) -> None:
     quick = ["data.grid=[12]", "data.num_steps=10", "data.test=1", "data.noise=0", "estimation.noise=1e-3"]
@@ -127,6 +142,10 @@ def test_a_finer_model_that_diverges_or_is_too_large_is_told(monkeypatch: pytest
     found = run(task).estimation
     finer = calibrate._finer_grid(task, found.stepper)
     assert len(list(resolution.on_resolution(found, finer))) == 1
+    layout = task.data.layout
+    other = Refined(Heat(layout.refined(2), Positive(0.1)), layout, 2)
+    with pytest.raises(ValueError, match="or of other shapes"):
+        list(resolution.on_resolution(found, resolution.Finer.grid(other, found.stepper)))
     with monkeypatch.context() as changed:
         changed.setattr(resolution, "MOST_BYTES", 1)
         assert "would take" in next(resolution.on_resolution(found, finer))

@@ -41,7 +41,7 @@ def test_only_with_positions_a_network_learns_what_depends_on_the_place() -> Non
             loss = (network(state) - target).square().mean()
             loss.backward()
             optimizer.step()
-        return float(loss)
+        return loss.item()
 
     told = residual(WithPositions(layout, lambda wider: ResidualConvNet(wider, width=8, depth=1)))
     # A constant state gives a constant answer where all places are alike: at best the mean, of error one half.

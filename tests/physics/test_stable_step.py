@@ -64,7 +64,7 @@ TURN = 2 * math.pi
 CASES = {
     "Burgers": Case((128,), TURN, 4.0, 1.0, lambda y, n: SpectralBurgers(y, scalar(0.02), n)),
     "Korteweg-de Vries": Case((128,), 20.0, 2.0, 1.0, lambda y, n: KortewegDeVries(y, scalar(6.0), scalar(1.0), n)),
-    "Navier-Stokes": Case((48, 48), TURN, 4.0, 3.0, lambda y, n: NavierStokes(y, scalar(0.005), substeps=n)),
+    "Navier-Stokes": Case((48, 48), TURN, 1.0, 3.0, lambda y, n: NavierStokes(y, scalar(0.005), substeps=n)),
     "Navier-Stokes, fourth order": Case(
         (48, 48), TURN, 4.0, 3.0, lambda y, n: NavierStokes(y, scalar(0.005), substeps=n, scheme=etdrk4)
     ),

@@ -39,12 +39,11 @@ def bootstrap(
 ) -> Bootstrap:
     """Estimate again from blocks of time drawn with replacement from all trajectories; all replicates as one batch.
 
-    Errors that hang together in time, or differ between trajectories, which Laplace's intervals take to be
-    independent, show in how far the replicates scatter.
+    Laplace's intervals take errors to be independent. Here errors that are alike in time, or differ between
+    trajectories, make the replicates scatter more.
     block: length of a block in time, brought to a whole part of the span of the measurements; `math.inf` for whole
-        trajectories. If not given whole trajectories where starts are estimated and there are five or more, since a
-        start whose first frames are not drawn can be nearly anything; else the span by n^(2/3), n the number of
-        times.
+        trajectories. None: the span by n^(2/3), n the number of times; but whole trajectories where starts are
+        estimated and there are five or more, since a start whose first frames are not drawn can be nearly anything.
     Raises ValueError for a block that is not positive, or, but for infinity, longer than the measurements; for whole
     trajectories if there are fewer than two; and if most resamplings lead to no estimate.
     Source: Künsch (1989), Ann. Statist. 17, for the moving blocks.

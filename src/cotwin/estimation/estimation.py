@@ -130,7 +130,7 @@ def conclude(
     problem, z = problem.without_closures(solution.z[best])
     known = Known.at(problem, z)
     freedom = problem.observation.size - float(known.taken.sum())
-    # Where the noise is known its quantiles are the normal ones, which Student's are for ever so many values.
+    # With known noise the quantiles are normal: Student's for very many degrees of freedom.
     quantile = float(scipy.stats.t.ppf(0.5 + level / 2, freedom if measurements.noise is None else 1e9))
     raw, white = problem.parts(z[None])
     intervals = {}

@@ -34,9 +34,9 @@ def laplace_interval(
 ) -> Interval:
     """v ± quantile · σ, in the parameter's unbounded numbers u = g(v), and mapped back: never beyond a bound.
 
-    Numbers of their own have their raw ones for u. Of a field, each of whose values is a mean of several
-    coefficients, u is what a coefficient of that value would have for its raw number (the logarithm, where they are
-    positive), and σ_u = σ_v |du/dv|, the delta method.
+    A number of its own: u is its raw number. A value of a field is a mean of several coefficients: u is the raw
+    number of a coefficient of that value (its logarithm, where they are positive), and σ_u = σ_v |du/dv|, the delta
+    method.
     """
     parameter = unknowns.parameters[name]
 

@@ -24,8 +24,8 @@ class LowRankInformation(Information):
 
     factor: L, (N, N). values: Λ, (k,), largest first; vectors: V, (N, k).
 
-    Costs two rollouts and a backward pass for each product with JᵀJ, some three for each eigenvalue, however many
-    unknowns there are. Eigenvalues are sought until the last is below a tenth: it changes a standard deviation by
+    A product with JᵀJ costs two rollouts and a backward pass, an eigenvalue some three products, however many
+    unknowns there are. Eigenvalues are sought until the last is below a tenth, which changes a standard deviation by
     less than a twentieth.
     Source: Bui-Thanh, Ghattas, Martin & Stadler (2013), SIAM J. Sci. Comput. 35.
     """

@@ -76,11 +76,11 @@ class NoisyStarts:
     length: over which neighbouring points are alike, a Matérn field's as in `priors.GaussianField`; L Lᵀ is its
         correlation, cut off after the modes that hold all but 10⁻⁴ of the variance. 0: L = 1, each point by itself.
 
-    Where the first states are observed as well (as first frame of the observation), deviation is the field's own at
-    least, not the noise's, since information must not count twice; several times that is safer, since a narrow one
-    biases what smooths the start. With a length, guess is the field's mean, since the noise of a measured state would
-    stay in s; a length makes fewer unknowns of a start, and keeps noise out of it, which equations with high
-    derivatives magnify.
+    Where the first states are observed too (as first frame of the observation), deviation is at least the field's
+    own, not the noise's: information must not count twice. Several times that is safer, since a narrow one biases
+    what smooths the start. A length makes fewer unknowns of a start. It also keeps noise out of the start, which
+    equations with high derivatives magnify. Then guess is the field's mean, since the noise of a measured state would
+    stay in s.
     """
 
     guess: Float[Tensor, "B C *S"]

@@ -24,11 +24,11 @@ def profile(estimation: Estimation, names: Sequence[str] | None = None) -> dict[
     """Ends of the interval of each parameter, in natural units: where the cost, minimised over all others, has risen.
 
     By q²/2, q the quantile of the estimation's level (normal, or Student's where the noise was estimated): the set of
-    values that a likelihood-ratio test does not reject. It need not lie symmetrically around the estimate, and has an
-    open end, infinite or a bound, where the cost never rises so far.
-    A search over the others that does not come to rest leaves a cost that is too high, which excludes nothing: an end
-    that rests on such costs is open too. That, and values with a lower cost than the estimate, are added to the
-    estimation's warnings by name.
+    values that a likelihood-ratio test does not reject. It need not be symmetric around the estimate. Where the cost
+    never rises so far, an end is open: infinite, or a bound.
+    A search over the others that has not come to rest leaves a cost that is too high, which excludes nothing. An end
+    that rests on such costs is open too. The estimation's warnings name these ends, and say if the profile met a
+    lower cost than the estimate's.
     names: of the parameters; all that are numbers of their own (not fields by coefficients) if not given.
     All parameters, both ends, are sought at once, in one batch.
 

@@ -37,10 +37,10 @@ class ExternalStepper(NamedStepper):
     difference: by which the raw parameters are moved up and down; about the cube root of the program's relative
         rounding error, so 5e-3 for a program in single precision. In raw parameters, so bounds are never left.
 
-    Derivatives: to the parameters by central differences of whole rollouts, two more rollouts for each number. To
-    the start there are none: it would take two for each value of the state. So a start that requires gradients is
-    refused rather than taken for a constant, and steps in sequence are too, since the second depends on the
-    parameters through its start: roll out in one call, where the chain of steps is differentiated as a whole.
+    Derivatives to the parameters: central differences of whole rollouts, two more rollouts for each number. To the
+    start there are none, since they would take two rollouts for each value of the state. A start that requires
+    gradients is refused, so that it is not taken for a constant. So are steps one by one: the second depends on the
+    parameters through its start. Roll out in one call, which is differentiated as a whole.
     """
 
     vmaps = False

@@ -95,7 +95,7 @@ def require_stepped(step: object, stepped: object, state: Tensor) -> None:
 
 
 def described(step: object) -> str:
-    """The name of a user's function with a checksum of its source: what is generated with one is not another's."""
+    """The name of a user's function with a checksum of its source: windows of one are not taken for another's."""
     named = step if inspect.isroutine(step) else type(step)
     try:
         return f"{named.__qualname__}@{zlib.crc32(inspect.getsource(named).encode()):08x}"

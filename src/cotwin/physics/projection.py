@@ -3,8 +3,8 @@
 Velocity (B, 2, *S): component a at index i lies on the face below cell i along axis a, at centres along the other.
 Pressure (B, 1, *S): at cell centres.
 Ends of an axis: dirichlet is a wall, which lets nothing through; there the pressure has no slope. neumann is open:
-the pressure is zero on the outer faces. For that above the last cell a state has no room: it follows from what enters
-and leaves that cell otherwise, since there the divergence is zero.
+the pressure is zero on the outer faces. A state has no room for the outer face above the last cell: its velocity
+follows from the cell's other faces, since the cell has no divergence.
 Scheme: second order. The discrete Laplacian, the divergence of the gradient, is a sum over the axes of second
 differences, whose eigenvectors are sampled cosines, sines or waves: its inverse is exact, up to rounding, by four
 matrix products, on any device, without iteration; autograd needs no more than they do.

@@ -141,8 +141,9 @@ class SpectralStepper(Stepper):
     def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
         """About the longest substep, up to layout.dt, that is stable at these states with the present parameters.
 
-        Explicit in N alone, so it depends on the state where N is not linear: see `cotwin.physics.stability`. A
-        perturbation's view of a frozen state: no bound, and no word on accuracy. layout.dt where N is absent.
+        Only N is explicit, so the state matters where N is not linear: see `cotwin.physics.stability`. An estimate
+        for small perturbations of a state that stands still: no bound, and it says nothing of accuracy. layout.dt
+        where N is absent.
         """
         with torch.no_grad():
             start = take_moving(state, self.layout)
@@ -158,15 +159,12 @@ class SpectralStepper(Stepper):
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         substep, stable = self.layout.dt / self.substeps, self.largest_stable_step(before)
-        if substep <= stable:
-            return (
-                f"Before it grew, substeps up to about {stable:.3g} were stable, and those taken are {substep:.3g}: "
-                "the equation itself may have no bounded solution from there with these parameters."
-            )
-        return (
-            f"Before it grew, substeps up to about {stable:.3g} were stable, and those taken are {substep:.3g}: "
-            f"use at least {math.ceil(self.layout.dt / stable)} substeps per dt."
+        cure = (
+            "the equation itself may have no bounded solution from there with these parameters."
+            if substep <= stable
+            else f"use at least {math.ceil(self.layout.dt / stable)} substeps per dt."
         )
+        return f"Before it grew, substeps up to about {stable:.3g} were stable; those taken are {substep:.3g}: {cure}"
 
     def _exponential(self, dtype: torch.dtype) -> SpectralMap:
         growth = (self.layout.dt * self.symbol()).exp().to(dtype)

@@ -1,12 +1,11 @@
 """How long a step of an exponential scheme may be at given states, about.
 
-The scheme is exact in L and explicit in N. A perturbation v of a state u grows by h φ₁(h L) N′(u) v where the
-scheme meets N; the largest modulus ρ(h) of that operator's eigenvalues is found by power iterations. The step is the
-largest for which the scheme bears ρ(h). Of L only what damps counts: its oscillation can meet N in resonance.
-N′(u) v is a central difference, exact where N is quadratic, and never more than N itself can do: a message about a
-rollout that diverged must not fail for a model that has no forward derivative.
-Compared with trials on Burgers, Korteweg-de Vries, Navier-Stokes, Kuramoto-Sivashinsky and Allen-Cahn the estimate
-was between half of the true limit and 1.4 times it; a stiff diffusion with a field of coefficients may bear far more.
+The scheme is exact in L and explicit in N. Through N a perturbation v of a state u grows by h φ₁(h L) N′(u) v.
+Power iterations give ρ(h), the largest modulus of that operator's eigenvalues. The estimate is the longest step whose
+ρ(h) the scheme bears. Of L only the damping counts, since its oscillation may be in resonance with N.
+N′(u) v is a central difference, exact where N is quadratic: it needs no derivative, which a model may lack.
+In trials on Burgers, Korteweg-de Vries, Navier-Stokes, Kuramoto-Sivashinsky and Allen-Cahn the estimate was 0.5 to
+1.4 times the true limit. A stiff diffusion with a field of coefficients may bear far more.
 """
 
 from __future__ import annotations
