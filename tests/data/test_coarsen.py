@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from physics_cases import seeded
 
 from cotwin.data.coarsen import coarsened
 from cotwin.layout import Boundary, Field, Layout
@@ -13,10 +14,6 @@ from cotwin.physics.projection import divergence, with_end_face
 F64 = torch.float64
 SMOKE = (Field("velocity", components=2), Field("smoke"))
 STAGGERED = {"velocity"}
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def box(ends: tuple[Boundary, Boundary], grid: tuple[int, int] = (16, 12)) -> Layout:

@@ -17,8 +17,6 @@ SIMULATED = [name for name in presets() if name != "burgers_shock" and isinstanc
 
 
 @pytest.mark.slow
-# torch says so whenever PhiML makes a sparse matrix.
-@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 @pytest.mark.parametrize("name", SIMULATED)
 def test_a_preset_calibrates_its_simulator(name: str, tmp_path: Path) -> None:
     if name.startswith("phiflow"):

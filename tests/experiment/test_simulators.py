@@ -72,7 +72,11 @@ def data(path: Path, grid: tuple[int, ...], fields: list[str], boundary: str = "
     return path
 
 
-@pytest.mark.parametrize("name", MODELS)
+# PhiFlow's pressure takes some seconds, eagerly.
+SLOW = {"phiflow_smoke": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in MODELS])
 def test_a_model_is_built_from_its_settings_and_takes_a_step(tmp_path: Path, name: str) -> None:
     model, grid, fields = MODELS[name]
     settings = [setting for setting in SMALL if not setting.startswith(("data.", "physical."))]

@@ -17,8 +17,6 @@ from cotwin.physics.smoke import Smoke
 from cotwin.stepper import rollout
 
 DOUBLE = torch.float64
-# torch says so whenever PhiML makes a sparse matrix.
-pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 LAYOUT = Layout.box(
     [Field("velocity", components=2), Field("smoke")],

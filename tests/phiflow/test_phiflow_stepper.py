@@ -20,8 +20,6 @@ from cotwin.physics.phiflow import PhiFlowStepper
 from cotwin.stepper import rollout
 
 GUIDE = Path(__file__).parents[2] / "docs" / "phiflow.md"
-# torch says so whenever PhiML makes a sparse matrix.
-pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
-from cotwin.parameters import CoarseField, Positive
+from cotwin.parameters import CoarseField, Known, Positive
 from cotwin.physics.advection import Advection
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.allen_cahn import AllenCahn
@@ -45,6 +45,14 @@ def box(
     return Layout.box(
         fields, grid=grid, extent=[(-1.0, 1.0 + axis) for axis in range(len(grid))], boundary=boundary, dt=dt
     )
+
+
+def known(value: float | list[float] | Tensor) -> Known:
+    return Known(torch.as_tensor(value, dtype=F64))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def scalar(value: float) -> Positive:

@@ -7,19 +7,13 @@ from itertools import pairwise
 
 import pytest
 import torch
-from physics_cases import F64, MIXED, U, box, scalar, smooth
-from torch import Tensor
+from physics_cases import F64, MIXED, U, box, known, scalar, smooth
 
 from cotwin.layout import Layout
-from cotwin.parameters import Known
 from cotwin.physics.advection import Advection
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.heat import Heat
 from cotwin.stepper import DivergenceError, rollout
-
-
-def known(value: float | list[float] | Tensor) -> Known:
-    return Known(torch.as_tensor(value, dtype=F64))
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

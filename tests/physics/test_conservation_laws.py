@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from physics_cases import F64, UV, WATER, U, box, smooth
+from physics_cases import F64, UV, WATER, U, box, known, smooth
 from scipy.optimize import brentq
 from torch import Tensor
 
@@ -17,10 +17,6 @@ from cotwin.parameters import Known
 from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.shallow_water import LinearShallowWater, ShallowWater
 from cotwin.stepper import DivergenceError, rollout
-
-
-def known(value: float | Tensor) -> Known:
-    return Known(torch.as_tensor(value, dtype=F64))
 
 
 def circle(points: int, dt: float = 0.05) -> tuple[Layout, Tensor]:

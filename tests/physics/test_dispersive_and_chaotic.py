@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from physics_cases import F64, U, box, scalar, smooth
+from physics_cases import F64, U, box, known, scalar, smooth
 from torch import Tensor
 
 from cotwin.layout import Field, Layout
@@ -22,10 +22,6 @@ from cotwin.stepper import rollout
 def line(points: int, length: float, dt: float) -> tuple[Layout, Tensor]:
     layout = Layout.box([Field("u")], grid=(points,), extent=[(-length / 2, length / 2)], boundary="periodic", dt=dt)
     return layout, torch.tensor(layout.points(0), dtype=F64)
-
-
-def known(value: float) -> Known:
-    return Known(torch.tensor(value, dtype=F64))
 
 
 @pytest.mark.parametrize(("steepening", "dispersion"), [(1.0, 0.5), (6.0, 1.0), (-2.0, 0.3)])

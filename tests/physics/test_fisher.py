@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from physics_cases import CONCENTRATIONS, F64, U, box, scalar, smooth
+from physics_cases import CONCENTRATIONS, F64, U, box, known, scalar, smooth
 from torch import Tensor
 
 from cotwin.layout import Field, Layout
@@ -21,10 +21,6 @@ from cotwin.stepper import DivergenceError, rollout
 def line(points: int, dt: float = 0.1, length: float = 40.0) -> tuple[Layout, Tensor]:
     layout = Layout.box([Field("u")], grid=(points,), extent=[(-length / 2, length / 2)], boundary="neumann", dt=dt)
     return layout, torch.tensor(layout.points(0), dtype=F64)
-
-
-def known(value: float) -> Known:
-    return Known(torch.tensor(value, dtype=F64))
 
 
 def test_a_wave_of_fisher_kpp_travels_as_it_should() -> None:
@@ -120,7 +116,7 @@ def test_a_closure_stays_within_its_bound(closure: Closure, ceiling: float) -> N
     value = closure(u)
     assert value.shape == u.shape
     assert value.isfinite().all()
-    assert float(value.abs().max()) <= closure.largest(ceiling) + 1e-12
+    assert value.abs().max().item() <= closure.largest(ceiling) + 1e-12
 
 
 def test_a_power_has_a_gradient_to_its_exponent_at_zero_and_below() -> None:

@@ -39,7 +39,7 @@ def test_without_space_it_is_its_ordinary_equations() -> None:
     errors = []
     for substeps in (8, 16):
         end = rollout(stepper(layout, substeps), state, 10)[0, -1, :, 0, 0]
-        errors.append(float((end - torch.tensor(exact)).norm()))
+        errors.append((end - torch.tensor(exact)).norm().item())
     assert errors[1] < 1e-4
     assert 3.4 < errors[0] / errors[1] < 4.6, "second order"
 

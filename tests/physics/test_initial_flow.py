@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from physics_cases import F64, SMOKE, UV, box
+from physics_cases import F64, SMOKE, UV, box, seeded
 from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
@@ -25,10 +25,6 @@ every_box = pytest.mark.parametrize(
         ("neumann", "dirichlet"),
     ],
 )
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @every_box

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from physics_cases import CONCENTRATIONS, F64, UV, U, box
+from physics_cases import CONCENTRATIONS, F64, UV, U, box, seeded
 
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.physics.initial_patches import bells, random_colonies, random_patches
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("ends", ["periodic", "neumann"])

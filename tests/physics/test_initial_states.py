@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from physics_cases import box
+from physics_cases import box, seeded
 
 from cotwin.layout import Boundary, Field
 from cotwin.physics.initial import random_fourier
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("zero_mean", [True, False])

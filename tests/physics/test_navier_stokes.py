@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from physics_cases import F64, smooth
+from physics_cases import F64, known, smooth
 from torch import Tensor
 
 from cotwin.layout import Field, Layout
-from cotwin.parameters import Known
 from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.stepper import rollout
 
@@ -26,10 +25,6 @@ def square(points: int = 32, dt: float = 0.05, height: float = 2 * math.pi) -> t
     )
     x, y = (torch.tensor(layout.points(axis), dtype=F64) for axis in range(2))
     return layout, x[:, None], y[None, :]
-
-
-def known(value: float) -> Known:
-    return Known(torch.tensor(value, dtype=F64))
 
 
 @pytest.mark.parametrize("drag", [None, 0.3])

@@ -32,7 +32,7 @@ def test_swift_hohenberg_grows_at_its_rate_and_settles() -> None:
     """A small wave of wavenumber one grows at r; rolls settle at an amplitude of about √(4r/3)."""
     scope = scope_of(0)
     assert scope["model"].growth.raw.grad.isfinite()
-    assert float(scope["states"].square().mean(dim=(2, 3, 4))[:, -1].mean()) > 0.05
+    assert scope["states"].square().mean(dim=(2, 3, 4))[:, -1].mean() > 0.05
     layout = scope["Layout"].box(
         [scope["Field"]("u")], grid=(64,), extent=[(0, 8 * math.pi)], boundary="periodic", dt=0.5
     )

@@ -137,7 +137,6 @@ def test_its_gradient_is_its_own_map(ends: Ends) -> None:
     assert float((pulled * v).sum()) == pytest.approx(float((projection(v) * w).sum()), rel=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 @every_closed_box
 def test_phiflow_finds_the_same_by_conjugate_gradients(ends: Ends) -> None:
     pytest.importorskip("phi")

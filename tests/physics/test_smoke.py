@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from physics_cases import F64, SMOKE, UV, box, scalar, smooth
+from physics_cases import F64, SMOKE, UV, box, known, scalar, smooth
 from torch import Tensor
 from torch.func import functional_call, vmap
 
@@ -32,10 +32,6 @@ ENDS: list[Ends] = [
     ("neumann", "dirichlet"),
 ]
 every_box = pytest.mark.parametrize("ends", ENDS)
-
-
-def known(value: float) -> Known:
-    return Known(torch.tensor(value, dtype=F64))
 
 
 def square(points: int, ends: Ends, dt: float, fields: tuple[Field, ...] = UV, length: float = 2 * math.pi) -> Layout:
