@@ -28,7 +28,7 @@ def build_priors(settings: Mapping[str, Prior], stepper: Stepper) -> dict[str, p
     for name in settings:
         if name not in own:
             have = f"the physical model's unknowns are {', '.join(own)}" if own else "no parameter is unknown"
-            raise ValueError(f"priors names {name!r}; {have}.")
+            raise ValueError(f"priors: there is no unknown {name!r}; {have}.")
     built = {name: _prior(one, stepper.solver_layout) for name, one in settings.items()}
     for name, prior in built.items():
         prior.check_start(name, own[name].double())

@@ -56,7 +56,7 @@ def set_parameters(stepper: Stepper, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name not in names:
             have = f"the physical model's unknowns are {', '.join(names)}" if names else "no parameter is unknown"
-            raise ValueError(f"data.truth names {name!r}; {have}.")
+            raise ValueError(f"data.truth: there is no unknown {name!r}; {have}.")
         old, tensor = stepper.get_submodule(name), torch.tensor(value, dtype=torch.get_default_dtype())
         is_field = tensor.ndim == layout.dims and tuple(tensor.shape) != tuple(old().shape)
         if not is_field and tensor.ndim and tensor.shape != old().shape:

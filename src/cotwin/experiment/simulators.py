@@ -70,8 +70,8 @@ def _rolled_out(stepper: Stepper, settings: Rollout) -> Stepper:
     if settings.compile:
         if not isinstance(stepper, FiniteVolumeStepper):
             raise ValueError(
-                f"rollout.compile is for finite volumes, whose stencils gain by it; {type(stepper).__name__} is made "
-                "otherwise: leave it false."
+                "physical.rollout.compile is for finite volumes, whose stencils gain by it; "
+                f"{type(stepper).__name__} is made otherwise: leave it false."
             )
         stepper = Compiled(stepper)
     if settings.checkpoint is None:
