@@ -24,7 +24,7 @@ from cotwin.experiment.train import prepare, train
 from cotwin.layout import Field, Layout
 from cotwin.parameters import estimates
 from cotwin.run import Run
-from cotwin.store.version import module_version
+from cotwin.store.version import sources_version
 
 LAYOUT = Layout.box([Field("u")], grid=(16,), extent=[(0, 1)], boundary="periodic", dt=0.1)
 STATES = torch.zeros(1, 2, 1, 16)
@@ -164,9 +164,9 @@ def test_going_on_with_an_edited_model_is_warned_of(folder: Path, caplog: pytest
 def test_of_a_package_every_file_counts(folder: Path) -> None:
     (folder / "mine" / "__init__.py").touch()
     registry.simulator.find("mine.own:build")
-    before = module_version("mine.own")
+    before = sources_version(["mine.own"])
     (folder / "mine" / "lacking.py").write_text("# another\n")
-    assert module_version("mine.own") != before
+    assert sources_version(["mine.own"]) != before
 
 
 def test_an_own_model_is_explained(folder: Path) -> None:

@@ -56,7 +56,7 @@ def test_sizes_without_effect_are_refused() -> None:
 
 def test_truth_that_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match="names 'viscosity'; the physical model's unknowns are steepening, dispersion"
+        ValueError, match="no unknown 'viscosity'; the physical model's unknowns are steepening, dispersion"
     ):
         prepare(load("korteweg_de_vries", ["data.truth={viscosity: 1.0}", f"store.cache_dir={tmp_path / 'cache'}"]))
 

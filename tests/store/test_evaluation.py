@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -106,3 +108,34 @@ def test_a_diverging_model_leaves_nothing(teacher: Stepper, shelf: Shelf) -> Non
     with pytest.raises(DivergenceError):
         rollout(Remembered(teacher, shelf), starts, 3)
     assert not shelf.entries()
+
+
+OWN = """
+import torch
+from cotwin.layout import Field, Layout
+from cotwin.physics import FunctionStepper
+
+LAYOUT = Layout.box([Field("u")], grid=(16,), extent=[(0, 1)], boundary="periodic", dt=0.1)
+
+def damped(u):
+    return torch.where(u > 1, 0.5, 1.0) * u
+
+def step(u, dt, parameters):
+    return damped(u)
+
+def build():
+    return FunctionStepper(LAYOUT, step, {})
+"""
+
+
+def test_all_of_a_users_module_counts(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that the step calls, of no effect on the first start."""
+    starts = torch.stack([torch.zeros(1, 16), torch.full((1, 16), 2.0)])
+    monkeypatch.syspath_prepend(tmp_path)
+    for factor in ("0.5", "0.25"):
+        (tmp_path / "owned.py").write_text(OWN.replace("0.5", factor))
+        monkeypatch.delitem(sys.modules, "owned", raising=False)
+        importlib.invalidate_caches()
+        model = importlib.import_module("owned").build()
+        assert rollout(Remembered(model, shelf), starts, 1)[1, 1, 0, 0] == 2 * float(factor)
+    assert len(shelf.entries()) == 2

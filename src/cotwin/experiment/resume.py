@@ -15,7 +15,7 @@ from cotwin.experiment.load import dump, load
 from cotwin.experiment.settings import Experiment, FileData, Simulated
 from cotwin.registry import network, sampler, simulator
 from cotwin.run import Run, RunError
-from cotwin.store.version import code_version, module_version
+from cotwin.store.version import code_version, sources_version
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _others_code(experiment: Experiment) -> Iterator[tuple[str, str]]:
         # What `package.module:thing` names may be defined in another module.
         modules = {registry.find(name).__module__, *([name.partition(":")[0]] if ":" in name else [])}
         if any(module.partition(".")[0] != "cotwin" for module in modules):
-            yield name, " ".join(module_version(module) for module in sorted(modules))
+            yield name, sources_version(modules)
 
 
 def _hash(data: Dataset) -> str:

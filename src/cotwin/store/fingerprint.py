@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cotwin.stepper import Stepper, rollout
-from cotwin.store.version import code_version
+from cotwin.store.version import code_version, sources_version
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)
-OURS = ("torch", "cotwin")  # whose code `code_version` stands for
+OURS = ("torch", "cotwin", "abc", "builtins", "typing")  # whose code `code_version` stands for, or never changes
 
 
 def fingerprint(stepper: Stepper, starts: Float[Tensor, "N C *S"], num_steps: int) -> str:
@@ -26,7 +26,7 @@ def fingerprint(stepper: Stepper, starts: Float[Tensor, "N C *S"], num_steps: in
     hides in an object of another library shows, as a rule, in the step from the first start, which is made for this.
     """
     parts = hashlib.sha256()
-    for text in (code_version(), repr(num_steps), *_foreign_sources(stepper), *_settings(stepper)):
+    for text in (code_version(), sources_version(_foreign_modules(stepper)), repr(num_steps), *_settings(stepper)):
         parts.update(text.encode() + b"\0")
     for name, value in sorted((*stepper.named_parameters(), *stepper.named_buffers()), key=lambda pair: pair[0]):
         parts.update(name.encode())
@@ -83,15 +83,15 @@ def _text(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def _foreign_sources(stepper: nn.Module) -> list[str]:
-    """The source of every class in the stepper, and of those it is made from, that is neither torch's nor ours."""
-    classes = {found for _, module in _everywhere(stepper) for found in type(module).__mro__ if found is not object}
-    return sorted(_source(found) for found in classes)
+def _foreign_modules(stepper: nn.Module) -> set[str]:
+    """Of the classes in the stepper, of their bases and of the functions it holds, all that are not Cotwin's."""
+    found: set[Any] = set()
+    for _, module in _everywhere(stepper):
+        found.update(type(module).__mro__, filter(inspect.isroutine, vars(module).values()))
+    return {name for name in (one.__module__ for one in found) if name and name.split(".")[0] not in OURS}
 
 
 def _source(code: Any) -> str:
-    if code.__module__ is None or code.__module__.split(".")[0] in (*OURS, "abc", "builtins"):
-        return ""
     try:
         return inspect.getsource(code)
     except (OSError, TypeError):  # typed into an interpreter, or compiled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,12 +19,17 @@ def code_version() -> str:
     return _hash(libraries, Path(__file__).parents[1])
 
 
-def module_version(name: str) -> str:
-    """Changes with every line of an imported module's source, and of the package's that it belongs to."""
-    outermost, own = (getattr(sys.modules.get(one), "__file__", None) for one in (name.partition(".")[0], name))
+def sources_version(modules: Iterable[str]) -> str:
+    """Changes with every line of imported modules' source, and of the packages' that they belong to."""
+    return " ".join(f"{path.name} {_hash('', path)}" for path in sorted(filter(None, map(_source, set(modules)))))
+
+
+def _source(module: str) -> Path | None:
+    """The folder of its outermost package, or its own file; None for what was typed in, or is compiled."""
+    outermost, own = (getattr(sys.modules.get(name), "__file__", None) for name in (module.partition(".")[0], module))
     if outermost is not None and Path(outermost).name == "__init__.py":
-        return _hash(name, Path(outermost).parent)
-    return name if own is None else _hash(name, Path(own))
+        return Path(outermost).parent
+    return None if own is None else Path(own)
 
 
 def _hash(about: str, source: Path) -> str:
