@@ -73,8 +73,8 @@ class Stepper(nn.Module, ABC):
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         """The start and the `num_steps` states after it, T = num_steps + 1.
 
-        Override it to stay in another representation between steps (Fourier coefficients, fields of another
-        library), so that conversion is paid once a rollout. Callers use `cotwin.rollout`, which checks.
+        Callers use `cotwin.rollout`, which checks. A `RolloutStepper` stays in another representation between steps
+        (Fourier coefficients, fields of another library), so that conversion is paid once a rollout.
         """
         states = [state]
         for _ in range(num_steps):
@@ -129,6 +129,16 @@ class Stepper(nn.Module, ABC):
 
     def _any_tensor(self) -> Tensor | None:
         return next(chain(self.parameters(), self.buffers()), None)
+
+
+class RolloutStepper(Stepper, ABC):
+    """A stepper that is written as its rollout, to stay in another representation between steps."""
+
+    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        return self.rollout(state, 1)[:, 1]
+
+    @abstractmethod
+    def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]: ...
 
 
 def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:

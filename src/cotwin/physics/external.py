@@ -67,9 +67,6 @@ class ExternalStepper(NamedStepper):
                 "torch (FunctionStepper) or JAX (cotwin.physics.jax), which have gradients."
             )
 
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
-
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         if torch.is_grad_enabled() and state.requires_grad:
             raise ValueError(

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.physics.channels import put_moving, take_moving
-from cotwin.stepper import DivergenceError, Stepper
+from cotwin.stepper import DivergenceError, RolloutStepper
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
 
 MAX_STAGES, MAX_SUBSTEPS = 400, 1000
 
 
-class FiniteVolumeStepper(Stepper):
+class FiniteVolumeStepper(RolloutStepper):
     """A stepper on cell values. A subclass gives `prepare`."""
 
     @abstractmethod
@@ -37,9 +37,6 @@ class FiniteVolumeStepper(Stepper):
 
         Called once a rollout: what depends on the parameters alone is computed here and closed over.
         """
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         states = [take_moving(state, self.layout)]

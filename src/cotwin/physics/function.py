@@ -14,12 +14,12 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.requirements import require_counts
-from cotwin.stepper import Stepper
+from cotwin.stepper import RolloutStepper
 
 StepFunction = Callable[[Float[Tensor, "B C *S"], float, dict[str, Tensor]], Float[Tensor, "B C *S"]]
 
 
-class NamedStepper(Stepper):
+class NamedStepper(RolloutStepper):
     """A stepper whose parameters go by the names that a user's code gives them."""
 
     def name_parameters(self, parameters: Mapping[str, Parameter]) -> None:
@@ -63,9 +63,6 @@ class FunctionStepper(NamedStepper):
         require_counts(substeps=substeps)
         self.step, self.substeps = step, substeps
         self.name_parameters(parameters)
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         values = {name: value.to(state.dtype) for name, value in self.parameter_values().items()}

@@ -31,10 +31,10 @@ from cotwin.physics.requirements import (
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
 from cotwin.registry import Count, PositiveFloat, simulator
-from cotwin.stepper import Stepper
+from cotwin.stepper import RolloutStepper
 
 
-class IncompressibleStepper(Stepper, ABC):
+class IncompressibleStepper(RolloutStepper, ABC):
     """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0, two dimensions, and what the flow carries.
 
     A subclass gives `further`, the force f and the change of channels beyond the velocity, and `moving`, its fields.
@@ -101,9 +101,6 @@ class IncompressibleStepper(Stepper, ABC):
         if fastest > self.max_speed:
             return f"Before it grew |u| was up to {fastest:.3g}, and max_speed is {self.max_speed:.3g}: raise it."
         return f"Before it grew |u| was up to {fastest:.3g}; what follows may be faster than max_speed: raise it."
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         start = take_moving(state, self.layout)

@@ -23,10 +23,10 @@ from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.stability import largest_stable_step
 from cotwin.physics.suggestions import stable_substeps
-from cotwin.stepper import Stepper
+from cotwin.stepper import RolloutStepper
 
 
-class SpectralStepper(Stepper):
+class SpectralStepper(RolloutStepper):
     """∂u/∂t = L u + N(u), periodic, 1 to 3 dimensions. A subclass gives `symbol` and maybe `nonlinearity`.
 
     substeps: steps of the scheme per layout.dt; of no effect where N is absent.
@@ -119,9 +119,6 @@ class SpectralStepper(Stepper):
             return fields
         fields = torch.fft.irfft(torch.fft.ifftn(spectrum, dim=self.axes[:-1]), n=self.layout.grid[-1])
         return fields
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         start = take_moving(state, self.layout)

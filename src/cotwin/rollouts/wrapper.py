@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.stepper import Stepper
+from cotwin.stepper import RolloutStepper, Stepper
 
 
-class Wrapper(Stepper):
+class Wrapper(RolloutStepper):
     """Another stepper, rolled out in another way. A subclass gives `rollout`, and says what it promises otherwise.
 
     Whatever the inner stepper promises holds for it too: device, precision, pace, faces, remedies. Parameters,
@@ -70,9 +70,6 @@ class Wrapper(Stepper):
         self.inner.train(mode)
         super().train(mode)
         return self
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
 
     def _put_inside(self, inner: Stepper) -> None:
         # Not registered as a module, which would put "inner." before every name.

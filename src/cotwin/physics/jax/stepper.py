@@ -59,9 +59,6 @@ class JaxStepper(NamedStepper):
         self._compiled = _Compiled(build, structure, layout)
         self.name_parameters({name: _parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)})
 
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
-
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         if state.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"the state is {state.dtype}; JAX models take torch.float32 or torch.float64.")

@@ -14,10 +14,10 @@ from cotwin.layout import Layout
 from cotwin.physics.phiflow.backend import phiflow_context
 from cotwin.physics.phiflow.fields import from_fields, to_fields
 from cotwin.physics.requirements import require_counts
-from cotwin.stepper import Stepper
+from cotwin.stepper import RolloutStepper
 
 
-class PhiFlowStepper(Stepper):
+class PhiFlowStepper(RolloutStepper):
     """Steps the fields of a layout with PhiFlow, eagerly; a rollout stays in fields from start to end.
 
     staggered: names of the vector fields on faces; `to_fields` says how a state holds them.
@@ -40,9 +40,6 @@ class PhiFlowStepper(Stepper):
     @abstractmethod
     def step(self, fields: dict[str, Field], dt: float) -> dict[str, Field]:
         """The fields that change in time, `dt` later. The static ones may be read and need not be returned."""
-
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        return self.rollout(state, 1)[:, 1]
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         fields = to_fields(state, self.layout, self.staggered)
