@@ -35,6 +35,13 @@ def burgers(parameters: dict[str, jax.Array]) -> exponax.BaseStepper:
     return exponax.stepper.Burgers(1, 2.0, 24, 0.05, diffusivity=parameters["viscosity"], conservative=True)
 
 
+def spread(parameters: dict[str, jax.Array]) -> Any:
+    """Diffusion and a little decay, quick to compile."""
+    return lambda u: (
+        u + 0.3 * parameters["viscosity"] * (jnp.roll(u, 1, -1) - 2 * u + jnp.roll(u, -1, -1)) - 0.01 * u**2
+    )
+
+
 def decay(parameters: Any) -> Any:
     return lambda u: u * jnp.exp(-LINE.dt * parameters["rate"])
 
@@ -72,7 +79,7 @@ def test_gradients_to_start_and_parameters_are_those_of_finite_differences() -> 
 
 
 def test_a_rollout_is_its_steps_in_sequence_and_so_is_its_gradient() -> None:
-    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    stepper = JaxStepper(LINE, spread, {"viscosity": scalar(0.1)})
     start = smooth(LINE)
     whole = rollout(stepper, start, 4)
     steps = [start]
@@ -87,7 +94,7 @@ def test_a_rollout_is_its_steps_in_sequence_and_so_is_its_gradient() -> None:
 
 
 def test_both_precisions_work_and_the_setting_of_the_process_stays() -> None:
-    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    stepper = JaxStepper(LINE, spread, {"viscosity": scalar(0.1)})
     start = smooth(LINE)
     assert not jax.config.jax_enable_x64
     double, single = rollout(stepper, start, 5), rollout(stepper, start.float(), 5)
@@ -102,7 +109,7 @@ def test_both_precisions_work_and_the_setting_of_the_process_stays() -> None:
 
 
 def test_samples_do_not_influence_each_other() -> None:
-    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    stepper = JaxStepper(LINE, spread, {"viscosity": scalar(0.1)})
     start = smooth(LINE)
     together = rollout(stepper, start, 3)
     for sample in range(len(start)):
@@ -161,7 +168,7 @@ def test_states_pass_without_a_copy(dtype: torch.dtype) -> None:
 
 def test_a_start_changed_before_its_gradient_is_noticed() -> None:
     """Its memory is what the gradient is computed from."""
-    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    stepper = JaxStepper(LINE, spread, {"viscosity": scalar(0.1)})
     start = smooth(LINE)
     states = rollout(stepper, start, 2)
     start.mul_(2)
@@ -171,7 +178,7 @@ def test_a_start_changed_before_its_gradient_is_noticed() -> None:
 
 def test_two_threads_may_work_in_two_precisions() -> None:
     """As the producer of generated windows does, in inference mode, beside the trainer."""
-    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    stepper = JaxStepper(LINE, spread, {"viscosity": scalar(0.1)})
     start = smooth(LINE)
     expected = rollout(stepper, start, 5).detach(), rollout(stepper, start.float(), 5).detach()
     equal: list[bool] = []
@@ -199,7 +206,7 @@ def test_sets_of_parameters_are_rolled_out_one_by_one() -> None:
 
 
 def test_checkpoints_and_copies_work() -> None:
-    stepper = JaxStepper(LINE, burgers, {"viscosity": scalar(0.1)})
+    stepper = JaxStepper(LINE, spread, {"viscosity": scalar(0.1)})
     start = smooth(LINE)
     states = rollout(stepper, start, 4)
     assert torch.allclose(rollout(Checkpointed(stepper), start, 4), states, rtol=0, atol=1e-13)
