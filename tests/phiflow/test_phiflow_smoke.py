@@ -12,6 +12,7 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import Known, Parameter, Positive
 from cotwin.physics.initial_flow import random_smoke
 from cotwin.physics.phiflow import PhiFlowSmoke
+from cotwin.physics.phiflow.smoke import Disc, phiflow_smoke
 from cotwin.physics.projection import divergence
 from cotwin.physics.smoke import Smoke
 from cotwin.stepper import rollout
@@ -127,3 +128,10 @@ def test_unfit_layouts_are_refused() -> None:
         PhiFlowSmoke(
             layout, known(0.1), known(1.0), known(1.0), Sphere(x=0, y=0, radius=1), Sphere(x=1, y=1, radius=1)
         )
+
+
+@pytest.mark.parametrize("box", [((0.6, 0.4), (0.1, 0.2)), ((0.4, 0.6), (1.3, 1.5))])
+def test_an_inflow_that_reaches_nothing_is_refused(box: tuple[tuple[float, float], tuple[float, float]]) -> None:
+    disc = Disc(centre=(0.5, 0.8), radius=0.1)
+    with pytest.raises(ValueError, match="smoke would enter nowhere"):
+        phiflow_smoke(LAYOUT, known(0.1), known(1.0), known(1.0), inflow_box=box, obstacle=disc)

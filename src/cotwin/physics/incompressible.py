@@ -41,10 +41,10 @@ class IncompressibleStepper(RolloutStepper, ABC):
 
     u: velocity, length/time, the first moving field; component a at index i lies on the face below cell i along axis
     a, as `cotwin.physics.phiflow.to_fields` has it. p: pressure over density.
-    Ends of an axis: dirichlet is a closed wall, at which the fluid rests, or if `slip` passes without friction; the
-    first face along it is the wall, and what a state has there is not read, and written as zero. neumann is open: no
-    normal derivative, no pressure where fluid leaves, and −u²/2 where it enters, straight, as if drawn from rest, so
-    that the ends never add energy. At most one axis has open ends.
+    Ends of an axis: dirichlet is a closed wall, at which the fluid rests, or with `slip` passes without friction. The
+    first face along the axis is the wall: what a state has there is not read, and written as zero. neumann is open,
+    without normal derivative. The pressure there is zero where fluid leaves, and −u²/2 where it enters, straight, as
+    if drawn from rest: the ends never add energy. At most one axis has open ends.
     viscosity: ν in length²/time, a scalar. slip: whether the fluid passes walls without friction.
     max_speed: the largest |u| of one component that is to remain stable, length/time. Given, never measured: substeps
     that depended on a batch would make its samples influence each other.

@@ -18,13 +18,13 @@ from cotwin.rollouts.wrapper import Wrapper
 class Compiled(Wrapper):
     """The inner stepper, its map from one state to the next compiled; what a rollout prepares once is not.
 
-    at_once: steps of a rollout compiled in one piece. On small grids most of the time is the calling, some 20 µs each
-    time, which more at once spare; compiling then takes so many times as long.
+    at_once: steps of a rollout compiled in one piece. On small grids most of the time goes into calls, some 20 µs
+    each. More steps at once spare calls, and take as many times longer to compile.
 
     Numbers and gradients are the inner stepper's, to rounding, parameters and their names its own. Stencils gain by
     it; spectral steppers would lose, since transforms cannot be fused. Compiling takes seconds to a minute, once for
-    each shape and precision, for gradients and without, and again where the number of stages or substeps changes: fix
-    it (stages, substeps) for a parameter that moves far. After eight such versions of one kind of stepper torch warns
+    each shape and precision, with gradients and without. It is done again where the number of stages or substeps
+    changes: fix these for a parameter that moves far. After eight such versions of one kind of stepper torch warns
     and runs further ones uncompiled. Needs a C++ compiler on CPUs, and no checking of shapes at run time (jaxtyping's
     import hook).
     """

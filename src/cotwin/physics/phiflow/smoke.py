@@ -85,6 +85,11 @@ def phiflow_smoke(
     inflow: smoke per time inside inflow_box. inflow_box: where smoke enters, its ends along both axes.
     obstacle: a disc that the flow goes around.
     """
+    for (low, high), bottom, top in zip(inflow_box, layout.lower, layout.upper, strict=True):
+        if not (low < high and low < top and high > bottom):
+            raise ValueError(
+                f"inflow_box {inflow_box} has swapped ends, or lies outside the domain: smoke would enter nowhere."
+            )
     source = Box(**dict(zip("xy", inflow_box, strict=True)))
     disc = Sphere(x=obstacle.centre[0], y=obstacle.centre[1], radius=obstacle.radius)
     return PhiFlowSmoke(layout, viscosity, buoyancy, inflow, source, disc, substeps=substeps, tolerance=tolerance)
