@@ -35,7 +35,7 @@ from cotwin.training.objective import Objective
 from cotwin.training.penalty import Penalty
 from cotwin.training.safe_steps import MAX_REJECTIONS, TrainingDivergedError
 from cotwin.training.trainer import Trainer, cosine
-from cotwin.windows import Batch, JoinedWindows, SlidingWindows, Windows
+from cotwin.windows import Batch, JoinedWindows, PickedStates, RolloutWindows, SlidingWindows, Windows
 from cotwin.windows.serving import seeded_epochs
 
 OPTIMIZERS = pytest.mark.parametrize("optimizer", [adam, lbfgs])
@@ -335,6 +335,17 @@ def test_a_window_that_no_weights_can_roll_out_is_left_out_counted_and_warned_of
     assert "1 of 12 windows so far" in caplog.text
     assert "taken back" not in caplog.text
     assert fitting.safe_steps.shrink == 1
+
+
+def test_a_window_that_is_left_out_is_another_one_in_an_epoch_of_fresh_starts() -> None:
+    def starts(epoch: int) -> PickedStates:
+        states = torch.rand(12, 1, 16, generator=torch.Generator().manual_seed(epoch)) + 0.1
+        states[epoch % 12] *= 1000
+        return PickedStates(states)
+
+    fitting = trainer(Touchy(0.5), lambda stepper: adam(stepper, 0.1))
+    fit = fitting.fit(RolloutWindows(Growth(0.9), starts(0), 2, fresh_starts=starts), steps=10 * 3)
+    assert (fit.left_out, fit.steps) == (1, 30)
 
 
 class Cliff(Growth):

@@ -47,7 +47,7 @@ def cosine(total_steps: int, final: float = 0.01) -> Schedule:
 class Fit:
     """What one call of `fit` did: its optimiser steps, mean training loss and best held-out error so far.
 
-    left_out: windows that the model could not roll out.
+    left_out: windows that the model could not roll out; of the last epoch, where each has others.
     """
 
     steps: int
@@ -176,10 +176,12 @@ class Trainer:
             seeded_epochs(len(windows), self.batch_size, self.seed, self.epochs_begun, count) for _ in range(2)
         )
         self.epochs_begun += math.ceil(count / math.ceil(len(windows) / self.batch_size))
-        rows = itertools.chain.from_iterable(batches for _, batches in order)
-        with contextlib.closing(serve(windows, again, self.batch_size)) as batches:
-            for indices, batch in zip(rows, batches, strict=True):
-                yield self._objective(indices, _those_of(batch, indices))
+        with contextlib.closing(serve(windows, again, self.batch_size)) as served:
+            for _, batches in order:
+                if windows.renewed:
+                    self.safe_steps.left_out.clear()
+                for indices in batches:
+                    yield self._objective(indices, _those_of(next(served), indices))
 
     def _objective(self, indices: Sequence[int], read: Callable[[Sequence[int]], Iterator[Batch]]) -> Objective:
         return Objective(self.stepper, self.loss, self.penalty, indices, read)

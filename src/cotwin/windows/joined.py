@@ -30,7 +30,7 @@ class JoinedWindows(Windows):
         if not 0 <= alpha < math.inf:
             raise ValueError(f"alpha is {alpha}; the influence of generated data is zero or positive, and finite.")
         self.real, self.generated, self.alpha = real, generated, alpha
-        self.ahead_bytes = generated.ahead_bytes
+        self.ahead_bytes, self.renewed = generated.ahead_bytes, generated.renewed
         if real.dtype != generated.dtype:
             raise ValueError(
                 f"real windows are {real.dtype}, generated ones {generated.dtype}; generate in the same."

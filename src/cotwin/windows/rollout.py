@@ -35,6 +35,7 @@ class RolloutWindows(Windows):
             raise ValueError(f"num_steps is {num_steps}; a window has at least one step.")
         self.teacher, self.num_steps = teacher, num_steps
         self.ahead_bytes, self.fresh_starts, self.dtype = ahead_bytes, fresh_starts, self.starts.dtype
+        self.renewed = fresh_starts is not None
         self._stream: torch.cuda.Stream | None = None  # which torch.cuda.stream takes for no change
         if teacher.device.type == "cuda":
             self._stream = torch.cuda.Stream(teacher.device)

@@ -58,6 +58,8 @@ class Windows(Dataset[Batch], ABC):
 
     # What batches prepared ahead by a thread may hold; 0 where reading is a copy, not worth a thread.
     ahead_bytes: int = 0
+    # Whether each epoch has other windows, so that an index means another one.
+    renewed: bool = False
     # Whether batches carry a mask.
     masked: bool = False
     # Precision of the states in a batch.
