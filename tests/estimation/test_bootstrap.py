@@ -106,3 +106,15 @@ def test_the_quantiles_are_of_the_samples_and_the_seed_decides_them() -> None:
 def test_blocks_that_are_none_are_refused_with_the_span(block: float) -> None:
     with pytest.raises(ValueError, match=r"give a length of time up to that of the measurements, 5\.9"):
         bootstrap(estimation(), 10, block=block)
+
+
+def test_resamplings_too_few_for_the_level_are_said_to_be() -> None:
+    """Of 10 nine in ten intervals would have to leave out half a one at each end."""
+    found = estimation()
+    bootstrap(found, 20)
+    assert not any("are few" in warning for warning in found.warnings)
+    bootstrap(found, 10)
+    assert "10 resamplings are few for intervals of 0.9: " in found.warnings[-1]
+    assert found.warnings[-1].endswith("Take 20 or more.")
+    with pytest.raises(ValueError, match="replicates is 0"):
+        bootstrap(found, 0)

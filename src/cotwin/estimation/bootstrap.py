@@ -14,6 +14,7 @@ from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
+from cotwin.physics.requirements import require_positive
 from cotwin.seeds import seeded
 
 ENOUGH = 5
@@ -45,9 +46,11 @@ def bootstrap(
         trajectories. None: the span by n^(2/3), n the number of times; but whole trajectories where starts are
         estimated and there are five or more, since a start whose first frames are not drawn can be nearly anything.
     Raises ValueError for a block that is not positive, or, but for infinity, longer than the measurements; for whole
-    trajectories if there are fewer than two; and if most resamplings lead to no estimate.
+    trajectories if there are fewer than two; without replicates; and if most resamplings lead to no estimate.
+    Where they are too few for the level, the estimation's warnings say so.
     Source: Künsch (1989), Ann. Statist. 17, for the moving blocks.
     """
+    require_positive(replicates=replicates)
     problem = estimation.problem
     repeats = resample(problem, replicates, block, seed).to(estimation.z.device)
     # Starts whose first observation was not drawn are far from where they were, and take long to find.
@@ -68,6 +71,12 @@ def bootstrap(
         for name in problem.unknowns.parameters
     }
     tail = (1 - estimation.level) / 2
+    enough = math.ceil(1 / tail - 1e-6)
+    if len(good) < enough:
+        estimation.warnings.append(
+            f"{len(good)} resamplings are few for intervals of {estimation.level:.3g}: their ends cannot lie beyond "
+            f"the outermost one, and are too near. Take {enough:,} or more."
+        )
     low = {name: values.quantile(tail, dim=0) for name, values in samples.items()}
     high = {name: values.quantile(1 - tail, dim=0) for name, values in samples.items()}
     return Bootstrap(samples, low, high, replicates - len(good))
