@@ -22,7 +22,7 @@ from cotwin.stepper import Stepper
 def build_physical(
     settings: PhysicalSettings, layout: Layout, states: Float[Tensor, "N T C *S"] | None = None
 ) -> Stepper:
-    """The simulator. states: of the training data; of no use to settings that are `settled`.
+    """The simulator. states: of the training data; not needed where the settings are `settled`.
 
     Raises ValueError where what the configuration names returns no stepper of the layout. What a user's own code
     raises is not touched.

@@ -40,7 +40,7 @@ class Store:
     memory_budget, disk_budget: bytes of generated data in memory and on disk at once; None for what the machine
         allows (see `cotwin.store.budgets`).
     placement: overrides the automatic choice.
-    chunk_bytes: windows generated at once; fewer under a small memory budget.
+    chunk_bytes: of windows generated at once; fewer under a small memory budget.
     keep_generated: a directory where each set is written as a plain .npy too, for people to look at.
 
     Raises NotOursError if `root` is a directory that Cotwin did not make.

@@ -18,7 +18,7 @@ class RolloutWindows(Windows):
 
     starts: (M, C, *S). Nothing is kept: reading twice generates twice, with the same result to rounding.
     ahead_bytes: what batches generated ahead, while others train, may hold in memory.
-    fresh_starts: other starts for each epoch, as many, by its number; without them all epochs have the same.
+    fresh_starts: from an epoch's number to its own starts, as many; without it all epochs have the same.
     """
 
     def __init__(

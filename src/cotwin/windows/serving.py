@@ -49,9 +49,9 @@ def serve(
 ) -> Generator[Batch]:
     """The batches of each epoch, given as (number of the epoch, indices of each batch), in their order.
 
-    Windows that are generated as they are read are made several batches in one rollout, since a small rollout costs
-    each window more; by a thread if there is a core for it that torch leaves. `windows.ahead_bytes` bounds what is
-    held; where not even one batch ahead fits, each is made when its turn comes. Close the generator to stop the
+    Of windows that are generated as they are read, several batches are made in one rollout, since a small rollout
+    costs each window more. A thread makes them ahead if torch leaves a core free. `windows.ahead_bytes` bounds what
+    is held; where not even one batch ahead fits, each is made when its turn comes. Close the generator to stop the
     thread early.
     """
     fitting = _batches_in_a_group(windows, batch_size)

@@ -78,7 +78,7 @@ class SlidingWindows(Windows):
             copy_windows(self.mask_view, frames, batch.mask, rows)
 
     def scored_values(self, static: Sequence[bool]) -> int:
-        """How many measured values the steps after the first are compared with, each once, though windows overlap.
+        """How many measured values predictions are compared with, each counted once although windows overlap.
 
         static: for each channel, whether it is given and not compared.
         """
