@@ -48,7 +48,7 @@ def test_patches_and_colonies() -> None:
 
 
 def test_sizes_without_effect_are_refused() -> None:
-    with pytest.raises(ConfigError, match="of no effect on flow"):
+    with pytest.raises(ConfigError, match="have no effect on flow"):
         load("heat", ["data.starts={kind: flow}", "data.fields=[{name: u, components: 2, mean: 1.0}]"])
     with pytest.raises(ConfigError, match="patches have none"):
         load("gray_scott", ["data.starts={kind: patches}", "data.fields=[{name: U}, {name: V}]", "data.modes=4"])
