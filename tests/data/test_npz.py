@@ -139,6 +139,32 @@ def test_units_that_differ_between_the_axes_are_said(save):
     assert "the axes have several units (km, m), and none is converted" in notes
 
 
+def test_every_kind_of_not_a_number_is_missing_without_a_warning(save):
+    u = values(6, 16).astype(np.float32)
+    u.view(np.uint32)[2, 3] = 0x7F800001  # a signalling one, which no arithmetic makes but damage does
+    path = save(x=X, t=T, u=u, w=values(6, 16), boundary="periodic")
+    data = read_trajectories(path, missing="mask")
+    assert data.mask is not None
+    assert (~data.mask).nonzero().tolist() == [[0, 2, 0, 3]]
+    assert inspect_file(path).fields[0].non_finite == 1
+
+
+def test_axes_of_one_length_are_read_in_order_and_a_note_says_so(save):
+    said = "x and y have 16 points each, and x is taken to come before y"
+    square = {"t": T, "p": values(6, 16, 16)}
+
+    def notes(**arrays):
+        return " ".join(read_trajectories(save(**square, **arrays), boundary="periodic").notes)
+
+    assert said in notes(x=X, y=X)
+    assert said in notes(x=X[:, None], y=X[None])
+    mesh = np.meshgrid(X, X, indexing="ij")
+    assert said not in notes(x=mesh[0], y=mesh[1])
+    asked = read_trajectories(save(x=X, y=X, **square), boundary="periodic", axes="tyx")
+    assert said not in " ".join(asked.notes)
+    assert torch.equal(asked.states[0, :, 0], torch.tensor(square["p"], dtype=torch.float32).transpose(1, 2))
+
+
 U = values(6, 16)
 UNEVEN = np.array([0, 0.1, 0.2, 0.35, 0.4, 0.5])
 
@@ -147,7 +173,12 @@ UNEVEN = np.array([0, 0.1, 0.2, 0.35, 0.4, 0.5])
     ("arrays", "options", "message"),
     [
         ({"t": UNEVEN, "x": X, "u": U}, {}, "times are not equally spaced: .* 0.2 (index 2) to 0.35 (index 3)"),
-        ({"t": T[::-1], "x": X, "u": U}, {}, "times are not equally spaced: it does not rise"),
+        ({"t": T[::-1], "x": X, "u": U}, {}, "times are not equally spaced: they fall"),
+        ({"t": T, "x": X[::-1], "u": U}, {}, "they fall, .*; reverse them, and the fields along this axis."),
+        ({"t": T[:1], "x": X, "u": U[:1]}, {}, "there is 1 value, and at least two are needed"),
+        ({"t": T.astype("datetime64[s]"), "x": X, "u": U}, {}, "real numbers, say (t - t[0]) / np.timedelta64"),
+        ({"t": T, "x": X, "u": np.zeros((0, 6, 16))}, {}, "the fields hold no trajectory"),
+        ({"t": T, "x": X, "u": U, "v_mask": U > 0}, {}, "'v_mask' is a mask, and there is no field 'v' for it"),
         ({"t": T, "x": X**2, "u": U}, {}, "coordinates x are not equally spaced: the interval from"),
         ({"t": T, "x": np.where(X > 0.5, np.nan, X), "u": U}, {}, "the value at index 9 is nan"),
         ({"t": T, "x": X + T[:, None], "u": U}, {}, "x has shape (6, 16) and varies along 2 of its axes"),
@@ -303,7 +334,7 @@ def test_a_cube_of_one_trajectory_is_read_where_its_boundary_tells_the_times(sav
 def test_single_precision_coordinates_are_even():
     from cotwin.data.contents import unevenness
 
-    assert unevenness(np.linspace(0, 1000, 100_001, dtype=np.float32)) is None
+    assert unevenness(np.linspace(0, 1000, 100_001, dtype=np.float32), "") is None
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])

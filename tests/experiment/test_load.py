@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cotwin.experiment import lookup
-from cotwin.experiment.load import dump, load
+from cotwin.experiment.load import dump, load, validate
 from cotwin.experiment.presets import presets
 from cotwin.experiment.read_settings import ConfigError
 from cotwin.experiment.settings import Experiment
@@ -67,12 +67,21 @@ def test_another_kind_does_not_inherit_the_settings_of_the_old_one(tmp_path: Pat
         ("hybrid.alpha={kind: fixed, value: .inf}", r"hybrid\.alpha\.value: .*finite"),
         ("synthetic.optimizer={kind: levenberg_marquardt}", r"synthetic: .*up to 300 unknowns.*choose adam"),
         ("name=../x", r"name: .*pattern"),
+        ("hybrid.alpha={kind: constant}", r"hybrid\.alpha\.kind: choose fixed .*\(given: 'constant'\)"),
+        ("physical.viscosity=0.3", r"physical\.viscosity: is a block of settings, \{initial: …\} \(given: 0\.3\)"),
+        ("synthetic.optimizer=adam", r"synthetic\.optimizer: is a block of settings, \{kind: …\}"),
         ("cycles", r"not of the form key\.path=value"),
     ],
 )
 def test_mistakes_are_named_with_the_cure(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load("burgers", [override])
+
+
+def test_a_kind_left_out_is_asked_for() -> None:
+    physical = {"model": "heat", "diffusivity": {"initial": 1.0}, "optimizer": {"lr": 0.1}}
+    with pytest.raises(ConfigError, match=r"physical\.optimizer\.kind: choose adam or lbfgs or levenberg_marquardt"):
+        validate({"name": "mine", "data": {"kind": "file", "path": "mine.npz"}, "physical": physical})
 
 
 def test_every_mistake_is_listed_at_once() -> None:

@@ -46,6 +46,12 @@ def vague(layout, rate):
 def nothing(layout):
     return None
 
+def placeless(rate: Parameter):
+    return None
+
+def drift(speeds: tuple[Parameter, ...], layout: Layout):
+    return FunctionStepper(layout, reaction, {f"speed_{i}": speed for i, speed in enumerate(speeds)})
+
 def elsewhere(layout):
     from dataclasses import replace
     return FunctionStepper(replace(layout, dt=9.0), reaction, {})
@@ -98,11 +104,16 @@ def test_a_function_in_the_current_folder_builds_the_simulator(folder: Path) -> 
             "physical.model: there is no module nowhere for nowhere.own:build; install it",
         ),
         ("mine.other:build", PARAMETERS, "there is no module mine.other for"),
-        ("mine.own:built", PARAMETERS, "has no 'built'; in it are build, elsewhere, nothing, reaction, vague"),
+        (
+            "mine.own:built",
+            PARAMETERS,
+            "has no 'built'; in it are build, drift, elsewhere, nothing, placeless, reaction, vague",
+        ),
         ("mine.own:NUMBER", PARAMETERS, "something that cannot be called under the name 'NUMBER'"),
         ("mine.own:vague", {}, "argument 'rate' of mine.own.vague says no type.*rate: Parameter for an unknown"),
         ("mine.own:build", {"rate": {"initial": 1}}, "physical.capacity: is required"),
         ("mine.own:build", {**PARAMETERS, "speed": 1}, "physical.speed: there is no such setting"),
+        ("mine.own:placeless", {"rate": {"initial": 1}}, "takes no layout; write layout: Layout among its arguments"),
         ("mine.own:nothing", {}, "returned a NoneType; it must return a cotwin.Stepper"),
         ("mine.own:elsewhere", {}, r"a stepper of another layout, .*dt 9.0; it must use the one .* dt 0.1"),
         ("__import__('os'):getcwd", {}, "names no simulator; write package.module:function"),
@@ -112,6 +123,11 @@ def test_a_function_in_the_current_folder_builds_the_simulator(folder: Path) -> 
 def test_mistakes_are_named_with_their_cure(model: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_physical(configured(model, **settings).physical, LAYOUT, STATES)
+
+
+def test_a_tuple_of_parameters_arrives_as_a_tuple_wherever_the_layout_stands() -> None:
+    model = build_physical(configured("mine.own:drift", speeds=[{"initial": 0.5}, {"initial": 2}]).physical, LAYOUT)
+    assert estimates(model) == {"speed_0": pytest.approx(0.5), "speed_1": pytest.approx(2.0)}
 
 
 def test_what_the_users_own_code_lacks_is_its_own_error() -> None:

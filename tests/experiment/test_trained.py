@@ -102,6 +102,7 @@ def test_states_that_do_not_fit_are_refused(trained: tuple[Path, object], tmp_pa
         asked |= dict(zip(words[::2], words[1::2], strict=True))
         return refusal("predict", str(trained[0]), *(word for pair in asked.items() for word in pair))
 
+    assert "there is no folder" in refused("--out", str(tmp_path / "nowhere" / "out.npz"))
     half = {"x": X[::2], "u": waves(1)[:, :1, ::2]}
     assert "16 points from 0 to" in refused(**half)
     assert "interpolate the state to these" in refused(**half)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cotwin.data.contents import Contents, StoredField, setting, step, unevenness
+from cotwin.data.contents import Contents, StoredField, as_type, setting, step, unevenness
 from cotwin.data.grid import Placement, boundaries, place
 from cotwin.data.orders import require_order
 from cotwin.data.precision import Precision, in_precision
@@ -39,6 +39,8 @@ def assemble(
     source = contents.source
     if contents.refusals:
         raise ValueError(f"{source}: {contents.refusals[0]}")
+    if contents.num_trajectories == 0:
+        raise ValueError(f"{source}: the fields hold no trajectory; there is nothing to learn.")
     chosen = _choose(contents, fields)
     if extent is not None and len(extent) != len(contents.axes):
         raise ValueError(
@@ -87,7 +89,8 @@ def _choose(contents: Contents, names: Sequence[str] | None) -> list[StoredField
     wanted = [*known, *contents.misfits] if names is None else list(names)
     for name in wanted:
         if name in contents.misfits:
-            cure = "" if names is not None else f" Or name the fields to read: {setting('fields')}, of {list(known)}."
+            others = f" Or name the fields to read: {setting('fields')}, of {list(known)}."
+            cure = others if names is None and known else ""
             raise ValueError(f"{contents.source}: {contents.misfits[name]}{cure}")
         if name not in known:
             raise ValueError(f"{contents.source}: no field {name!r}; the file has {list(known)}.")
@@ -100,12 +103,9 @@ def _choose(contents: Contents, names: Sequence[str] | None) -> list[StoredField
 def _time_step(contents: Contents) -> float:
     steps = []
     for row in contents.times:
-        problem = unevenness(row)
+        problem = unevenness(row, "interpolate in time, or keep an evenly spaced part")
         if problem is not None:
-            raise ValueError(
-                f"{contents.source}: times are not equally spaced: {problem}; interpolate in time, or keep "
-                "an evenly spaced part."
-            )
+            raise ValueError(f"{contents.source}: times are not equally spaced: {problem}.")
         steps.append(step(row))
     if max(steps) - min(steps) > 1e-3 * steps[0]:
         raise ValueError(
@@ -130,7 +130,7 @@ def _gather(contents: Contents, chosen: list[StoredField]) -> tuple[Tensor, Tens
     for field in chosen:
         channel = slice(start, start + field.components)
         for trajectory in range(shape[0]):
-            values = np.array(field.read(trajectory), dtype=np.float32 if exact else np.float64)
+            values = as_type(field.read(trajectory), np.float32 if exact else np.float64)
             states[trajectory, :, channel] = torch.from_numpy(values)
             if mask is not None and field.observed is not None:
                 mask[trajectory, :, channel] = torch.from_numpy(np.array(field.observed(trajectory)))

@@ -98,30 +98,43 @@ def setting(name: str) -> str:
     return f"data.{name} (in Python {name}=)"
 
 
+def as_type(values: Array, dtype: type[np.floating[Any]]) -> Array:
+    """A copy in another precision. What is no number stays so, without a warning for the bits that say it."""
+    with np.errstate(invalid="ignore"):
+        return np.array(values, dtype=dtype)
+
+
 def step(values: Array) -> float:
     """The mean interval between successive values."""
     return float(np.float64(values[-1]) - np.float64(values[0])) / max(len(values) - 1, 1)
 
 
-def unevenness(values: Array) -> str | None:
-    """Why values do not rise in equal steps, naming the first interval at fault; None if they do.
+def unevenness(values: Array, cure: str) -> str | None:
+    """Why values do not rise in equal steps, naming the first interval at fault, and what to do; None if they do.
+
+    cure: for steps that are not equal; few or falling values have their own.
 
     Equal means within a thousandth of the step, plus the rounding of the type they are stored in.
 
-    >>> unevenness(np.array([0.0, 0.1, 0.2, 0.5]))
-    'the interval from 0.2 (index 2) to 0.5 (index 3) is 0.3, where the others are 0.1'
+    >>> unevenness(np.array([0.0, 0.1, 0.2, 0.5]), "interpolate")
+    'the interval from 0.2 (index 2) to 0.5 (index 3) is 0.3, where the others are 0.1; interpolate'
+    >>> unevenness(np.array([0.2, 0.1]), "interpolate")
+    'they fall, from 0.2 (index 0) to 0.1 (index 1); reverse them, and the fields along this axis'
     """
     if len(values) < 2:
-        return f"it holds {len(values)} values and needs at least two"
+        return f"there is {len(values)} value, and at least two are needed; give a longer array"
     exact = values.astype(np.float64)
     if not np.isfinite(exact).all():
         index = int(np.argmin(np.isfinite(exact)))
-        return f"the value at index {index} is {values[index]}"
+        return f"the value at index {index} is {values[index]}; {cure}"
     gaps = np.diff(exact)
     # The median, not the mean: one long gap must not put the blame on the others.
     usual = float(np.median(gaps))
+    if (gaps < 0).all():
+        fall = f"they fall, from {values[0]} (index 0) to {values[1]} (index 1)"
+        return f"{fall}; reverse them, and the fields along this axis"
     if usual <= 0:
-        return f"it does not rise: from {values[0]} (index 0) to {values[1]} (index 1)"
+        return f"they do not rise, from {values[0]} (index 0) to {values[1]} (index 1); {cure}"
     rounding = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
     allowed = min(1e-3 * usual + 4 * float(rounding) * float(np.abs(exact).max()), 0.1 * usual)
     uneven = np.abs(gaps - usual) > allowed
@@ -130,5 +143,5 @@ def unevenness(values: Array) -> str | None:
     index = int(np.argmax(uneven))
     return (
         f"the interval from {values[index]} (index {index}) to {values[index + 1]} (index {index + 1}) "
-        f"is {gaps[index]:.6g}, where the others are {usual:.6g}"
+        f"is {gaps[index]:.6g}, where the others are {usual:.6g}; {cure}"
     )

@@ -21,7 +21,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"CDF", "a netCDF file of version 3", "scipy.io.netcdf_file or xarray"),
     (b"PAR1", "a Parquet file", "pandas.read_parquet"),
     (b"\x1f\x8b", "packed with gzip", "gunzip"),
-    (b"\x80", "a Python pickle, which may run code of whoever wrote it,", "the program that wrote it"),
+    (b"\x80", "a Python pickle, which may run code of whoever wrote it", "the program that wrote it"),
 )
 
 

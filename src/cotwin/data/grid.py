@@ -87,12 +87,9 @@ def place(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, so
 
     Raises ValueError where the coordinates are uneven, or do not fit `extent`.
     """
-    problem = unevenness(axis.coordinates)
+    problem = unevenness(axis.coordinates, "interpolate the data to a uniform grid")
     if problem is not None:
-        raise ValueError(
-            f"{source}: coordinates {axis.name} are not equally spaced: {problem}; interpolate the data to a "
-            "uniform grid."
-        )
+        raise ValueError(f"{source}: coordinates {axis.name} are not equally spaced: {problem}.")
     place_kind = _periodic if boundary == "periodic" else _cells
     return place_kind(axis, boundary, extent, source)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cotwin.data.assemble import assemble
-from cotwin.data.contents import Array, Axis, Contents, StoredField, setting, step, unevenness
+from cotwin.data.contents import Array, Axis, Contents, StoredField, as_type, setting, step, unevenness
 from cotwin.data.grid import KINDS
 from cotwin.data.read import open_contents
 from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
@@ -46,7 +46,7 @@ def inspect_file(path: str | Path) -> FileSummary:
 
 def _axis(axis: Axis) -> AxisSummary:
     values = axis.coordinates
-    spacing = None if unevenness(values) else step(values)
+    spacing = None if unevenness(values, "") else step(values)
     return AxisSummary(axis.name, len(values), float(values[0]), float(values[-1]), spacing, axis.unit, axis.boundary)
 
 
@@ -55,7 +55,7 @@ def _field(contents: Contents, field: StoredField) -> FieldSummary:
     non_finite, unobserved = 0, 0
     first: Place | None = None
     for trajectory in range(contents.num_trajectories if field.per_trajectory else 1):
-        values = np.asarray(field.read(trajectory), dtype=np.float64)
+        values = as_type(field.read(trajectory), np.float64)
         seen = True if field.observed is None else field.observed(trajectory)
         seen = np.broadcast_to(seen, values.shape)
         finite, bad = seen & np.isfinite(values), seen & ~np.isfinite(values)
@@ -88,11 +88,11 @@ def _first(trajectory: int, where: Array) -> Place:
 def _refusals(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[str]:
     yield from contents.refusals
     for axis in contents.axes:
-        problem = unevenness(axis.coordinates)
+        problem = unevenness(axis.coordinates, "interpolate the data to a uniform grid")
         if problem:
             yield f"coordinates {axis.name} are not equally spaced: {problem}"
     for row, times in enumerate(contents.times):
-        problem = unevenness(times)
+        problem = unevenness(times, "interpolate in time, or keep an evenly spaced part")
         if problem:
             yield f"times of trajectory {row} are not equally spaced: {problem}"
     yield from contents.misfits.values()

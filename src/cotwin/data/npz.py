@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +65,19 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
             if array.ndim == 0 and array.dtype.kind in "fiu" and name not in KNOWN
         },
         misfits=unreadable | misfits,
+        notes=() if axes else tuple(_assumed(arrays, names)),
     )
+
+
+def _assumed(arrays: dict[str, Member], names: list[str]) -> Iterator[str]:
+    """The order of space axes of one length; neither a field's shape nor 1-D coordinates speak of it."""
+    for one, other in itertools.pairwise(names):
+        first, second = arrays[one].shape, arrays[other].shape
+        if math.prod(first) == math.prod(second) == max(first) == max(second):
+            yield (
+                f"{one} and {other} have {max(first)} points each, and {one} is taken to come before {other} in the "
+                f"fields; where {other} comes first, as np.meshgrid has it, say so with {setting('axes')}"
+            )
 
 
 def _fields(
@@ -77,7 +91,9 @@ def _fields(
         if any(name.endswith(ending) and name.removesuffix(ending) in arrays for ending in ("_mask", "_unit")):
             continue
         readings = frame.readings(array.shape)
-        if array.dtype.kind == "c":
+        if array.dtype == bool and name.endswith("_mask"):
+            misfits[name] = f"array {name!r} is a mask, and there is no field {name.removesuffix('_mask')!r} for it."
+        elif array.dtype.kind == "c":
             misfits[name] = (
                 f"array {name!r} has type {array.dtype}; a field holds real numbers: give real and imaginary part as "
                 "two fields."

@@ -54,8 +54,8 @@ def _losses(states: Tensor, mask: Tensor | None, layout: Layout) -> Iterator[str
         elif rounding > MOST_ROUNDING * change:
             stored = ", in which the file has it already," if states.dtype == torch.float32 else ""
             yield (
-                f"single precision{stored} rounds {name} by {rounding:.2g}, {rounding / change:.1%} of what it "
-                "changes from one state to the next"
+                f"single precision{stored} rounds {name} by {rounding:.2g}, {100 * rounding / change:.2g}% of what "
+                "it changes from one state to the next"
             )
 
 

@@ -36,9 +36,11 @@ def write_npz(path: Path, states: Float[Tensor, "N T C *S"], layout: Layout) -> 
 
 
 def require_new(path: Path) -> None:
-    """Raise FileExistsError where there is something already, ValueError for an ending that is not npz's."""
+    """Raise FileExistsError where there is something already, ValueError where an npz file cannot go."""
     if path.suffix != ".npz":
         raise ValueError(f"{path}: what is written is npz; let the name end in .npz.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}; make it first.")
     if path.exists():
         raise FileExistsError(f"{path} exists; choose another name, or move it away.")
 

@@ -72,9 +72,18 @@ def _explain(problem: ErrorDetails, experiment: type[Experiment]) -> str:
         return f"{'.'.join(where)}: there is no such setting; {hint}"
     if problem["type"] == "missing":
         return f"{'.'.join(where)}: is required."
-    message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
+    field = owner.model_fields.get(where[-1]) if where else None
+    choices = [] if field is None else list(settings_classes(field.annotation))
+    if problem["type"].startswith("union_tag") and choices:
+        key = problem["ctx"]["discriminator"].strip("'")
+        said = f" (given: {problem['ctx']['tag']!r})" if "tag" in problem["ctx"] else ""
+        return f"{'.'.join(where)}.{key}: choose {' or '.join(tag for one in choices for tag in tags(one))}{said}"
+    if problem["type"] in ("model_type", "model_attributes_type") and choices:
+        keys = [key for key, one in choices[0].model_fields.items() if one.is_required()] or ["…"]
+        return f"{'.'.join(where)}: is a block of settings, {{{keys[0]}: …}}{shown}"
+    message = problem["msg"].removeprefix("Value error, ")
     return f"{'.'.join(where) or 'settings'}: {message}{shown}"
 
 

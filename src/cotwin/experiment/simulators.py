@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, get_origin
 
 import torch
 from jaxtyping import Float
@@ -46,7 +46,9 @@ def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Steppe
             given[setting.name] = as_argument(getattr(settings, setting.name), setting.annotation, solver)
         except ValueError as error:
             raise ValueError(f"physical.{setting.name}: {error}") from error
-    stepper = thing(solver, **{**given, **changes})
+    if not simulator.takes(thing, "layout"):
+        raise ValueError(f"{settings.model} takes no layout; write layout: Layout among its arguments.")
+    stepper = thing(layout=solver, **{**given, **changes})
     _require_stepper(settings.model, stepper, solver)
     stepper = _rolled_out(stepper, settings.rollout)
     return stepper if settings.refine == 1 else Refined(stepper, layout, settings.refine)
@@ -60,7 +62,7 @@ def as_argument(value: Any, annotation: Any, layout: Layout) -> Any:
         return value
     first = value[0]
     alike = first.grid is None and len({(part.bounds, part.grid, part.unit, part.fixed) for part in value}) == 1
-    if alike and Parameter in getattr(annotation, "__args__", ()):
+    if alike and get_origin(annotation) is not tuple:
         # Components that are alike are one array, which is estimated as such.
         return _leaf(first, torch.tensor([part.initial for part in value]))
     return tuple(_parameter(part, layout) for part in value)
