@@ -35,6 +35,8 @@ class Stepper(nn.Module, ABC):
     composes = True
     # Whether torch.func.vmap sees through it; where not, sets of parameters are rolled out one by one.
     vmaps = True
+    # Whether gradients reach the start of a rollout.
+    differentiable = True
     # Vector fields whose component a lies on the face below its cell along axis a; others are at the points.
     staggered: frozenset[str] = frozenset()
     fixed_pace: tuple[int, ...] | None = None

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_iter
 from cotwin.layout import Field
 from cotwin.physics.heat import Heat
 from cotwin.physics.spectral_burgers import SpectralBurgers
-from cotwin.rollouts import Checkpointed, Refined
+from cotwin.rollouts import Checkpointed, Refined, rollout_with
 from cotwin.stepper import Stepper, rollout
 
 composing = pytest.mark.parametrize("case", [case for case in CASES if case.composes], ids=lambda case: case.name)
@@ -70,6 +70,19 @@ def peak(stepper: Stepper, start: Tensor, num_steps: int) -> int:
 
 
 @pytest.mark.slow
+def test_other_values_put_in_for_a_rollout_alone_are_in_its_gradient_too() -> None:
+    """The gradient computes segments again when the stepper has its own values back."""
+    heat = Heat(box([Field("u")], (12,)), scalar(0.1))
+    start, raw = smooth(heat.layout), heat.diffusivity.raw.detach() - 1.0
+
+    def slope(stepper: Stepper) -> Tensor:
+        other = raw.clone().requires_grad_()
+        states = rollout_with(stepper, {"diffusivity.raw": other}, start, 6)
+        return torch.autograd.grad(states.square().sum(), other)[0]
+
+    torch.testing.assert_close(slope(Checkpointed(heat)), slope(heat))
+
+
 def test_memory_grows_like_the_square_root_of_the_steps() -> None:
     layout = box([Field("u")], (64,))
     heat = Heat(layout, scalar(0.5), substeps=2)

@@ -44,6 +44,7 @@ class ExternalStepper(NamedStepper):
     """
 
     vmaps = False
+    differentiable = False
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Ways to roll out: for many sets of parameters at once, in little memory, compiled, solved more finely."""
 
 from cotwin.rollouts.batched import at_common_pace, rollout_each, rollout_paired, rollout_sets, rollout_with
-from cotwin.rollouts.checkpointed import Checkpointed
+from cotwin.rollouts.checkpointed import Checkpointed, checkpointed
 from cotwin.rollouts.compiled import Compiled
 from cotwin.rollouts.refined import Refined
 from cotwin.rollouts.substepped import Substepped
@@ -14,6 +14,7 @@ __all__ = [
     "Substepped",
     "Wrapper",
     "at_common_pace",
+    "checkpointed",
     "rollout_each",
     "rollout_paired",
     "rollout_sets",

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from cotwin.rollouts.batched import rollout_with
 from cotwin.rollouts.wrapper import Wrapper
 from cotwin.stepper import Stepper
 
@@ -38,9 +39,18 @@ class Checkpointed(Wrapper):
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         length = max(1, math.isqrt(num_steps)) if self.segment is None else self.segment
         parts = [state[:, None]]
+        # The second time a segment is computed, other values may stand in the stepper: those of now are kept.
+        values = dict(self.inner.named_parameters())
         for first in range(0, num_steps, length):
             # clone: a view would keep the whole segment before it.
             start, steps = parts[-1][:, -1].clone(), min(length, num_steps - first)
-            states: Tensor = checkpoint(self.inner.rollout, start, steps, use_reentrant=False)
+            states: Tensor = checkpoint(rollout_with, self.inner, values, start, steps, use_reentrant=False)
             parts.append(states[:, 1:])
         return torch.cat(parts, dim=1)
+
+
+def checkpointed(stepper: Stepper) -> Stepper:
+    """The stepper with whatever can be cut into segments checkpointed: itself, or what it wraps."""
+    if stepper.composes:
+        return Checkpointed(stepper)
+    return stepper.around(checkpointed(stepper.inner)) if isinstance(stepper, Wrapper) else stepper

@@ -30,6 +30,7 @@ class Wrapper(RolloutStepper):
         for register in ("_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"):
             self.__dict__[register] = inner.__dict__[register]
         self.composes, self.vmaps, self.staggered = inner.composes, inner.vmaps, inner.staggered
+        self.differentiable = inner.differentiable
 
     @property
     def device(self) -> torch.device:
@@ -54,8 +55,12 @@ class Wrapper(RolloutStepper):
         return self.inner.pace()
 
     def paced(self, pace: tuple[int, ...]) -> Wrapper:
+        return self.around(self.inner.paced(pace))
+
+    def around(self, inner: Stepper) -> Wrapper:
+        """The same around another stepper that shares the parameters of the inner one."""
         twin = copy(self)
-        twin._put_inside(self.inner.paced(pace))
+        twin._put_inside(inner)
         return twin
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
