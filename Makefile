@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto --dist=worksteal --durations=10
 PARTS := lint fast slow wheel
 
-.PHONY: help demo test test-all lint fast slow wheel bench bench-physics bench-store bench-estimation clean
+.PHONY: help demo test test-all lint fast slow wheel bench bench-physics bench-store bench-estimation bench-coverage clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -58,6 +58,9 @@ bench-store: $(VENV)/installed  ## cost of the placements alone, in time and mem
 
 bench-estimation: $(VENV)/installed  ## error and speed of estimates, against the least possible error and scipy
 	$(BIN)/python benchmarks/estimation
+
+bench-coverage: $(VENV)/installed  ## do intervals cover where starts are noisy: 200 draws of three problems (two hours; goes on)
+	$(BIN)/python benchmarks/estimation/coverage.py
 
 clean:  ## remove the virtual environment and tool caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -30,6 +30,8 @@ def problems(draw: st.DrawFn) -> Linearised:
         by_raw=random(values, unknowns),
         prior_by_raw=random(prior, unknowns),
         by_white=random(values, numbers),
+        height=random(),
+        tilt=random(unknowns),
         trajectory=torch.randint(starts, (values,), generator=generator),
     )
 
@@ -55,7 +57,9 @@ def test_a_step_solves_the_damped_normal_equations_of_all_unknowns(linear: Linea
     jacobian, residual = dense(linear)
     normal = jacobian.mT @ jacobian
     damped = normal + damping * torch.diag_embed(normal.diagonal(dim1=1, dim2=2))
-    expected = -torch.linalg.solve(damped, (jacobian.mT @ residual[..., None]))[..., 0]
+    slope = (jacobian.mT @ residual[..., None])[..., 0]
+    slope[:, : linear.tilt.shape[1]] += linear.tilt
+    expected = -torch.linalg.solve(damped, slope)
     step = linear.solve(torch.full((len(residual),), damping, dtype=F64))
     torch.testing.assert_close(step, expected, rtol=1e-6, atol=1e-8)
 
@@ -65,9 +69,10 @@ def test_a_step_solves_the_damped_normal_equations_of_all_unknowns(linear: Linea
 def test_costs_before_and_after_a_step_are_those_of_all_residuals(linear: Linearised) -> None:
     jacobian, residual = dense(linear)
     step = torch.ones(len(residual), jacobian.shape[2], dtype=F64)
-    torch.testing.assert_close(linear.cost, residual.square().sum(dim=1) / 2)
+    torch.testing.assert_close(linear.cost, residual.square().sum(dim=1) / 2 + linear.height)
     after = residual + jacobian.sum(dim=2)
-    torch.testing.assert_close(linear.cost_after(step), after.square().sum(dim=1) / 2)
+    higher = linear.height + linear.tilt.sum(dim=1)
+    torch.testing.assert_close(linear.cost_after(step), after.square().sum(dim=1) / 2 + higher)
 
 
 @settings(deadline=None)
@@ -96,6 +101,16 @@ def test_parameters_that_are_held_do_not_move_and_the_others_as_if_they_were_kno
     free[:, 0] = False
     step = linear.fixed(free).solve(torch.zeros(len(free), dtype=F64))
     jacobian, residual = dense(linear)
-    others = -torch.linalg.lstsq(jacobian[:, :, 1:], residual[..., None]).solution[..., 0]
+    slope = (jacobian.mT @ residual[..., None])[..., 0]
+    slope[:, : linear.tilt.shape[1]] += linear.tilt
+    others = -torch.linalg.solve((jacobian.mT @ jacobian)[:, 1:, 1:], slope[:, 1:])
     assert bool((step[:, 0] == 0).all())
     torch.testing.assert_close(step[:, 1:], others, rtol=1e-6, atol=1e-8)
+
+
+@settings(deadline=None)
+@given(problems())
+def test_the_determinant_is_that_of_the_dense_starts(linear: Linearised) -> None:
+    jacobian, unknowns = dense(linear)[0], linear.by_raw.shape[2]
+    starts = jacobian[:, :, unknowns:]
+    torch.testing.assert_close(linear.half_log_determinant(), torch.linalg.slogdet(starts.mT @ starts)[1] / 2)

@@ -65,9 +65,21 @@ def test_so_do_starts_seen_in_part() -> None:
 
 
 @pytest.mark.slow
-def test_starts_pulled_towards_a_guess_that_is_no_measurement_make_it_too_small() -> None:
-    """The reason for the advice to give such a guess a deviation of several times the field's own."""
+def test_starts_pulled_towards_a_guess_make_it_too_small_when_they_are_fitted_along() -> None:
     assert bias(Grid(heat().layout, 3, STEPS, first=0), blank(SIZE)) < -5
+
+
+@pytest.mark.slow
+def test_starts_that_are_integrated_out_do_not_and_intervals_cover() -> None:
+    seen, errors, covered = Grid(heat().layout, 3, STEPS, first=0), [], 0
+    for states in recorded()[:20]:
+        found = estimate(heat(2 * TRUTH), blank(SIZE), Measurements(seen, seen(states), LEVEL))
+        interval = found.intervals["diffusivity"]
+        errors.append(math.log(float(interval.value) / TRUTH))
+        covered += bool(interval.low < TRUTH < interval.high)
+    naive = torch.tensor(errors)
+    assert abs(float(naive.mean() / naive.std()) * math.sqrt(len(naive))) < 3
+    assert covered >= 15
 
 
 def test_a_first_frame_as_guess_with_its_noise_is_the_same_as_one_that_is_observed() -> None:

@@ -107,8 +107,9 @@ def estimate(
         require_priors(problem)
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
     search = search or search_for(problem)
-    roughly = problem.with_noise(noise.first_guess(problem)) if measurements.noise is None else problem
-    z = approach(roughly, z, search, horizons)
+    if measurements.noise is None:
+        problem = problem.with_noise(noise.first_guess(problem))
+    problem, z = approach(problem, z, search, horizons)
     solution, problem = fit(problem, z, search, noise_is_known=measurements.noise is not None)
     best = int(solution.cost.argmin())
     if not bool(solution.cost[best].isfinite()):

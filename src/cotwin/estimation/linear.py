@@ -20,6 +20,7 @@ class Linearised:
     by_raw, prior_by_raw: Jacobians to the N raw parameters. by_white: of the misfit to ε, each value to the start of
         its own trajectory alone; no other has a part in it.
     trajectory: which start a value belongs to.
+    height, tilt: of what is added to the cost ½ ‖r‖², its value and its derivative to the raw parameters.
     """
 
     misfit: Float[Tensor, "P M"]
@@ -28,6 +29,8 @@ class Linearised:
     by_raw: Float[Tensor, "P M N"]
     prior_by_raw: Float[Tensor, "P R N"]
     by_white: Float[Tensor, "P M n"]
+    height: Float[Tensor, " P"]
+    tilt: Float[Tensor, "P N"]
     trajectory: Int[Tensor, " M"]
 
     def __getitem__(self, sets: Tensor) -> Linearised:
@@ -53,18 +56,17 @@ class Linearised:
     def fixed(self, free: Bool[Tensor, "P N"]) -> Linearised:
         """The same with some raw parameters held: no residual depends on them."""
         moving = free[:, None].to(self.by_raw)
-        return Linearised(
-            **(vars(self) | {"by_raw": self.by_raw * moving, "prior_by_raw": self.prior_by_raw * moving})
-        )
+        held = {"by_raw": self.by_raw * moving, "prior_by_raw": self.prior_by_raw * moving, "tilt": self.tilt * free}
+        return Linearised(**(vars(self) | held))
 
     @property
     def cost(self) -> Float[Tensor, " P"]:
-        """½ ‖r‖²."""
-        return half_square(self.misfit, self.prior, self.white)
+        """½ ‖r‖², and what is added."""
+        return half_square(self.misfit, self.prior, self.white) + self.height
 
     def slope_within(self, rounding: Float[Tensor, "P M"]) -> Bool[Tensor, " P"]:
         """Whether no part of Jᵀr is more than entries of J that are wrong by so much, each by chance, make of r."""
-        raw = _apply(self.by_raw, self.misfit) + _apply(self.prior_by_raw, self.prior)
+        raw = self._slope()
         white = self.white.index_add(1, self.trajectory, self.by_white * self.misfit[..., None])
         wrong = (rounding * self.misfit).square()
         own = wrong.new_zeros(self.white.shape[:2]).index_add(1, self.trajectory, wrong)
@@ -72,10 +74,10 @@ class Linearised:
         return flat & (white.abs() <= CHANCE * own.sqrt()[..., None]).flatten(1).all(dim=1)
 
     def cost_after(self, step: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
-        """½ ‖r + J s‖²."""
+        """½ ‖r + J s‖², and what is added."""
         raw, white = self._parts(step)
         prior = self.prior + torch.einsum("prn,pn->pr", self.prior_by_raw, raw)
-        return half_square(self._misfit_after(raw, white), prior, self.white + white)
+        return half_square(self._misfit_after(raw, white), prior, self.white + white) + self._height_after(raw)
 
     def moved(
         self,
@@ -100,6 +102,8 @@ class Linearised:
             by_raw=self.by_raw + missed[..., None] * raw[:, None],
             prior_by_raw=prior_by_raw,
             by_white=self.by_white + missed[..., None] * own,
+            height=self._height_after(raw),
+            tilt=self.tilt,
             trajectory=self.trajectory,
         )
 
@@ -111,14 +115,21 @@ class Linearised:
         by_starts = (self.by_white * white[:, self.trajectory]).sum(dim=2)
         return self.misfit + torch.einsum("pmn,pn->pm", self.by_raw, raw) + by_starts
 
+    def _height_after(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, " P"]:
+        return self.height + (self.tilt * raw).sum(dim=1)
+
+    def _slope(self) -> Float[Tensor, "P N"]:
+        """Of the cost to the raw parameters, the starts held."""
+        return _apply(self.by_raw, self.misfit) + _apply(self.prior_by_raw, self.prior) + self.tilt
+
     def solve(self, damping: Float[Tensor, " P"]) -> Float[Tensor, "P Z"]:
-        """The step s of (JᵀJ + damping · diag JᵀJ) s = −Jᵀ r.
+        """The step s of (JᵀJ + damping · diag JᵀJ) s = −(Jᵀ r + tilt).
 
         The starts are eliminated one by one, which leaves a system of N numbers.
         Source: Marquardt (1963), J. SIAM 11; Golub & Pereyra (1973), SIAM J. Numer. Anal. 10 for the elimination.
         """
         normal = self.by_raw.mT @ self.by_raw + self.prior_by_raw.mT @ self.prior_by_raw
-        slope = _apply(self.by_raw, self.misfit) + _apply(self.prior_by_raw, self.prior)
+        slope = self._slope()
         matrix = _damped(normal, damping)
         starts = [self._start(index, damping) for index in self._starts()]
         for solved, slope_solved, mixed in starts:
@@ -131,13 +142,39 @@ class Linearised:
     def _start(self, index: int, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """H⁻¹ C, H⁻¹ g and C of one start: H = JᵀJ + 1, damped, g its slope, C what it shares with the parameters."""
         rows = self.trajectory == index
-        own = self.by_white[:, rows]
-        identity = torch.eye(own.shape[2], dtype=own.dtype, device=own.device)
-        factor = torch.linalg.cholesky(_damped(own.mT @ own + identity, damping))
+        factor, own = self._factor(index, damping)
         mixed = own.mT @ self.by_raw[:, rows]
         slope = _apply(own, self.misfit[:, rows]) + self.white[:, index]
         solved = torch.cholesky_solve(torch.cat([mixed, slope[..., None]], dim=2), factor)
         return solved[..., :-1], solved[..., -1], mixed
+
+    def _factor(self, index: int, damping: Tensor) -> tuple[Tensor, Tensor]:
+        """Cholesky's factor of H of one start, and its J."""
+        own = self.by_white[:, self.trajectory == index]
+        identity = torch.eye(own.shape[2], dtype=own.dtype, device=own.device)
+        return torch.linalg.cholesky(_damped(own.mT @ own + identity, damping)), own
+
+    def half_log_determinant(self) -> Float[Tensor, " P"]:
+        """½ Σ log det (JᵀJ + 1), over the starts."""
+        total = self.misfit.new_zeros(len(self.misfit))
+        for index in self._starts():
+            factor, _ = self._factor(index, torch.zeros_like(total))
+            total = total + factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+        return total
+
+    def about_start(self, index: int) -> tuple[Float[Tensor, "n n"], Float[Tensor, " n"]]:
+        """JᵀJ and Jᵀ(J ε − r) of one start of the only set: what its values say of it, its prior left out."""
+        rows = self.trajectory == index
+        own = self.by_white[0, rows]
+        return own.mT @ own, own.mT @ (own @ self.white[0, index] - self.misfit[0, rows])
+
+    def pull(self) -> Float[Tensor, "P M n"]:
+        """J (JᵀJ + 1)⁻¹ of each start, row by row: by how much a value's misfit pulls the start."""
+        pulled = torch.zeros_like(self.by_white)
+        for index in self._starts():
+            factor, own = self._factor(index, torch.zeros_like(self.cost))
+            pulled[:, self.trajectory == index] = torch.cholesky_solve(own.mT, factor).mT
+        return pulled
 
     def jacobian(self) -> Float[Tensor, "P Q N"]:
         """To the parameters, misfit and prior, once the starts are eliminated: JᵀJ is the information on them.

@@ -75,17 +75,18 @@ class NoisyStarts:
     guess: (B, C, *S). deviation: how far s may be from it, in the unit of each channel, (C,).
     length: over which neighbouring points are alike, a Matérn field's as in `priors.GaussianField`; L Lᵀ is its
         correlation, cut off after the modes that hold all but 10⁻⁴ of the variance. 0: L = 1, each point by itself.
+    adapt: deviation and length are where to begin; the marginal likelihood chooses them. Needs a length.
 
-    Where the first states are observed too (as first frame of the observation), deviation is at least the field's
-    own, not the noise's: information must not count twice. Several times that is safer, since a narrow one biases
-    what smooths the start. A length makes fewer unknowns of a start. It also keeps noise out of the start, which
-    equations with high derivatives magnify. Then guess is the field's mean, since the noise of a measured state would
-    stay in s.
+    Where the first states are observed too (as first frame of the observation), deviation is the field's own, not the
+    noise's: information must not count twice. A length makes fewer unknowns of a start, and keeps noise out of it,
+    which equations with high derivatives magnify. Then guess is the field's mean, since the noise of a measured state
+    would stay in s.
     """
 
     guess: Float[Tensor, "B C *S"]
     deviation: Float[Tensor, " C"]
     length: float = 0.0
+    adapt: bool = False
 
     def __post_init__(self) -> None:
         if self.deviation.shape != self.guess.shape[1:2]:
@@ -101,6 +102,8 @@ class NoisyStarts:
             raise ValueError(
                 f"length of the starts is {self.length}; it must be positive, or 0 for independent points."
             )
+        if self.adapt and not self.length:
+            raise ValueError("only starts with a length adapt; give one, such as the spacing of the grid.")
 
 
 def start_modes(layout: Layout, length: float) -> Float[Tensor, "n *S"]:
@@ -108,15 +111,30 @@ def start_modes(layout: Layout, length: float) -> Float[Tensor, "n *S"]:
     points = math.prod(layout.grid)
     if length == 0:
         return torch.eye(points, dtype=torch.float64).reshape(points, *layout.grid)
+    vectors, kept, variances = _eigenvectors(layout, length)
+    modes = variances.sqrt()[:, None]
+    for own, along in zip(vectors, torch.unravel_index(kept, layout.grid), strict=True):
+        modes = (modes[:, :, None] * own.mT[along][:, None]).flatten(1)
+    return modes.reshape(-1, *layout.grid)
+
+
+def mode_covariance(layout: Layout, length: float, other: float) -> Float[Tensor, "n n"]:
+    """Of the weights of `start_modes(layout, length)`, in a field of the other length: the identity for the same."""
+    vectors, kept, variances = _eigenvectors(layout, length)
+    covariance = (variances[:, None] * variances).rsqrt()
+    for axis, (own, along) in enumerate(zip(vectors, torch.unravel_index(kept, layout.grid), strict=True)):
+        covariance = covariance * (own.mT @ correlation(layout, axis, other) @ own)[along][:, along]
+    return covariance
+
+
+def _eigenvectors(layout: Layout, length: float) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Of the correlation along each axis; which of their products are kept, and the variances of these."""
     pairs = [torch.linalg.eigh(correlation(layout, axis, length)) for axis in range(layout.dims)]
     values = torch.ones(1, dtype=torch.float64)
     for own, _ in pairs:
         values = torch.outer(values, own.clamp(min=0)).flatten()
     kept = _largest(values, 1 - SHARE)
-    modes = values[kept].sqrt()[:, None]
-    for (_, vectors), along in zip(pairs, torch.unravel_index(kept, layout.grid), strict=True):
-        modes = (modes[:, :, None] * vectors.mT[along][:, None]).flatten(1)
-    return modes.reshape(-1, *layout.grid)
+    return [vectors for _, vectors in pairs], kept, values[kept]
 
 
 def _largest(values: Tensor, share: float) -> Tensor:

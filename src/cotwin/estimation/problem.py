@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 
 import torch
@@ -14,7 +15,7 @@ from cotwin.estimation.measurements import Measurements, NoisyStarts, start_mode
 from cotwin.estimation.observation import Observation, Until
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.unknowns import Unknowns
-from cotwin.rollouts import at_common_pace, rollout_sets, rollout_with
+from cotwin.rollouts import at_common_pace, checkpointed, rollout_sets, rollout_with
 from cotwin.stepper import DivergenceError, Stepper
 
 DIFFERENCES = {torch.float32: 5e-3, torch.float64: 1e-5}
@@ -33,6 +34,8 @@ Pace = tuple[int, ...] | None
 
 class LeastSquares:
     """½ ‖(O(rollout(θ, s)) − y)/σ‖² + ½ ‖prior residuals of θ‖² + ½ ‖ε‖², over θ and, where starts are noisy, ε.
+
+    To this cost something linear in θ may be added, see `tilted`.
 
     stepper: with the unknowns θ, at their initial values. starts: s, (B, C, *S), or s as `NoisyStarts` of ε.
     priors: by the names that `estimates` gives.
@@ -67,7 +70,6 @@ class LeastSquares:
         self.observation: Observation = copy.deepcopy(measurements.observation).to(device)
         self.values = measurements.values.double().to(device)
         self.deviation = measurements.deviation().to(device)
-        self.noisy = starts if isinstance(starts, NoisyStarts) else None
         self.guess = (starts.guess if isinstance(starts, NoisyStarts) else starts).to(device, self.dtype)
         self.stepper.require_state(self.guess)
         if self.observation.num_trajectories != len(self.guess):
@@ -82,12 +84,10 @@ class LeastSquares:
             prior.check_start(name, self.unknowns.value(name, self.unknowns.present()))
         static = self.observation.layout.static_channels
         self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed], device=device)
-        self.modes: Tensor | None = None
-        if self.noisy is not None:
-            self.modes = start_modes(self.observation.layout, self.noisy.length).to(device, self.dtype)
-        self.start_size = 0 if self.modes is None else len(self.moving) * len(self.modes)
+        self._take(starts if isinstance(starts, NoisyStarts) else None)
         self.repeats: Tensor | None = None
         self.anchor: Tensor | None = None
+        self.level = self.tilt = torch.zeros(len(self.unknowns), dtype=torch.float64, device=device)
         self.offset = _offset(self.values, self.observation.channel)
         self._require_enough()
 
@@ -100,6 +100,13 @@ class LeastSquares:
     def points_at_once(self) -> int:
         """Points whose Jacobians take no more memory than the states of one batch; a search holds some copies."""
         return max(1, AT_ONCE // (8 * self.observation.size * (len(self.unknowns) + self.start_size)))
+
+    @property
+    def differentiable_at_once(self) -> int:
+        """Pairs of starts whose rollouts, with what their gradients need, take no more memory than one batch."""
+        solver = self.stepper.solver_layout
+        states = 8 * len(self.guess) * solver.channels * math.prod(solver.grid) * (self.observation.num_steps + 1)
+        return max(1, AT_ONCE // (32 * states))
 
     def present(self) -> Float[Tensor, "1 Z"]:
         """The stepper's own values, and the starts as guessed."""
@@ -123,6 +130,26 @@ class LeastSquares:
         """The same problem at other levels of noise."""
         twin = copy.copy(self)
         twin.deviation = deviation
+        return twin
+
+    def with_starts(self, noisy: NoisyStarts, z: Float[Tensor, "P Z"]) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
+        """The same problem with another prior of the starts, and points with nearly the same starts."""
+        raw, white = self.parts(z)
+        states = self.starts(white)
+        twin = copy.copy(self)
+        twin.guess = noisy.guess.to(self.guess)
+        twin._take(noisy)
+        assert twin.modes is not None
+        apart = (states - twin.guess).index_select(2, self.moving).flatten(3).double()
+        apart = apart / noisy.deviation.to(apart)[self.moving, None]
+        modes = twin.modes.flatten(1).double()
+        weights = torch.linalg.lstsq(modes.T, apart.flatten(0, 2).T).solution.T.reshape(len(z), -1)
+        return twin, torch.cat([raw, weights], dim=1)
+
+    def tilted(self, tilt: Float[Tensor, " N"], level: Float[Tensor, " N"]) -> LeastSquares:
+        """The same problem with tilt · (raw − level) added to its cost."""
+        twin = copy.copy(self)
+        twin.tilt, twin.level = tilt, level
         return twin
 
     def until(self, time: float) -> LeastSquares:
@@ -169,6 +196,10 @@ class LeastSquares:
         for name in self.unknowns.closures:
             twin.stepper.get_parameter(name).requires_grad_(False)
         twin.unknowns = Unknowns(twin.stepper)
+        twin.level, twin.tilt = (
+            torch.cat([one.new_zeros(0), *(self.unknowns.split(one)[name].flatten() for name in twin.unknowns.names)])
+            for one in (self.level, self.tilt)
+        )
         return twin, torch.cat([twin.unknowns.present(), white.flatten()])
 
     def __getitem__(self, points: Tensor) -> LeastSquares:
@@ -184,13 +215,13 @@ class LeastSquares:
     def cost(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
         """½ ‖r‖², infinite where the rollout diverges."""
         raw, white = self.parts(z)
-        cost = half_square(self.misfit(z), self._prior(raw), white)
+        cost = half_square(self.misfit(z), self._prior(raw), white) + self._height(raw)
         return torch.where(cost.isfinite(), cost, torch.inf)
 
     def differentiable_cost(self, z: Float[Tensor, " Z"]) -> Float[Tensor, ""]:
         """½ ‖r‖² of one point, for reverse-mode differentiation."""
         raw, white = self.parts(z[None])
-        return half_square(self.differentiable_misfit(z)[None], self._prior(raw), white)[0]
+        return (half_square(self.differentiable_misfit(z)[None], self._prior(raw), white) + self._height(raw))[0]
 
     def differentiable_misfit(self, z: Float[Tensor, " Z"]) -> Float[Tensor, " M"]:
         """(prediction − value)/σ of one point, for reverse-mode differentiation."""
@@ -198,6 +229,19 @@ class LeastSquares:
         named = {name: value[0].to(self.dtype) for name, value in self.unknowns.split(raw).items()}
         states = rollout_with(self.stepper, named, self.starts(white)[0], self.observation.num_steps)
         return self._misfit(self.observation(states).double()[None])[0]
+
+    def along_starts(self, z: Float[Tensor, " Z"], moves: Float[Tensor, "K n"]) -> Float[Tensor, "K M"]:
+        """Derivatives of (prediction − value)/σ of one point along moves of its starts, all trajectories together.
+
+        For reverse-mode differentiation: central differences of two batches of rollouts.
+        """
+        raw, white = self.parts(z[None])
+        named = {name: value[0].to(self.dtype) for name, value in self.unknowns.split(raw).items()}
+        away = self._differenced * moves[:, None]
+        starts = self.starts(torch.cat([white + away, white - away]))
+        states = rollout_with(checkpointed(self.stepper), named, starts.flatten(0, 1), self.observation.num_steps)
+        seen = torch.stack([self.observation(one).double() for one in states.unflatten(0, starts.shape[:2])])
+        return (seen[: len(moves)] - seen[len(moves) :]) / (2 * self._differenced) * self._weight()
 
     def prior_jacobian(self, z: Float[Tensor, " Z"]) -> Float[Tensor, "R N"]:
         """Of the priors' residuals to the raw parameters."""
@@ -275,6 +319,8 @@ class LeastSquares:
             by_raw=((there - behind_it) / (ahead + behind)).mT * weight[..., None],
             prior_by_raw=self._prior_by_raw(z),
             by_white=self._by_white(raw, white, paces, here, ahead, behind) * weight[..., None],
+            height=self._height(raw),
+            tilt=self.tilt.expand_as(raw),
             trajectory=self.observation.trajectory,
         )
 
@@ -327,6 +373,16 @@ class LeastSquares:
     def _weight(self) -> Float[Tensor, "#P M"]:
         weight = 1 / self.deviation[self.observation.channel][None]
         return weight if self.repeats is None else weight * self.repeats.sqrt()
+
+    def _height(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, " P"]:
+        return ((raw - self.level) * self.tilt).sum(dim=1)
+
+    def _take(self, noisy: NoisyStarts | None) -> None:
+        """The prior of the starts; none where they are known."""
+        self.noisy, self.modes, self.start_size = noisy, None, 0
+        if noisy is not None:
+            self.modes = start_modes(self.observation.layout, noisy.length).to(self.guess)
+            self.start_size = len(self.moving) * len(self.modes)
 
     def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
         if not self.priors and self.anchor is None:

@@ -90,7 +90,7 @@ def _step(found: Estimation, finer: Stepper) -> Float[Tensor, " N"]:
     missed = problem.on(finer).misfit(z) - linear.misfit
     if not bool(missed.isfinite().all()):
         return torch.full((len(problem.unknowns),), torch.nan)
-    nothing = {"prior": torch.zeros_like(linear.prior), "white": torch.zeros_like(linear.white)}
+    nothing = {name: torch.zeros_like(getattr(linear, name)) for name in ("prior", "white", "tilt")}
     step = replace(linear, misfit=missed, **nothing).solve(torch.zeros_like(z[:, 0]))
     return problem.parts(step)[0][0]
 

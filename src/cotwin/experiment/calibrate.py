@@ -85,7 +85,7 @@ def _measured(
     """The starts of windows of the training data, what is measured along them, the first as measured, and notes."""
     train = data.train
     first = filled(train.states, train.mask)[:, 0]
-    length = correlation_length(first, train.layout) if settings.start_length is None else settings.start_length
+    length = _length(settings.start_length, first, train.layout)
     in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
     estimated = settings.starts == "estimated" or (settings.starts == "auto" and in_a_start <= MOST_IN_A_START)
     steps = data.steps(settings.window, "estimation.window")
@@ -103,7 +103,8 @@ def _measured(
             f"The last {left_over} of {train.num_frames} frames are not used: windows of {steps} steps end before."
         )
     if estimated:
-        return noisy_starts(states, mask, train.layout, length), measurements, recorded, notes
+        starts = noisy_starts(states, mask, train.layout, length, adapt=settings.start_length is None)
+        return starts, measurements, recorded, notes
     if mask is not None and not bool(shows_all(mask[:, :1], train.layout).all()):
         raise ValueError(
             "some windows start from a state of which a field is not observed at all; estimate it: "
@@ -175,6 +176,11 @@ def _built(task: Task, layout: Layout, **changes: int) -> Stepper:
     # One rollout is not worth compiling for.
     settings = task.experiment.physical.model_copy(update={**changes, "rollout": Rollout()})
     return build_physical(settings, layout, task.data.train.states).to(task.stepper.device)
+
+
+def _length(asked: float | None, first: Tensor, layout: Layout) -> float:
+    """Over which the starts' neighbours are alike; where to begin if that is left to the data."""
+    return max(correlation_length(first, layout), min(layout.spacing)) if asked is None else asked
 
 
 def _windows(states: Tensor, steps: int, stride: int) -> Tensor:

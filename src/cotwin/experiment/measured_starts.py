@@ -14,7 +14,11 @@ from cotwin.layout import Layout
 
 
 def noisy_starts(
-    states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None, layout: Layout, length: float
+    states: Float[Tensor, "B T C *S"],
+    mask: Bool[Tensor, "B T C *S"] | None,
+    layout: Layout,
+    length: float,
+    adapt: bool,
 ) -> NoisyStarts:
     """Starts to be estimated from trajectories whose first frames are observed as well.
 
@@ -26,7 +30,7 @@ def noisy_starts(
         mean = first.mean(dim=tuple(range(2, first.dim())), keepdim=True).expand_as(first)
         static = torch.tensor(layout.static_channels).view(-1, *[1] * layout.dims)
         first = torch.where(static, first, mean)
-    return NoisyStarts(first, _spread(states, mask), length)
+    return NoisyStarts(first, _spread(states, mask), length, adapt)
 
 
 def filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None) -> Float[Tensor, "B T C *S"]:
