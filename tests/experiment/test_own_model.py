@@ -21,6 +21,7 @@ from cotwin.experiment.load import ConfigError, dump, load, validate
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
 from cotwin.experiment.train import prepare, train
+from cotwin.experiment.trained import load_run
 from cotwin.layout import Field, Layout
 from cotwin.parameters import estimates
 from cotwin.run import Run
@@ -174,6 +175,12 @@ def test_going_on_with_an_edited_model_is_warned_of(folder: Path, caplog: pytest
             train(prepare(experiment), run, StopAt(0), checkpoint)
             said = "The run was begun with another version of mine.own:build; the rest"
             assert (said in caplog.text) is warned
+        caplog.clear()
+        for text, warned in ((MODEL, True), (MODEL.replace("NUMBER = 3", "NUMBER = 4"), False)):
+            (folder / "mine" / "own.py").write_text(text)
+            load_run(folder / "run")
+            assert ("was trained with another version of mine.own:build" in caplog.text) is warned
+            caplog.clear()
     assert "another version of Cotwin" not in caplog.text
 
 

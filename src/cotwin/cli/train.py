@@ -43,7 +43,10 @@ def train(
         session = prepare(experiment)
         path = Path("runs") / experiment.name if run_dir is None else run_dir
         run = reopen(path, experiment) if resume else Run.create(path, dump(experiment), overwrite=overwrite)
-    again = shlex.join(["cotwin", "train", config, *(overrides or []), *_option("--run-dir", run_dir), "--resume"])
+
+    def again(words: list[str]) -> str:
+        return shlex.join(["cotwin", "train", config, *words, *_option("--run-dir", run_dir), "--resume"])
+
     with run:
         console.print(
             f"Training {experiment.name!r} into {path}.", *session.data.notes, highlight=False, markup=False
@@ -56,12 +59,15 @@ def train(
                     comparison = run_training(session, run, bars, state)
         except KeyboardInterrupt:
             console.print(
-                f"\nInterrupted; what was finished is kept. Go on with:\n  {again}", markup=False, soft_wrap=True
+                f"\nInterrupted; what was finished is kept. Go on with:\n  {again(overrides or [])}",
+                markup=False,
+                soft_wrap=True,
             )
             raise typer.Exit(130) from None
         for part in render(comparison):
             console.print(part, highlight=False)
-        print_next(console, path, "rollout.png", f"Go on: {again} hybrid.cycles={experiment.hybrid.cycles * 2}")
+        kept = [word for word in overrides or [] if not word.startswith("hybrid.cycles=")]
+        print_next(console, path, "rollout.png", f"Go on: {again(kept)} hybrid.cycles={experiment.hybrid.cycles * 2}")
 
 
 class _Bars:

@@ -13,7 +13,7 @@ from torch import Tensor
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import dump, load
 from cotwin.experiment.settings import Experiment, FileData, Simulated
-from cotwin.registry import network, sampler, simulator
+from cotwin.registry import Registry, network, sampler, simulator
 from cotwin.run import Run, RunError
 from cotwin.store.version import code_version, sources_version
 
@@ -49,7 +49,17 @@ def origin(data: Dataset, experiment: Experiment) -> dict[str, str]:
 
     code: Cotwin and its libraries. Models, networks and samplers of others stand by the names that the settings have.
     """
-    return {"data": _hash(data), "code": code_version(), **dict(_others_code(experiment))}
+    return {
+        "data": _hash(data),
+        "code": code_version(),
+        **models_code(experiment),
+        **_others_code(_samplers(experiment)),
+    }
+
+
+def models_code(experiment: Experiment) -> dict[str, str]:
+    """By name, hashes of the code of models that are not Cotwin's."""
+    return _others_code([(simulator, experiment.physical.model), (network, experiment.synthetic.network)])
 
 
 def require_same_origin(checkpoint: Mapping[str, Any], now: Mapping[str, str], experiment: Experiment) -> None:
@@ -89,16 +99,19 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(inner, f"{path}.{key}".lstrip("."))
 
 
-def _others_code(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """Name and hash of what the settings name that is not Cotwin's."""
-    named = [(simulator, experiment.physical.model), (network, experiment.synthetic.network)]
-    if isinstance(experiment.data, Simulated):
-        named.append((sampler, experiment.data.starts.kind))
+def _samplers(experiment: Experiment) -> list[tuple[Registry, str]]:
+    return [(sampler, experiment.data.starts.kind)] if isinstance(experiment.data, Simulated) else []
+
+
+def _others_code(named: list[tuple[Registry, str]]) -> dict[str, str]:
+    """Name and hash of those that are not Cotwin's."""
+    found = {}
     for registry, name in named:
         # What `package.module:thing` names may be defined in another module.
         modules = {registry.find(name).__module__, *([name.partition(":")[0]] if ":" in name else [])}
         if any(module.partition(".")[0] != "cotwin" for module in modules):
-            yield name, sources_version(modules)
+            found[name] = sources_version(modules)
+    return found
 
 
 def _hash(data: Dataset) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from cotwin.experiment.build import build_network
 from cotwin.experiment.load import validate
+from cotwin.experiment.resume import models_code
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical, settled
 from cotwin.folder import Folder
@@ -23,6 +25,8 @@ from cotwin.networks.surrogate import Surrogate
 from cotwin.run import MARKER, Run, RunError
 from cotwin.stepper import Stepper
 from cotwin.training.hybrid import Role
+
+logger = logging.getLogger(__name__)
 
 MODELS = "models.json"
 RESULTS = ("result.json", "estimation.json")
@@ -74,7 +78,8 @@ class TrainedRun:
 def load_run(path: str | Path) -> TrainedRun:
     """Both models of a finished run, as `cotwin train` reported them; of `cotwin estimate`, the simulator.
 
-    A model of the user's own (`model: my_file:my_function`) needs its module. Raises RunError where there is no
+    A model of the user's own (`model: my_file:my_function`) needs its module; a warning says if that was changed
+    since. Raises RunError where there is no
     finished run, where its files are damaged, and where this version of Cotwin builds other models from them.
     """
     path, weights = Path(path), {}
@@ -97,6 +102,14 @@ def load_run(path: str | Path) -> TrainedRun:
         raise RunError(
             f"the models of {path} cannot be built ({first}); another version of Cotwin wrote them: use that one."
         ) from error
+    now = models_code(settings)
+    for name in sorted(now.keys() & described.get("code", {}).keys()):
+        if now[name] != described["code"][name]:
+            logger.warning(
+                "The run in %s was trained with another version of %s; what this one gives is not its result.",
+                path,
+                name,
+            )
     return TrainedRun(path, layout, precision, settings, models)
 
 
@@ -107,6 +120,7 @@ def write_models(
     filled_in = experiment.model_copy(update={"physical": settled(experiment.physical, layout, states)})
     described = {
         "settings": filled_in.model_dump(mode="json"),
+        "code": models_code(experiment),
         "layout": asdict(layout),
         "precision": str(states.dtype).removeprefix("torch."),
         "weights": {role: run.write_weights(f"{role}.safetensors", model) for role, model in models.items()},
