@@ -93,6 +93,23 @@ def test_predict_writes_what_the_model_gives(
     assert "exists" in refusal("predict", str(path), *words)
 
 
+@pytest.mark.parametrize(
+    ("unit", "role", "warned"), [(1, "synthetic", 0), (1e3, "synthetic", 1), (1e3, "physical", 0)]
+)
+def test_a_surrogate_warns_of_states_unlike_any_it_was_trained_on(
+    trained: tuple[Path, object],
+    unit: float,
+    role: str,
+    warned: int,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    np.savez(tmp_path / "start.npz", x=X, t=[0.0], u=unit * waves(1)[:, :1], boundary="periodic")
+    words = ["--initial", str(tmp_path / "start.npz"), "--steps", "1", "--out", str(tmp_path / "out.npz")]
+    result = cotwin("predict", str(trained[0]), *words, "--model", role)
+    assert caplog.text.count("standard deviations from the mean of the training data") == warned, result.output
+
+
 def test_states_that_do_not_fit_are_refused(trained: tuple[Path, object], tmp_path: Path) -> None:
     def refused(*words: str, **arrays: object) -> str:
         np.savez(
