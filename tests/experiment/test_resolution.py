@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 
 from cotwin.estimation import resolution
 from cotwin.estimation.calibration import Calibration
-from cotwin.experiment import calibrate
-from cotwin.experiment.calibrate import prepare, run
+from cotwin.estimation.resolution import Shift
+from cotwin.experiment.calibrate import Task, prepare, run
 from cotwin.experiment.load import load
+from cotwin.experiment.resolution import Solving
 from cotwin.parameters import Positive
 from cotwin.physics.heat import Heat
 from cotwin.rollouts import Refined
@@ -41,6 +43,16 @@ def estimated(config: str, *changes: str) -> Calibration:
     return run(prepare(load(config, list(changes))))
 
 
+def solving(task: Task, found: Calibration) -> Solving:
+    return Solving(task.experiment.physical, task.data, task.experiment.data, found.estimation)
+
+
+def seen(found: Calibration, kind: resolution.Kind) -> Shift:
+    one = found.numerics[kind]
+    assert isinstance(one, Shift)
+    return one
+
+
 def about_the_grid(found: Calibration) -> list[str]:
     return [one for one in found.estimation.warnings if "grid" in one]
 
@@ -50,17 +62,31 @@ def about_the_steps(found: Calibration) -> list[str]:
 
 
 def test_a_value_that_the_grid_falsifies_is_told_with_what_a_finer_one_gives(sparse: str) -> None:
-    found, finer = estimated(sparse), estimated(sparse, "physical.refine=2")
+    found, finer = estimated(sparse), estimated(sparse, "physical.refine=8")
     (words,) = about_the_grid(found)
-    match = re.search(r"on one twice as fine diffusivity would come out at about (\S+) \(here (\S+) ± ", words)
+    match = re.search(r"without that error diffusivity would come out at about (\S+) \(here (\S+) ± ", words)
     assert match is not None
-    assert words.endswith("Set physical.refine=2.")
+    assert words.endswith("Set physical.refine=8.")
     told, here = map(float, match.groups())
     assert here - TRUE > 0.002
-    assert abs(told - TRUE) < abs(here - TRUE) / 2
-    # One step from the coarse grid's estimate comes to where the finer grid's own is.
+    assert told == pytest.approx(TRUE, abs=3 * float(found.intervals["diffusivity"].deviation))
+    # One step from the coarse grid's estimate comes to where the finest grid's own is.
     assert told == pytest.approx(float(finer.intervals["diffusivity"].value), abs=1e-4)
-    assert words in found.as_json()["warnings"]
+    written = found.as_json()
+    assert words in written["warnings"]
+    grid = written["numerics"]["grid"]
+    assert here + grid["shift"]["diffusivity"] == pytest.approx(told, abs=1e-4)
+    # The scheme is of second order in space.
+    assert grid["order_seen"]
+    assert grid["order"] == pytest.approx(2, abs=0.1)
+    assert seen(finer, "grid").largest < 0.25
+
+
+def test_the_shift_of_a_field_is_told_point_by_point(sparse: str) -> None:
+    found = estimated(sparse, "physical.diffusivity.grid=[2]")
+    assert found.shift("diffusivity").shape == (16,)
+    assert seen(found, "grid").by_name["diffusivity"].shape == (16,)
+    assert bool((found.shift("diffusivity") < 0).all())
 
 
 def test_a_grid_that_is_fine_enough_is_not_spoken_of(sparse: str) -> None:
@@ -85,9 +111,10 @@ def test_steps_that_are_too_long_are_told_with_what_shorter_ones_give(
     )
     found, finer = estimated("rare.yaml"), estimated("rare.yaml", "physical.substeps=6")
     (words,) = about_the_steps(found)
-    match = re.search(r"with half as long ones diffusivity would come out at about (\S+) \(here (\S+) ± ", words)
+    match = re.search(r"without that error diffusivity would come out at about (\S+) \(here (\S+) ± ", words)
     assert match is not None
-    assert words.endswith("Set physical.substeps=2.")
+    assert words.endswith("Set physical.substeps=8.")
+    assert seen(found, "steps").order == pytest.approx(2, abs=0.2)
     told, here = map(float, match.groups())
     assert abs(told - TRUE) < abs(here - TRUE) / 2
     (one,) = finer.intervals.values()
@@ -99,9 +126,11 @@ def test_a_staggered_model_is_held_against_a_grid_three_times_as_fine() -> None:
     """An even factor has no cells of a staggered grid along periodic axes."""
     quick = ["data.grid=[8, 8]", "data.num_steps=3", "data.train=1", "data.test=1", "data.noise=0"]
     quick += ["estimation.noise=1e-3", "estimation.starts=exact"]
-    (words,) = about_the_grid(estimated("incompressible_flow", *quick))
-    match = re.search(r"on one three times as fine viscosity would come out at about (\S+) \(here (\S+) ± ", words)
+    found = estimated("incompressible_flow", *quick)
+    (words,) = about_the_grid(found)
+    match = re.search(r"without that error viscosity would come out at about (\S+) \(here (\S+) ± ", words)
     assert match is not None
+    assert not seen(found, "grid").seen
     assert words.endswith("Set physical.refine=3.")
     told, here = map(float, match.groups())
     # The data are from that grid, so there the estimate is the truth.
@@ -114,13 +143,22 @@ def test_data_of_the_same_grid_have_its_error_too(refine: int, matters: bool) ->
     assert bool(about_the_grid(estimated("fisher", *quick, f"data.refine={refine}"))) is matters
 
 
-def test_a_spectral_model_of_smooth_data_is_fine_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = []
-    real = calibrate.on_resolution
-    monkeypatch.setattr(calibrate, "on_resolution", lambda *given: looked.append(given) or real(*given))
+def test_a_shift_is_as_far_as_the_grid_of_generated_data() -> None:
+    """They have the error of that grid, which an estimate on it would share."""
+    quick = ["data.grid=[12]", "data.num_steps=10", "data.test=1", "data.noise=0", "estimation.noise=1e-3"]
+    found = estimated("fisher", *quick, "data.refine=2")
+    for name, interval in found.intervals.items():
+        here, by = float(interval.value), float(found.shift(name))
+        assert abs(here + by - float(found.truth[name])) < abs(here - float(found.truth[name])) / 3
+
+
+def test_a_spectral_model_of_smooth_data_is_fine_enough() -> None:
     quick = ["data.grid=[48]", "data.num_steps=3", "data.train=1", "data.test=1", "estimation.starts=exact"]
-    assert about_the_grid(estimated("korteweg_de_vries", *quick, "data.refine=2")) == []
-    assert len(looked) == 1
+    found = estimated("korteweg_de_vries", *quick, "data.refine=2")
+    assert about_the_grid(found) == []
+    assert seen(found, "grid").largest < 0.1
+    # The steps are those of the data. That the finer grid needs more of them is not the grid's error.
+    assert found.as_json()["numerics"]["steps"] == {"not_checked": found.numerics["steps"]}
 
 
 def test_what_a_model_raises_on_a_finer_grid_leaves_the_estimate(
@@ -129,27 +167,32 @@ def test_what_a_model_raises_on_a_finer_grid_leaves_the_estimate(
     def fails(*given: object) -> None:
         raise KeyError("no table for 32 points")
 
-    monkeypatch.setattr(calibrate, "_finer_grid", fails)
+    monkeypatch.setattr(Solving, "_on_grid", fails)
     found = estimated(sparse)
     (words,) = about_the_grid(found)
     assert "was not looked at" in words
     assert "no table for 32 points" in words
+    assert "no table" in found.as_json()["numerics"]["grid"]["not_checked"]
     assert found.intervals["diffusivity"].value > 0
 
 
 def test_a_finer_model_that_diverges_or_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     task = prepare(load("fisher", ["data.grid=[12]", "data.num_steps=6", "data.test=1"]))
-    found = run(task).estimation
-    finer = calibrate._finer_grid(task, found.stepper)
-    assert len(list(resolution.on_resolution(found, finer))) == 1
-    layout = task.data.layout
+    found = run(task)
+    at, layout = solving(task, found), task.data.layout
+    finer = at.finer("grid")
+    assert resolution.shift(found.estimation, at.linear, finer).largest > 1
     other = Refined(Heat(layout.refined(2), Positive(0.1)), layout, 2)
     with pytest.raises(ValueError, match="or of other shapes"):
-        list(resolution.on_resolution(found, resolution.Finer.grid(other, found.stepper)))
+        resolution.shift(
+            found.estimation, at.linear, replace(finer, pair=lambda factor: (other, found.estimation.stepper))
+        )
     with monkeypatch.context() as changed:
         changed.setattr(resolution, "MOST_BYTES", 1)
-        assert "would take" in next(resolution.on_resolution(found, finer))
+        with pytest.raises(resolution.UncheckedError, match="would take"):
+            resolution.shift(found.estimation, at.linear, finer)
     monkeypatch.setattr(
         Refined, "rollout", lambda self, state, steps: state[:, None].expand(-1, steps + 1, -1, -1) / 0
     )
-    assert "diverges" in next(resolution.on_resolution(found, finer))
+    with pytest.raises(resolution.UncheckedError, match="diverges"):
+        resolution.shift(found.estimation, at.linear, finer)

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation import Estimation, Interval, Measurements, NoisyStarts, bootstrap, estimate, profile
+from cotwin.estimation import Estimation, Interval, bootstrap, profile
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
-from cotwin.estimation.priors import Prior
+from cotwin.estimation.resolution import Kind, Shift
 from cotwin.parameters import estimates
 from cotwin.stepper import Stepper
 
@@ -33,6 +33,8 @@ class Calibration:
     """What was estimated and how good it is; parameters by their names, fields at the points of the data.
 
     truth: known parameters, perhaps none. start: the values that the search began with.
+    numerics: by how much each would move without the error of the grid, and of the time steps; or why that was not
+    looked at.
     profiled, resampled: ends of intervals by profile likelihood and by bootstrap, where they were asked for.
     before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
     estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
@@ -43,6 +45,7 @@ class Calibration:
     intervals: dict[str, Interval]
     truth: Mapping[str, Tensor]
     start: dict[str, Tensor]
+    numerics: Mapping[Kind, Shift | str]
     profiled: dict[str, Ends]
     resampled: dict[str, Ends]
     before: Errors
@@ -50,6 +53,11 @@ class Calibration:
     test: Errors | None
     baselines: Mapping[str, Errors]
     fitted: Float[Tensor, "B T C *S"]
+
+    def shift(self, name: str) -> Tensor | None:
+        """By how much a parameter would move without the numerics' errors; None where none was looked at."""
+        parts = [one.by_name[name] for one in self.numerics.values() if isinstance(one, Shift)]
+        return self.estimation.stepper.at_data_points(torch.stack(parts).sum(dim=0)) if parts else None
 
     def remarks(self) -> list[str]:
         """What speaks against the estimate on held-out data, in sentences; none where nothing does."""
@@ -73,6 +81,7 @@ class Calibration:
             "converged": found.converged,
             "starting_points": found.points,
             "starting_points_that_agree": found.agreeing,
+            "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
             "warnings": found.warnings,
             "validation_at_start": self.before.vrmse,
             "validation": self.after.vrmse,
@@ -83,6 +92,13 @@ class Calibration:
             "baselines_nrmse": {name: errors.nrmse for name, errors in self.baselines.items()},
             "verdicts": self.remarks(),
         }
+
+    def _numerics(self, one: Shift | str) -> dict[str, Any]:
+        if isinstance(one, str):
+            return {"not_checked": one}
+        points = self.estimation.stepper.at_data_points
+        shifts = {name: points(value).tolist() for name, value in one.by_name.items()}
+        return {"shift": shifts, "order": one.order, "order_seen": one.seen, "largest_in_half_widths": one.largest}
 
     def _json(self, name: str) -> dict[str, Any]:
         interval, truth = self.intervals[name], self.truth.get(name)
@@ -100,22 +116,18 @@ class Calibration:
 
 
 def calibrate(
+    found: Estimation,
     stepper: Stepper,
-    starts: Float[Tensor, "B C *S"] | NoisyStarts,
-    measurements: Measurements,
-    priors: Mapping[str, Prior],
     validation: Judge,
     test: Judge | None,
     *,
-    points: int = 1,
-    level: float = 0.9,
+    numerics: Mapping[Kind, Shift | str],
     profiles: bool = False,
     resampling: Resampling | None = None,
     truth: Mapping[str, Tensor] | None = None,
     seed: int = 0,
 ) -> Calibration:
-    """Estimate a stepper's unknowns, and look how well it does then; the arguments as for `estimate`."""
-    found = estimate(stepper, starts, measurements, priors=priors, points=points, level=level, seed=seed)
+    """The intervals asked for, and how well a stepper does with its estimates. stepper: as it was before."""
     profiled = profile(found) if profiles else {}
     resampled: dict[str, Ends] = {}
     if resampling is not None:
@@ -126,16 +138,17 @@ def calibrate(
             # That few replicates come to rest is no reason to lose the estimate.
             found.warnings.append(f"there are no intervals by bootstrap: {error}")
     with torch.no_grad():
-        fitted = found.stepper.rollout(found.starts, measurements.observation.num_steps).cpu()
+        fitted = found.stepper.rollout(found.starts, found.problem.observation.num_steps).cpu()
     # The estimate is in double precision, whatever the data are in.
     calibrated = copy.deepcopy(found.stepper).to(validation.dtype)
     return Calibration(
         estimation=found,
-        intervals={name: _shown(interval, stepper) for name, interval in found.intervals.items()},
+        intervals={name: _shown(interval, found.stepper) for name, interval in found.intervals.items()},
         truth={} if truth is None else truth,
         start={name: stepper.at_data_points(value) for name, value in estimates(stepper).items()},
-        profiled={name: _at_points(ends, stepper) for name, ends in profiled.items()},
-        resampled={name: _at_points(ends, stepper) for name, ends in resampled.items()},
+        numerics=numerics,
+        profiled={name: _at_points(ends, found.stepper) for name, ends in profiled.items()},
+        resampled={name: _at_points(ends, found.stepper) for name, ends in resampled.items()},
         before=validation.measure(stepper),
         after=validation.measure(calibrated),
         test=None if test is None else test.measure(calibrated),

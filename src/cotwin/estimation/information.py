@@ -105,6 +105,11 @@ class FullInformation(Information):
         unseen = ((along * self.blind).abs() > 1e-6 * size[:, None]).any(dim=1)
         return torch.where(unseen, torch.inf, spread)
 
+    def size(self, step: Float[Tensor, " N"]) -> Float[Tensor, ""]:
+        """‖J step‖: of a step of the raw numbers, in standard deviations."""
+        length: Tensor = torch.linalg.vector_norm(self.values * (self.directions @ step))
+        return length
+
     def warnings(self) -> list[str]:
         """What a person should know before using the estimates."""
         said = [

@@ -1,10 +1,11 @@
-"""Whether grid and time step suit the intervals: the model at the estimate against itself on finer ones."""
+"""How far estimates are from those of the same model without the error of its grid, or of its time steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -12,70 +13,120 @@ from torch import Tensor
 
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.information import FullInformation
-from cotwin.rollouts import Refined, Substepped
+from cotwin.estimation.linear import Linearised
+from cotwin.rollouts import Substepped
 from cotwin.stepper import Stepper
 
 MOST_BYTES = 2**31
 """Of the finer model's states, up to which it is rolled out."""
-TIMES = {2: "twice", 3: "three times"}
+JACOBIANS = 10
+"""An estimate takes at least so many: a third resolution is cheap where one rollout of it takes no longer."""
+LEAST_ORDER, MOST_ORDER = 1.0, 16.0
+SMALL = 0.25
+"""Of the half width of an interval, to which a finer model is to bring the shift."""
+
+Kind = Literal["grid", "steps"]
+FAULTS: Mapping[Kind, str] = {"grid": "the grid is too coarse", "steps": "the time steps are too long"}
+
+
+class UncheckedError(ValueError):
+    """A model could not be compared with itself solved more finely; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Finer:
-    """The same model, with the same unknowns, solved more finely.
+    """One way to solve the same model, with the same unknowns, more finely.
 
-    fault, there: what is wrong where it comes out elsewhere, and where it does, in words. cure: a sentence.
-    states: on its grid, for each frame.
+    pair: of a factor, the model so many times finer, and the one to hold it against: that of the estimate, but for
+        what the finer one needs besides. factor: the least; its powers are taken.
+    settings: of a factor, what to set for it; nothing where the model has no such setting.
+    data: how many times finer data were solved that were generated; infinite for others.
+    most: the largest factor to be set.
     """
 
-    stepper: Stepper
-    fault: str
-    there: str
-    cure: str
-    states: int = 1
+    kind: Kind
+    pair: Callable[[int], tuple[Stepper, Stepper]]
+    factor: int
+    settings: Callable[[int], dict[str, int]]
+    data: float = math.inf
+    most: float = math.inf
 
-    @classmethod
-    def grid(cls, stepper: Refined, of: Stepper) -> Finer:
-        """On a finer grid than `of`."""
-        factor = stepper.solver_layout.grid[0] // of.solver_layout.grid[0]
-        return cls(
-            stepper,
-            "the grid is too coarse",
-            f"on one {TIMES.get(factor, f'{factor} times')} as fine",
-            f"Set physical.refine={stepper.factor}.",
-        )
-
-    @classmethod
-    def steps(cls, stepper: Substepped, substeps: int | None) -> Finer:
-        """With shorter steps. substeps: of each interval so far; None where the model has no such setting."""
-        factor = stepper.factor
-        cure = "Solve it with shorter steps" if substeps is None else f"Set physical.substeps={factor * substeps}"
-        words = "with half as long ones" if factor == 2 else f"with ones {factor} times shorter"
-        return cls(stepper, "the time steps are too long", words, f"{cure}.", factor)
+    def work(self, factor: int, dims: int) -> int:
+        """Times the work of the model of the estimate, where steps are as short as the spacing."""
+        return factor ** (dims + 1) if self.kind == "grid" else factor
 
 
-def on_resolution(found: Estimation, finer: Finer) -> Iterator[str]:
-    """Which unknowns would come out beyond their intervals with a finer model.
+@dataclass(frozen=True)
+class Shift:
+    """By how much the unknowns would come out elsewhere without one error of the numerics, to first order.
 
-    By one Gauss-Newton step from the estimate z, the starts eliminated: s = −(JᵀJ)⁻¹ Jᵀ (r_finer(z) − r(z)), J the
-    Jacobian of the model that was estimated.
-    Costs one linearisation and one rollout of the finer model. Nothing is said beyond 300 unknowns, for which J is
-    not made. Raises ValueError where the finer model's parameters are others.
+    raw: of the N raw numbers. by_name: in natural units, in the parameters' shapes, on the CPU.
+    order: p of the error, which falls as factor⁻ᵖ. seen: over three resolutions; else taken to be 1, the worst.
+    largest: of all shifts by the half widths of the intervals.
     """
-    if not isinstance(found.information, FullInformation):
-        return
-    layout, frames = finer.stepper.solver_layout, found.problem.observation.num_steps + 1
-    size = 8 * len(found.starts) * frames * finer.states * layout.channels * math.prod(layout.grid)
-    if size > MOST_BYTES:
-        yield unchecked(f"its states {finer.there} would take {size / 2**30:.1f} GiB.")
-        return
-    step = _step(found, finer.stepper)
-    if not bool(step.isfinite().all()):
-        yield unchecked(f"{finer.there} the model diverges at the estimate.")
-        return
-    moved = [words for name in found.intervals if (words := _moved(found, name, step))]
-    if moved:
-        yield f"{finer.fault} for these intervals: {finer.there} {', '.join(moved)}. {finer.cure}"
+
+    raw: Float[Tensor, " N"]
+    by_name: dict[str, Tensor]
+    order: float
+    seen: bool
+    largest: float
+
+    @classmethod
+    def of(cls, found: Estimation, raw: Float[Tensor, " N"], order: float, seen: bool) -> Shift:
+        """With what a step of the raw numbers means."""
+        unknowns = found.problem.unknowns
+        here, by_name, largest = found.z[: len(unknowns)], {}, 0.0
+        for name, interval in found.intervals.items():
+            there = unknowns.value(name, here + raw).detach().cpu().double()
+            by_name[name] = there - interval.value
+            largest = max(largest, float(_halves(by_name[name], found, name).abs().nan_to_num().max()))
+        return cls(raw, by_name, order, seen, largest)
+
+    def factor(self, finer: Finer) -> int:
+        """By which to solve more finely, so that the shift is a small part of the half width."""
+        powers = math.ceil(math.log(self.largest / SMALL, finer.factor) / self.order) if self.seen else 1
+        while powers > 1 and finer.factor**powers > min(finer.most, finer.data):
+            powers -= 1
+        return int(finer.factor ** max(1, powers))
+
+
+def shift(found: Estimation, linear: Linearised, finer: Finer) -> Shift:
+    """The shift of the unknowns by one error of the numerics, extrapolated to none.
+
+    One Gauss-Newton step from the estimate z, the starts eliminated: s(f) = −(JᵀJ)⁻¹ Jᵀ (r_f(z) − r(z)), r_f of the
+    model f times finer and J of that of the estimate, linearised at z. The error of order p gone, it is
+    s(f²) + (s(f²) − s(f))/(fᵖ − 1), with fᵖ = ‖s(f)‖/‖s(f²) − s(f)‖ in standard deviations, p between 1 and 16. Where
+    a third resolution is not cheap p = 1, and it is s(f)/(1 − f⁻ᵖ). Data that were generated by a model m times finer
+    have its error: of these shifts only 1 − m⁻ᵖ counts.
+
+    For estimates by Jacobians, of up to 300 unknowns. Raises UncheckedError where the finer model's states take over
+    2 GiB, and where it diverges; ValueError where its parameters are others.
+    """
+    assert isinstance(found.information, FullInformation)
+    f, dims = finer.factor, found.problem.observation.layout.dims
+    once = _step(found, linear, finer, f)
+    cheap = finer.work(f * f, dims) <= JACOBIANS * (2 * (len(once) + found.problem.start_size) + 1)
+    try:
+        further = _step(found, linear, finer, f * f) - once if cheap else None
+    except UncheckedError:
+        further = None
+    if further is None:
+        order, total = LEAST_ORDER, once / (1 - f**-LEAST_ORDER)
+    else:
+        first, second = (float(found.information.size(one)) for one in (once, further))
+        ratio = min(max(first / max(second, 1e-300), f**LEAST_ORDER), f**MOST_ORDER)
+        order, total = math.log(ratio, f), once + further + further / (ratio - 1)
+    return Shift.of(found, total * (1 - finer.data**-order), order, seen=further is not None)
+
+
+def on_shift(found: Estimation, moved: Shift, finer: Finer) -> Iterator[str]:
+    """Which unknowns are off by more than their intervals' half widths, with the setting that mends it."""
+    off = [words for name in found.intervals if (words := _moved(found, name, moved.by_name[name]))]
+    if off:
+        settings = finer.settings(moved.factor(finer))
+        cure = " ".join(f"physical.{name}={value}" for name, value in settings.items())
+        cure = f"Set {cure}." if cure else "Solve it more finely."
+        yield f"{FAULTS[finer.kind]} for these intervals: without that error {', '.join(off)}. {cure}"
 
 
 def unchecked(reason: object) -> str:
@@ -83,33 +134,42 @@ def unchecked(reason: object) -> str:
     return f"whether grid and time steps suit the intervals was not looked at: {reason}"
 
 
-def _step(found: Estimation, finer: Stepper) -> Float[Tensor, " N"]:
-    """How far the raw unknowns would go; not finite where the finer model diverges."""
+def _step(found: Estimation, linear: Linearised, finer: Finer, factor: int) -> Float[Tensor, " N"]:
+    """How far the raw unknowns go with a model so many times finer."""
     problem, z = found.problem, found.z[None]
-    linear = problem.linearise(z)
-    missed = problem.on(finer).misfit(z) - linear.misfit
+    model, reference = finer.pair(factor)
+    layout, frames = model.solver_layout, problem.observation.num_steps + 1
+    frames *= model.factor if isinstance(model, Substepped) else 1
+    size = 8 * len(found.starts) * frames * layout.channels * math.prod(layout.grid)
+    if size > MOST_BYTES:
+        raise UncheckedError(f"its states would take {size / 2**30:.1f} GiB.")
+    here = linear.misfit if reference is found.stepper else problem.on(reference).misfit(z)
+    missed = problem.on(model).misfit(z) - here
     if not bool(missed.isfinite().all()):
-        return torch.full((len(problem.unknowns),), torch.nan)
+        raise UncheckedError(f"with {'a finer grid' if finer.kind == 'grid' else 'shorter steps'} it diverges.")
     nothing = {name: torch.zeros_like(getattr(linear, name)) for name in ("prior", "white", "tilt")}
     step = replace(linear, misfit=missed, **nothing).solve(torch.zeros_like(z[:, 0]))
     return problem.parts(step)[0][0]
 
 
-def _moved(found: Estimation, name: str, step: Float[Tensor, " N"]) -> str:
-    """Where an unknown would come out, at the point where that is farthest from its interval; empty if within it."""
-    unknowns, interval = found.problem.unknowns, found.intervals[name]
-    there = unknowns.value(name, found.z[: len(unknowns)] + step).detach().cpu().flatten()
-    here, low, high = (one.flatten() for one in (interval.value, interval.low, interval.high))
-    half = (high - low) / 2
-    beyond = torch.maximum(there - high, low - there) / half
-    if not bool((beyond > 0).any()):
+def _halves(moved: Tensor, found: Estimation, name: str) -> Tensor:
+    """In half widths of the interval."""
+    return moved / ((found.intervals[name].high - found.intervals[name].low) / 2)
+
+
+def _moved(found: Estimation, name: str, moved: Tensor) -> str:
+    """Where an unknown would come out, at the point where that is farthest; empty if within the half width."""
+    interval = found.intervals[name]
+    beyond = _halves(moved, found, name).abs().flatten()
+    if not bool((beyond > 1).any()):
         return ""
     most = int(beyond.nan_to_num(nan=-torch.inf).argmax())
     at = ", ".join(str(int(index)) for index in torch.unravel_index(torch.tensor(most), interval.value.shape))
-    value, spread = float(here[most]), float(half[most])
+    value, by = float(interval.value.flatten()[most]), float(moved.flatten()[most])
+    spread = abs(by) / float(beyond[most])
     digits = max(3, _exponent(value) - _exponent(spread) + 2)
     return (
-        f"{name}{f'[{at}]' if at else ''} would come out at about {float(there[most]):.{digits - 1}g} "
+        f"{name}{f'[{at}]' if at else ''} would come out at about {value + by:.{digits - 1}g} "
         f"(here {value:.{digits}g} ± {spread:.2g})"
     )
 

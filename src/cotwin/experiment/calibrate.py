@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts
+from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, estimate
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Resampling, calibrate
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
-from cotwin.estimation.resolution import Finer, on_resolution, unchecked
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
-from cotwin.experiment.learner_settings import Rollout
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.priors import build_priors
-from cotwin.experiment.settings import Experiment, Simulated
-from cotwin.experiment.simulators import build_physical, settled
+from cotwin.experiment.resolution import Solving, compared
+from cotwin.experiment.settings import Experiment
+from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Layout
 from cotwin.parameters import Elementwise, estimates
-from cotwin.rollouts import Refined, Substepped
-from cotwin.rollouts.substepped import shortened
 from cotwin.seeds import torch_seeded
 from cotwin.stepper import Stepper
 
@@ -114,68 +110,30 @@ def _measured(
 
 
 def run(task: Task) -> Calibration:
-    """Estimate, and look how well the simulator does then, and whether its grid is fine enough for the intervals."""
+    """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals."""
     settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
-    found = calibrate(
+    found = estimate(
         task.stepper,
         task.starts,
         task.measurements,
-        task.priors,
-        data.validation,
-        data.test,
+        priors=task.priors,
         points=settings.points,
         level=settings.level,
+        seed=seed,
+    )
+    numerics, said = compared(Solving(task.experiment.physical, data, task.experiment.data, found))
+    found.warnings.extend(said)
+    return calibrate(
+        found,
+        task.stepper,
+        data.validation,
+        data.test,
+        numerics=numerics,
         profiles=settings.profile,
         resampling=Resampling(settings.bootstrap, settings.block) if settings.bootstrap else None,
         truth=data.truth,
         seed=seed,
     )
-    for finer in _finer_in(task):
-        try:
-            found.estimation.warnings.extend(on_resolution(found.estimation, finer(task, found.estimation.stepper)))
-        except Exception as error:  # Whatever a model of one's own raises on a grid that it is not made for.
-            found.estimation.warnings.append(unchecked(error))
-    return found
-
-
-def _finer_in(task: Task) -> list[Callable[[Task, Stepper], Finer]]:
-    """In what the simulator can be wrong: not where the data were generated with the same error."""
-    data, physical = task.experiment.data, task.experiment.physical
-    if not isinstance(data, Simulated):
-        return [_finer_grid, _shorter_steps]
-    return [_finer_grid] if data.refine > physical.refine else []
-
-
-def _finer_grid(task: Task, found: Stepper) -> Finer:
-    """The simulator on a grid twice as fine; three times where it is staggered, which takes odd factors alone."""
-    settings = task.experiment.physical
-    factor = settings.refine * (3 if task.stepper.staggered else 2)
-    stepper = _built(task, task.data.layout, refine=factor)
-    assert isinstance(stepper, Refined)
-    return Finer.grid(stepper, found)
-
-
-def _shorter_steps(task: Task, found: Stepper) -> Finer:
-    """The simulator with steps half as long."""
-    layout, substeps = task.data.layout, _substeps(task, found)
-    # As many in half an interval as in a whole one before, also where the model would count them itself.
-    changes = {} if substeps is None else {"substeps": substeps}
-    return Finer.steps(Substepped(_built(task, shortened(layout, 2), **changes), layout, 2), substeps)
-
-
-def _substeps(task: Task, found: Stepper) -> int | None:
-    """That the simulator takes in each interval of the data; None where it has no such setting."""
-    settings = settled(task.experiment.physical, task.data.layout, task.data.train.states)
-    if "substeps" not in type(settings).model_fields:
-        return None
-    stated: int | None = settings.substeps  # type: ignore[attr-defined]
-    return found.pace()[0] if stated is None else stated
-
-
-def _built(task: Task, layout: Layout, **changes: int) -> Stepper:
-    # One rollout is not worth compiling for.
-    settings = task.experiment.physical.model_copy(update={**changes, "rollout": Rollout()})
-    return build_physical(settings, layout, task.data.train.states).to(task.stepper.device)
 
 
 def _length(asked: float | None, first: Tensor, layout: Layout) -> float:

@@ -30,6 +30,7 @@ def _estimates(calibration: Calibration) -> Table:
     level = f"{100 * found.level:g}%"
     kinds = {"profile": calibration.profiled, "bootstrap": calibration.resampled}
     asked = [kind for kind, ends in kinds.items() if ends]
+    checked = any(calibration.shift(name) is not None for name in calibration.intervals)
     table = Table(title="Estimated parameters")
     columns = [
         "parameter",
@@ -37,6 +38,7 @@ def _estimates(calibration: Calibration) -> Table:
         "start",
         f"estimate ± {level}",
         f"{level} interval",
+        *(["numerics"] if checked else []),
     ]
     for column in (*columns, *(f"by {kind}" for kind in asked)):
         table.add_column(column, justify="left" if column == "parameter" else "right")
@@ -48,6 +50,8 @@ def _estimates(calibration: Calibration) -> Table:
         ends = [
             _between(pair) for pair in ((interval.low, interval.high), *(kinds[kind].get(name) for kind in asked))
         ]
+        moved = calibration.shift(name)
+        ends[1:1] = [] if moved is None else [_shift(moved)]
         table.add_row(Text(shown), *known, _number(calibration.start[name]), estimate, *ends)
     return table
 
@@ -101,6 +105,10 @@ def _with_half(value: Tensor, half: Tensor) -> str:
         significant = max(1, digits + math.floor(math.log10(abs(number) or 1.0)) + 1)
         return f"{number:.{min(significant, 12)}g} ± {spread:.2g}"
     return f"{number:.{max(digits, 0)}f} ± {spread:.{max(digits, 0)}f}"
+
+
+def _shift(moved: Tensor) -> str:
+    return f"{float(moved):+.2g}" if moved.numel() == 1 else f"up to {float(moved.abs().max()):.2g}"
 
 
 def _between(ends: Ends | None) -> str:
