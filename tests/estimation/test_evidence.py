@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 import scipy.io
 import torch
-from estimation_cases import F64, generator, heat, line, noise, positive
+from estimation_cases import F64, clean, generator, heat, line, noise, positive
 from torch import Tensor
 
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, estimate, evidence
 from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
-from cotwin.estimation.measurements import mode_covariance, start_modes
-from cotwin.layout import Layout
+from cotwin.estimation.measurements import SHARE, mode_covariance, start_modes
+from cotwin.layout import Field, Layout
 from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.external import ExternalStepper
+from cotwin.physics.heat import Heat
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import Stepper, rollout
 
@@ -101,9 +102,11 @@ def test_its_slope_is_that_of_the_determinant_with_the_starts_that_follow(outsid
 @pytest.mark.parametrize("boundary", ["periodic", "neumann"])
 def test_the_covariance_of_modes_is_that_of_the_field_of_another_length(boundary: str) -> None:
     layout = line(20, boundary)  # type: ignore[arg-type]
-    torch.testing.assert_close(mode_covariance(layout, 0.1, 0.1), torch.eye(len(start_modes(layout, 0.1)), dtype=F64))
+    torch.testing.assert_close(
+        mode_covariance(layout, 0.1, SHARE, 0.1), torch.eye(len(start_modes(layout, 0.1)), dtype=F64)
+    )
     modes, longer = start_modes(layout, 0.1), start_modes(layout, 0.4)
-    expected = modes.T @ mode_covariance(layout, 0.1, 0.4) @ modes
+    expected = modes.T @ mode_covariance(layout, 0.1, SHARE, 0.4) @ modes
     torch.testing.assert_close(longer.T @ longer, expected, rtol=0, atol=1e-3)
 
 
@@ -119,6 +122,33 @@ def test_length_and_deviation_of_the_starts_come_from_the_values(length: float) 
     assert float(found.problem.noisy.deviation) == pytest.approx(DEVIATION, rel=0.3)
     (one,) = found.intervals.values()
     assert float(one.value) == pytest.approx(0.002, abs=3 * float(one.deviation))
+
+
+def test_smooth_starts_of_a_plane_leave_the_noise_that_is_there() -> None:
+    """Modes that are left out hide in the noise, however long and high the most probable field is."""
+    layout = Layout.box([Field("u")], grid=(12, 12), extent=[(0, 1)] * 2, boundary="neumann", dt=0.02)
+    x, y = (torch.tensor(layout.points(axis), dtype=F64) for axis in range(2))
+    waves = torch.cos(math.pi * x)[:, None], torch.cos(2 * math.pi * y)[None]
+    starts = torch.stack([a * waves[0] + b * waves[1] for a, b in ((1.0, 0.5), (0.3, 1.0), (0.7, -0.6))])[:, None]
+    model = Heat(layout, positive(0.1))
+    observation = Grid(layout, 3, 8, first=0)
+    values = observation(clean(model, starts, 8))
+    guess = NoisyStarts(torch.zeros_like(starts), starts.std()[None], 0.25, adapt=True)
+    measurements = Measurements(observation, values + 0.002 * noise(len(values)))
+    found = estimate(Heat(layout, positive(0.05)), guess, measurements)
+    assert float(found.noise) == pytest.approx(0.002, rel=0.1)
+    (one,) = found.intervals.values()
+    assert float(one.value) == pytest.approx(0.1, abs=3 * float(one.deviation))
+    assert float(one.deviation) < 1e-3
+
+
+def test_a_start_of_the_search_where_nothing_is_finite_leaves_the_prior_of_the_starts() -> None:
+    layout = line(16)
+    starts = field(layout, 2, 0.2)
+    guess = prior(starts, 0.2, adapt=True)
+    problem = LeastSquares(heat(0.02, points=16), guess, seen(heat(0.02, points=16), starts, 3))
+    linear = problem.linearise(problem.present())
+    assert evidence.adapted(problem, replace(linear, misfit=linear.misfit * torch.nan)) is guess
 
 
 def test_starts_without_a_length_do_not_adapt() -> None:

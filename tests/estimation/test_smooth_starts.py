@@ -57,7 +57,9 @@ def test_smooth_starts_find_what_noise_hides_from_points_by_themselves() -> None
     seen = Grid(layout, 2, 20, first=0)
     length = correlation_length(recorded[:, 0], layout)
     found = estimate(
-        model(0.5, 0.005), noisy_starts(recorded, None, layout, length), Measurements(seen, seen(recorded))
+        model(0.5, 0.005),
+        noisy_starts(recorded, None, layout, length, adapt=False),
+        Measurements(seen, seen(recorded)),
     )
     assert found.converged
     for name, truth in (("steepening", 1.0), ("dispersion", 0.0025)):

@@ -19,14 +19,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised
-from cotwin.estimation.measurements import NoisyStarts, mode_covariance
+from cotwin.estimation.measurements import SHARE, NoisyStarts, mode_covariance
 from cotwin.estimation.problem import LeastSquares
 
-RANGE = (1 / 3, 30.0)
-"""By which factors a length may change at a time: the linear problem knows no shorter waves than its own."""
+SHORTER, LARGER = 1 / 3, 100.0
+"""By which factors a length and a deviation may change at a time: shorter waves are not in the linear problem."""
+FINE = 1 / 3
+"""Of the noise, the deviation that modes of a start that are left out may have."""
 JITTER = 1e-9
 """Added to covariances, which are singular to rounding where a length is long."""
-LITTLE = 0.1
+LITTLE = 1.0
 """Of log p, for which it is not worth while to change the prior of the starts."""
 
 
@@ -61,39 +63,52 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
     """Starts whose length and deviations make the values most likely, as the linear problem of one point has it.
 
     The values say of the weights ε of a start that they are normal, with precision JᵀJ. In a field of another length
-    and deviation these weights have another covariance than 1.
+    and deviation these weights have another covariance than 1. Of a field longer than the domain only the ratio of
+    deviation² to length³ matters, so it is no longer than that.
     """
     noisy, layout = problem.noisy, problem.observation.layout
     assert noisy is not None
+    if not bool(linear.finite.all()):
+        return noisy
     said = [linear.about_start(index) for index in range(linear.white.shape[1])]
 
     def unlikely(change: Float[np.ndarray, " K"]) -> float:
         longer, *larger = (math.exp(one) for one in change)
-        covariance = mode_covariance(layout, noisy.length, longer * noisy.length).to(linear.misfit)
+        covariance = mode_covariance(layout, noisy.length, noisy.share, longer * noisy.length).to(linear.misfit)
         covariance += JITTER * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
-        root = torch.linalg.cholesky(covariance)
+        root, _ = torch.linalg.cholesky_ex(covariance)
         whole = torch.block_diag(*(size * root for size in larger))
         return sum(_unlikely(whole, precision, towards) for precision, towards in said)
 
     same = np.zeros(1 + len(problem.moving))
+    domain = max(points * spacing for points, spacing in zip(layout.grid, layout.spacing, strict=True))
+    longest = max(0.0, math.log(domain / noisy.length))
     found = scipy.optimize.minimize(
         unlikely,
         same,
         method="Nelder-Mead",
-        bounds=[(math.log(RANGE[0]), math.log(RANGE[1]))] * len(same),
+        bounds=[(math.log(SHORTER), longest), *[(-math.log(LARGER), math.log(LARGER))] * len(problem.moving)],
         options={"initial_simplex": np.vstack([same, 0.5 * np.eye(len(same))]), "xatol": 0.02, "fatol": LITTLE / 10},
     )
-    if unlikely(same) - found.fun < LITTLE:
+    length, deviation = noisy.length, noisy.deviation.clone()
+    if unlikely(same) - found.fun > LITTLE:
+        longer, *larger = (math.exp(one) for one in found.x)
+        length, deviation[problem.moving.cpu()] = (
+            longer * length,
+            deviation[problem.moving.cpu()] * torch.tensor(larger),
+        )
+    noise = problem.deviation.cpu()[problem.moving.cpu()].nan_to_num(nan=torch.inf)
+    share = min(SHARE, float((FINE * noise / deviation[problem.moving.cpu()]).min()) ** 2)
+    if length == noisy.length and share > noisy.share / 4:
         return noisy
-    longer, *larger = (math.exp(one) for one in found.x)
-    deviation = noisy.deviation.clone()
-    deviation[problem.moving.cpu()] *= torch.tensor(larger, dtype=deviation.dtype)
-    return replace(noisy, length=longer * noisy.length, deviation=deviation)
+    return replace(noisy, length=length, deviation=deviation, share=share)
 
 
 def _unlikely(root: Float[Tensor, "n n"], precision: Float[Tensor, "n n"], towards: Float[Tensor, " n"]) -> float:
     """−log p of what says of ε = root · white that it has this precision and lies that way, up to a constant."""
     identity = torch.eye(len(root), dtype=root.dtype, device=root.device)
-    factor = torch.linalg.cholesky(identity + root.mT @ precision @ root)
+    factor, failed = torch.linalg.cholesky_ex(identity + root.mT @ precision @ root)
+    if failed:
+        return math.inf
     pulled = torch.linalg.solve_triangular(factor, (root.mT @ towards)[:, None], upper=False)
     return float(factor.diagonal().log().sum() - 0.5 * pulled.square().sum())

@@ -15,6 +15,8 @@ from cotwin.layout import Layout
 
 SHARE = 1e-4
 """Of the variance of noisy starts, what modes that are left out may hold."""
+MOST_MODES = 512
+"""Of a start that are kept, whatever they leave out."""
 
 Noise = float | tuple[float, ...] | None
 
@@ -74,7 +76,8 @@ class NoisyStarts:
 
     guess: (B, C, *S). deviation: how far s may be from it, in the unit of each channel, (C,).
     length: over which neighbouring points are alike, a Matérn field's as in `priors.GaussianField`; L Lᵀ is its
-        correlation, cut off after the modes that hold all but 10⁻⁴ of the variance. 0: L = 1, each point by itself.
+        correlation, cut off after the modes that hold all but `share` of the variance, or the largest 512.
+        0: L = 1, each point by itself.
     adapt: deviation and length are where to begin; the marginal likelihood chooses them. Needs a length.
 
     Where the first states are observed too (as first frame of the observation), deviation is the field's own, not the
@@ -87,6 +90,7 @@ class NoisyStarts:
     deviation: Float[Tensor, " C"]
     length: float = 0.0
     adapt: bool = False
+    share: float = SHARE
 
     def __post_init__(self) -> None:
         if self.deviation.shape != self.guess.shape[1:2]:
@@ -106,34 +110,34 @@ class NoisyStarts:
             raise ValueError("only starts with a length adapt; give one, such as the spacing of the grid.")
 
 
-def start_modes(layout: Layout, length: float) -> Float[Tensor, "n *S"]:
+def start_modes(layout: Layout, length: float, share: float = SHARE) -> Float[Tensor, "n *S"]:
     """Columns of L on the layout's grid, largest first: s = guess + deviation · L ε; the identity for length 0."""
     points = math.prod(layout.grid)
     if length == 0:
         return torch.eye(points, dtype=torch.float64).reshape(points, *layout.grid)
-    vectors, kept, variances = _eigenvectors(layout, length)
+    vectors, kept, variances = _eigenvectors(layout, length, share)
     modes = variances.sqrt()[:, None]
     for own, along in zip(vectors, torch.unravel_index(kept, layout.grid), strict=True):
         modes = (modes[:, :, None] * own.mT[along][:, None]).flatten(1)
     return modes.reshape(-1, *layout.grid)
 
 
-def mode_covariance(layout: Layout, length: float, other: float) -> Float[Tensor, "n n"]:
-    """Of the weights of `start_modes(layout, length)`, in a field of the other length: the identity for the same."""
-    vectors, kept, variances = _eigenvectors(layout, length)
+def mode_covariance(layout: Layout, length: float, share: float, other: float) -> Float[Tensor, "n n"]:
+    """Of the weights of `start_modes(layout, length, share)`, in a field of the other length."""
+    vectors, kept, variances = _eigenvectors(layout, length, share)
     covariance = (variances[:, None] * variances).rsqrt()
     for axis, (own, along) in enumerate(zip(vectors, torch.unravel_index(kept, layout.grid), strict=True)):
         covariance = covariance * (own.mT @ correlation(layout, axis, other) @ own)[along][:, along]
     return covariance
 
 
-def _eigenvectors(layout: Layout, length: float) -> tuple[list[Tensor], Tensor, Tensor]:
+def _eigenvectors(layout: Layout, length: float, share: float) -> tuple[list[Tensor], Tensor, Tensor]:
     """Of the correlation along each axis; which of their products are kept, and the variances of these."""
     pairs = [torch.linalg.eigh(correlation(layout, axis, length)) for axis in range(layout.dims)]
     values = torch.ones(1, dtype=torch.float64)
     for own, _ in pairs:
         values = torch.outer(values, own.clamp(min=0)).flatten()
-    kept = _largest(values, 1 - SHARE)
+    kept = _largest(values, 1 - share)[:MOST_MODES]
     return [vectors for _, vectors in pairs], kept, values[kept]
 
 

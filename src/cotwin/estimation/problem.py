@@ -381,7 +381,7 @@ class LeastSquares:
         """The prior of the starts; none where they are known."""
         self.noisy, self.modes, self.start_size = noisy, None, 0
         if noisy is not None:
-            self.modes = start_modes(self.observation.layout, noisy.length).to(self.guess)
+            self.modes = start_modes(self.observation.layout, noisy.length, noisy.share).to(self.guess)
             self.start_size = len(self.moving) * len(self.modes)
 
     def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
