@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_command import cotwin
 
 from cotwin.estimation import resolution
 from cotwin.estimation.calibration import Calibration
 from cotwin.estimation.resolution import Shift
+from cotwin.experiment import resolution as resolution_of_experiment
 from cotwin.experiment.calibrate import Task, prepare, run
 from cotwin.experiment.load import load
 from cotwin.experiment.resolution import Solving
+from cotwin.experiment.trained import load_run
 from cotwin.parameters import Positive
 from cotwin.physics.heat import Heat
 from cotwin.rollouts import Refined
@@ -39,8 +42,8 @@ def sparse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "sparse.yaml"
 
 
-def estimated(config: str, *changes: str) -> Calibration:
-    return run(prepare(load(config, list(changes))))
+def estimated(config: str, *changes: str, resolution: str = "check") -> Calibration:
+    return run(prepare(load(config, [*changes, f"estimation.resolution={resolution}"])))
 
 
 def solving(task: Task, found: Calibration) -> Solving:
@@ -80,6 +83,53 @@ def test_a_value_that_the_grid_falsifies_is_told_with_what_a_finer_one_gives(spa
     assert grid["order_seen"]
     assert grid["order"] == pytest.approx(2, abs=0.1)
     assert seen(finer, "grid").largest < 0.25
+
+
+def test_an_estimate_that_the_numerics_falsify_is_repeated_more_finely(sparse: str) -> None:
+    result = cotwin("estimate", sparse)
+    assert result.exit_code == 0, result.output
+    for words in ("Estimated again with physical.refine=4 physical.substeps=2", "widened by the error", "numerics"):
+        assert words in " ".join(result.output.split())
+    assert "too coarse" not in result.output
+    run = load_run("runs/heat-estimate")
+    (one,) = run.result["estimates"]
+    low, high = one["interval"]
+    assert low < TRUE < high
+    assert one["value"] == pytest.approx(TRUE, abs=3 * one["standard_deviation"])
+    assert run.result["repeated_with"] == {"refine": 4, "substeps": 2}
+    # What is kept of the model is the finer one.
+    assert run.physical.solver_layout.grid == (64,)
+
+
+def test_an_interval_is_widened_by_a_shift_that_is_smaller(sparse: str) -> None:
+    told, wide = (estimated(sparse, "physical.refine=4", resolution=kind) for kind in ("check", "auto"))
+    assert wide.changes == {}
+    assert 0.1 < seen(wide, "grid").largest < 1
+    before, after = told.intervals["diffusivity"], wide.intervals["diffusivity"]
+    shift = wide.shift("diffusivity")
+    assert float(after.value) == pytest.approx(float(before.value), rel=1e-6)
+    # It reaches to where the interval would be without the error, and still to where it is.
+    assert float(shift) < 0
+    assert float(after.low) == pytest.approx(float(before.low + shift), rel=1e-3)
+    assert float(after.high) == pytest.approx(float(before.high), rel=1e-6)
+
+
+def test_what_would_cost_too_much_is_told_and_not_repeated(sparse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolution_of_experiment, "MOST_COST", 1.0)
+    found = estimated(sparse, resolution="auto")
+    (words,) = about_the_grid(found)
+    assert words.endswith("Set physical.refine=8.")
+    assert found.changes == {}
+    assert not seen(found, "grid").within
+
+
+def test_where_it_is_off_no_other_model_is_rolled_out(sparse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Solving, "finer")
+    found = estimated(sparse, resolution="off")
+    assert found.estimation.warnings == []
+    assert found.shift("diffusivity") is None
+    off = {"not_checked": "estimation.resolution is off."}
+    assert found.as_json()["numerics"] == {"grid": off, "steps": off}
 
 
 def test_the_shift_of_a_field_is_told_point_by_point(sparse: str) -> None:
@@ -177,7 +227,8 @@ def test_what_a_model_raises_on_a_finer_grid_leaves_the_estimate(
 
 
 def test_a_finer_model_that_diverges_or_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = prepare(load("fisher", ["data.grid=[12]", "data.num_steps=6", "data.test=1"]))
+    quick = ["data.grid=[12]", "data.num_steps=6", "data.test=1", "estimation.resolution=check"]
+    task = prepare(load("fisher", quick))
     found = run(task)
     at, layout = solving(task, found), task.data.layout
     finer = at.finer("grid")

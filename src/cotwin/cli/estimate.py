@@ -41,10 +41,13 @@ def estimate(
             with console.status("rollouts and their derivatives"):
                 calibration = run(task)
             train, model = task.data.train, calibration.estimation.stepper
-            write_models(directory, experiment, train.states, train.layout, {"physical": model})
+            physical = experiment.physical.model_copy(update=calibration.changes)
+            solved = experiment.model_copy(update={"physical": physical})
+            write_models(directory, solved, train.states, train.layout, {"physical": model})
             directory.write_json("estimation.json", calibration.as_json())
             directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
     for part in render(calibration):
         console.print(part, highlight=False)
-    train_too = shlex.join(["cotwin", "train", config, *(overrides or [])])
+    changes = [f"physical.{name}={value}" for name, value in calibration.changes.items()]
+    train_too = shlex.join(["cotwin", "train", config, *(overrides or []), *changes])
     print_next(console, path, "fit.png", f"Train a surrogate with it: {train_too}")

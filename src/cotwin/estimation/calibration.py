@@ -34,7 +34,7 @@ class Calibration:
 
     truth: known parameters, perhaps none. start: the values that the search began with.
     numerics: by how much each would move without the error of the grid, and of the time steps; or why that was not
-    looked at.
+    looked at. changes: settings of the simulator with which the estimation was repeated for it.
     profiled, resampled: ends of intervals by profile likelihood and by bootstrap, where they were asked for.
     before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
     estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
@@ -46,6 +46,7 @@ class Calibration:
     truth: Mapping[str, Tensor]
     start: dict[str, Tensor]
     numerics: Mapping[Kind, Shift | str]
+    changes: Mapping[str, int]
     profiled: dict[str, Ends]
     resampled: dict[str, Ends]
     before: Errors
@@ -82,6 +83,7 @@ class Calibration:
             "starting_points": found.points,
             "starting_points_that_agree": found.agreeing,
             "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
+            "repeated_with": dict(self.changes),
             "warnings": found.warnings,
             "validation_at_start": self.before.vrmse,
             "validation": self.after.vrmse,
@@ -98,7 +100,8 @@ class Calibration:
             return {"not_checked": one}
         points = self.estimation.stepper.at_data_points
         shifts = {name: points(value).tolist() for name, value in one.by_name.items()}
-        return {"shift": shifts, "order": one.order, "order_seen": one.seen, "largest_in_half_widths": one.largest}
+        order = {"order": one.order, "order_seen": one.seen}
+        return {"shift": shifts, **order, "largest_in_half_widths": one.largest, "in_interval": one.within}
 
     def _json(self, name: str) -> dict[str, Any]:
         interval, truth = self.intervals[name], self.truth.get(name)
@@ -122,6 +125,7 @@ def calibrate(
     test: Judge | None,
     *,
     numerics: Mapping[Kind, Shift | str],
+    changes: Mapping[str, int],
     profiles: bool = False,
     resampling: Resampling | None = None,
     truth: Mapping[str, Tensor] | None = None,
@@ -147,6 +151,7 @@ def calibrate(
         truth={} if truth is None else truth,
         start={name: stepper.at_data_points(value) for name, value in estimates(stepper).items()},
         numerics=numerics,
+        changes=changes,
         profiled={name: _at_points(ends, found.stepper) for name, ends in profiled.items()},
         resampled={name: _at_points(ends, found.stepper) for name, ends in resampled.items()},
         before=validation.measure(stepper),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import scipy.stats
 import torch
@@ -21,6 +21,7 @@ from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.multi_start import sobol_points
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.unknowns import Unknowns
 from cotwin.stepper import DivergenceError, Stepper
 
 LINEAR = 2.0
@@ -107,10 +108,11 @@ def estimate(
         require_priors(problem)
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
     search = search or search_for(problem)
-    if measurements.noise is None:
+    noise_is_known = measurements.noise is not None
+    if not noise_is_known:
         problem = problem.with_noise(noise.first_guess(problem))
     problem, z = approach(problem, z, search, horizons)
-    solution, problem = fit(problem, z, search, noise_is_known=measurements.noise is not None)
+    solution, problem = fit(problem, z, search, noise_is_known)
     best = int(solution.cost.argmin())
     if not bool(solution.cost[best].isfinite()):
         raise DivergenceError(
@@ -118,21 +120,55 @@ def estimate(
             f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
         )
     agreeing = int((solution.converged & (solution.cost < solution.cost[best] + 0.5)).sum())
-    return conclude(problem, solution, best, measurements, level, agreeing)
+    return conclude(
+        problem, solution, best, stepper, level=level, points=points, agreeing=agreeing, noise_is_known=noise_is_known
+    )
+
+
+def again(found: Estimation, stepper: Stepper) -> Estimation:
+    """The same estimation with another stepper for the same unknowns, such as a finer one, from where it rested.
+
+    Not for networks as unknowns. Raises ValueError for a stepper with other parameters, and DivergenceError where it
+    diverges at the estimate.
+    """
+    problem, noise_is_known = found.problem.on(stepper), not found.noise_estimated
+    solution, problem = fit(problem, found.z[None], search_for(problem), noise_is_known)
+    if not bool(solution.cost.isfinite().all()):
+        raise DivergenceError(f"{type(stepper).__name__} diverges at the estimate.")
+    solution = replace(solution, iterations=found.iterations + solution.iterations)
+    return conclude(
+        problem,
+        solution,
+        0,
+        stepper,
+        level=found.level,
+        points=found.points,
+        agreeing=found.agreeing,
+        noise_is_known=noise_is_known,
+    )
 
 
 def conclude(
-    problem: LeastSquares, solution: Solution, best: int, measurements: Measurements, level: float, agreeing: int
+    problem: LeastSquares,
+    solution: Solution,
+    best: int,
+    begun: Stepper,
+    *,
+    level: float,
+    points: int,
+    agreeing: int,
+    noise_is_known: bool,
 ) -> Estimation:
-    """Linearise at the best point and say what it means."""
+    """Linearise at the best point and say what it means. begun: the stepper with the values that were begun with."""
     closures, calibrated = problem.unknowns.closures, problem.calibrated(solution.z[best])
-    begin = dict(zip(problem.unknowns.labels, problem.unknowns.naturally(problem.unknowns.present()), strict=True))
+    first = Unknowns(begun)
+    begin = dict(zip(first.labels, first.naturally(first.present()), strict=True))
     residuals = problem.misfit(solution.z[best : best + 1])[0]
     problem, z = problem.without_closures(solution.z[best])
     known = Known.at(problem, z)
     freedom = problem.observation.size - float(known.taken.sum())
     # With known noise the quantiles are normal: Student's for very many degrees of freedom.
-    quantile = float(scipy.stats.t.ppf(0.5 + level / 2, freedom if measurements.noise is None else 1e9))
+    quantile = float(scipy.stats.t.ppf(0.5 + level / 2, 1e9 if noise_is_known else freedom))
     raw, white = problem.parts(z[None])
     intervals = {}
     if known.information is not None:
@@ -144,7 +180,7 @@ def conclude(
         level=level,
         information=known.information,
         noise=problem.deviation.cpu(),
-        noise_estimated=measurements.noise is None,
+        noise_estimated=not noise_is_known,
         starts=problem.starts(white)[0],
         residuals=residuals.cpu(),
         cost=float(solution.cost[best]),
@@ -152,7 +188,7 @@ def conclude(
         fit=float(residuals.square().sum()) / freedom if freedom > 0 else float("nan"),
         converged=bool(solution.converged[best]),
         iterations=solution.iterations,
-        points=len(solution.z),
+        points=points,
         agreeing=agreeing,
         warnings=[],
         problem=problem,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.information import FullInformation
+from cotwin.estimation.intervals import laplace_interval
 from cotwin.estimation.linear import Linearised
 from cotwin.rollouts import Substepped
 from cotwin.stepper import Stepper
@@ -62,7 +63,7 @@ class Shift:
 
     raw: of the N raw numbers. by_name: in natural units, in the parameters' shapes, on the CPU.
     order: p of the error, which falls as factor⁻ᵖ. seen: over three resolutions; else taken to be 1, the worst.
-    largest: of all shifts by the half widths of the intervals.
+    largest: of all shifts by the half widths of the intervals. within: whether the intervals are widened by it.
     """
 
     raw: Float[Tensor, " N"]
@@ -70,6 +71,7 @@ class Shift:
     order: float
     seen: bool
     largest: float
+    within: bool = False
 
     @classmethod
     def of(cls, found: Estimation, raw: Float[Tensor, " N"], order: float, seen: bool) -> Shift:
@@ -117,6 +119,24 @@ def shift(found: Estimation, linear: Linearised, finer: Finer) -> Shift:
         ratio = min(max(first / max(second, 1e-300), f**LEAST_ORDER), f**MOST_ORDER)
         order, total = math.log(ratio, f), once + further + further / (ratio - 1)
     return Shift.of(found, total * (1 - finer.data**-order), order, seen=further is not None)
+
+
+def widened(found: Estimation, shifts: Sequence[Shift]) -> Estimation:
+    """The estimate with intervals that reach to where they would be without each of the errors, and without all.
+
+    They are formed there as at the estimate, so that none reaches beyond a bound.
+    """
+    assert found.information is not None
+    raw = found.z[: len(found.problem.unknowns)]
+    moves = [one.raw for one in shifts]
+    intervals = {}
+    for name, interval in found.intervals.items():
+        for move in [*moves, sum(moves, torch.zeros_like(raw))]:
+            there = laplace_interval(found.problem.unknowns, name, raw + move, found.information, found.quantile)
+            low, high = torch.fmin(interval.low, there.low), torch.fmax(interval.high, there.high)
+            interval = replace(interval, low=low, high=high)
+        intervals[name] = interval
+    return replace(found, intervals=intervals)
 
 
 def on_shift(found: Estimation, moved: Shift, finer: Finer) -> Iterator[str]:

@@ -20,7 +20,7 @@ from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.priors import build_priors
-from cotwin.experiment.resolution import Solving, compared
+from cotwin.experiment.resolution import Solving, resolved
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Layout
@@ -121,14 +121,15 @@ def run(task: Task) -> Calibration:
         level=settings.level,
         seed=seed,
     )
-    numerics, said = compared(Solving(task.experiment.physical, data, task.experiment.data, found))
-    found.warnings.extend(said)
+    solving = Solving(task.experiment.physical, data, task.experiment.data, found)
+    resolution = resolved(solving, settings.resolution)
     return calibrate(
-        found,
+        resolution.solving.found,
         task.stepper,
         data.validation,
         data.test,
-        numerics=numerics,
+        numerics=resolution.numerics,
+        changes=resolution.changes,
         profiles=settings.profile,
         resampling=Resampling(settings.bootstrap, settings.block) if settings.bootstrap else None,
         truth=data.truth,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cotwin.registry import Count, PositiveFloat, Settings
+
+
+def _off(given: object) -> object:
+    # In YAML a bare `off` is false.
+    return "off" if given is False else given
 
 
 class Estimation(Settings):
@@ -33,6 +38,12 @@ class Estimation(Settings):
     )
     level: Annotated[float, Field(gt=0, le=0.999999)] = Field(0.9, description="probability of the intervals")
     profile: bool = Field(False, description="intervals by profile likelihood, too")
+    resolution: Annotated[Literal["auto", "check", "off"], BeforeValidator(_off)] = Field(
+        "auto",
+        description="check: how far the error of grid and time steps moves each estimate is told; auto: intervals "
+        "are widened by it, and where it is larger than they are, the estimation is repeated on a finer grid, or "
+        "with more substeps, if that takes at most about ten times as long; off: it is not looked at",
+    )
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="resamplings for intervals by a moving-block bootstrap; a few hundred"
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal, TypeGuard
 
 from cotwin.estimation import Estimation
+from cotwin.estimation.estimation import again
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
-from cotwin.estimation.resolution import FAULTS, Finer, Kind, Shift, on_shift, shift, unchecked
+from cotwin.estimation.resolution import FAULTS, Finer, Kind, Shift, on_shift, shift, unchecked, widened
+from cotwin.estimation.unknowns import Unknowns
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.declared import suggested
 from cotwin.experiment.learner_settings import PhysicalSettings, Rollout
@@ -23,6 +26,9 @@ from cotwin.rollouts.substepped import shortened
 from cotwin.rollouts.wrapper import Wrapper
 from cotwin.stepper import Stepper
 
+REPETITIONS, MOST_COST = 2, 10.0
+CALLS = 4096
+"""Points of all rollouts of a batch, for which a step takes about as long as for the calls it is made of."""
 MOST_REFINED = 64
 """The largest `physical.refine`."""
 
@@ -52,6 +58,45 @@ class Solving:
             least = 3 if self.found.stepper.staggered else 2
             return Finer(kind, self._on_grid, least, self._grid_settings, data, MOST_REFINED / self.physical.refine)
         return Finer(kind, self._with_steps, 2, self._step_settings, data)
+
+    def factors(self, numerics: Mapping[Kind, Shift | str], most: float) -> dict[Kind, int]:
+        """By which to solve more finely where a shift is too large; none where that would cost more than so much."""
+        if Unknowns(self.found.stepper).closures:
+            # Their weights are held in what an estimate keeps of its problem.
+            return {}
+        large = {kind: one for kind, one in numerics.items() if isinstance(one, Shift) and one.largest > 1}
+        factors = {kind: one.factor(self.finer(kind)) for kind, one in large.items()}
+        while factors and self.cost(factors) > most:
+            largest = max(factors, key=lambda kind: factors[kind])
+            factors[largest] //= self.finer(largest).factor
+            if factors[largest] == 1:
+                return {}
+        return factors
+
+    def cost(self, factors: Mapping[Kind, int]) -> float:
+        """Of the same estimation solved so much more finely, by that of this one.
+
+        A search takes its rollouts in batches of about a Jacobian; a step costs the calls that it takes, and its
+        points.
+        """
+        solver, z = self.found.stepper.solver_layout, len(self.found.problem.unknowns) + self.found.problem.start_size
+        points = (1 + z) * len(self.found.starts) * math.prod(solver.grid)
+        grid, steps = factors.get("grid", 1), factors.get("steps", 1)
+        return grid * steps * float(CALLS + points * grid**solver.dims) / (CALLS + points)
+
+    def settings(self, factors: Mapping[Kind, int]) -> dict[str, int]:
+        """Of the simulator so much finer."""
+        changes: dict[str, int] = {}
+        for kind, factor in factors.items():
+            for name, value in self.finer(kind).settings(factor).items():
+                changes[name] = max(value, changes.get(name, 1))
+        return changes
+
+    def again(self, changes: Mapping[str, int]) -> Solving:
+        """Estimated again with other settings."""
+        physical = self.physical.model_copy(update=changes)
+        stepper = build_physical(physical, self.data.layout, self.data.train.states).to(self.found.stepper.device)
+        return Solving(physical, self.data, self.source, again(self.found, stepper))
 
     @cached_property
     def linear(self) -> Linearised:
@@ -96,6 +141,47 @@ class Solving:
         return stepper.to(self.found.stepper.device)
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """numerics: the shifts, or why they were not looked at. changes: settings that were changed for them."""
+
+    solving: Solving
+    numerics: dict[Kind, Shift | str]
+    changes: dict[str, int]
+
+
+def resolved(solving: Solving, resolution: Literal["auto", "check", "off"]) -> Resolved:
+    """An estimate, compared with finer models of itself, and repeated or widened by what that shows.
+
+    Repeated where a shift is larger than the half width of an interval, from where the search rested; twice at most,
+    and only if all repetitions together are forecast to cost no more than ten times the first.
+    """
+    if resolution == "off":
+        return Resolved(solving, dict.fromkeys(FAULTS, "estimation.resolution is off."), {})
+    numerics, said = compared(solving)
+    changes: dict[str, int] = {}
+    if resolution == "auto":
+        spent = 0.0
+        for _ in range(REPETITIONS):
+            factors = solving.factors(numerics, MOST_COST - spent)
+            if not factors:
+                break
+            spent += solving.cost(factors)
+            changes |= solving.settings(factors)
+            try:
+                solving = solving.again(solving.settings(factors))
+            except Exception as error:  # Whatever a model of one's own raises on a grid that it is not made for.
+                said.append(f"it could not be estimated again more finely: {error}")
+                break
+            numerics, said = compared(solving)
+        small = {kind: replace(one, within=True) for kind, one in numerics.items() if _is_small(one)}
+        if small:
+            solving = replace(solving, found=widened(solving.found, list(small.values())))
+        numerics |= small
+    solving.found.warnings.extend(said)
+    return Resolved(solving, numerics, changes)
+
+
 def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[str]]:
     """The shift of the estimates by grid and by time steps, or why it was not looked at; and what is to be said."""
     found, said = solving.found, list[str]()
@@ -114,6 +200,10 @@ def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[str]]:
             numerics[kind] = str(error)
             said.append(unchecked(error))
     return numerics, said
+
+
+def _is_small(one: Shift | str) -> TypeGuard[Shift]:
+    return isinstance(one, Shift) and one.largest <= 1
 
 
 def _substeps(settings: PhysicalSettings, stepper: Stepper) -> int | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import torch
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
 from cotwin.estimation.calibration import Calibration, Ends
+from cotwin.estimation.resolution import Shift
 
 
 def render(calibration: Calibration) -> Iterator[RenderableType]:
@@ -31,7 +33,9 @@ def _estimates(calibration: Calibration) -> Table:
     kinds = {"profile": calibration.profiled, "bootstrap": calibration.resampled}
     asked = [kind for kind, ends in kinds.items() if ends]
     checked = any(calibration.shift(name) is not None for name in calibration.intervals)
-    table = Table(title="Estimated parameters")
+    within = any(isinstance(one, Shift) and one.within for one in calibration.numerics.values())
+    caption = "Intervals are widened by the error of the numerics." if within else None
+    table = Table(title="Estimated parameters", caption=caption)
     columns = [
         "parameter",
         *(["truth"] if calibration.truth else []),
@@ -46,7 +50,8 @@ def _estimates(calibration: Calibration) -> Table:
         shown = name if interval.unit == "1" else f"{name} [{interval.unit}]"
         truth = calibration.truth.get(name)
         known = ["-" if truth is None else _number(truth)] if calibration.truth else []
-        estimate = _with_half(interval.value, found.quantile * interval.deviation)
+        reach = torch.fmax(interval.high - interval.value, interval.value - interval.low)
+        estimate = _with_half(interval.value, torch.fmax(found.quantile * interval.deviation, reach))
         ends = [
             _between(pair) for pair in ((interval.low, interval.high), *(kinds[kind].get(name) for kind in asked))
         ]
@@ -75,6 +80,9 @@ def _search(calibration: Calibration) -> Iterator[str]:
         condition = found.information.condition
         many = "infinite" if math.isinf(condition) else f"{condition:.3g}"
         yield f"Condition number {many}; least identifiable: {found.information.weakest}."
+    if calibration.changes:
+        changed = " ".join(f"physical.{name}={value}" for name, value in calibration.changes.items())
+        yield f"Estimated again with {changed}, since the error of grid or time steps was larger than an interval."
     if found.points > 1:
         yield f"{found.agreeing} of {found.points} starting points came to this minimum."
 
