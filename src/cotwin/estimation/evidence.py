@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised
-from cotwin.estimation.measurements import SHARE, NoisyStarts, mode_covariance
+from cotwin.estimation.measurements import SHARE, NoisyStarts, mode_covariance, start_modes
 from cotwin.estimation.problem import LeastSquares
 
 SHORTER, LARGER = 1 / 3, 100.0
@@ -28,6 +28,8 @@ FINE = 1 / 3
 """Of the noise, the deviation that modes of a start that are left out may have."""
 JITTER = 1e-9
 """Added to covariances, which are singular to rounding where a length is long."""
+MOST = 512
+"""Numbers in a start, for which modes above the noise are left out after all."""
 LITTLE = 1.0
 """Of log p, for which it is not worth while to change the prior of the starts."""
 
@@ -99,6 +101,8 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
         )
     noise = problem.deviation.cpu()[problem.moving.cpu()].nan_to_num(nan=torch.inf)
     share = min(SHARE, float((FINE * noise / deviation[problem.moving.cpu()]).min()) ** 2)
+    while share < SHARE and len(start_modes(layout, length, share)) * len(problem.moving) > MOST:
+        share = min(SHARE, 2 * share)
     if length == noisy.length and share > noisy.share / 4:
         return noisy
     return replace(noisy, length=length, deviation=deviation, share=share)

@@ -15,8 +15,6 @@ from cotwin.layout import Layout
 
 SHARE = 1e-4
 """Of the variance of noisy starts, what modes that are left out may hold."""
-MOST_MODES = 512
-"""Of a start that are kept, whatever they leave out."""
 
 Noise = float | tuple[float, ...] | None
 
@@ -76,8 +74,7 @@ class NoisyStarts:
 
     guess: (B, C, *S). deviation: how far s may be from it, in the unit of each channel, (C,).
     length: over which neighbouring points are alike, a Matérn field's as in `priors.GaussianField`; L Lᵀ is its
-        correlation, cut off after the modes that hold all but `share` of the variance, or the largest 512.
-        0: L = 1, each point by itself.
+        correlation, cut off after the modes that hold all but `share` of the variance. 0: L = 1, independent points.
     adapt: deviation and length are where to begin; the marginal likelihood chooses them. Needs a length.
 
     Where the first states are observed too (as first frame of the observation), deviation is the field's own, not the
@@ -137,7 +134,7 @@ def _eigenvectors(layout: Layout, length: float, share: float) -> tuple[list[Ten
     values = torch.ones(1, dtype=torch.float64)
     for own, _ in pairs:
         values = torch.outer(values, own.clamp(min=0)).flatten()
-    kept = _largest(values, 1 - share)[:MOST_MODES]
+    kept = _largest(values, 1 - share)
     return [vectors for _, vectors in pairs], kept, values[kept]
 
 
