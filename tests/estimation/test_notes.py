@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from estimation_cases import F64, colony, fisher, heat, line, measured, noise, positive, starts
@@ -12,16 +10,14 @@ from torch import Tensor
 from cotwin.estimation import (
     Estimation,
     Grid,
-    Joined,
     LeastSquares,
     Measurements,
     NoisyStarts,
-    Points,
     Solution,
     estimate,
 )
 from cotwin.estimation.notes import on_search
-from cotwin.layout import Field, Layout
+from cotwin.layout import Layout
 from cotwin.parameters import Real
 from cotwin.physics.function import FunctionStepper
 from cotwin.physics.heat import Heat
@@ -35,43 +31,6 @@ def constant(layout: Layout) -> FunctionStepper:
     """u stays as it is, but for a drift: what noise is alike in is all that its residuals show."""
     drift = Real(torch.tensor(0.0, dtype=F64))
     return FunctionStepper(layout, lambda u, dt, v: u + dt * v["drift"], {"drift": drift})
-
-
-@pytest.mark.parametrize(
-    ("axis", "direction"), [(1, "in time"), (3, "along x"), (4, "along y"), (None, "")], ids=lambda one: str(one)
-)
-def test_neighbours_are_looked_at_along_every_axis_and_in_time(axis: int | None, direction: str) -> None:
-    layout = Layout.box([Field("u")], grid=(9, 8), extent=[(0, 1)] * 2, boundary="periodic", dt=0.1)
-    seen = Grid(layout, 2, 6)
-    errors = noise(2, 7, 1, 9, 8)
-    if axis is not None:
-        # Each the mean of itself and the next: a correlation of one half along this axis alone.
-        errors = (errors + errors.roll(1, axis)) / math.sqrt(2)
-    found = estimate(constant(layout), torch.zeros(2, 1, 9, 8, dtype=F64), Measurements(seen, seen(errors), 1.0))
-    notes = said(found, "neighbours are correlated")
-    if axis is None:
-        assert notes == []
-    else:
-        (note,) = notes
-        assert direction in note
-        assert note.count("along") + note.count("in time") == 1
-        assert float(note.partition("(")[2].split()[0]) == pytest.approx(0.5, abs=0.1)
-
-
-def test_neighbours_of_masked_and_joined_grids_are_beside_each_other() -> None:
-    layout = Layout.box([Field("u", 2)], grid=(5, 4), extent=[(0, 1)] * 2, boundary="periodic", dt=0.1)
-    mask = torch.rand(2, 4, 2, 5, 4, generator=torch.Generator().manual_seed(0)) < 0.5
-    where = torch.stack(torch.meshgrid(*map(torch.arange, mask.shape), indexing="ij"), dim=-1)
-    masked, rest = Grid(layout, 2, 3, mask), Grid(layout, 2, 3, ~mask, first=0)
-    for observation in (masked, rest, Joined(masked, rest)):
-        places = torch.stack([observation(where[..., k].double()) for k in range(5)], dim=1)
-        for direction, (one, other) in observation.neighbours().items():
-            assert len(one)
-            step = {"in time": [0, 1, 0, 0, 0], "along x": [0, 0, 0, 1, 0], "along y": [0, 0, 0, 0, 1]}[direction]
-            assert bool((places[other] - places[one] == torch.tensor(step)).all())
-    sensors = Points.of_sensors(line(8), torch.tensor([[0.2], [0.6]]), torch.tensor([0.1, 0.2]), ["u"])
-    ((one, other),) = sensors.neighbours().values()
-    assert bool((other - one == 1).all())
 
 
 def from_several(diffusivities: list[float], noisy: bool) -> Estimation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -206,7 +207,7 @@ def _warnings(found: Estimation, known: Known, closures: list[str], begin: dict[
         yield from known.information.warnings()
     yield from notes.on_search(found.converged, found.iterations, found.agreeing, found.points)
     yield from notes.on_noise(problem) if found.noise_estimated else notes.on_fit(found.fit, found.freedom)
-    yield from notes.on_residuals(found.residuals, problem)
+    yield from notes.on_residuals(found.residuals, known.taken.cpu(), copy.deepcopy(problem.observation).cpu())
     if closures:
         yield "intervals hold the networks' weights fixed, so they are too narrow."
     raw = z[: len(problem.unknowns)]

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from cotwin.estimation.linear import Linearised, solve_symmetric
 from cotwin.estimation.noise import first_guess
+from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.spectrum import looks
 
 LARGEST_NOISE = 0.7
 """Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
@@ -22,6 +24,8 @@ VANISHED = 1e-6
 """Of its value at the start, below which, or above whose inverse, a positive number has left all that is likely."""
 BY_CHANCE = 1e-4
 """How rarely trajectories that share their unknowns disagree by as much as is pointed out."""
+FALSE_ALARMS = 1 / 500
+"""How often independent residuals are called correlated, in all looks at them together."""
 CURVED = 2.0
 """How much more or less than in its linear model the cost may rise to the ends of intervals."""
 LOWER = 0.01
@@ -51,19 +55,28 @@ def on_fit(fit: float, freedom: float) -> Iterator[str]:
         )
 
 
-def on_residuals(residuals: Float[Tensor, " M"], problem: LeastSquares) -> Iterator[str]:
-    """Neighbours that are alike, along each axis and in time; residuals on the CPU."""
-    size = float(residuals.square().mean())
-    alike = []
-    for direction, (one, other) in problem.observation.neighbours().items():
-        one, other = one.cpu(), other.cpu()
-        together = float((residuals[one] * residuals[other]).mean()) / size if len(one) and size > 0 else 0.0
-        if together > 0.1 + 3 / max(len(one), 1) ** 0.5:
-            alike.append(f"{together:.2f} {direction}")
-    if alike:
+def on_residuals(
+    residuals: Float[Tensor, " M"], taken: Float[Tensor, " M"], observation: Observation
+) -> Iterator[str]:
+    """Residuals that are not independent, by the waves in which they are farthest from it; on the CPU.
+
+    taken: how much of each value its own prediction takes up. Their size is taken from themselves, by the channel.
+    """
+    total, left = (
+        residuals.new_zeros(observation.layout.channels).index_add(0, observation.channel, part)
+        for part in (residuals.square(), 1 - taken)
+    )
+    if not bool(((total > 0) & (left > 0))[observation.channel].all()):
+        return
+    white = residuals * (left / total).sqrt()[observation.channel]
+    seen = [look for own, lattice in observation.lattices() for look in looks(lattice, white[own])]
+    farthest = min(seen, key=lambda look: (look.chance, -look.excess / look.expected), default=None)
+    if farthest is not None and farthest.chance * len(seen) < FALSE_ALARMS:
+        times, size = 1 + farthest.excess / farthest.expected, (farthest.excess / len(white)) ** 0.5
         yield (
-            f"residuals of neighbours are correlated ({', '.join(alike)}). The simulator misses something, noisy "
-            "starts were taken as exact, or the noise is not independent. The intervals are too narrow."
+            f"residuals are correlated {farthest}. Such waves hold {times:.2g} times what independent residuals would, "
+            f"as by a misfit of {size:.2g} of the noise. The simulator misses something, noisy starts were taken as "
+            "exact, or the noise is not independent. The intervals are too narrow."
         )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.estimation.observation.lattice import Lattice
 from cotwin.estimation.observation.observation import Observation, moving_channels, require_trajectories
 from cotwin.estimation.observation.times import time_of
 from cotwin.layout import Layout
@@ -72,19 +73,16 @@ class Grid(Observation):
         self.register_buffer("moving", moving, persistent=False)
         self.register_buffer("index", None if mask is None else index, persistent=False)
 
-    def neighbours(self) -> dict[str, tuple[Int[Tensor, " K"], Int[Tensor, " K"]]]:
-        rows = torch.full(self.states_shape, -1, device=self.time.device)
-        count = torch.arange(self.size, device=self.time.device)
-        if self.index is None:
-            rows[:, self.first :, self.moving] = count.view_as(rows[:, self.first :, self.moving])
-        else:
-            rows.view(-1)[self.index] = count
-        found = {}
-        for axis, direction in ((1, "in time"), *((3 + a, f"along {'xyz'[a]}") for a in range(self.layout.dims))):
-            one, other = (rows.narrow(axis, first, rows.shape[axis] - 1).flatten() for first in (0, 1))
-            both = (one >= 0) & (other >= 0)
-            found[direction] = (one[both], other[both])
-        return found
+    def lattices(self) -> list[tuple[slice, Lattice]]:
+        index = self.index
+        if index is None:
+            seen = torch.zeros(self.states_shape, dtype=torch.bool, device=self.time.device)
+            seen[:, self.first :, self.moving] = True
+            index = seen.flatten().nonzero()[:, 0]
+        trajectory, step, channel, *places = torch.unravel_index(index, self.states_shape)
+        along = {f"along {'xyz'[axis]}": place for axis, place in enumerate(places)}
+        lattice = Lattice.of(trajectory * self.layout.channels + channel, {"in time": step - self.first, **along})
+        return [(slice(0, self.size), lattice)]
 
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from cotwin.estimation.observation.lattice import Lattice
 from cotwin.estimation.observation.observation import Observation
 
 
@@ -39,18 +40,13 @@ class Joined(Observation):
         )
         self.parts, self.steps = nn.ModuleList(parts), [part.num_steps for part in parts]
 
-    def neighbours(self) -> dict[str, tuple[Int[Tensor, " K"], Int[Tensor, " K"]]]:
-        found: dict[str, list[tuple[Tensor, Tensor]]] = {}
-        first = 0
+    def lattices(self) -> list[tuple[slice, Lattice]]:
+        found, first = [], 0
         for part in self.parts:
             assert isinstance(part, Observation)
-            for direction, (one, other) in part.neighbours().items():
-                found.setdefault(direction, []).append((first + one, first + other))
+            found += [(slice(first + own.start, first + own.stop), lattice) for own, lattice in part.lattices()]
             first += part.size
-        return {
-            direction: (torch.cat([one for one, _ in pairs]), torch.cat([other for _, other in pairs]))
-            for direction, pairs in found.items()
-        }
+        return found
 
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cotwin.estimation.observation.lattice import Lattice, ranked
 from cotwin.layout import Layout
 
 
@@ -64,14 +65,14 @@ class Observation(nn.Module, ABC):
         """Shape of the states it is given, (B, T, C, *S)."""
         return (self.num_trajectories, self.num_steps + 1, *self.layout.state_shape)
 
-    def neighbours(self) -> dict[str, tuple[Int[Tensor, " K"], Int[Tensor, " K"]]]:
-        """Pairs of values that lie beside each other, one and other, by the direction, such as "in time".
+    def lattices(self) -> list[tuple[slice, Lattice]]:
+        """Which values lie beside each other, for parts of the values that follow each other.
 
-        Here of values that follow each other in the observation and are of one rollout and channel.
+        Here in time, and in their order those of one rollout, channel and time.
         """
-        follow = (self.trajectory.diff() == 0) & (self.channel.diff() == 0)
-        one = follow.nonzero().flatten()
-        return {"in the order of the values": (one, one + 1)}
+        series, time = self.trajectory * self.layout.channels + self.channel, ranked(self.time)
+        places = {"in time": time, "in the order of the values": _turns(torch.stack([series.double(), self.time]))}
+        return [(slice(0, self.size), Lattice.of(series, places))]
 
     @abstractmethod
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
@@ -94,6 +95,15 @@ class Observation(nn.Module, ABC):
     if TYPE_CHECKING:  # torch declares that calling a module may return anything
 
         def __call__(self, states: Tensor) -> Tensor: ...
+
+
+def _turns(columns: Float[Tensor, "K M"]) -> Int[Tensor, " M"]:
+    """How many of the columns before each are equal to it."""
+    _, which, count = torch.unique(columns, dim=1, return_inverse=True, return_counts=True)
+    order = which.argsort(stable=True)
+    turns = torch.empty_like(order)
+    turns[order] = torch.arange(len(order), device=order.device) - (count.cumsum(0) - count)[which[order]]
+    return turns
 
 
 def require_trajectories(num_trajectories: int) -> None:

@@ -14,6 +14,7 @@ from cotwin.estimation.observation.interpolation import (
     periodic_lagrange,
     places_of,
 )
+from cotwin.estimation.observation.lattice import Lattice, ranked
 from cotwin.estimation.observation.observation import (
     Observation,
     moving_channels,
@@ -56,6 +57,7 @@ class Points(Observation):
 
     index: Tensor
     weight: Tensor
+    positions: Tensor
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class Points(Observation):
         super().__init__(layout, num_trajectories, num_steps, which, time_of(steps, layout), seen.clone(), notes)
         self.register_buffer("index", stencil.index, persistent=False)
         self.register_buffer("weight", stencil.weight, persistent=False)
+        self.register_buffer("positions", positions.double(), persistent=False)
 
     @classmethod
     def of_sensors(
@@ -125,6 +128,11 @@ class Points(Observation):
             num_trajectories=num_trajectories,
             offsets=offsets,
         )
+
+    def lattices(self) -> list[tuple[slice, Lattice]]:
+        places = {f"along {'xyz'[axis]}": ranked(own) for axis, own in enumerate(self.positions.unbind(1))}
+        series = self.trajectory * self.layout.channels + self.channel
+        return [(slice(0, self.size), Lattice.of(series, {"in time": ranked(self.time), **places}))]
 
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)
