@@ -95,6 +95,7 @@ def test_two_that_only_occur_as_a_product_are_named_and_their_product_is_known()
     model = decaying(line(12))
     found = estimate(model, starts(model.layout), measured(model, starts(model.layout), 4, 0.01))
     (warning,) = found.warnings
+    assert (found.reliable, found.reasons) == (False, ["blind"])
     assert "the data say nothing about" in warning
     assert "rate" in warning
     assert "share" in warning
@@ -119,6 +120,7 @@ def test_a_prior_on_one_of_them_settles_both() -> None:
         priors={"rate": LogNormal(0.5, 1.2)},
     )
     assert found.warnings == []
+    assert found.reliable
     for interval in found.intervals.values():
         assert float(interval.deviation / interval.value) == pytest.approx(math.log(1.2), rel=0.05)
 
@@ -130,6 +132,7 @@ def test_what_the_data_hardly_determine_is_named() -> None:
         model, states, measured(model, states, 3, 0.01), priors={"growth.capacity": LogNormal(5.0, 10.0)}
     )
     (warning,) = found.warnings
+    assert found.reasons == ["hardly_determined"]
     assert warning.startswith("the data hardly determine growth.capacity")
     assert "Least known is 1.00 growth.capacity" in warning
 

@@ -32,6 +32,9 @@ def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> No
         assert (run / name).stat().st_size > 0
     written = json.loads((run / "estimation.json").read_text())
     assert written["converged"]
+    assert written["reliable"] == (written["reasons"] == [])
+    assert len(written["warning_codes"]) == len(written["warnings"])
+    assert set(written["reasons"]) <= {*written["warning_codes"], "worse_than_start"}
     assert {one["name"] for one in written["estimates"]} == {"diffusivity.value", "growth.rate", "growth.capacity"}
     for one in written["estimates"]:
         for low, high in (one["interval"], one["profile_interval"]):

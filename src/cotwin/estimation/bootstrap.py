@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
+from cotwin.estimation.note import Note
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
 from cotwin.physics.requirements import require_positive
@@ -62,8 +63,11 @@ def bootstrap(
         )
     if len(good) < replicates:
         estimation.warnings.append(
-            f"{replicates - len(good)} of {replicates} resamplings did not come to rest and are left out of the "
-            "bootstrap. Its intervals may be too narrow."
+            Note(
+                "resamplings_left_out",
+                f"{replicates - len(good)} of {replicates} resamplings did not come to rest and are left out of the "
+                "bootstrap. Its intervals may be too narrow.",
+            )
         )
     raw, _ = problem.parts(good)
     samples = {
@@ -74,8 +78,11 @@ def bootstrap(
     enough = math.ceil(1 / tail - 1e-6)
     if len(good) < enough:
         estimation.warnings.append(
-            f"{len(good)} resamplings are few for intervals of {estimation.level:.3g}: their ends cannot lie beyond "
-            f"the outermost one, and are too near. Take {enough:,} or more."
+            Note(
+                "few_resamplings",
+                f"{len(good)} resamplings are few for intervals of {estimation.level:.3g}: their ends cannot lie "
+                f"beyond the outermost one, and are too near. Take {enough:,} or more.",
+            )
         )
     low = {name: values.quantile(tail, dim=0) for name, values in samples.items()}
     high = {name: values.quantile(1 - tail, dim=0) for name, values in samples.items()}

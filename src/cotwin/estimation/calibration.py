@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cotwin.estimation import Estimation, Interval, bootstrap, profile
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
+from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.resolution import Kind, Shift
 from cotwin.parameters import estimates
 from cotwin.stepper import Stepper
@@ -60,13 +61,18 @@ class Calibration:
         parts = [one.by_name[name] for one in self.numerics.values() if isinstance(one, Shift)]
         return self.estimation.stepper.at_data_points(torch.stack(parts).sum(dim=0)) if parts else None
 
-    def remarks(self) -> list[str]:
+    def remarks(self) -> list[Note]:
         """What speaks against the estimate on held-out data, in sentences; none where nothing does."""
         rivals = {name: errors.nrmse for name, errors in self.baselines.items()}
         return [
             *worse_than_start("estimate", self.after.nrmse, self.before.nrmse, "validation"),
             *no_better("estimate", self.after.nrmse, smallest(rivals), "validation"),
         ]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Codes of what makes the estimate unreliable, held-out data included."""
+        return reasons([*self.estimation.warnings, *self.remarks()])
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, for estimation.json."""
@@ -84,7 +90,10 @@ class Calibration:
             "starting_points_that_agree": found.agreeing,
             "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
             "repeated_with": dict(self.changes),
+            "reliable": not self.reasons,
+            "reasons": self.reasons,
             "warnings": found.warnings,
+            "warning_codes": [note.code for note in found.warnings],
             "validation_at_start": self.before.vrmse,
             "validation": self.after.vrmse,
             "test": None if self.test is None else self.test.vrmse,
@@ -140,7 +149,7 @@ def calibrate(
             resampled = {name: (drawn.low[name], drawn.high[name]) for name in drawn.low}
         except ValueError as error:
             # That few replicates come to rest is no reason to lose the estimate.
-            found.warnings.append(f"there are no intervals by bootstrap: {error}")
+            found.warnings.append(Note("no_bootstrap", f"there are no intervals by bootstrap: {error}"))
     with torch.no_grad():
         fitted = found.stepper.rollout(found.starts, found.problem.observation.num_steps).cpu()
     # The estimate is in double precision, whatever the data are in.

@@ -20,6 +20,7 @@ from cotwin.estimation.levenberg_marquardt import Search, Solution
 from cotwin.estimation.low_rank import require_priors
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.multi_start import sobol_points
+from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.unknowns import Unknowns
@@ -62,10 +63,20 @@ class Estimation:
     iterations: int
     points: int
     agreeing: int
-    warnings: list[str]
+    warnings: list[Note]
     problem: LeastSquares
     z: Float[Tensor, " Z"]
     quantile: float
+
+    @property
+    def reasons(self) -> list[str]:
+        """Codes of the warnings that make it unreliable."""
+        return reasons(self.warnings)
+
+    @property
+    def reliable(self) -> bool:
+        """Whether nothing speaks against using estimates and intervals as they are."""
+        return not self.reasons
 
 
 def estimate(
@@ -200,16 +211,16 @@ def conclude(
     return found
 
 
-def _warnings(found: Estimation, known: Known, closures: list[str], begin: dict[str, float]) -> Iterator[str]:
+def _warnings(found: Estimation, known: Known, closures: list[str], begin: dict[str, float]) -> Iterator[Note]:
     problem, z = found.problem, found.z
-    yield from problem.observation.notes
+    yield from (Note("interpolated", note) for note in problem.observation.notes)
     if known.information is not None:
         yield from known.information.warnings()
     yield from notes.on_search(found.converged, found.iterations, found.agreeing, found.points)
     yield from notes.on_noise(problem) if found.noise_estimated else notes.on_fit(found.fit, found.freedom)
     yield from notes.on_residuals(found.residuals, known.taken.cpu(), copy.deepcopy(problem.observation).cpu())
     if closures:
-        yield "intervals hold the networks' weights fixed, so they are too narrow."
+        yield Note("weights_held", "intervals hold the networks' weights fixed, so they are too narrow.")
     raw = z[: len(problem.unknowns)]
     yield from notes.on_bounds(problem, raw, begin)
     if known.linear is not None and isinstance(known.information, FullInformation):

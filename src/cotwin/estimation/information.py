@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.estimation.note import Note
 from cotwin.estimation.unknowns import describe
 
 RESOLUTION = 1e-8
@@ -35,7 +36,7 @@ class Information(ABC):
         """Standard deviations of quantities with these derivatives to the raw unknowns."""
 
     @abstractmethod
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Note]:
         """What a person should know before using the estimates."""
 
 
@@ -110,11 +111,14 @@ class FullInformation(Information):
         length: Tensor = torch.linalg.vector_norm(self.values * (self.directions @ step))
         return length
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Note]:
         """What a person should know before using the estimates."""
         said = [
-            f"the data say nothing about {describe(direction, self.labels)}; fix a parameter of it (Known), give it "
-            "a prior, or observe more."
+            Note(
+                "blind",
+                f"the data say nothing about {describe(direction, self.labels)}; fix a parameter of it (Known), give "
+                "it a prior, or observe more.",
+            )
             for direction in self.directions[self.blind]
         ]
         spread = self.deviations(torch.eye(len(self.labels), dtype=self.values.dtype, device=self.values.device))
@@ -122,7 +126,10 @@ class FullInformation(Information):
         if loose:
             names = ", ".join(loose[:6]) + (f" and {len(loose) - 6} more" if len(loose) > 6 else "")
             said.append(
-                f"the data hardly determine {names}: uncertain by more than a factor e. Least known is "
-                f"{self.weakest}."
+                Note(
+                    "hardly_determined",
+                    f"the data hardly determine {names}: uncertain by more than a factor e. Least known is "
+                    f"{self.weakest}.",
+                )
             )
         return said

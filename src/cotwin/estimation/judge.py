@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from cotwin.estimation.note import Note
 from cotwin.layout import Layout
 from cotwin.stepper import Stepper
 
@@ -35,17 +36,25 @@ class Judge(Protocol):
     def baselines(self, layout: Layout) -> Mapping[str, Errors]: ...
 
 
-def worse_than_start(name: str, error: float, start: float, which: str) -> list[str]:
+def worse_than_start(name: str, error: float, start: float, which: str) -> list[Note]:
     """A sentence if a model has a larger NRMSE than before, by a percent or more."""
     if not error > 1.01 * start:
         return []
-    return [f"The {name} is worse than the start: {which} NRMSE {error:.3g}, {start:.3g} at the start."]
+    return [
+        Note(
+            "worse_than_start",
+            f"The {name} is worse than the start: {which} NRMSE {error:.3g}, {start:.3g} at the start.",
+        )
+    ]
 
 
-def no_better(name: str, error: float, rivals: Mapping[str, float], which: str) -> list[str]:
+def no_better(name: str, error: float, rivals: Mapping[str, float], which: str) -> list[Note]:
     """A sentence for each rival whose NRMSE is not larger, by a percent or more."""
     return [
-        f"The {name} is no better than {rival}: {which} NRMSE {error:.3g} against {other:.3g}."
+        Note(
+            "no_better_than_baseline",
+            f"The {name} is no better than {rival}: {which} NRMSE {error:.3g} against {other:.3g}.",
+        )
         for rival, other in rivals.items()
         if not error < 0.99 * other
     ]

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from cotwin.estimation.information import Information
+from cotwin.estimation.note import Note
 from cotwin.estimation.problem import LeastSquares
 
 FIRST_RANK = 32
@@ -78,12 +79,15 @@ class LowRankInformation(Information):
         variance: Tensor = rows.square().sum(dim=1) - gained
         return variance.clamp(min=0).sqrt()
 
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Note]:
         """How many combinations of the unknowns the data determine."""
         count = int((self.values > 1).sum())
         return [
-            f"the data determine {count} combinations of the {len(self.factor)} unknowns; of the rest only the "
-            "priors speak."
+            Note(
+                "few_determined",
+                f"the data determine {count} combinations of the {len(self.factor)} unknowns; of the rest only the "
+                "priors speak.",
+            )
         ]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cotwin.estimation.linear import Linearised, solve_symmetric
 from cotwin.estimation.noise import first_guess
+from cotwin.estimation.note import Note
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.spectrum import looks
@@ -32,32 +33,35 @@ LOWER = 0.01
 """A cost lower than the estimate's by so much is no matter of rounding."""
 
 
-def on_search(converged: bool, iterations: int, agreeing: int, points: int) -> Iterator[str]:
+def on_search(converged: bool, iterations: int, agreeing: int, points: int) -> Iterator[Note]:
     """A search that did not come to rest, or to a place that no other starting point found."""
     if not converged:
-        yield (
+        yield Note(
+            "not_converged",
             f"the search had not come to rest after {iterations} iterations; start from other values, from more "
-            "points, or allow more iterations."
+            "points, or allow more iterations.",
         )
     elif agreeing == 1 < points:
-        yield (
+        yield Note(
+            "lone_minimum",
             f"only one of {points} starting points came to this minimum; there may be better ones. Search from more "
-            "points, or within narrower bounds."
+            "points, or within narrower bounds.",
         )
 
 
-def on_fit(fit: float, freedom: float) -> Iterator[str]:
+def on_fit(fit: float, freedom: float) -> Iterator[Note]:
     """Residuals beyond the noise that was given."""
     if freedom > 0 and fit > 1 + 5 * (2 / freedom) ** 0.5:
-        yield (
+        yield Note(
+            "residuals_large",
             f"residuals are {fit**0.5:.3g} times as large as the noise that was given. The simulator misses "
-            "something, the search missed the best fit, or there is more noise. The intervals are too narrow."
+            "something, the search missed the best fit, or there is more noise. The intervals are too narrow.",
         )
 
 
 def on_residuals(
     residuals: Float[Tensor, " M"], taken: Float[Tensor, " M"], observation: Observation
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Residuals that are not independent, by the waves in which they are farthest from it; on the CPU.
 
     taken: how much of each value its own prediction takes up. Their size is taken from themselves, by the channel.
@@ -73,26 +77,28 @@ def on_residuals(
     farthest = min(seen, key=lambda look: (look.chance, -look.excess / look.expected), default=None)
     if farthest is not None and farthest.chance * len(seen) < FALSE_ALARMS:
         times, size = 1 + farthest.excess / farthest.expected, (farthest.excess / len(white)) ** 0.5
-        yield (
-            f"residuals are correlated {farthest}. Such waves hold {times:.2g} times what independent residuals would, "
-            f"as by a misfit of {size:.2g} of the noise. The simulator misses something, noisy starts were taken as "
-            "exact, or the noise is not independent. The intervals are too narrow."
+        yield Note(
+            "residuals_correlated",
+            f"residuals are correlated {farthest}. Such waves hold {times:.2g} times what independent residuals "
+            f"would, as by a misfit of {size:.2g} of the noise. The simulator misses something, noisy starts were "
+            "taken as exact, or the noise is not independent. The intervals are too narrow.",
         )
 
 
-def on_noise(problem: LeastSquares) -> Iterator[str]:
+def on_noise(problem: LeastSquares) -> Iterator[Note]:
     """Where so much was taken for noise that it hides a bad fit, which χ² by the degrees of freedom, one, cannot."""
     names = problem.observation.layout.channel_names
     share = (problem.deviation / (10 * first_guess(problem))).tolist()
     for name, part in zip(names, share, strict=True):
         if part > LARGEST_NOISE:
-            yield (
+            yield Note(
+                "noise_hides_fit",
                 f"the estimated noise of {name} is {part:.2f} of what its values vary by: the fit explains little "
-                "of them. Start from other values, or from more points; or there is that much noise."
+                "of them. Start from other values, or from more points; or there is that much noise.",
             )
 
 
-def on_trajectories(problem: LeastSquares, raw: Float[Tensor, " N"], linear: Linearised) -> Iterator[str]:
+def on_trajectories(problem: LeastSquares, raw: Float[Tensor, " N"], linear: Linearised) -> Iterator[Note]:
     """Trajectories that by themselves would have other parameters: one common value does not fit.
 
     By the score test: at the common estimate of the data the slope g of a trajectory's own cost has its own JᵀJ for
@@ -115,14 +121,15 @@ def on_trajectories(problem: LeastSquares, raw: Float[Tensor, " N"], linear: Lin
         place = int(alone[most].abs().argmax())
         here, there = (problem.unknowns.naturally(one)[place] for one in (raw, raw + alone[most]))
         which = ", ".join(map(str, apart[:6])) + (" and more" if len(apart) > 6 else "")
-        yield (
+        yield Note(
+            "trajectories_disagree",
             f"trajectories disagree: one common value of each unknown is fitted to all {count}, and it does not fit "
             f"{which} (counted from 0). {most} alone asks for a {problem.unknowns.labels[place]} of about "
-            f"{there:.3g}, all together for {here:.3g}. The intervals are too narrow."
+            f"{there:.3g}, all together for {here:.3g}. The intervals are too narrow.",
         )
 
 
-def on_bounds(problem: LeastSquares, raw: Float[Tensor, " N"], begin: dict[str, float]) -> Iterator[str]:
+def on_bounds(problem: LeastSquares, raw: Float[Tensor, " N"], begin: dict[str, float]) -> Iterator[Note]:
     """Which numbers came to rest at an end of their range, where the data would have them go on.
 
     begin: the values that the search began with, by their labels.
@@ -136,20 +143,22 @@ def on_bounds(problem: LeastSquares, raw: Float[Tensor, " N"], begin: dict[str, 
         elif lower == 0:
             gone += [f"{label} = {value:.2g}"] if not VANISHED < value / begin[label] < 1 / VANISHED else []
     if on_it:
-        yield (
+        yield Note(
+            "on_bound",
             f"on a bound: {', '.join(on_it)}. Widen the bounds, or the simulator misses something. Laplace's "
-            "interval says nothing there, that by profile does."
+            "interval says nothing there, that by profile does.",
         )
     if gone:
-        yield (
+        yield Note(
+            "out_of_range",
             f"at the end of its range: {', '.join(gone)}, which is no estimate. The data contradict the simulator "
-            "(its boundaries, its terms), or the search went astray."
+            "(its boundaries, its terms), or the search went astray.",
         )
 
 
 def on_shape(
     problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised, reach: Float[Tensor, "K N"]
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """Whether the cost rises to the ends of the intervals as the linear model has it, by one batch of rollouts.
 
     reach: steps of the raw parameters to the ends of the intervals of some of them.
@@ -161,14 +170,16 @@ def on_shape(
     rise = problem.cost(z + steps) - here
     expected = torch.cat([linear.cost_after(step[None]) for step in steps]) - here
     if bool((rise < -LOWER).any()):
-        yield (
+        yield Note(
+            "not_at_minimum",
             f"the search did not end at the best fit: within the intervals the cost is lower by "
-            f"{-float(rise.min()):.3g}. Start from other values, or from more points."
+            f"{-float(rise.min()):.3g}. Start from other values, or from more points.",
         )
     elif bool(((rise > CURVED * expected) | (rise < expected / CURVED)).any()):
         ratio = rise / expected
-        yield (
+        yield Note(
+            "nonlinear",
             f"the problem is not linear within the intervals: the cost rises by {float(ratio.min()):.2g} to "
             f"{float(ratio.max()):.2g} times what they suppose. Intervals by profile do not suppose it, and there "
-            "may be better fits elsewhere: search from more points."
+            "may be better fits elsewhere: search from more points.",
         )

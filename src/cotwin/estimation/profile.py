@@ -11,6 +11,7 @@ from torch import Tensor
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
+from cotwin.estimation.note import Note
 from cotwin.estimation.problem import LeastSquares
 from cotwin.parameters import Elementwise
 
@@ -63,13 +64,19 @@ def _warn(estimation: Estimation, labels: list[str], settled: Bool[Tensor, "K 2"
     unsettled = [label for label, both in zip(labels, settled.all(dim=1).tolist(), strict=True) if not both]
     if unsettled:
         estimation.warnings.append(
-            f"the profile of {', '.join(unsettled)} has an open end because the search over the other unknowns did "
-            "not come to rest there, or the simulator diverges. The interval may be narrower than shown."
+            Note(
+                "profile_open",
+                f"the profile of {', '.join(unsettled)} has an open end because the search over the other unknowns "
+                "did not come to rest there, or the simulator diverges. The interval may be narrower than shown.",
+            )
         )
     if lowest < estimation.cost - LOWER:
         estimation.warnings.append(
-            f"the profile met a better fit than the estimate, its cost lower by {estimation.cost - lowest:.3g}: the "
-            "search rested in another minimum. Start from other values, or from more points."
+            Note(
+                "other_minimum",
+                f"the profile met a better fit than the estimate, its cost lower by {estimation.cost - lowest:.3g}: "
+                "the search rested in another minimum. Start from other values, or from more points.",
+            )
         )
 
 

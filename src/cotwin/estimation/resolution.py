@@ -15,6 +15,7 @@ from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.intervals import laplace_interval
 from cotwin.estimation.linear import Linearised
+from cotwin.estimation.note import Note
 from cotwin.rollouts import Substepped
 from cotwin.stepper import Stepper
 
@@ -139,19 +140,22 @@ def widened(found: Estimation, shifts: Sequence[Shift]) -> Estimation:
     return replace(found, intervals=intervals)
 
 
-def on_shift(found: Estimation, moved: Shift, finer: Finer) -> Iterator[str]:
+def on_shift(found: Estimation, moved: Shift, finer: Finer) -> Iterator[Note]:
     """Which unknowns are off by more than their intervals' half widths, with the setting that mends it."""
     off = [words for name in found.intervals if (words := _moved(found, name, moved.by_name[name]))]
     if off:
         settings = finer.settings(moved.factor(finer))
         cure = " ".join(f"physical.{name}={value}" for name, value in settings.items())
         cure = f"Set {cure}." if cure else "Solve it more finely."
-        yield f"{FAULTS[finer.kind]} for these intervals: without that error {', '.join(off)}. {cure}"
+        yield Note(
+            "grid" if finer.kind == "grid" else "time_step",
+            f"{FAULTS[finer.kind]} for these intervals: without that error {', '.join(off)}. {cure}",
+        )
 
 
-def unchecked(reason: object) -> str:
+def unchecked(reason: object) -> Note:
     """That a model could not be compared with itself solved more finely."""
-    return f"whether grid and time steps suit the intervals was not looked at: {reason}"
+    return Note("numerics_unchecked", f"whether grid and time steps suit the intervals was not looked at: {reason}")
 
 
 def _step(found: Estimation, linear: Linearised, finer: Finer, factor: int) -> Float[Tensor, " N"]:

@@ -12,6 +12,7 @@ from cotwin.estimation import Estimation
 from cotwin.estimation.estimation import again
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
+from cotwin.estimation.note import Note
 from cotwin.estimation.resolution import FAULTS, Finer, Kind, Shift, on_shift, shift, unchecked, widened
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.experiment.dataset import Dataset
@@ -171,7 +172,7 @@ def resolved(solving: Solving, resolution: Literal["auto", "check", "off"]) -> R
             try:
                 solving = solving.again(solving.settings(factors))
             except Exception as error:  # Whatever a model of one's own raises on a grid that it is not made for.
-                said.append(f"it could not be estimated again more finely: {error}")
+                said.append(Note("not_repeated", f"it could not be estimated again more finely: {error}"))
                 break
             numerics, said = compared(solving)
         small = {kind: replace(one, within=True) for kind, one in numerics.items() if _is_small(one)}
@@ -182,9 +183,9 @@ def resolved(solving: Solving, resolution: Literal["auto", "check", "off"]) -> R
     return Resolved(solving, numerics, changes)
 
 
-def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[str]]:
+def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[Note]]:
     """The shift of the estimates by grid and by time steps, or why it was not looked at; and what is to be said."""
-    found, said = solving.found, list[str]()
+    found, said = solving.found, list[Note]()
     if not isinstance(found.information, FullInformation):
         return dict.fromkeys(FAULTS, "it is looked at for up to 300 unknown numbers."), said
     numerics: dict[Kind, Shift | str] = {}

@@ -25,6 +25,8 @@ def render(calibration: Calibration) -> Iterator[RenderableType]:
         yield Text(remark, style="yellow")
     for warning in calibration.estimation.warnings:
         yield Text(f"Note: {warning}", style="yellow")
+    if calibration.reasons:
+        yield Text(f"Not reliable as it stands: {', '.join(calibration.reasons)}.", style="yellow")
 
 
 def _estimates(calibration: Calibration) -> Table:

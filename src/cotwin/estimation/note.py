@@ -1,0 +1,67 @@
+"""What a person should know before using estimates, with a code that a program can read."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Harmful = Literal[
+    "not_converged",
+    "lone_minimum",
+    "other_minimum",
+    "not_at_minimum",
+    "noise_hides_fit",
+    "residuals_large",
+    "residuals_correlated",
+    "trajectories_disagree",
+    "on_bound",
+    "out_of_range",
+    "blind",
+    "hardly_determined",
+    "weights_held",
+    "nonlinear",
+    "grid",
+    "time_step",
+    "worse_than_start",
+]
+"""Codes that make an estimate unreliable."""
+Harmless = Literal[
+    "interpolated",
+    "few_determined",
+    "numerics_unchecked",
+    "not_repeated",
+    "profile_open",
+    "no_bootstrap",
+    "resamplings_left_out",
+    "few_resamplings",
+    "no_better_than_baseline",
+]
+"""Codes of what is good to know, or says something of intervals that were asked for besides."""
+
+
+class Note(str):
+    """A sentence with its code.
+
+    >>> note = Note("on_bound", "on a bound: viscosity.")
+    >>> note, note.code, note.harmful
+    ('on a bound: viscosity.', 'on_bound', True)
+    """
+
+    code: Harmful | Harmless
+
+    def __new__(cls, code: Harmful | Harmless, sentence: str) -> Note:
+        note = super().__new__(cls, sentence)
+        note.code = code
+        return note
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return self.code, str(self)  # to be copied with its code
+
+    @property
+    def harmful(self) -> bool:
+        """Whether it makes an estimate unreliable."""
+        return self.code in get_args(Harmful)
+
+
+def reasons(notes: list[Note]) -> list[str]:
+    """The codes that make an estimate unreliable, each once."""
+    return list(dict.fromkeys(note.code for note in notes if note.harmful))
