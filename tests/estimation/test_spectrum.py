@@ -120,20 +120,20 @@ def test_residuals_of_a_fit_with_its_starts_are_hardly_ever_called_correlated() 
     """Of the heat equation, with 24 numbers of each of two rough starts fitted along."""
     model = heat()
     guess, alarms = torch.zeros(2, 1, 24, dtype=F64), 0
-    for seed in range(100):
+    for seed in range(30):
         rough = noise(2, 1, 24, seed=1000 + seed)
         measurements = measured(model, rough, 4, 0.3, seed=seed, first=0, known=False)
         alarms += len(about_residuals(estimate(model, NoisyStarts(guess, torch.ones(1, dtype=F64)), measurements)))
-    assert alarms <= 2
+    assert alarms <= 1
 
 
 @pytest.mark.parametrize("name", observations())
 def test_independent_values_hold_what_is_expected_in_each_octave(name: str) -> None:
     observation = observations()[name]
     for own, lattice in observation.lattices():
-        values = noise(4000, own.stop - own.start)
+        values = noise(500, own.stop - own.start)
         spectrum = Spectrum.of(lattice, values)
-        scatter = (2 * spectrum.expected / 4000).sqrt()
+        scatter = (2 * spectrum.expected / 500).sqrt()
         assert bool(((spectrum.energy.mean(dim=0) - spectrum.expected).abs() < 5 * scatter).all())
 
 
