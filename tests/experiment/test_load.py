@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,3 +195,25 @@ def test_every_whole_number_has_a_largest(part: str) -> None:
     if "phiflow" in part:
         pytest.importorskip("phi")
     assert not re.search(r"\bint\b(?! >=? \d+, <=? \d+)", lookup.part(part))
+
+
+def test_what_the_data_decide_is_not_inherited_with_other_data(tmp_path: Path) -> None:
+    """Substeps and speeds of a preset were made for its own data; whatever is stated for the new ones stands."""
+    given = ["data={kind: file, path: mine.npz}"]
+
+    def physical(config: str, *changes: str) -> dict[str, Any]:
+        return load(config, changes).physical.model_dump()
+
+    for preset, name, own in (("navier_stokes", "substeps", 10), ("burgers_2d", "max_speed", 3.0)):
+        assert physical(preset)[name] == own
+        assert physical(preset, *given)[name] is None
+        assert physical(preset, f"physical.{name}=7", *given)[name] == 7
+    # Nor is a default taken, which was made for no data at all.
+    assert physical("korteweg_de_vries")["substeps"] == 4
+    assert physical("korteweg_de_vries", *given)["substeps"] is None
+    (tmp_path / "mine.yaml").write_text(
+        "data: {kind: file, path: mine.npz}\n"
+        "physical: {model: korteweg_de_vries, steepening: {initial: 1.0}, dispersion: {initial: 0.01}}\n"
+    )
+    assert physical(str(tmp_path / "mine.yaml"))["substeps"] is None
+    assert physical(str(tmp_path / "mine.yaml"), "physical.substeps=5")["substeps"] == 5

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_command import cotwin
 
 from cotwin.estimation import resolution
@@ -18,9 +19,12 @@ from cotwin.experiment.calibrate import Task, prepare, run
 from cotwin.experiment.load import load
 from cotwin.experiment.resolution import Solving
 from cotwin.experiment.trained import load_run
+from cotwin.layout import Field, Layout
 from cotwin.parameters import Positive
 from cotwin.physics.heat import Heat
+from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.rollouts import Refined
+from cotwin.stepper import rollout
 
 TRUE = 0.1
 
@@ -44,6 +48,27 @@ def sparse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def estimated(config: str, *changes: str, resolution: str = "check") -> Calibration:
     return run(prepare(load(config, [*changes, f"estimation.resolution={resolution}"])))
+
+
+@pytest.fixture
+def rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Burgers with a viscosity of 0.05, solved finely, seen at 64 points every 0.2, with noise."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    fine = Layout.box([Field("u")], grid=(256,), extent=[(0.0, 2 * np.pi)], boundary="periodic", dt=0.2)
+    x, waves = np.array(fine.points(0)), np.arange(1, 4)[:, None]
+    phases, sizes = rng.uniform(0, 2 * np.pi, size=(3, 3, 1)), rng.normal(size=(3, 3, 1)) / waves
+    starts = torch.tensor((sizes * np.cos(waves * x + phases)).sum(1))[:, None]
+    with torch.no_grad():
+        u = rollout(SpectralBurgers(fine, Positive(0.05), substeps=200).double(), starts, 15)[:, :, 0, ::4].numpy()
+    u = u + 0.01 * u.std() * rng.normal(size=u.shape)
+    np.savez("burgers.npz", x=x[::4], t=0.2 * np.arange(16), u=u, boundary="periodic")
+    Path("rare.yaml").write_text(
+        "defaults: [burgers]\n"
+        "data: {kind: file, path: burgers.npz, validation: 1, test: 0}\n"
+        "physical: {viscosity: {initial: 0.1, bounds: null, grid: null}}\n"
+    )
+    return "rare.yaml"
 
 
 def solving(task: Task, found: Calibration) -> Solving:
@@ -130,6 +155,22 @@ def test_where_it_is_off_no_other_model_is_rolled_out(sparse: str, monkeypatch: 
     assert found.shift("diffusivity") is None
     off = {"not_checked": "estimation.resolution is off."}
     assert found.as_json()["numerics"] == {"grid": off, "steps": off}
+
+
+@pytest.mark.slow
+def test_data_of_another_interval_have_substeps_of_their_own(rare: str) -> None:
+    """The preset has four, for its own data; on a finer grid and with the viscosity that is found more are needed."""
+    assert load("burgers").physical.model_dump()["substeps"] == 4
+    assert load(rare).physical.model_dump()["substeps"] is None
+    assert load(rare, ["physical.substeps=9"]).physical.model_dump()["substeps"] == 9
+    found = estimated(rare, resolution="auto")
+    interval = found.intervals["viscosity"]
+    assert found.changes["refine"] > 1
+    assert found.changes["substeps"] > 4
+    assert float(interval.low) < 0.05 < float(interval.high)
+    assert float(interval.high - interval.low) < 0.002
+    assert found.after.nrmse < found.before.nrmse
+    assert [one for kind in ("grid", "steps") if (one := seen(found, kind)).largest > 1] == []
 
 
 def test_the_shift_of_a_field_is_told_point_by_point(sparse: str) -> None:

@@ -13,11 +13,11 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cotwin.experiment.declared import experiment_class
+from cotwin.experiment.declared import experiment_class, suggested
 from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.read_settings import ConfigError, read_settings
 from cotwin.experiment.settings import Experiment
-from cotwin.registry import RegistryError
+from cotwin.registry import RegistryError, simulator
 
 # What settings of one kind mean to another too.
 SHARED = {
@@ -35,10 +35,24 @@ def load(config: str, overrides: Sequence[str] = ()) -> Experiment:
     replaces what it stood on, since the settings of one kind mean nothing to another. `${other.key}` names another
     setting, whichever file or override says it; the environment is not read.
 
+    What the data may decide (`Stepper.suggested`), such as substeps, a file's data do unless it is stated for them:
+    neither a preset's number, made for other data, nor a default is taken.
+
     Raises ConfigError.
     """
+    values = read_settings(config, overrides, SHARED, _by_data)
+    data, physical = values.get("data"), values.get("physical")
+    if isinstance(data, dict) and isinstance(physical, dict) and data.get("kind") == "file":
+        values["physical"] = dict.fromkeys(_by_data(physical.get("model"))) | physical
     # A file that says no more than data and model is a whole experiment: every block has defaults, the file a name.
-    return validate({"name": Path(config).stem, **read_settings(config, overrides, SHARED)})
+    return validate({"name": Path(config).stem, **values})
+
+
+def _by_data(model: object) -> Mapping[str, object]:
+    try:
+        return suggested(simulator.find(model)) if isinstance(model, str) else {}
+    except RegistryError:
+        return {}  # validation says so
 
 
 def validate(values: Mapping[str, Any]) -> Experiment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from cotwin.experiment.presets import preset_text, presets
 Values = dict[str, Any]
 # What one kind (`kind`, `model`, `network`) shares with another, by the name of what chooses.
 Shared = Mapping[str, frozenset[str]]
+# The names of a simulator's settings that the data decide, by the simulator's name.
+ByData = Callable[[Any], Iterable[str]]
 
 MOST_VALUES, DEEPEST = 100_000, 50
 UNREADABLE = (OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError)
@@ -26,15 +28,18 @@ class ConfigError(ValueError):
     """Settings that cannot be used; the message says where and what to do."""
 
 
-def read_settings(config: str, overrides: Sequence[str], shared: Shared) -> Values:
+def read_settings(config: str, overrides: Sequence[str], shared: Shared, by_data: ByData) -> Values:
     """A preset or file with what it builds on, changed by `key.path=value` overrides, `${other.key}` filled in.
 
+    by_data: what of a simulator's settings the data decide where they are left open. That of a preset was made for
+    the preset's own data: it is left open again where the data are of another kind.
     Nothing is taken from the environment, nor called: what is resolved here is written into every run.
     Raises ConfigError.
     """
-    merged = _read(config, Path(), shared, ())
-    for override in overrides:
-        merged = merge(merged, _parsed_override(override), shared)
+    merged = _read(config, Path(), shared, by_data, ())
+    # Data first: what is stated beside them is for them.
+    for override in sorted(overrides, key=lambda one: not re.match(r"data[.=]", one)):
+        merged = _over(merged, _parsed_override(override), shared, by_data)
     for path, text in _strings(merged):
         if _calls(text):
             raise ConfigError(
@@ -59,7 +64,20 @@ def merge(base: Any, change: Any, shared: Shared) -> Any:
     return {**base, **{key: merge(base.get(key), value, shared) for key, value in change.items()}}
 
 
-def _read(config: str, relative_to: Path, shared: Shared, above: tuple[str, ...]) -> Values:
+def _kind(data: Any) -> Any:
+    return data.get("kind") if isinstance(data, dict) else None
+
+
+def _over(base: Values, change: Values, shared: Shared, by_data: ByData) -> Values:
+    """`merge`, without what settings of the simulator in `base` were made for other data."""
+    physical, before, after = base.get("physical"), _kind(base.get("data")), _kind(change.get("data"))
+    if isinstance(physical, dict) and before and after and before != after:
+        base = {**base, "physical": physical | dict.fromkeys(by_data(physical.get("model")))}
+    merged: Values = merge(base, change, shared)
+    return merged
+
+
+def _read(config: str, relative_to: Path, shared: Shared, by_data: ByData, above: tuple[str, ...]) -> Values:
     path = relative_to / config
     is_file = path.suffix in (".yaml", ".yml")
     name = str(path.resolve()) if is_file else config
@@ -71,9 +89,9 @@ def _read(config: str, relative_to: Path, shared: Shared, above: tuple[str, ...]
         raise ConfigError(f"{config}: defaults is {bases!r}; it is a list of names, as in defaults: [burgers].")
     merged: Values = {}
     for base in bases:
-        merged = merge(merged, _read(base, path.parent if is_file else Path(), shared, (*above, name)), shared)
-    result: Values = merge(merged, values, shared)
-    return result
+        below = _read(base, path.parent if is_file else Path(), shared, by_data, (*above, name))
+        merged = _over(merged, below, shared, by_data)
+    return _over(merged, values, shared, by_data)
 
 
 def _preset(name: str) -> str:

@@ -19,7 +19,7 @@ from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.declared import suggested
 from cotwin.experiment.learner_settings import PhysicalSettings, Rollout
 from cotwin.experiment.settings import Data, Simulated
-from cotwin.experiment.simulators import build_physical, settled
+from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Layout
 from cotwin.registry import simulator
 from cotwin.rollouts import Substepped
@@ -119,10 +119,14 @@ class Solving:
 
     def _grid_settings(self, factor: int) -> dict[str, int]:
         refine = {"refine": self.physical.refine * factor}
-        if self.substeps is None or "substeps" not in suggested(simulator.find(self.physical.model)):
+        suggest = suggested(simulator.find(self.physical.model)).get("substeps")
+        if self.substeps is None or suggest is None:
             return refine
-        opened = self.physical.model_copy(update={**refine, "substeps": None})
-        needed: int = settled(opened, self.data.layout, self.data.train.states).substeps  # type: ignore[attr-defined]
+
+        def make(**changes: int) -> Stepper:
+            return self.found.problem.on(self._built(refine | changes)).stepper
+
+        needed = suggest(make, self.data.layout, self.data.train.states.to(self.found.problem.guess))
         return refine if needed <= self.substeps else {**refine, "substeps": needed}
 
     def _with_steps(self, factor: int) -> tuple[Stepper, Stepper]:
