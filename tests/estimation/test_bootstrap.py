@@ -45,7 +45,7 @@ def test_deviations_grow_where_errors_hang_together_in_time() -> None:
     together = 10
     errors = LEVEL * noise(4, STEPS // together, 1, 12).repeat_interleave(together, dim=1)
     found = estimation(errors)
-    laplace = float(found.intervals[NAME].deviation)
+    laplace = float(found.independent[NAME].deviation)
     deviation = float(bootstrap(found, 400, block=2.0).samples[NAME].std())
     assert deviation > 2 * laplace
     # There are ten times fewer independent errors; 16 blocks make a draw.
@@ -69,7 +69,8 @@ def test_whole_trajectories_count_what_differs_between_them(offset: float) -> No
     sandwich = float(scores.norm() / linear.by_raw[0, :, 0].square().sum())
     deviation = float(resampled.samples[NAME].std())
     assert deviation == pytest.approx(sandwich, rel=3 * math.sqrt(0.5 / 400))
-    assert (deviation > 2 * float(found.intervals[NAME].deviation)) == (offset > 0)
+    plain = found.independent.get(NAME, found.intervals[NAME])
+    assert (deviation > 2 * float(plain.deviation)) == (offset > 0)
 
 
 def test_one_trajectory_cannot_be_resampled_whole() -> None:

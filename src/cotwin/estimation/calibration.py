@@ -36,6 +36,7 @@ class Calibration:
     truth: known parameters, perhaps none. start: the values that the search began with.
     numerics: by how much each would move without the error of the grid, and of the time steps; or why that was not
     looked at. changes: settings of the simulator with which the estimation was repeated for it.
+    independent: ends of the intervals if residuals were independent, where they are correlated.
     profiled, resampled: ends of intervals by profile likelihood and by bootstrap, where they were asked for.
     before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
     estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
@@ -48,6 +49,7 @@ class Calibration:
     start: dict[str, Tensor]
     numerics: Mapping[Kind, Shift | str]
     changes: Mapping[str, int]
+    independent: dict[str, Ends]
     profiled: dict[str, Ends]
     resampled: dict[str, Ends]
     before: Errors
@@ -114,7 +116,11 @@ class Calibration:
 
     def _json(self, name: str) -> dict[str, Any]:
         interval, truth = self.intervals[name], self.truth.get(name)
-        ends = {"profile": self.profiled.get(name), "bootstrap": self.resampled.get(name)}
+        ends = {
+            "independent": self.independent.get(name),
+            "profile": self.profiled.get(name),
+            "bootstrap": self.resampled.get(name),
+        }
         return {
             "name": name,
             "unit": interval.unit,
@@ -161,6 +167,7 @@ def calibrate(
         start={name: stepper.at_data_points(value) for name, value in estimates(stepper).items()},
         numerics=numerics,
         changes=changes,
+        independent={name: _at_points((one.low, one.high), found.stepper) for name, one in found.independent.items()},
         profiled={name: _at_points(ends, found.stepper) for name, ends in profiled.items()},
         resampled={name: _at_points(ends, found.stepper) for name, ends in resampled.items()},
         before=validation.measure(stepper),

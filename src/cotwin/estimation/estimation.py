@@ -23,6 +23,7 @@ from cotwin.estimation.multi_start import sobol_points
 from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.sandwich import Widened
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.stepper import DivergenceError, Stepper
 
@@ -37,6 +38,9 @@ class Estimation:
     stepper: calibrated, a copy of the one given. intervals: by the parameters' names. level: of the intervals;
     quantile: how many standard deviations they reach.
     information: how well they are determined; None where a network is the only unknown.
+    spread, reach: what the intervals are formed with, and how many of its standard deviations they reach. Information
+    and quantile, but where residuals are correlated the wider `Widened` and its Student's quantile; then independent
+    has the intervals without that.
     noise: of each channel; nan where nothing of a channel was measured. noise_estimated: or else given.
     starts: the initial states, as given or as estimated. residuals: (prediction − value)/σ.
     cost: ½ ‖residuals‖², those of priors and starts included. freedom: degrees of freedom, values less what their
@@ -67,6 +71,9 @@ class Estimation:
     problem: LeastSquares
     z: Float[Tensor, " Z"]
     quantile: float
+    spread: Information | None
+    reach: float
+    independent: dict[str, Interval]
 
     @property
     def reasons(self) -> list[str]:
@@ -182,13 +189,17 @@ def conclude(
     # With known noise the quantiles are normal: Student's for very many degrees of freedom.
     quantile = float(scipy.stats.t.ppf(0.5 + level / 2, 1e9 if noise_is_known else freedom))
     raw, white = problem.parts(z[None])
-    intervals = {}
-    if known.information is not None:
-        for name in problem.unknowns.parameters:
-            intervals[name] = laplace_interval(problem.unknowns, name, raw[0], known.information, quantile)
+    observation, plain = copy.deepcopy(problem.observation).cpu(), known.information
+    correlated = list(
+        notes.on_residuals(residuals.cpu(), known.taken.cpu(), observation, widened=known.linear is not None)
+    )
+    spread, reach = plain, quantile
+    if correlated and known.linear is not None and isinstance(plain, FullInformation):
+        spread = Widened.of(plain, known.linear, observation)
+        reach = max(quantile, float(scipy.stats.t.ppf(0.5 + level / 2, spread.freedom)))
     found = Estimation(
         stepper=calibrated,
-        intervals=intervals,
+        intervals=_formed(problem, raw[0], spread, reach),
         level=level,
         information=known.information,
         noise=problem.deviation.cpu(),
@@ -206,19 +217,32 @@ def conclude(
         problem=problem,
         z=z,
         quantile=quantile,
+        spread=spread,
+        reach=reach,
+        independent={} if spread is plain else _formed(problem, raw[0], plain, quantile),
     )
-    found.warnings.extend(_warnings(found, known, closures, begin))
+    found.warnings.extend(_warnings(found, known, closures, begin, correlated))
     return found
 
 
-def _warnings(found: Estimation, known: Known, closures: list[str], begin: dict[str, float]) -> Iterator[Note]:
+def _formed(
+    problem: LeastSquares, raw: Float[Tensor, " N"], by: Information | None, far: float
+) -> dict[str, Interval]:
+    if by is None:
+        return {}
+    return {name: laplace_interval(problem.unknowns, name, raw, by, far) for name in problem.unknowns.parameters}
+
+
+def _warnings(
+    found: Estimation, known: Known, closures: list[str], begin: dict[str, float], correlated: list[Note]
+) -> Iterator[Note]:
     problem, z = found.problem, found.z
     yield from (Note("interpolated", note) for note in problem.observation.notes)
     if known.information is not None:
         yield from known.information.warnings()
     yield from notes.on_search(found.converged, found.iterations, found.agreeing, found.points)
     yield from notes.on_noise(problem) if found.noise_estimated else notes.on_fit(found.fit, found.freedom)
-    yield from notes.on_residuals(found.residuals, known.taken.cpu(), copy.deepcopy(problem.observation).cpu())
+    yield from correlated
     if closures:
         yield Note("weights_held", "intervals hold the networks' weights fixed, so they are too narrow.")
     raw = z[: len(problem.unknowns)]

@@ -187,17 +187,36 @@ class Linearised:
 
     def leverage(self) -> Float[Tensor, "P M"]:
         """How much of each value its own prediction takes up, the diagonal of J (JᵀJ)⁻¹ Jᵀ: 0 none, 1 all of it."""
+        return self.fitted().square().sum(dim=2)
+
+    def fitted(self) -> Float[Tensor, "P M K"]:
+        """What predictions take up: F Fᵀ = J (JᵀJ)⁻¹ Jᵀ for each trajectory's values, the starts' columns together.
+
+        K = N + n. The first N columns are of the parameters.
+        """
         q: Tensor = torch.linalg.qr(self.jacobian())[0]
+        return torch.cat([self._of_values(q), self._starts_taken()], dim=2)
+
+    def by_raw_alone(self) -> Float[Tensor, "P M N"]:
+        """The rows of `jacobian` that are of values, in their order."""
+        return self._of_values(self.jacobian())
+
+    def _of_values(self, rows: Float[Tensor, "P Q N"]) -> Float[Tensor, "P M N"]:
         if not self._starts():
-            return q[:, : self.misfit.shape[1]].square().sum(dim=2)
-        taken, first = torch.empty_like(self.misfit), 0
+            return rows[:, : self.misfit.shape[1]]
+        ordered, first = torch.empty_like(self.by_raw), 0
         for index in self._starts():
-            own, left = self._explained(index)
-            rows = self.trajectory == index
-            count = int(rows.sum())
-            mixed = q[:, first : first + count].square().sum(dim=2)
-            taken[:, rows] = own[:, :count].square().sum(dim=2) + mixed
-            first += left.shape[1]
+            own = self.trajectory == index
+            count = int(own.sum())
+            ordered[:, own] = rows[:, first : first + count]
+            first += count + self.white.shape[2]
+        return ordered
+
+    def _starts_taken(self) -> Float[Tensor, "P M n"]:
+        taken = torch.empty_like(self.by_white)
+        for index in self._starts():
+            own = self.trajectory == index
+            taken[:, own] = self._explained(index)[0][:, : int(own.sum())]
         return taken
 
     def following(self, raw: Float[Tensor, "K N"]) -> Float[Tensor, "K Z"]:

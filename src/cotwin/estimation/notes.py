@@ -60,11 +60,12 @@ def on_fit(fit: float, freedom: float) -> Iterator[Note]:
 
 
 def on_residuals(
-    residuals: Float[Tensor, " M"], taken: Float[Tensor, " M"], observation: Observation
+    residuals: Float[Tensor, " M"], taken: Float[Tensor, " M"], observation: Observation, widened: bool = False
 ) -> Iterator[Note]:
     """Residuals that are not independent, by the waves in which they are farthest from it; on the CPU.
 
     taken: how much of each value its own prediction takes up. Their size is taken from themselves, by the channel.
+    widened: whether the intervals count it in.
     """
     total, left = (
         residuals.new_zeros(observation.layout.channels).index_add(0, observation.channel, part)
@@ -75,13 +76,14 @@ def on_residuals(
     white = residuals * (left / total).sqrt()[observation.channel]
     seen = [look for own, lattice in observation.lattices() for look in looks(lattice, white[own])]
     farthest = min(seen, key=lambda look: (look.chance, -look.excess / look.expected), default=None)
+    meaning = "The intervals are widened for it, but not for a bias" if widened else "The intervals are too narrow"
     if farthest is not None and farthest.chance * len(seen) < FALSE_ALARMS:
         times, size = 1 + farthest.excess / farthest.expected, (farthest.excess / len(white)) ** 0.5
         yield Note(
             "residuals_correlated",
             f"residuals are correlated {farthest}. Such waves hold {times:.2g} times what independent residuals "
             f"would, as by a misfit of {size:.2g} of the noise. The simulator misses something, noisy starts were "
-            "taken as exact, or the noise is not independent. The intervals are too narrow.",
+            f"taken as exact, or the noise is not independent. {meaning}.",
         )
 
 

@@ -127,13 +127,13 @@ def widened(found: Estimation, shifts: Sequence[Shift]) -> Estimation:
 
     They are formed there as at the estimate, so that none reaches beyond a bound.
     """
-    assert found.information is not None
+    assert found.spread is not None
     raw = found.z[: len(found.problem.unknowns)]
     moves = [one.raw for one in shifts]
     intervals = {}
     for name, interval in found.intervals.items():
         for move in [*moves, sum(moves, torch.zeros_like(raw))]:
-            there = laplace_interval(found.problem.unknowns, name, raw + move, found.information, found.quantile)
+            there = laplace_interval(found.problem.unknowns, name, raw + move, found.spread, found.reach)
             low, high = torch.fmin(interval.low, there.low), torch.fmax(interval.high, there.high)
             interval = replace(interval, low=low, high=high)
         intervals[name] = interval

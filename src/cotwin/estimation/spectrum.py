@@ -40,7 +40,7 @@ class Spectrum:
         energy = cosines(lattice, values).square().sum(dim=-len(lattice.shape))
         expected = (lattice.count > 0).double().view(lattice.shape).sum(dim=0)
         for axis, size in zip(dims, lattice.shape[1:], strict=True):
-            energy = _octaves(energy, axis)
+            energy = by_octave(energy, axis)
             share = _shares(size)
             expected = (expected.movedim(axis, -1) @ share.mT).movedim(-1, axis)
         return cls(lattice, energy, expected)
@@ -107,12 +107,19 @@ def _reach(size: int, count: int) -> str:
     return f"all {size}" if count == 1 else f"{math.ceil(size / count)} or more of {size}"
 
 
+def by_wave(octaves: Float[Tensor, "*O"], sizes: Counts) -> Float[Tensor, "*S"]:
+    """What each wave has of numbers for octaves."""
+    for axis, size in enumerate(sizes):
+        octaves = octaves.repeat_interleave(torch.tensor([0, *_octave_ends(size)]).diff(), dim=axis)
+    return octaves
+
+
 def _octave_ends(size: int) -> list[int]:
     """1, 2, 4, … and the size."""
     return [2**octave for octave in range((size - 1).bit_length())] + [size]
 
 
-def _octaves(energy: Tensor, axis: int) -> Tensor:
+def by_octave(energy: Tensor, axis: int) -> Tensor:
     """Sums over the waves of each octave along an axis."""
     below = energy.cumsum(axis).index_select(axis, torch.tensor(_octave_ends(energy.shape[axis])) - 1)
     return torch.diff(below, dim=axis, prepend=torch.zeros_like(below.narrow(axis, 0, 1)))

@@ -32,7 +32,11 @@ def render(calibration: Calibration) -> Iterator[RenderableType]:
 def _estimates(calibration: Calibration) -> Table:
     found = calibration.estimation
     level = f"{100 * found.level:g}%"
-    kinds = {"profile": calibration.profiled, "bootstrap": calibration.resampled}
+    kinds = {
+        "if residuals were independent": calibration.independent,
+        "by profile": calibration.profiled,
+        "by bootstrap": calibration.resampled,
+    }
     asked = [kind for kind, ends in kinds.items() if ends]
     checked = any(calibration.shift(name) is not None for name in calibration.intervals)
     within = any(isinstance(one, Shift) and one.within for one in calibration.numerics.values())
@@ -46,14 +50,14 @@ def _estimates(calibration: Calibration) -> Table:
         f"{level} interval",
         *(["numerics"] if checked else []),
     ]
-    for column in (*columns, *(f"by {kind}" for kind in asked)):
+    for column in (*columns, *asked):
         table.add_column(column, justify="left" if column == "parameter" else "right")
     for name, interval in calibration.intervals.items():
         shown = name if interval.unit == "1" else f"{name} [{interval.unit}]"
         truth = calibration.truth.get(name)
         known = ["-" if truth is None else _number(truth)] if calibration.truth else []
         reach = torch.fmax(interval.high - interval.value, interval.value - interval.low)
-        estimate = _with_half(interval.value, torch.fmax(found.quantile * interval.deviation, reach))
+        estimate = _with_half(interval.value, torch.fmax(found.reach * interval.deviation, reach))
         ends = [
             _between(pair) for pair in ((interval.low, interval.high), *(kinds[kind].get(name) for kind in asked))
         ]
