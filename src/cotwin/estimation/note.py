@@ -12,6 +12,7 @@ Harmful = Literal[
     "noise_hides_fit",
     "residuals_large",
     "residuals_correlated",
+    "noise_in_starts",
     "trajectories_disagree",
     "on_bound",
     "out_of_range",

@@ -146,6 +146,12 @@ class LeastSquares:
         weights = torch.linalg.lstsq(modes.T, apart.flatten(0, 2).T).solution.T.reshape(len(z), -1)
         return twin, torch.cat([raw, weights], dim=1)
 
+    def starting_from(self, guess: Float[Tensor, "B C *S"]) -> LeastSquares:
+        """The same problem with other starts, or other guesses of them."""
+        twin = copy.copy(self)
+        twin.guess = guess
+        return twin
+
     def tilted(self, tilt: Float[Tensor, " N"], level: Float[Tensor, " N"]) -> LeastSquares:
         """The same problem with tilt · (raw − level) added to its cost."""
         twin = copy.copy(self)

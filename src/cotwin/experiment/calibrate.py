@@ -13,6 +13,7 @@ from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Resampling, calibrate
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.priors import Prior
+from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
@@ -121,6 +122,7 @@ def run(task: Task) -> Calibration:
         level=settings.level,
         seed=seed,
     )
+    found = with_noise_of_starts(found)
     solving = Solving(task.experiment.physical, data, task.experiment.data, found)
     resolution = resolved(solving, settings.resolution)
     return calibrate(

@@ -14,6 +14,7 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
 from cotwin.estimation.resolution import FAULTS, Finer, Kind, Shift, on_shift, shift, unchecked, widened
+from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.declared import suggested
@@ -97,7 +98,7 @@ class Solving:
         """Estimated again with other settings."""
         physical = self.physical.model_copy(update=changes)
         stepper = build_physical(physical, self.data.layout, self.data.train.states).to(self.found.stepper.device)
-        return Solving(physical, self.data, self.source, again(self.found, stepper))
+        return Solving(physical, self.data, self.source, with_noise_of_starts(again(self.found, stepper)))
 
     @cached_property
     def linear(self) -> Linearised:
