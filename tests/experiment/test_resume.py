@@ -151,7 +151,14 @@ def newest_checkpoint(run: Path) -> int:
 def test_interrupt_tells_how_to_go_on(tmp_path: Path) -> None:
     overrides = [*SMALL, f"store.cache_dir={tmp_path / 'cache'}", "hybrid.cycles=500"]
     command = [sys.executable, "-m", "cotwin", "train", "burgers", *overrides, "--run-dir", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Where the tests run in the background of a script, an interrupt is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     # Not for one checkpoint's file: two phases later it is gone again.
     while newest_checkpoint(tmp_path / "run") < 2:
         assert process.poll() is None

@@ -69,7 +69,6 @@ def peak(stepper: Stepper, start: Tensor, num_steps: int) -> int:
     return memory.peak
 
 
-@pytest.mark.slow
 def test_other_values_put_in_for_a_rollout_alone_are_in_its_gradient_too() -> None:
     """The gradient computes segments again when the stepper has its own values back."""
     heat = Heat(box([Field("u")], (12,)), scalar(0.1))
@@ -83,6 +82,7 @@ def test_other_values_put_in_for_a_rollout_alone_are_in_its_gradient_too() -> No
     torch.testing.assert_close(slope(Checkpointed(heat)), slope(heat))
 
 
+@pytest.mark.slow
 def test_memory_grows_like_the_square_root_of_the_steps() -> None:
     layout = box([Field("u")], (64,))
     heat = Heat(layout, scalar(0.5), substeps=2)
