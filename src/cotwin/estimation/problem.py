@@ -143,7 +143,8 @@ class LeastSquares:
         apart = (states - twin.guess).index_select(2, self.moving).flatten(3).double()
         apart = apart / noisy.deviation.to(apart)[self.moving, None]
         modes = twin.modes.flatten(1).double()
-        weights = torch.linalg.lstsq(modes.T, apart.flatten(0, 2).T).solution.T.reshape(len(z), -1)
+        # They are orthogonal: products of eigenvectors.
+        weights = (apart @ modes.T / modes.square().sum(dim=1)).reshape(len(z), -1)
         return twin, torch.cat([raw, weights], dim=1)
 
     def starting_from(self, guess: Float[Tensor, "B C *S"]) -> LeastSquares:
