@@ -12,6 +12,7 @@
         rollout.png …           figures
         generated/0000-physical.npy   what the physical model learned from in cycle 0, if store.keep_generated is on
         estimation.json, fit.png       of `cotwin estimate`
+    check.json, check.png          of `cotwin estimate --check`
 
 Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
 """
@@ -42,7 +43,8 @@ logger = logging.getLogger(__name__)
 MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
 OURS = re.compile(
-    r"config\.yaml|metrics\.jsonl|(models|result|estimation)\.json|(physical|synthetic)\.safetensors|(rollout|fit)\.png"
+    r"config\.yaml|metrics\.jsonl|(models|result|estimation|check)\.json|(physical|synthetic)\.safetensors"
+    r"|(rollout|fit|check)\.png"
 )
 CHECKPOINTS, GENERATED = "checkpoints", "generated"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")

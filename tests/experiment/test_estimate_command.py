@@ -11,6 +11,7 @@ from test_command import cotwin, refusal
 
 from cotwin.experiment.calibrate import prepare
 from cotwin.experiment.load import load
+from cotwin.run import Run
 
 # Data of the model itself, so that the intervals may be held to the truth.
 QUICK = ["name=quick", "data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
@@ -104,6 +105,39 @@ def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) ->
 )
 def test_mistakes_are_told_with_the_cure(changes: list[str], cure: str) -> None:
     assert cure in refusal("estimate", "fisher", *QUICK, *changes)
+
+
+def test_a_check_is_written_beside_the_estimate_and_leaves_it_as_it_is(folder: Path) -> None:
+    exact = [*QUICK, "estimation.starts=exact", "data.noise=0.001"]
+    plain = cotwin("estimate", "fisher", *exact, "--run-dir", "plain")
+    checked = cotwin("estimate", "fisher", *exact, "--check", "20", "--run-dir", "checked")
+    assert plain.exit_code == checked.exit_code == 0, checked.output
+    for name in ("estimation.json", "physical.safetensors", "models.json", "config.yaml"):
+        assert (folder / "plain" / name).read_bytes() == (folder / "checked" / name).read_bytes()
+    written = json.loads((folder / "checked/check.json").read_text())
+    assert written["draws"] == 20
+    assert [one["name"] for one in written["unknowns"]] == ["diffusivity.value", "growth.rate", "growth.capacity"]
+    assert (folder / "checked/check.png").read_bytes().startswith(b"\x89PNG")
+    flat = " ".join(checked.output.split())
+    for words in ("forecast to take", "estimates, each begun at its truth", written["verdict"]):
+        assert words in flat
+    Run.create(folder / "checked", "", overwrite=True).close()
+    assert not {"check.json", "check.png"} & {one.name for one in (folder / "checked").iterdir()}
+
+
+def test_a_check_that_would_take_too_long_is_left_out_and_says_how_many_fit(folder: Path) -> None:
+    exact = [*QUICK, "estimation.starts=exact"]
+    result = cotwin("estimate", "fisher", *exact, "--check", "200", "--check-minutes", "0.0001")
+    assert result.exit_code == 0, result.output
+    assert "would take" in result.output
+    assert "--check-minutes" in result.output
+    assert (folder / "runs/quick-estimate/estimation.json").exists()
+    assert not (folder / "runs/quick-estimate/check.json").exists()
+
+
+def test_a_check_of_too_few_is_refused_before_anything_runs(folder: Path) -> None:
+    assert "take 20 or more" in refusal("estimate", "fisher", *QUICK, "--check", "5")
+    assert not (folder / "runs").exists()
 
 
 def test_a_bootstrap_that_finds_nothing_leaves_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,14 +16,31 @@ from cotwin.cli.arguments import Config, Overrides
 from cotwin.cli.errors import errors_explained
 from cotwin.cli.next_steps import print_next
 
+if TYPE_CHECKING:
+    from cotwin.estimation import Estimation
+    from cotwin.run import Run
+
+SOON = 60.0
+"""Seconds, for which it is said how many repetitions they suffice for."""
+
 
 def estimate(
     config: Config,
     overrides: Overrides = None,
     run_dir: Annotated[Path | None, typer.Option(help="Where to write; runs/NAME-estimate if not given.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    check: Annotated[
+        int | None,
+        typer.Option(
+            help="Repeat the experiment so often, with truths that are known, and count whether intervals hold them."
+        ),
+    ] = None,
+    check_minutes: Annotated[
+        float, typer.Option(min=0, help="A check that is forecast to take longer is left out, or asked about.")
+    ] = 10.0,
 ) -> None:
     """Estimate the simulator's unknowns alone, with intervals."""
+    from cotwin.estimation.check import require_checkable
     from cotwin.experiment.calibrate import prepare, run
     from cotwin.experiment.load import dump, load
     from cotwin.experiment.trained import write_models
@@ -35,6 +53,8 @@ def estimate(
     with errors_explained():
         experiment = load(config, overrides or [])
         task = prepare(experiment)
+        if check is not None:
+            require_checkable(task.stepper, check, experiment.estimation.level)
         path = Path("runs") / f"{experiment.name}-estimate" if run_dir is None else run_dir
         with Run.create(path, dump(experiment), overwrite=overwrite) as directory:
             console.print(f"Estimating {experiment.name!r} into {path}.", *task.notes, highlight=False, markup=False)
@@ -46,8 +66,40 @@ def estimate(
             write_models(directory, solved, train.states, train.layout, {"physical": model})
             directory.write_json("estimation.json", calibration.as_json())
             directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
-    for part in render(calibration):
-        console.print(part, highlight=False)
+            for part in render(calibration):
+                console.print(part, highlight=False)
+            if check is not None:
+                _check(console, directory, calibration.estimation, check, check_minutes, experiment.seed)
     changes = [f"physical.{name}={value}" for name, value in calibration.changes.items()]
     train_too = shlex.join(["cotwin", "train", config, *(overrides or []), *changes])
     print_next(console, path, "fit.png", f"Train a surrogate with it: {train_too}")
+
+
+def _check(console: Console, directory: Run, found: Estimation, draws: int, minutes: float, seed: int) -> None:
+    """Whether the intervals can be relied on; nothing where that would take too long and nobody asks for it."""
+    from cotwin.estimation.check import check, fewest, forecast
+    from cotwin.report.check import draw, render
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    say("Checking the intervals: how long that takes, from a few repetitions.")
+    expected = forecast(found, seed=seed)
+    seconds, enough = expected.seconds(draws), max(fewest(found.level), expected.draws_within(SOON))
+    say(f"{draws} repetitions are forecast to take {_duration(seconds)}.")
+    if seconds > 60 * minutes:
+        say(f"--check {enough} would take {_duration(expected.seconds(enough))}.")
+        if not (sys.stdin.isatty() and console.is_terminal and typer.confirm("Go on?")):
+            say(f"The check is left out; for it, estimate again with --check-minutes {seconds / 60:.0f}.")
+            return
+    result = check(found, draws, seed=seed, say=lambda stage: say(f"{stage} …"))
+    directory.write_json("check.json", result.as_json())
+    if result.coverages:
+        directory.write_figure("check.png", lambda: draw(result))
+    for part in render(result):
+        console.print(part, highlight=False)
+    say(f"Check: {directory.path / 'check.json'}, check.png ({_duration(result.seconds)}).")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,6 +1,7 @@
 """Estimates of a simulator's unknowns from measurements of it, with their uncertainty."""
 
 from cotwin.estimation.bootstrap import Bootstrap, bootstrap
+from cotwin.estimation.check import Check, check
 from cotwin.estimation.estimation import Estimation, estimate
 from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.intervals import Interval
@@ -12,6 +13,7 @@ from cotwin.estimation.profile import profile
 
 __all__ = [
     "Bootstrap",
+    "Check",
     "Estimation",
     "Grid",
     "Interval",
@@ -26,6 +28,7 @@ __all__ = [
     "adam",
     "bootstrap",
     "box_region",
+    "check",
     "estimate",
     "face_offsets",
     "lbfgs",

@@ -42,6 +42,7 @@ class Estimation:
     and quantile, but where residuals are correlated the wider `Widened` and its Student's quantile; then independent
     has the intervals without that.
     noise: of each channel; nan where nothing of a channel was measured. noise_estimated: or else given.
+    begin: raw numbers of all unknowns, as the search began with them.
     starts: the initial states, as given or as estimated. residuals: (prediction − value)/σ.
     cost: ½ ‖residuals‖², those of priors and starts included. freedom: degrees of freedom, values less what their
     predictions take up of them. fit: χ² of the values by it, near one where the model and a given noise fit, and in
@@ -49,7 +50,7 @@ class Estimation:
     converged: whether the search came to rest. agreeing: how many of `points` starting points came to rest at this
     cost.
     warnings: what a person should know before using the numbers.
-    All that is for reading is on the CPU; starts, problem and z are where the stepper is.
+    All that is for reading is on the CPU; begin, starts, problem and z are where the stepper is.
     """
 
     stepper: Stepper
@@ -58,6 +59,7 @@ class Estimation:
     information: Information | None
     noise: Float[Tensor, " C"]
     noise_estimated: bool
+    begin: Float[Tensor, " N"]
     starts: Float[Tensor, "B C *S"]
     residuals: Float[Tensor, " M"]
     cost: float
@@ -204,6 +206,7 @@ def conclude(
         information=known.information,
         noise=problem.deviation.cpu(),
         noise_estimated=not noise_is_known,
+        begin=first.present(),
         starts=problem.starts(white)[0],
         residuals=residuals.cpu(),
         cost=float(solution.cost[best]),

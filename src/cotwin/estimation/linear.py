@@ -225,6 +225,12 @@ class Linearised:
         solved = [self._start(index, still)[0] for index in self._starts()]
         return torch.cat([raw, *(-raw @ one[0].mT for one in solved)], dim=1)
 
+    def scattered(self, white: Float[Tensor, "K B n"]) -> Float[Tensor, "K B n"]:
+        """White noise as the starts of the only set scatter, the parameters held: with covariance (JᵀJ + 1)⁻¹."""
+        still = torch.zeros(1, dtype=white.dtype, device=white.device)
+        drawn = [white[:, index] @ torch.linalg.inv(self._factor(index, still)[0][0]) for index in self._starts()]
+        return torch.stack(drawn, dim=1) if drawn else white
+
     def by_trajectory(self, count: int) -> tuple[Float[Tensor, "B N N"], Float[Tensor, "B N"]]:
         """JᵀJ and Jᵀr of each trajectory by itself, of the only set, its start eliminated and priors left out."""
         normals, slopes = [], []

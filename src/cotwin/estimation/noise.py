@@ -15,7 +15,7 @@ SETTLED = 1e-3
 
 def first_guess(problem: LeastSquares) -> Float[Tensor, " C"]:
     """A tenth of what the values of each channel vary by; nan where nothing of a channel was measured."""
-    channel, values = problem.observation.channel, problem.values
+    channel, values = problem.observation.channel, problem.values.view(-1, problem.observation.size)[0]
     spread = [
         float(values[channel == c].std(correction=0)) if bool((channel == c).any()) else torch.nan
         for c in range(problem.observation.layout.channels)
@@ -30,12 +30,18 @@ def remaining(problem: LeastSquares, z: Float[Tensor, " Z"], taken: Float[Tensor
     taken: the leverages, how much of each value its own prediction takes up.
     Raises ValueError where fewer than one value is left for the noise of a channel.
     """
+    return remaining_each(problem, z[None], taken[None])[0]
+
+
+def remaining_each(
+    problem: LeastSquares, z: Float[Tensor, "P Z"], taken: Float[Tensor, "P M"]
+) -> Float[Tensor, "P C"]:
+    """The same at each of P points. Raises ValueError as `remaining` does."""
     channel = problem.observation.channel
-    misfit = problem.misfit(z[None])[0]
-    nothing = torch.zeros(problem.observation.layout.channels, dtype=torch.float64, device=z.device)
-    total = nothing.index_add(0, channel, misfit.square())
-    counts = nothing.index_add(0, channel, 1 - taken)
-    if bool((counts[channel] < 1).any()):
+    nothing = taken.new_zeros(len(z), problem.observation.layout.channels)
+    total = nothing.index_add(1, channel, problem.misfit(z).square())
+    counts = nothing.index_add(1, channel, 1 - taken)
+    if bool((counts[:, channel] < 1).any()):
         raise ValueError(
             "the values are too few to estimate the noise as well: fewer than one is left for it. Give the noise, "
             "or observe more."

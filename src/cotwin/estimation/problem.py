@@ -86,6 +86,7 @@ class LeastSquares:
         self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed], device=device)
         self._take(starts if isinstance(starts, NoisyStarts) else None)
         self.repeats: Tensor | None = None
+        self.aside: Tensor | None = None
         self.anchor: Tensor | None = None
         self.level = self.tilt = torch.zeros(len(self.unknowns), dtype=torch.float64, device=device)
         self.offset = _offset(self.values, self.observation.channel)
@@ -126,10 +127,16 @@ class LeastSquares:
         twin.values = values
         return twin
 
-    def with_noise(self, deviation: Float[Tensor, " C"]) -> LeastSquares:
-        """The same problem at other levels of noise."""
+    def with_noise(self, deviation: Float[Tensor, "*P C"]) -> LeastSquares:
+        """The same problem at other levels of noise, or for P points, each with levels of its own."""
         twin = copy.copy(self)
         twin.deviation = deviation
+        return twin
+
+    def with_priors_aside(self, aside: Float[Tensor, "P R"]) -> LeastSquares:
+        """The same problem for P points, where priors expect these residuals of theirs instead of zero."""
+        twin = copy.copy(self)
+        twin.aside = aside
         return twin
 
     def with_starts(self, noisy: NoisyStarts, z: Float[Tensor, "P Z"]) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
@@ -211,8 +218,21 @@ class LeastSquares:
 
     def __getitem__(self, points: Tensor) -> LeastSquares:
         """The problem of some of the points."""
-        twin = self if self.repeats is None else self.resampled(self.repeats[points])
-        return twin if self.values.dim() == 1 else twin.with_values(self.values[points])
+        twin = copy.copy(self)
+        twin.repeats = None if self.repeats is None else self.repeats[points]
+        twin.aside = None if self.aside is None else self.aside[points]
+        twin.values = self.values if self.values.dim() == 1 else self.values[points]
+        twin.deviation = self.deviation if self.deviation.dim() == 1 else self.deviation[points]
+        return twin
+
+    def predicted(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P M"]:
+        """What would be measured without noise, not finite where the rollout diverges."""
+        raw, white = self.parts(z)
+        return self._predict(raw, self.starts(white)[:, None], self.paces(z))[:, 0]
+
+    def prior_residuals(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R"]:
+        """Of the parameters' priors."""
+        return self._prior(self.parts(z)[0])
 
     def misfit(self, z: Float[Tensor, "P Z"], paces: list[Pace] | None = None) -> Float[Tensor, "P M"]:
         """(prediction − value)/σ, not finite where the rollout diverges. Without paces, at each point's own."""
@@ -378,7 +398,7 @@ class LeastSquares:
         return (predicted - self.values) * self._weight()
 
     def _weight(self) -> Float[Tensor, "#P M"]:
-        weight = 1 / self.deviation[self.observation.channel][None]
+        weight = 1 / self.deviation[..., self.observation.channel].view(-1, self.observation.size)
         return weight if self.repeats is None else weight * self.repeats.sqrt()
 
     def _height(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, " P"]:
@@ -401,7 +421,10 @@ class LeastSquares:
         if not self.priors and self.anchor is None:
             return raw.new_zeros(len(raw), 0)
         every: Tensor = torch.func.vmap(self._prior_of)(raw)
-        return every
+        if self.aside is None:
+            return every
+        # The anchor's come last.
+        return every - torch.nn.functional.pad(self.aside, (0, every.shape[1] - self.aside.shape[1]))
 
     def _prior_of(self, raw: Float[Tensor, " N"]) -> Float[Tensor, " R"]:
         parts = [prior.residuals(self.unknowns.value(name, raw)).flatten() for name, prior in self.priors.items()]
