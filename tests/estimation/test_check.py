@@ -22,7 +22,7 @@ from cotwin.parameters import CoarseField, Positive, Real
 from cotwin.physics.function import FunctionStepper
 from cotwin.report.check import draw, render
 
-DRAWS = 400
+DRAWS = 300
 CHANCE = 1e-4
 """How rarely what is right fails a test here."""
 ZERO = torch.zeros(1, 1, 12, dtype=F64)
@@ -114,7 +114,7 @@ def few_of_one_channel() -> Estimation:
 def test_intervals_by_too_many_degrees_of_freedom_are_found_and_mended() -> None:
     """Those of both channels together count for the first, whose noise is known by two."""
     found = few_of_one_channel()
-    result, later = check(found, DRAWS), check(found, DRAWS, searches=0, seed=1)
+    result, later = check(found, DRAWS, searches=0), check(found, DRAWS, searches=0, seed=1)
     one, other = result.coverages["first"], later.coverages["first"]
     expected = 2 * scipy.stats.t.cdf(found.quantile, 2) - 1
     assert expected < 0.8
@@ -296,7 +296,7 @@ def test_what_the_estimate_says_against_itself_is_in_the_verdict() -> None:
 
 def test_it_is_shown() -> None:
     found = bent(0.05)
-    result = check(found, 200)
+    result = check(found, 40)
     lines = [str(part) for part in render(result)]
     assert lines[0] == result.verdict
     assert "cannot find a wrong model" in lines[-1]

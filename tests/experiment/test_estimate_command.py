@@ -107,6 +107,7 @@ def test_mistakes_are_told_with_the_cure(changes: list[str], cure: str) -> None:
     assert cure in refusal("estimate", "fisher", *QUICK, *changes)
 
 
+@pytest.mark.slow
 def test_a_check_is_written_beside_the_estimate_and_leaves_it_as_it_is(folder: Path) -> None:
     exact = [*QUICK, "estimation.starts=exact", "data.noise=0.001"]
     plain = cotwin("estimate", "fisher", *exact, "--run-dir", "plain")
