@@ -58,6 +58,9 @@ def searched(found: Estimation, replicas: Replicas, index: int, seed: int) -> Re
     """One draw's estimate by the whole search of `estimate`, from where that began; None where it leads nowhere."""
     begin = torch.cat([found.begin.to(found.z), torch.zeros_like(found.z[len(found.begin) :])])
     problem, z = replicas.alone(index).without_closures(begin)
+    # What integrating the starts out adds is of the estimate, and far from it a line without an end.
+    nothing = torch.zeros_like(found.begin).to(z)
+    problem = problem.tilted(nothing, nothing)
     points = torch.cat([z[None], sobol_points(problem, found.points - 1, seed)])
     if found.noise_estimated:
         problem = problem.with_noise(noise.first_guess(problem))
