@@ -8,6 +8,7 @@ from cotwin.estimation.intervals import Interval
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.observation import Grid, Joined, Observation, Points, Regions, box_region, face_offsets
+from cotwin.estimation.posterior import Posterior, sample
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.profile import profile
 
@@ -23,6 +24,7 @@ __all__ = [
     "NoisyStarts",
     "Observation",
     "Points",
+    "Posterior",
     "Regions",
     "Solution",
     "adam",
@@ -34,4 +36,5 @@ __all__ = [
     "lbfgs",
     "levenberg_marquardt",
     "profile",
+    "sample",
 ]

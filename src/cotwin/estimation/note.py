@@ -20,6 +20,7 @@ Harmful = Literal[
     "hardly_determined",
     "weights_held",
     "nonlinear",
+    "not_normal",
     "grid",
     "time_step",
     "worse_than_start",
@@ -34,6 +35,8 @@ Harmless = Literal[
     "no_bootstrap",
     "resamplings_left_out",
     "few_resamplings",
+    "no_posterior",
+    "chains_not_mixed",
     "no_better_than_baseline",
 ]
 """Codes of what is good to know, or says something of intervals that were asked for besides."""

@@ -57,6 +57,9 @@ class Gaussian(Independent):
                 "give one number for all of it, or an array of its shape."
             )
 
+    def measure(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return value
+
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         self.require_shape(name, value)
         require_near(name, value, self.distance(value))
@@ -98,6 +101,9 @@ class LogNormal(Independent):
 
     def residuals(self, value: Float[Tensor, "*K"]) -> Float[Tensor, " R"]:
         return self.logarithm.residuals(value.log())
+
+    def measure(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return value.log()
 
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         require_positive_start(name, value)

@@ -22,6 +22,10 @@ class Prior(nn.Module, ABC):
         """Numbers without unit; smooth in the value, which is in natural units, and of its dtype."""
 
     @abstractmethod
+    def measure(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        """What the density is per unit of: the value itself, or its logarithm."""
+
+    @abstractmethod
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         """Raise ValueError where this prior does not fit the value that the parameter `name` starts from."""
 

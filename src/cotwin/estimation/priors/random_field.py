@@ -89,6 +89,9 @@ class GaussianField(RandomField):
         field = self._along_axes("root", white.reshape(self.layout.grid))
         return self.mean.to(white.dtype) + self.deviation * field
 
+    def measure(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        return value
+
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         require_grid(name, value, self.layout)
         require_near(name, value, self.distance(value))
@@ -145,6 +148,9 @@ class LogGaussianField(RandomField):
 
     def colour(self, white: Float[Tensor, "K"]) -> Float[Tensor, "*S"]:
         return self.logarithm.colour(white).exp()
+
+    def measure(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        return value.log()
 
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         require_grid(name, value, self.layout)

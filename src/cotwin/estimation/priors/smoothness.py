@@ -40,6 +40,9 @@ class Smooth(Prior):
         share = math.prod(self.layout.spacing) / self.length**self.layout.dims
         return (slopes(value, self.layout) * (math.sqrt(share) * self.length / self.change)).reshape(-1)
 
+    def measure(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        return value
+
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         require_grid(name, value, self.layout)
 
@@ -78,6 +81,9 @@ class TotalVariation(Prior):
         steepness = slopes(value, self.layout) * (self.length / self.change)
         root = (1 + steepness.square().sum(dim=0)).sqrt()
         return (steepness * (2 * share / (root + 1)).sqrt()).reshape(-1)
+
+    def measure(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
+        return value
 
     def check_start(self, name: str, value: Float[Tensor, "*K"]) -> None:
         require_grid(name, value, self.layout)
