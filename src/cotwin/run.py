@@ -13,6 +13,7 @@
         generated/0000-physical.npy   what the physical model learned from in cycle 0, if store.keep_generated is on
         estimation.json, fit.png       of `cotwin estimate`
     check.json, check.png          of `cotwin estimate --check`
+    posterior.nc, posterior.png    draws from the posterior, if asked for
 
 Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
 """
@@ -44,7 +45,7 @@ MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
 OURS = re.compile(
     r"config\.yaml|metrics\.jsonl|(models|result|estimation|check)\.json|(physical|synthetic)\.safetensors"
-    r"|(rollout|fit|check)\.png"
+    r"|(rollout|fit|check|posterior)\.png|posterior\.nc"
 )
 CHECKPOINTS, GENERATED = "checkpoints", "generated"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")

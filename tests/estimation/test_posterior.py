@@ -115,7 +115,7 @@ def test_each_channel_has_a_noise_of_its_own() -> None:
     levels = torch.tensor([0.1, 1.0], dtype=F64)[seen.channel]
     values = seen(clean(model, states, 1)) + levels * noise(seen.size)
     found = estimate(model, states, Measurements(seen, values))
-    posterior = sample(found, 200, chains=16)
+    posterior = sample(found, 400, chains=16)
     by = seen(clean(model, states, 1)) - seen(states[:, None].expand(-1, 2, -1, -1))
     amount = torch.linspace(-1, 2, 6001, dtype=F64)
     apart = (values - seen(states[:, None].expand(-1, 2, -1, -1)))[:, None] - by[:, None] * amount / 0.5
@@ -166,7 +166,7 @@ def prior_alone(parameter: Parameter, prior: Prior) -> Posterior:
     model = one_source(parameter)
     states = starts(model.layout)
     found = estimate(model, states, measured(model, states, 1, LITTLE), priors={"first": prior})
-    return sample(found, 600, chains=16)
+    return sample(found, 500, chains=16)
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_without_data_it_is_the_prior_whatever_the_raw_number(
     parameter: Parameter, prior: Prior, exact: scipy.stats.rv_continuous
 ) -> None:
     posterior = prior_alone(parameter, prior)
-    assert posterior.mixed
+    assert posterior.r_hat < 1.03
     assert_quantiles(posterior.draws["first"].flatten(), exact.ppf(QUANTILES), effective(posterior))
 
 
@@ -197,17 +197,18 @@ def test_a_positive_amount_has_the_density_of_quadrature() -> None:
     states = starts(line(12))
     measurements = measured(one_source(positive(1.0)), states, 3, 1.0)
     model, prior = one_source(positive(1.0)), LogNormal(0.5, 3.0)
-    posterior = sample(estimate(model, states, measurements, priors={"first": prior}), 400, chains=16)
+    posterior = sample(estimate(model, states, measurements, priors={"first": prior}), 400, chains=8)
     logarithm = np.linspace(-6, 3, 4001)
     plain, by = (part.numpy() for part in design(states, 3))
     apart = measurements.values.numpy()[:, None] - plain[:, None] - by[:, :1] * np.exp(logarithm)
     density = np.exp(-0.5 * (apart**2).sum(axis=0) - 0.5 * ((logarithm - math.log(0.5)) / math.log(3.0)) ** 2)
     cumulated = np.cumsum(density) / density.sum()
     exact = np.exp(np.interp(QUANTILES, cumulated, logarithm))
-    assert posterior.mixed
+    assert posterior.r_hat < 1.03
     assert_quantiles(posterior.draws["first"].flatten(), exact, effective(posterior))
 
 
+@pytest.mark.slow
 def test_priors_of_fields_count_per_unit_of_the_field_or_its_logarithm() -> None:
     """Without data: a normal field by positive numbers keeps its median far from zero; a log-normal one always."""
     layout = line(10)
@@ -218,8 +219,8 @@ def test_priors_of_fields_count_per_unit_of_the_field_or_its_logarithm() -> None
         model = Heat(layout, positive_field(10, 1.0))
         states = starts(layout)
         found = estimate(model, states, measured(model, states, 1, LITTLE), priors={"diffusivity": prior})
-        posterior = sample(found, 200, chains=16)
-        assert posterior.mixed
+        posterior = sample(found, 500, chains=8)
+        assert posterior.r_hat < 1.03
         for point in (0, 5):
             draws = posterior.draws["diffusivity"][..., point].flatten()
             assert_quantiles(draws, exact.ppf(QUANTILES), effective(posterior))
@@ -265,7 +266,7 @@ def test_two_modes_are_said_not_to_mix() -> None:
         lambda x: torch.logaddexp(-0.5 * (x - 6) ** 2, -0.5 * (x + 6) ** 2)[:, 0],
         lambda x: x - 6 * (6 * x).tanh(),
     )
-    begin = density.at(torch.tensor([[-6.0], [-6.0], [6.0], [6.0]], dtype=F64))
+    begin = density.begin(torch.tensor([[-6.0], [-6.0], [6.0], [6.0]], dtype=F64))
     here, size = warmed_up(density, begin, 200, generator())
     draws = torch.stack([one.places.x for one in walk(density, here, 500, size, generator(1))], dim=1)
     assert diagnostics.mixing(draws)[0] > 1.5
@@ -305,7 +306,7 @@ def test_without_arviz_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "arviz", None)
     monkeypatch.delitem(sys.modules, "cotwin.estimation.posterior.diagnostics", raising=False)
     monkeypatch.delattr("cotwin.estimation.posterior.diagnostics", raising=False)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "cotwin\[posterior\]"'):
+    with pytest.raises(ValueError, match=r'pip install "cotwin\[posterior\]"'):
         sample(found, 100)
 
 

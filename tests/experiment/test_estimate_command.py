@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import arviz
 import numpy as np
 import pytest
 from test_command import cotwin, refusal
@@ -101,6 +102,8 @@ def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) ->
             "priors.growth.rate.width: there is no such",
         ),
         (["estimation.bootstrap=10", "estimation.block=99"], "give a length of time"),
+        (["estimation.posterior=50"], "of 100 draws or more"),
+        (["estimation.chains=1"], "greater than or equal to 2"),
     ],
 )
 def test_mistakes_are_told_with_the_cure(changes: list[str], cure: str) -> None:
@@ -149,3 +152,37 @@ def test_a_bootstrap_that_finds_nothing_leaves_the_estimate(monkeypatch: pytest.
     result = cotwin("estimate", "fisher", *QUICK, "estimation.bootstrap=10")
     assert result.exit_code == 0, result.output
     assert "no intervals by bootstrap: only 1 of 10 resamplings" in result.output
+
+
+@pytest.mark.slow
+def test_a_posterior_is_asked_for_and_written(folder: Path) -> None:
+    result = cotwin("estimate", "fisher", *QUICK, "estimation.posterior=300")
+    assert result.exit_code == 0, result.output
+    for words in ("by posterior", "Posterior: 4 chains of 300 draws", "R-hat", "Pareto's k"):
+        assert words in " ".join(result.output.split())
+    run = folder / "runs/quick-estimate"
+    written = json.loads((run / "estimation.json").read_text())
+    assert written["posterior"]["mixed"]
+    for one in written["estimates"]:
+        low, high = one["posterior_interval"]
+        assert low < one["value"] < high
+        assert one["mixing"]["r_hat"] < 1.01
+        # The problem is nearly linear: both say the same.
+        assert high - low == pytest.approx(one["interval"][1] - one["interval"][0], rel=0.2)
+    data = arviz.from_netcdf(run / "posterior.nc")
+    assert set(data.posterior) == {"diffusivity.value", "growth.rate", "growth.capacity", "noise"}
+    assert (run / "posterior.png").stat().st_size > 0
+    assert cotwin("estimate", "fisher", *QUICK, "--overwrite").exit_code == 0
+    assert not (run / "posterior.nc").exists()
+    assert not (run / "posterior.png").exists()
+
+
+@pytest.mark.slow
+def test_chains_that_do_not_mix_have_no_intervals_and_leave_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cotwin.estimation.posterior.posterior.LARGEST_R_HAT", 0.5)
+    result = cotwin("estimate", "fisher", *QUICK, "estimation.starts=exact", "estimation.posterior=100")
+    assert result.exit_code == 0, result.output
+    assert "by posterior" not in result.output.split("Note:")[0]
+    written = json.loads(Path("runs/quick-estimate/estimation.json").read_text())
+    assert "chains_not_mixed" in written["warning_codes"]
+    assert not any("posterior_interval" in one for one in written["estimates"])

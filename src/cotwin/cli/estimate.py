@@ -18,6 +18,7 @@ from cotwin.cli.next_steps import print_next
 
 if TYPE_CHECKING:
     from cotwin.estimation import Estimation
+    from cotwin.estimation.calibration import Calibration
     from cotwin.run import Run
 
 SOON = 60.0
@@ -66,6 +67,7 @@ def estimate(
             write_models(directory, solved, train.states, train.layout, {"physical": model})
             directory.write_json("estimation.json", calibration.as_json())
             directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
+            _write_posterior(directory, calibration)
             for part in render(calibration):
                 console.print(part, highlight=False)
             if check is not None:
@@ -73,6 +75,15 @@ def estimate(
     changes = [f"physical.{name}={value}" for name, value in calibration.changes.items()]
     train_too = shlex.join(["cotwin", "train", config, *(overrides or []), *changes])
     print_next(console, path, "fit.png", f"Train a surrogate with it: {train_too}")
+
+
+def _write_posterior(directory: Run, calibration: Calibration) -> None:
+    """The draws, for ArviZ and to look at, where there are any."""
+    from cotwin.report.corner import draw
+
+    if calibration.posterior is not None:
+        directory.write_bytes("posterior.nc", calibration.posterior.as_netcdf())
+        directory.write_figure("posterior.png", lambda: draw(calibration))
 
 
 def _check(console: Console, directory: Run, found: Estimation, draws: int, minutes: float, seed: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation import Estimation, Interval, bootstrap, profile
+from cotwin.estimation import Estimation, Interval, Posterior, bootstrap, profile, sample
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
 from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.resolution import Kind, Shift
@@ -30,6 +30,14 @@ class Resampling:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """Markov chains through the posterior: draws of each."""
+
+    draws: int
+    chains: int
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What was estimated and how good it is; parameters by their names, fields at the points of the data.
 
@@ -38,6 +46,7 @@ class Calibration:
     looked at. changes: settings of the simulator with which the estimation was repeated for it.
     independent: ends of the intervals if residuals were independent, where they are correlated.
     profiled, resampled: ends of intervals by profile likelihood and by bootstrap, where they were asked for.
+    posterior: draws from it, where they were asked for; drawn: ends of its intervals, none where chains did not mix.
     before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
     estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
     fitted: the rollouts from the starts with the estimates, (B, T, C, *S).
@@ -52,6 +61,8 @@ class Calibration:
     independent: dict[str, Ends]
     profiled: dict[str, Ends]
     resampled: dict[str, Ends]
+    posterior: Posterior | None
+    drawn: dict[str, Ends]
     before: Errors
     after: Errors
     test: Errors | None
@@ -92,6 +103,7 @@ class Calibration:
             "starting_points_that_agree": found.agreeing,
             "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
             "repeated_with": dict(self.changes),
+            "posterior": None if self.posterior is None else self.posterior.as_json(),
             "reliable": not self.reasons,
             "reasons": self.reasons,
             "warnings": found.warnings,
@@ -120,6 +132,7 @@ class Calibration:
             "independent": self.independent.get(name),
             "profile": self.profiled.get(name),
             "bootstrap": self.resampled.get(name),
+            "posterior": self.drawn.get(name),
         }
         return {
             "name": name,
@@ -129,6 +142,7 @@ class Calibration:
             "standard_deviation": interval.deviation.tolist(),
             "interval": [interval.low.tolist(), interval.high.tolist()],
             **{f"{kind}_interval": [end.tolist() for end in pair] for kind, pair in ends.items() if pair is not None},
+            **({} if self.posterior is None else {"mixing": vars(self.posterior.mixing[name])}),
             "truth": None if truth is None else truth.tolist(),
         }
 
@@ -143,6 +157,7 @@ def calibrate(
     changes: Mapping[str, int],
     profiles: bool = False,
     resampling: Resampling | None = None,
+    drawing: Drawing | None = None,
     truth: Mapping[str, Tensor] | None = None,
     seed: int = 0,
 ) -> Calibration:
@@ -156,6 +171,7 @@ def calibrate(
         except ValueError as error:
             # That few replicates come to rest is no reason to lose the estimate.
             found.warnings.append(Note("no_bootstrap", f"there are no intervals by bootstrap: {error}"))
+    posterior = _posterior(found, drawing, seed)
     with torch.no_grad():
         fitted = found.stepper.rollout(found.starts, found.problem.observation.num_steps).cpu()
     # The estimate is in double precision, whatever the data are in.
@@ -168,14 +184,31 @@ def calibrate(
         numerics=numerics,
         changes=changes,
         independent={name: _at_points((one.low, one.high), found.stepper) for name, one in found.independent.items()},
-        profiled={name: _at_points(ends, found.stepper) for name, ends in profiled.items()},
-        resampled={name: _at_points(ends, found.stepper) for name, ends in resampled.items()},
+        profiled=_all_at_points(profiled, found.stepper),
+        resampled=_all_at_points(resampled, found.stepper),
+        posterior=posterior,
+        drawn={} if posterior is None else _all_at_points(posterior.intervals, found.stepper),
         before=validation.measure(stepper),
         after=validation.measure(calibrated),
         test=None if test is None else test.measure(calibrated),
         baselines=validation.baselines(stepper.layout),
         fitted=fitted,
     )
+
+
+def _posterior(found: Estimation, drawing: Drawing | None, seed: int) -> Posterior | None:
+    if drawing is None:
+        return None
+    try:
+        return sample(found, drawing.draws, chains=drawing.chains, seed=seed)
+    except ValueError as error:
+        # As with the bootstrap: the estimate is there.
+        found.warnings.append(Note("no_posterior", f"there are no draws from the posterior: {error}"))
+        return None
+
+
+def _all_at_points(ends: Mapping[str, Ends], model: Stepper) -> dict[str, Ends]:
+    return {name: _at_points(pair, model) for name, pair in ends.items()}
 
 
 def _shown(interval: Interval, model: Stepper) -> Interval:

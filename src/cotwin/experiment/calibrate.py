@@ -10,8 +10,9 @@ from torch import Tensor
 
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, estimate
 from cotwin.estimation.bootstrap import resample
-from cotwin.estimation.calibration import Calibration, Resampling, calibrate
+from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
 from cotwin.estimation.measurements import start_modes
+from cotwin.estimation.posterior.sample import require_sampled
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.experiment.build import build_store
@@ -71,6 +72,8 @@ def prepare(experiment: Experiment) -> Task:
     settings = experiment.estimation
     if settings.bootstrap:
         resample(problem, 1, settings.block, seed=0)
+    if settings.posterior:
+        require_sampled(problem, settings.posterior, settings.chains)
     if settings.profile and not any(isinstance(one, Elementwise) for one in problem.unknowns.parameters.values()):
         notes.append("There are no profiles: no unknown is a number of its own.")
     return Task(experiment, data, stepper, priors, starts, measurements, recorded, [*data.notes, *notes])
@@ -134,6 +137,7 @@ def run(task: Task) -> Calibration:
         changes=resolution.changes,
         profiles=settings.profile,
         resampling=Resampling(settings.bootstrap, settings.block) if settings.bootstrap else None,
+        drawing=Drawing(settings.posterior, settings.chains) if settings.posterior else None,
         truth=data.truth,
         seed=seed,
     )

@@ -52,6 +52,10 @@ class Estimation(Settings):
         description="time that the bootstrap keeps together, .inf for whole trajectories; if not given whole ones "
         "where starts are estimated and there are five or more, else by the number of frames",
     )
+    posterior: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="draws of each Markov chain through the posterior; some hundreds to thousands, 0: none"
+    )
+    chains: Annotated[int, Field(ge=2, le=1000)] = Field(4, description="Markov chains, if there is a posterior")
 
     @model_validator(mode="after")
     def _nothing_said_in_vain(self) -> Estimation:

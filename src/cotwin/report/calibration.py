@@ -18,7 +18,7 @@ from cotwin.estimation.resolution import Shift
 def render(calibration: Calibration) -> Iterator[RenderableType]:
     """The estimates, what else a person has to know to use them, and the warnings."""
     yield _estimates(calibration)
-    for line in (*_noise(calibration), *_search(calibration), _errors(calibration)):
+    for line in (*_noise(calibration), *_search(calibration), *_posterior(calibration), _errors(calibration)):
         # Text: a plain string's square brackets would be taken for markup.
         yield Text(line)
     for remark in calibration.remarks():
@@ -36,6 +36,7 @@ def _estimates(calibration: Calibration) -> Table:
         "if residuals were independent": calibration.independent,
         "by profile": calibration.profiled,
         "by bootstrap": calibration.resampled,
+        "by posterior": calibration.drawn,
     }
     asked = [kind for kind, ends in kinds.items() if ends]
     checked = any(calibration.shift(name) is not None for name in calibration.intervals)
@@ -91,6 +92,17 @@ def _search(calibration: Calibration) -> Iterator[str]:
         yield f"Estimated again with {changed}, since the error of grid or time steps was larger than an interval."
     if found.points > 1:
         yield f"{found.agreeing} of {found.points} starting points came to this minimum."
+
+
+def _posterior(calibration: Calibration) -> Iterator[str]:
+    posterior = calibration.posterior
+    if posterior is not None:
+        chains, draws = posterior.log.shape
+        k = "equal weights" if posterior.pareto_k == -math.inf else f"Pareto's k {posterior.pareto_k:.2f}"
+        yield (
+            f"Posterior: {chains} chains of {draws:,} draws, at least {posterior.effective:,.0f} effective ones, "
+            f"R-hat at most {posterior.r_hat:.4f}; Laplace's normal against it: {k}."
+        )
 
 
 def _errors(calibration: Calibration) -> str:

@@ -83,6 +83,20 @@ class Posterior:
         every = {name: values.flatten(0, 1) for name, values in self.draws.items()}
         return {name: (_quantile(values, tail), _quantile(values, 1 - tail)) for name, values in every.items()}
 
+    def as_json(self) -> dict[str, Any]:
+        """What the chains are worth, for estimation.json."""
+        chains, draws = self.log.shape
+        return {
+            "chains": chains,
+            "draws": draws,
+            "mixed": self.mixed,
+            "r_hat": self.r_hat,
+            "effective_draws": self.effective,
+            "accepted": float(self.accepted.double().mean()),
+            "step_size": self.size,
+            "pareto_k_of_laplace": self.pareto_k,
+        }
+
     def to_inference_data(self) -> Any:
         """An `arviz.InferenceData` with the groups posterior, sample_stats and observed_data.
 

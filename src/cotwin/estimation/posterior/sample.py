@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -26,9 +27,14 @@ from cotwin.estimation.posterior.posterior import (
     Posterior,
 )
 from cotwin.estimation.posterior.target import Target
+from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.seeds import seed_of, seeded
 
+NETWORKS = (
+    "weights of networks have no posterior here; leave it out: Laplace's intervals of the other unknowns hold them "
+    "fixed."
+)
 FEWEST = 100
 """Draws of a chain; fewer have no hundred effective ones."""
 WARM_UP = 200
@@ -64,10 +70,13 @@ def sample(found: Estimation, draws: int = 1000, *, chains: int = 4, seed: int =
     in the estimation's warnings: where chains do not mix there are no intervals by them.
 
     Raises ValueError for fewer than 100 draws or 2 chains, more than 300 unknowns, weights of networks, and where the
-    data and priors leave a combination of unknowns open; ModuleNotFoundError without ArviZ.
+    data and priors leave a combination of unknowns open, and without ArviZ.
     """
-    information = require_sampled(found, draws, chains)
-    target = Target(found, information)
+    if Unknowns(found.stepper).closures:
+        # The problem of an estimate holds them already.
+        raise ValueError(NETWORKS)
+    require_sampled(found.problem, draws, chains)
+    target = Target(found, _information(found))
     generator = seeded(seed)
     here, size = warmed_up(target, _spread(target, found, chains, generator), max(WARM_UP, draws // 2), generator)
     steps = walk(target, here, draws, size, generator)
@@ -89,25 +98,31 @@ def sample(found: Estimation, draws: int = 1000, *, chains: int = 4, seed: int =
     return posterior
 
 
-def require_sampled(found: Estimation, draws: int, chains: int) -> FullInformation:
-    """What is known at the estimate; raises where there is no posterior to sample, with what can be had instead."""
-    from cotwin.estimation.posterior import diagnostics  # noqa: F401
-
+def require_sampled(problem: LeastSquares, draws: int, chains: int) -> None:
+    """Raise, before anything is searched, where there is no posterior to sample, with what can be had instead."""
+    try:
+        import_module("cotwin.estimation.posterior.diagnostics")
+    except ModuleNotFoundError as missing:
+        if missing.name != "arviz":
+            raise
+        raise ValueError(str(missing)) from missing
     if draws < FEWEST or chains < 2:
         raise ValueError(
             f"{chains} chains of {draws} draws cannot be judged; take two chains or more, of {FEWEST} draws or more."
         )
-    if Unknowns(found.stepper).closures:
+    if problem.unknowns.closures:
+        raise ValueError(NETWORKS)
+    if len(problem.unknowns) > MOST_BY_JACOBIAN:
         raise ValueError(
-            "weights of networks have no posterior here; Laplace's intervals hold them fixed, and a bootstrap over "
-            "seeds of the training says more of them."
+            f"{len(problem.unknowns)} unknowns are too many for a posterior, which is for up to {MOST_BY_JACOBIAN}; "
+            "Laplace's intervals are there for more, or take a coarser field."
         )
+
+
+def _information(found: Estimation) -> FullInformation:
+    """What is known at the estimate; raises ValueError where a combination of unknowns is open."""
     information = found.information
-    if not isinstance(information, FullInformation):
-        raise ValueError(
-            f"{len(found.problem.unknowns)} unknowns are too many for a posterior, which is for up to "
-            f"{MOST_BY_JACOBIAN}; Laplace's intervals are there for more, or take a coarser field."
-        )
+    assert isinstance(information, FullInformation)
     if bool(information.blind.any()):
         raise ValueError(
             f"the data say nothing about {information.weakest}, so there is no posterior; give it a prior, fix a "
@@ -120,13 +135,13 @@ def _spread(target: Target, found: Estimation, chains: int, generator: torch.Gen
     """Places to begin at, farther from the estimate than Laplace's normal, where the density is not zero."""
     x = torch.randn(chains, len(found.z), generator=generator, dtype=torch.float64).to(found.z)
     x[:, : target.size] *= WIDER
-    places = target.at(x)
+    places = target.begin(x)
     for _ in range(NEARER):
         lost = places.log == -torch.inf
         if not bool(lost.any()):
             break
         x = torch.where(lost[:, None], x / 2, x)
-        places = target.at(x)
+        places = target.begin(x)
     return places
 
 
@@ -136,7 +151,7 @@ def _collected(target: Target, steps: Iterator[Step], keep: bool) -> _Drawn:
         (
             target.place(one.places.x)[:, : target.size].cpu(),
             target.squares(one.places.seen).cpu(),
-            one.places.log.cpu(),
+            target.marginal(one.places).cpu(),
             one.accepted.cpu(),
             one.places.seen.cpu() if keep else one.places.log[:, None],
         )
@@ -192,7 +207,7 @@ def _pareto_k(found: Estimation, target: Target, seed: int) -> float:
         normal = -0.5 * (freedom + x.shape[1]) * (x.square().sum(dim=1) / freedom).log1p()
     else:
         normal = -0.5 * x.square().sum(dim=1)
-    log = torch.cat([target.at(some).log for some in x.split(target.at_once)])
+    log = torch.cat([target.marginal(target.begin(some)) for some in x.split(target.at_once)])
     return diagnostics.pareto_k((log - normal).cpu())
 
 

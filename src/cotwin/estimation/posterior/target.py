@@ -13,10 +13,12 @@ from cotwin.estimation.priors import Prior
 
 
 class Target(Density):
-    """log p(θ, ε | y) = log p(y | θ, ε) + log p(θ) − ½ ‖ε‖² + constant, of the raw numbers θ and the starts ε.
+    """log p(θ, ε | y, σ) = log p(y | θ, ε, σ) + log p(θ) − ½ ‖ε‖² + constant, of raw numbers θ and starts ε.
 
-    Known noise: log p(y | θ, ε) = −½ ‖(O(rollout(θ, s(ε))) − y)/σ‖². Noise that was estimated is integrated out,
-    under Jeffreys' prior 1/σ_c² of each channel: −Σ_c M_c/2 log Σ residual², the residuals of a channel's M_c values.
+    log p(y | θ, ε, σ) = −½ ‖(O(rollout(θ, s(ε))) − y)/σ‖². Noise that was estimated has Jeffreys' prior 1/σ_c² in
+    each channel, and is drawn between steps: Σ residual² / σ_c² is χ² with as many degrees of freedom as the channel
+    has values M_c (Gelman et al. (2013), Bayesian Data Analysis, section 14.2). Integrated out (`marginal`) it makes
+    −Σ_c M_c/2 log Σ residual² of the likelihood.
     log p(θ): flat in the raw numbers without a prior. A prior's density is per unit of what `Prior.measure` says, so
     that to −½ ‖residuals(v)‖² comes log √det(KᵀK), K the derivative of the measure to the raw numbers: of the change
     of variables, and for fields of few coefficients of the surface that they make.
@@ -26,6 +28,7 @@ class Target(Density):
     following as they best do, and of each start by itself.
     The slope is Tᵀ Jᵀ r, the residuals r at each place with the Jacobian J of the estimate. So a place takes one
     rollout, and where the problem is linear the slope is exact.
+    given: σ² of each channel, in units of the estimate's; ones where the noise is known.
     """
 
     def __init__(self, found: Estimation, information: FullInformation) -> None:
@@ -43,15 +46,38 @@ class Target(Density):
         self.channel, self.counts = channel, levels.index_add(0, channel, torch.ones_like(problem.values))
         self.noise_is_known = not found.noise_estimated
 
-    def at(self, x: Float[Tensor, "P Z"]) -> Places:
-        z = self.place(x)
-        raw, white = self.problem.parts(z)
-        misfit = self.problem.misfit(z)
+    def at(self, x: Float[Tensor, "P Z"], given: Float[Tensor, "P C"]) -> Places:
+        return self._places(x, self.problem.misfit(self.place(x)), given)
+
+    def drawn(self, here: Places, generator: torch.Generator) -> Places:
+        if self.noise_is_known:
+            return here
+        normal = torch.randn(here.seen.shape, generator=generator, dtype=torch.float64).to(here.x)
+        return self._places(here.x, here.seen, self.squares(here.seen) / self.squares(normal))
+
+    def marginal(self, places: Places) -> Float[Tensor, " P"]:
+        """log p(θ, ε | y), estimated noise integrated out."""
+        if self.noise_is_known:
+            return places.log
+        squares = self.squares(places.seen)
+        conditional = 0.5 * (squares / places.given).nan_to_num().sum(dim=1)
+        return places.log + conditional - 0.5 * torch.xlogy(self.counts, squares).sum(dim=1)
+
+    def begin(self, x: Float[Tensor, "P Z"]) -> Places:
+        """With the noise of the estimate."""
+        return self.at(x, x.new_ones(len(x), len(self.counts)))
+
+    def _places(self, x: Float[Tensor, "P Z"], misfit: Float[Tensor, "P M"], given: Float[Tensor, "P C"]) -> Places:
+        raw, white = self.problem.parts(self.place(x))
         by_prior, prior = self._prior(raw)
-        log = self._likelihood(misfit) - prior - 0.5 * white.square().sum(dim=(1, 2))
-        slope = self._slope(misfit * self._weight(misfit), by_prior, white)
+        weight = 1 / given[:, self.channel]
+        log = -0.5 * ((misfit.square() * weight).sum(dim=1) + white.square().sum(dim=(1, 2))) - prior
+        slope = self._slope(misfit * weight, by_prior, white)
         sound = log.isfinite() & slope.isfinite().all(dim=1)
-        return Places(x, torch.where(sound, log, -torch.inf), torch.where(sound[:, None], slope, 0.0), misfit)
+        log, slope = torch.where(sound, log, -torch.inf), torch.where(sound[:, None], slope, 0.0)
+        # Of all values together: exact for one channel and no priors.
+        scale = (given.nan_to_num() * self.counts).sum(dim=1).div(self.counts.sum()).sqrt()
+        return Places(x, log, slope, misfit, given, scale)
 
     def place(self, x: Float[Tensor, "P Z"]) -> Float[Tensor, "P Z"]:
         """z of x."""
@@ -72,18 +98,6 @@ class Target(Density):
         """Of the residuals of each channel, in units of the noise of the estimate."""
         nothing = misfit.new_zeros(len(misfit), len(self.counts))
         return nothing.index_add(1, self.channel, misfit.square())
-
-    def _likelihood(self, misfit: Float[Tensor, "P M"]) -> Float[Tensor, " P"]:
-        squares = self.squares(misfit)
-        if self.noise_is_known:
-            return -0.5 * squares.sum(dim=1)
-        return -0.5 * torch.xlogy(self.counts, squares).sum(dim=1)
-
-    def _weight(self, misfit: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
-        """By which the slope of ½ misfit² is that of −log p."""
-        if self.noise_is_known:
-            return torch.ones_like(misfit)
-        return (self.counts / self.squares(misfit))[:, self.channel]
 
     def _prior(self, raw: Float[Tensor, "P N"]) -> tuple[Float[Tensor, "P N"], Float[Tensor, " P"]]:
         """−log p(θ) and, before it, its slope."""
