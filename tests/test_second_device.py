@@ -145,6 +145,14 @@ def test_an_estimation_goes_the_whole_way_with_the_cpus_result(settings: list[st
     assert estimated(there, prior, *settings) == estimated("cpu", prior, *settings)
 
 
+@pytest.mark.slow
+def test_draws_from_the_posterior_are_the_cpus(monkeypatch: pytest.MonkeyPatch, there: str) -> None:
+    for name, few in (("FEWEST", 10), ("WARM_UP", 10), ("WEIGHED", 20)):
+        monkeypatch.setattr(f"cotwin.estimation.posterior.sampling.{name}", few)
+    settings = ["estimation.posterior=10", "estimation.chains=2", "estimation.resolution=off"]
+    assert estimated(there, *settings) == estimated("cpu", *settings)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA: what runs on it is not tested here")
 def test_cuda_goes_the_whole_way(tmp_path: Path) -> None:
     for settings in TRAININGS.values():

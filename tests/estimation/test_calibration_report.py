@@ -12,7 +12,7 @@ from rich.console import Console
 from cotwin.estimation.calibration import Calibration
 from cotwin.experiment.calibrate import prepare, run
 from cotwin.experiment.load import load
-from cotwin.report import fit
+from cotwin.report import corner, fit
 from cotwin.report.calibration import render
 
 QUICK = ["data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
@@ -46,3 +46,13 @@ def test_a_truth_beyond_the_axis_is_pointed_at(monkeypatch: pytest.MonkeyPatch) 
     texts = [[text.get_text() for axis in figure.axes for text in axis.texts] for figure in drawn]
     assert not any(text.startswith("× at") for text in texts[0])
     assert sum(text.startswith("× at") for text in texts[1]) == 1
+
+
+@pytest.mark.slow
+def test_intervals_by_posterior_are_said_to_know_of_less() -> None:
+    """Starts taken as measured: the printed intervals are widened by their noise."""
+    found = calibration("estimation.starts=exact", "estimation.posterior=400", "estimation.resolution=off")
+    assert "noise_in_starts" in found.reasons
+    assert "Intervals by posterior are not widened by" in said(found)
+    assert "not widened by" not in said(replace(found, posterior=None, drawn={}))
+    assert corner.draw(found).startswith(b"\x89PNG")

@@ -166,7 +166,7 @@ def prior_alone(parameter: Parameter, prior: Prior) -> Posterior:
     model = one_source(parameter)
     states = starts(model.layout)
     found = estimate(model, states, measured(model, states, 1, LITTLE), priors={"first": prior})
-    return sample(found, 500, chains=16)
+    return sample(found, 400, chains=16)
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_priors_of_fields_count_per_unit_of_the_field_or_its_logarithm() -> None
         model = Heat(layout, positive_field(10, 1.0))
         states = starts(layout)
         found = estimate(model, states, measured(model, states, 1, LITTLE), priors={"diffusivity": prior})
-        posterior = sample(found, 500, chains=8)
+        posterior = sample(found, 400, chains=8)
         assert posterior.r_hat < 1.03
         for point in (0, 5):
             draws = posterior.draws["diffusivity"][..., point].flatten()

@@ -83,6 +83,18 @@ class Calibration:
         ]
 
     @property
+    def widened(self) -> list[str]:
+        """What the printed intervals know of, and draws from the posterior do not."""
+        codes = {note.code for note in self.estimation.warnings}
+        within = any(isinstance(one, Shift) and one.within for one in self.numerics.values())
+        known = {
+            "residuals that are correlated": bool(self.independent),
+            "the noise of the starts": "noise_in_starts" in codes,
+            "the error of the numerics": within,
+        }
+        return [what for what, counts in known.items() if counts]
+
+    @property
     def reasons(self) -> list[str]:
         """Codes of what makes the estimate unreliable, held-out data included."""
         return reasons([*self.estimation.warnings, *self.remarks()])
@@ -104,6 +116,7 @@ class Calibration:
             "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
             "repeated_with": dict(self.changes),
             "posterior": None if self.posterior is None else self.posterior.as_json(),
+            "posterior_leaves_out": [] if self.posterior is None else self.widened,
             "reliable": not self.reasons,
             "reasons": self.reasons,
             "warnings": found.warnings,

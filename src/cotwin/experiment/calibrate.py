@@ -12,7 +12,7 @@ from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, est
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
 from cotwin.estimation.measurements import start_modes
-from cotwin.estimation.posterior.sample import require_sampled
+from cotwin.estimation.posterior.sampling import require_sampled
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.experiment.build import build_store

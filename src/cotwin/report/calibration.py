@@ -103,6 +103,8 @@ def _posterior(calibration: Calibration) -> Iterator[str]:
             f"Posterior: {chains} chains of {draws:,} draws, at least {posterior.effective:,.0f} effective ones, "
             f"R-hat at most {posterior.r_hat:.4f}; Laplace's normal against it: {k}."
         )
+    if calibration.drawn and calibration.widened:
+        yield f"Intervals by posterior are not widened by {' and '.join(calibration.widened)}, as the others are."
 
 
 def _errors(calibration: Calibration) -> str:

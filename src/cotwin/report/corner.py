@@ -48,7 +48,7 @@ def draw(calibration: Calibration) -> bytes:
             _label(axis, labels, column, row, last=row == shown - 1)
     left = f", the first {shown} of {len(labels)} numbers" if shown < len(labels) else ""
     level = f"{100 * posterior.found.level:g}%"
-    dotted = "; dotted: truth" if calibration.truth else ""
+    dotted = "; dotted: truth" if set(labels[:shown]) & set(calibration.truth) else ""
     mixed = "" if posterior.mixed else "; the chains did not mix"
     figure.suptitle(f"posterior{left}; orange: Laplace, {level}{dotted}{mixed}", fontsize="medium")
     buffer = io.BytesIO()
@@ -77,7 +77,7 @@ def _one(axis: Axes, posterior: Posterior, values: Float[np.ndarray, " D"], plac
 
 def _pair(axis: Axes, posterior: Posterior, values: Float[np.ndarray, "D N"], column: int, row: int) -> None:
     some = values[:: max(1, math.ceil(len(values) / MOST_POINTS))]
-    axis.plot(some[:, column], some[:, row], ".", color=DRAWN, markersize=2, alpha=0.4, markeredgewidth=0)
+    axis.plot(some[:, column], some[:, row], ".", color=DRAWN, markersize=3, alpha=0.4, markeredgewidth=0)
     middle, covariance = _laplace(posterior)
     places = [column, row]
     root = torch.linalg.cholesky(covariance[places][:, places])
