@@ -12,7 +12,7 @@ from estimation_cases import F64, burgers, clean, colony, fisher, heat, line, me
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cotwin.estimation import Estimation, Grid, Measurements, NoisyStarts, adam, bootstrap, estimate, lbfgs
+from cotwin.estimation import Estimation, Grid, Measurements, NoisyStarts, Points, adam, bootstrap, estimate, lbfgs
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.priors import GaussianField, LogNormal
 from cotwin.layout import Field, Layout
@@ -172,6 +172,31 @@ def test_several_points_find_the_minimum_that_one_misses_and_count_who_agrees() 
     assert float(growing.intervals["frequency"].value) == pytest.approx(9.0, abs=0.1)
     assert several.cost < one.cost - 100
     assert 1 <= several.agreeing < several.points == 32
+
+
+def test_a_second_minimum_that_fits_as_well_is_found_and_told() -> None:
+    """The cosine of an angle does not tell which way it turns."""
+
+    def turned(u: Tensor, dt: float, values: dict[str, Tensor]) -> Tensor:
+        angle = values["frequency"] * dt
+        return torch.stack(
+            [u[:, 0] * angle.cos() - u[:, 1] * angle.sin(), u[:, 0] * angle.sin() + u[:, 1] * angle.cos()], 1
+        )
+
+    layout = Layout.box([Field("a"), Field("b")], grid=(2,), extent=[(0, 1)], boundary="periodic", dt=0.2)
+    model = FunctionStepper(
+        layout, turned, {"frequency": Bounded(torch.tensor(2.0, dtype=F64), lower=-5.0, upper=5.0)}
+    )
+    states = torch.tensor([1.0, 0.0], dtype=F64).view(1, 2, 1).repeat(1, 1, 2)
+    times = 0.2 * torch.arange(1, 11, dtype=F64)
+    seen = Points.of_sensors(layout, torch.tensor([[0.25]]), times, ["a"])
+    values = (3 * times).cos() + 0.01 * noise(10, seed=0)
+    found = estimate(model, states, Measurements(seen, values, 0.01))
+    assert found.second is not None
+    assert abs(float(found.intervals["frequency"].value)) == pytest.approx(3.0, abs=0.02)
+    (there,) = found.labelled(found.second.raw).values()
+    assert there == pytest.approx(-float(found.intervals["frequency"].value), abs=1e-3)
+    assert "second_minimum" in found.reasons
 
 
 def test_nothing_that_was_given_is_changed_and_the_seed_decides() -> None:

@@ -84,8 +84,11 @@ def burgers_outside(layout: Layout) -> ExternalStepper:
     return ExternalStepper(layout, program, {"viscosity": positive(0.1)})
 
 
-@pytest.mark.parametrize("outside", [False, True])
-def test_its_slope_is_that_of_the_determinant_with_the_starts_that_follow(outside: bool) -> None:
+@pytest.mark.parametrize(("outside", "reverse"), [(False, True), (False, False), (True, False)])
+def test_its_slope_is_that_of_the_determinant_with_the_starts_that_follow(
+    outside: bool, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "FEW", 0 if reverse else 1)
     layout = line(16, length=2 * math.pi)
     inside = SpectralBurgers(layout, positive(0.1), substeps=2)
     starts = field(layout, 2, 1.5)

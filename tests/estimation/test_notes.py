@@ -16,7 +16,7 @@ from cotwin.estimation import (
     Solution,
     estimate,
 )
-from cotwin.estimation.notes import on_search
+from cotwin.estimation.notes import on_minima
 from cotwin.layout import Layout
 from cotwin.parameters import Real
 from cotwin.physics.function import FunctionStepper
@@ -92,10 +92,11 @@ def test_a_search_that_ends_beside_the_best_fit_is_found_out() -> None:
     assert lower == pytest.approx(0.5 * 1.5**2, rel=0.1)
 
 
-@pytest.mark.parametrize(("converged", "agreeing", "told"), [(True, 1, True), (True, 2, False), (False, 1, False)])
-def test_a_minimum_that_one_of_several_points_came_to_may_not_be_the_best(
-    converged: bool, agreeing: int, told: bool
-) -> None:
-    notes = " ".join(on_search(converged, 7, agreeing, 8))
-    assert ("only one of 8 starting points" in notes) == told
-    assert ("not come to rest after 7 iterations" in notes) != converged
+@pytest.mark.parametrize(
+    ("agreeing", "behind", "told"),
+    [(3, 100.0, None), (1, 100.0, "lone_minimum"), (3, 2.0, "second_minimum"), (1, 2.0, "second_minimum")],
+)
+def test_a_minimum_that_may_not_be_the_right_one_is_told(agreeing: int, behind: float, told: str | None) -> None:
+    notes = list(on_minima(agreeing, 8, behind, {"rate": 0.5}))
+    assert [note.code for note in notes] == ([] if told is None else [told])
+    assert all(("rate 0.5" in note) == (told == "second_minimum") for note in notes)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import Estimation, Interval, Posterior, bootstrap, profile, sample
+from cotwin.estimation.fit import Rest
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
 from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.resolution import Kind, Shift
@@ -113,6 +114,7 @@ class Calibration:
             "converged": found.converged,
             "starting_points": found.points,
             "starting_points_that_agree": found.agreeing,
+            "second_minimum": None if found.second is None else _minimum(found, found.second),
             "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
             "repeated_with": dict(self.changes),
             "posterior": None if self.posterior is None else self.posterior.as_json(),
@@ -222,6 +224,10 @@ def _posterior(found: Estimation, drawing: Drawing | None, seed: int) -> Posteri
 
 def _all_at_points(ends: Mapping[str, Ends], model: Stepper) -> dict[str, Ends]:
     return {name: _at_points(pair, model) for name, pair in ends.items()}
+
+
+def _minimum(found: Estimation, rest: Rest) -> dict[str, Any]:
+    return {"log_likelihood_less_by": rest.behind, "starting_points": rest.count, "values": found.labelled(rest.raw)}
 
 
 def _shown(interval: Interval, model: Stepper) -> Interval:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,14 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import noise, notes
-from cotwin.estimation.fit import HORIZONS, approach, fit, search_for
+from cotwin.estimation.approach import Followed, approach, growing
+from cotwin.estimation.fit import Fit, Rest, fit, search_for
 from cotwin.estimation.information import FullInformation, Information
 from cotwin.estimation.intervals import Interval, laplace_interval
 from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
-from cotwin.estimation.levenberg_marquardt import Search, Solution
+from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.low_rank import require_priors
 from cotwin.estimation.measurements import Measurements, NoisyStarts
-from cotwin.estimation.multi_start import sobol_points
+from cotwin.estimation.multi_start import sobol_points, suggested
 from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
@@ -29,6 +31,8 @@ from cotwin.stepper import DivergenceError, Stepper
 
 LINEAR = 2.0
 """Farthest that a raw number, mostly a logarithm, is moved to look whether the problem is linear."""
+SAME = 5.0
+"""Standard deviations within which searches came to the same place."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Estimation:
     cost: ½ ‖residuals‖², those of priors and starts included. freedom: degrees of freedom, values less what their
     predictions take up of them. fit: χ² of the values by it, near one where the model and a given noise fit, and in
     any case where the noise is estimated.
-    converged: whether the search came to rest. agreeing: how many of `points` starting points came to rest at this
-    cost.
+    converged: whether the search came to rest. agreeing: how many of `points` starting points came to this place.
+    others: where else some of them came, best first; the rest were given up on the way.
     warnings: what a person should know before using the numbers.
     All that is for reading is on the CPU; begin, starts, problem and z are where the stepper is.
     """
@@ -69,6 +73,7 @@ class Estimation:
     iterations: int
     points: int
     agreeing: int
+    others: list[Rest]
     warnings: list[Note]
     problem: LeastSquares
     z: Float[Tensor, " Z"]
@@ -76,6 +81,16 @@ class Estimation:
     spread: Information | None
     reach: float
     independent: dict[str, Interval]
+
+    @property
+    def second(self) -> Rest | None:
+        """The second-best minimum, if any was met."""
+        return next((other for other in self.others if other.converged), None)
+
+    def labelled(self, raw: Float[Tensor, " N"]) -> dict[str, float]:
+        """Each of the unknown numbers in natural units, by its name."""
+        unknowns = self.problem.unknowns
+        return dict(zip(unknowns.labels, unknowns.naturally(raw), strict=True))
 
     @property
     def reasons(self) -> list[str]:
@@ -94,10 +109,10 @@ def estimate(
     measurements: Measurements,
     *,
     priors: Mapping[str, Prior] | None = None,
-    points: int = 1,
+    points: int | None = None,
     level: float = 0.9,
     search: Search | None = None,
-    horizons: Sequence[float] = HORIZONS,
+    horizons: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Estimation:
     """The unknowns that fit the measurements best, given what is known beforehand, and how sure that is.
@@ -107,12 +122,15 @@ def estimate(
     starts: initial states, exact, or `NoisyStarts` that are estimated with the unknowns. Noise in starts that are
         taken to be exact biases what smooths it, such as a diffusivity.
     points: starting points; beyond the first, which is the stepper's own, from a Sobol sequence through the priors,
-        or bounds. All run as one batch, and the best is taken.
+        or bounds. All run as one batch. After each part of the time those that came to the same place go on as one,
+        and of the others the better half. If not given 8 for up to 20 unknown numbers; one for more, for a
+        search of one's own, and for simulators that take rollouts one by one.
     level: of the intervals.
     search: how to minimise: `levenberg_marquardt`, `lbfgs` or `adam`, with other settings through functools.partial.
         If not given Levenberg-Marquardt for up to 300 unknown numbers, L-BFGS for more, Adam for networks.
     horizons: parts of the time that are fitted before all of it, one after the other, each from where the last came
-        to rest. A long rollout from wrong parameters is out of phase with the data, and its cost has many minima.
+        to rest. If not given one step, two, four, … A long rollout from wrong parameters is out of phase with the
+        data, and its cost has many minima.
 
     Intervals are Laplace's: the normal distribution whose covariance is (JᵀJ)⁻¹ at the estimate, in the raw numbers
     that the optimiser sees, so that those of a positive parameter stay positive; with Student's quantiles where the
@@ -122,28 +140,27 @@ def estimate(
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give the probability of the intervals, such as 0.9.")
-    if points < 1:
+    if points is not None and points < 1:
         raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
     problem = LeastSquares(stepper, starts, measurements, priors)
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
+    if points is None:
+        points = suggested(problem) if search is None else 1
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
     search = search or search_for(problem)
     noise_is_known = measurements.noise is not None
     if not noise_is_known:
         problem = problem.with_noise(noise.first_guess(problem))
-    problem, z = approach(problem, z, search, horizons)
-    solution, problem = fit(problem, z, search, noise_is_known)
-    best = int(solution.cost.argmin())
-    if not bool(solution.cost[best].isfinite()):
+    horizons = growing(problem.observation) if horizons is None else horizons
+    problem, followed = approach(problem, z, search, horizons)
+    found = fit(problem, followed, search, noise_is_known)
+    if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
             f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
         )
-    agreeing = int((solution.converged & (solution.cost < solution.cost[best] + 0.5)).sum())
-    return conclude(
-        problem, solution, best, stepper, level=level, points=points, agreeing=agreeing, noise_is_known=noise_is_known
-    )
+    return conclude(found, stepper, level=level, points=points, noise_is_known=noise_is_known)
 
 
 def again(found: Estimation, stepper: Stepper) -> Estimation:
@@ -153,44 +170,28 @@ def again(found: Estimation, stepper: Stepper) -> Estimation:
     diverges at the estimate.
     """
     problem, noise_is_known = found.problem.on(stepper), not found.noise_estimated
-    solution, problem = fit(problem, found.z[None], search_for(problem), noise_is_known)
-    if not bool(solution.cost.isfinite().all()):
+    finer = fit(problem, Followed.every(found.z[None]), search_for(problem), noise_is_known)
+    if not math.isfinite(finer.cost):
         raise DivergenceError(f"{type(stepper).__name__} diverges at the estimate.")
-    solution = replace(solution, iterations=found.iterations + solution.iterations)
-    return conclude(
-        problem,
-        solution,
-        0,
-        stepper,
-        level=found.level,
-        points=found.points,
-        agreeing=found.agreeing,
-        noise_is_known=noise_is_known,
-    )
+    finer = replace(finer, iterations=found.iterations + finer.iterations, count=found.agreeing, others=found.others)
+    return conclude(finer, stepper, level=found.level, points=found.points, noise_is_known=noise_is_known)
 
 
-def conclude(
-    problem: LeastSquares,
-    solution: Solution,
-    best: int,
-    begun: Stepper,
-    *,
-    level: float,
-    points: int,
-    agreeing: int,
-    noise_is_known: bool,
-) -> Estimation:
-    """Linearise at the best point and say what it means. begun: the stepper with the values that were begun with."""
-    closures, calibrated = problem.unknowns.closures, problem.calibrated(solution.z[best])
+def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_known: bool) -> Estimation:
+    """Linearise at the best fit and say what it means. begun: the stepper with the values that were begun with."""
+    problem = best.problem
+    closures, calibrated = problem.unknowns.closures, problem.calibrated(best.z)
     first = Unknowns(begun)
     begin = dict(zip(first.labels, first.naturally(first.present()), strict=True))
-    residuals = problem.misfit(solution.z[best : best + 1])[0]
-    problem, z = problem.without_closures(solution.z[best])
+    residuals = problem.misfit(best.z[None])[0]
+    problem, z = problem.without_closures(best.z)
     known = Known.at(problem, z)
     freedom = problem.observation.size - float(known.taken.sum())
     # With known noise the quantiles are normal: Student's for very many degrees of freedom.
     quantile = float(scipy.stats.t.ppf(0.5 + level / 2, 1e9 if noise_is_known else freedom))
     raw, white = problem.parts(z[None])
+    near = [_same(other, raw[0], None if closures else known.information) for other in best.others]
+    elsewhere = [other for other, same in zip(best.others, near, strict=True) if not same]
     observation, plain = copy.deepcopy(problem.observation).cpu(), known.information
     correlated = list(
         notes.on_residuals(residuals.cpu(), known.taken.cpu(), observation, widened=known.linear is not None)
@@ -209,13 +210,14 @@ def conclude(
         begin=first.present(),
         starts=problem.starts(white)[0],
         residuals=residuals.cpu(),
-        cost=float(solution.cost[best]),
+        cost=best.cost,
         freedom=freedom,
         fit=float(residuals.square().sum()) / freedom if freedom > 0 else float("nan"),
-        converged=bool(solution.converged[best]),
-        iterations=solution.iterations,
+        converged=best.converged,
+        iterations=best.iterations,
         points=points,
-        agreeing=agreeing,
+        agreeing=best.count + sum(other.count for other, same in zip(best.others, near, strict=True) if same),
+        others=[] if closures else elsewhere,
         warnings=[],
         problem=problem,
         z=z,
@@ -226,6 +228,13 @@ def conclude(
     )
     found.warnings.extend(_warnings(found, known, closures, begin, correlated))
     return found
+
+
+def _same(other: Rest, raw: Float[Tensor, " N"], information: Information | None) -> bool:
+    """Whether a search came to the same place, for all that the data tell."""
+    if isinstance(information, FullInformation):
+        return float(information.size(other.raw - raw)) <= SAME
+    return other.behind < 0.5
 
 
 def _formed(
@@ -243,7 +252,11 @@ def _warnings(
     yield from (Note("interpolated", note) for note in problem.observation.notes)
     if known.information is not None:
         yield from known.information.warnings()
-    yield from notes.on_search(found.converged, found.iterations, found.agreeing, found.points)
+    yield from notes.on_search(found.converged, found.iterations)
+    if found.second is not None:
+        yield from notes.on_minima(
+            found.agreeing, found.points, found.second.behind, found.labelled(found.second.raw)
+        )
     yield from notes.on_noise(problem) if found.noise_estimated else notes.on_fit(found.fit, found.freedom)
     yield from correlated
     if closures:

@@ -30,6 +30,8 @@ JITTER = 1e-9
 """Added to covariances, which are singular to rounding where a length is long."""
 MOST = 512
 """Numbers in a start, for which modes above the noise are left out after all."""
+FEW = 6
+"""Parameters up to which differences take less time than reverse mode."""
 LITTLE = 1.0
 """Of log p, for which it is not worth while to change the prior of the starts."""
 
@@ -37,18 +39,21 @@ LITTLE = 1.0
 def slope(problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised) -> Float[Tensor, " N"]:
     """Derivative of ½ Σ log det (JᵀJ + 1) to the raw parameters, the starts following as they best do.
 
-    linear: around z. By reverse mode, at the cost of some four Jacobians to the starts; where gradients do not reach
-    the start of a rollout, by differences, at that of two Jacobians for each parameter.
+    linear: around z. For few parameters by differences, at the cost of one Jacobian for each, and where gradients do
+    not reach the start of a rollout; for more by reverse mode, at that of some six.
     """
     following = linear.following(torch.eye(len(problem.unknowns), dtype=z.dtype, device=z.device))
-    if problem.stepper.differentiable:
+    if problem.stepper.differentiable and len(following) > FEW:
         total: Tensor = following @ _gradient(problem, z, linear)
-    else:
-        apart = problem.difference**0.5
-        ends = torch.cat([z + apart * following, z - apart * following])
-        ahead, behind = problem.linearise(ends).half_log_determinant().chunk(2)
-        total = (ahead - behind) / (2 * apart)
-    return total
+        return total
+    apart, paces = problem.difference**0.5, 2 * problem.paces(z[None])
+    heights = [
+        problem.sketch(torch.stack([z + apart * one, z - apart * one]), paces).half_log_determinant()
+        for one in following
+    ]
+    ahead, behind = torch.stack(heights).unbind(1)
+    difference: Tensor = ahead - behind
+    return difference / (2 * apart)
 
 
 def _gradient(problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised) -> Float[Tensor, " Z"]:
@@ -59,6 +64,16 @@ def _gradient(problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised)
     for some, held in zip(moves.split(at_once), linear.pull()[0].mT.split(at_once), strict=True):
         total += torch.autograd.grad((problem.along_starts(z, some) * held).sum(), z)[0]
     return total
+
+
+def with_adapted(
+    problem: LeastSquares, z: Float[Tensor, "P Z"], linear: Linearised
+) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
+    """With starts whose prior suits the values, where that is left open, and points with nearly the same starts."""
+    if problem.noisy is None or not problem.noisy.adapt:
+        return problem, z
+    starts = adapted(problem, linear)
+    return (problem, z) if starts is problem.noisy else problem.with_starts(starts, z)
 
 
 def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:

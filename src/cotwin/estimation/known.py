@@ -41,10 +41,3 @@ class Known:
             return cls(full, linear.leverage()[0], linear)
         low_rank = LowRankInformation.of(problem, z)
         return cls(low_rank, nothing + low_rank.learned / problem.observation.size, None)
-
-    def moved(self, slope: Float[Tensor, " N"]) -> float:
-        """How far a slope added to the cost moves the unknowns, in standard deviations of the one that moves most."""
-        if not isinstance(self.information, FullInformation):
-            return 0.0
-        covariance = self.information.covariance()
-        return float(((covariance @ slope) / covariance.diagonal().sqrt()).abs().max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -154,6 +155,33 @@ class Linearised:
         identity = torch.eye(own.shape[2], dtype=own.dtype, device=own.device)
         return torch.linalg.cholesky(_damped(own.mT @ own + identity, damping)), own
 
+    def unwhitening(self) -> Callable[[Float[Tensor, " Z"]], Float[Tensor, " Z"]]:
+        """w ↦ L⁻ᵀ w, L Lᵀ = JᵀJ of the only set: steps whose linear cost is as round as w, differentiably.
+
+        What nothing depends on moves by w itself.
+        """
+        still = torch.zeros(1, dtype=self.misfit.dtype, device=self.misfit.device)
+        matrix = self.by_raw[0].mT @ self.by_raw[0] + self.prior_by_raw[0].mT @ self.prior_by_raw[0]
+        parts = list[tuple[Tensor, Tensor]]()
+        for index in self._starts():
+            factor, own = self._factor(index, still)
+            mixed = own.mT @ self.by_raw[:, self.trajectory == index]
+            half = torch.linalg.solve_triangular(factor, mixed, upper=False)[0]
+            matrix = matrix - half.mT @ half
+            parts.append((factor[0].mT, half))
+        root = _inverse_root(matrix)
+
+        def step(w: Float[Tensor, " Z"]) -> Float[Tensor, " Z"]:
+            raw, *whites = w.split([len(root), *[self.white.shape[2]] * len(parts)])
+            raw = root @ raw
+            moved = [
+                torch.linalg.solve_triangular(factor, (white - half @ raw)[:, None], upper=True)[:, 0]
+                for (factor, half), white in zip(parts, whites, strict=True)
+            ]
+            return torch.cat([raw, *moved])
+
+        return step
+
     def half_log_determinant(self) -> Float[Tensor, " P"]:
         """½ Σ log det (JᵀJ + 1), over the starts."""
         total = self.misfit.new_zeros(len(self.misfit))
@@ -283,3 +311,12 @@ def solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:
     least = values.shape[1] * torch.finfo(matrix.dtype).eps * values.amax(dim=1, keepdim=True)
     inverse = torch.where(values > least, 1 / values, 0.0)
     return scale * torch.einsum("pij,pj,pkj,pk->pi", vectors, inverse, vectors, scale * right)
+
+
+def _inverse_root(matrix: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
+    """R, R Rᵀ = matrix⁻¹, by eigenvalues, after scaling to a unit diagonal; of what is singular to rounding, 1."""
+    scale = matrix.diagonal().clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt()
+    values, vectors = torch.linalg.eigh(matrix * scale[:, None] * scale)
+    least = len(values) * torch.finfo(matrix.dtype).eps * values.amax()
+    root: Tensor = scale[:, None] * vectors * torch.where(values > least, values, 1.0).rsqrt()
+    return root

@@ -10,6 +10,17 @@ from cotwin.estimation.priors import Independent
 from cotwin.estimation.problem import LeastSquares
 from cotwin.parameters import Elementwise, Unknown
 
+MANY = 8
+"""Starting points, unless told otherwise."""
+FEW_UNKNOWNS = 20
+"""Unknown numbers up to which some points spread through their ranges tell anything of these."""
+
+
+def suggested(problem: LeastSquares) -> int:
+    """Starting points that cost little more than one: most are given up early."""
+    spread = 0 < len(problem.unknowns) <= FEW_UNKNOWNS and not problem.unknowns.closures
+    return MANY if spread and problem.stepper.differentiable else 1
+
 
 def sobol_points(problem: LeastSquares, count: int, seed: int) -> Float[Tensor, "P Z"]:
     """Points of a scrambled Sobol sequence, through the quantiles of the priors, or of the parameters themselves.

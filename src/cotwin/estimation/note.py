@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 Harmful = Literal[
     "not_converged",
-    "lone_minimum",
+    "second_minimum",
     "other_minimum",
     "not_at_minimum",
     "noise_hides_fit",
@@ -27,6 +27,7 @@ Harmful = Literal[
 ]
 """Codes that make an estimate unreliable."""
 Harmless = Literal[
+    "lone_minimum",
     "interpolated",
     "few_determined",
     "numerics_unchecked",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import scipy.stats
 import torch
@@ -25,6 +25,8 @@ VANISHED = 1e-6
 """Of its value at the start, below which, or above whose inverse, a positive number has left all that is likely."""
 BY_CHANCE = 1e-4
 """How rarely trajectories that share their unknowns disagree by as much as is pointed out."""
+RIVAL = 5.0
+"""Of the log-likelihood, up to which another minimum may be the right one: odds of 1 to 150."""
 FALSE_ALARMS = 1 / 500
 """How often independent residuals are called correlated, in all looks at them together."""
 CURVED = 2.0
@@ -33,15 +35,29 @@ LOWER = 0.01
 """A cost lower than the estimate's by so much is no matter of rounding."""
 
 
-def on_search(converged: bool, iterations: int, agreeing: int, points: int) -> Iterator[Note]:
-    """A search that did not come to rest, or to a place that no other starting point found."""
+def on_search(converged: bool, iterations: int) -> Iterator[Note]:
+    """A search that did not come to rest."""
     if not converged:
         yield Note(
             "not_converged",
             f"the search had not come to rest after {iterations} iterations; start from other values, from more "
             "points, or allow more iterations.",
         )
-    elif agreeing == 1 < points:
+
+
+def on_minima(agreeing: int, points: int, behind: float, second: Mapping[str, float]) -> Iterator[Note]:
+    """A minimum that fits nearly as well, or of several the best, to which no second search came.
+
+    second, behind: the unknowns at the second-best minimum, and by how much its log-likelihood is less.
+    """
+    if behind < RIVAL:
+        there = ", ".join(f"{name} {value:.4g}" for name, value in second.items())
+        yield Note(
+            "second_minimum",
+            f"another minimum fits nearly as well: {there}. Its log-likelihood is less by {behind:.2g}. Intervals "
+            "are of the best one alone. Say with priors or bounds which one is meant, or observe more.",
+        )
+    elif agreeing == 1:
         yield Note(
             "lone_minimum",
             f"only one of {points} starting points came to this minimum; there may be better ones. Search from more "

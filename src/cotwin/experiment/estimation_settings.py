@@ -33,8 +33,10 @@ class Estimation(Settings):
     noise: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(
         None, description="its standard deviation, one number or one for each channel; if not given, estimated"
     )
-    points: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        1, description="starting points of the search; all but the first are spread through priors or bounds"
+    points: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        description="starting points of the search; all but the first are spread through priors or bounds; if not "
+        "given 8 for up to 20 unknown numbers, else 1",
     )
     level: Annotated[float, Field(gt=0, le=0.999999)] = Field(0.9, description="probability of the intervals")
     profile: bool = Field(False, description="intervals by profile likelihood, too")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from cotwin.estimation import Estimation
 from cotwin.estimation.calibration import Calibration, Ends
 from cotwin.estimation.resolution import Shift
 
@@ -91,7 +92,14 @@ def _search(calibration: Calibration) -> Iterator[str]:
         changed = " ".join(f"physical.{name}={value}" for name, value in calibration.changes.items())
         yield f"Estimated again with {changed}, since the error of grid or time steps was larger than an interval."
     if found.points > 1:
-        yield f"{found.agreeing} of {found.points} starting points came to this minimum."
+        yield f"{found.agreeing} of {found.points} starting points came to this minimum.{_second(found)}"
+
+
+def _second(found: Estimation) -> str:
+    if found.second is None:
+        return ""
+    there = ", ".join(f"{name} {value:.4g}" for name, value in found.labelled(found.second.raw).items())
+    return f" The second-best has a log-likelihood that is less by {found.second.behind:.3g}: {there}."
 
 
 def _posterior(calibration: Calibration) -> Iterator[str]:
