@@ -44,26 +44,27 @@ def slope(problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised) -> 
     """
     following = linear.following(torch.eye(len(problem.unknowns), dtype=z.dtype, device=z.device))
     if problem.stepper.differentiable and len(following) > FEW:
-        total: Tensor = following @ _gradient(problem, z, linear)
-        return total
+        return _gradient(problem, z, linear, following)
     apart, paces = problem.difference**0.5, 2 * problem.paces(z[None])
     heights = [
         problem.sketch(torch.stack([z + apart * one, z - apart * one]), paces).half_log_determinant()
         for one in following
     ]
     ahead, behind = torch.stack(heights).unbind(1)
-    difference: Tensor = ahead - behind
-    return difference / (2 * apart)
+    by_differences: Tensor = (ahead - behind) / (2 * apart)
+    return by_differences
 
 
-def _gradient(problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised) -> Float[Tensor, " Z"]:
-    """½ d log det H = Σ_k ⟨(J H⁻¹)_k, dJ_k⟩, with these weights held."""
+def _gradient(
+    problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised, along: Float[Tensor, "K Z"]
+) -> Float[Tensor, " K"]:
+    """½ d log det H = Σ_k ⟨(J H⁻¹)_k, dJ_k⟩ along each of these directions, with these weights held."""
     z, total = z.detach().requires_grad_(), torch.zeros_like(z)
     moves = torch.eye(problem.start_size, dtype=z.dtype, device=z.device)
     at_once = problem.differentiable_at_once
     for some, held in zip(moves.split(at_once), linear.pull()[0].mT.split(at_once), strict=True):
         total += torch.autograd.grad((problem.along_starts(z, some) * held).sum(), z)[0]
-    return total
+    return along @ total
 
 
 def with_adapted(

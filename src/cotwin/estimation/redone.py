@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import noise
+from cotwin.estimation.approach import Followed, approach, growing
 from cotwin.estimation.estimation import Estimation
-from cotwin.estimation.fit import HORIZONS, approach, fit
+from cotwin.estimation.fit import fit, search_for
 from cotwin.estimation.information import FullInformation, Information
 from cotwin.estimation.intervals import Interval, laplace_interval
 from cotwin.estimation.known import Known
@@ -65,8 +66,8 @@ def searched(found: Estimation, replicas: Replicas, index: int, seed: int) -> Re
     if found.noise_estimated:
         problem = problem.with_noise(noise.first_guess(problem))
     try:
-        problem, points = approach(problem, points, levenberg_marquardt, HORIZONS)
-        return _fitted(found, problem, points)
+        problem, followed = approach(problem, points, search_for(problem), growing(problem.observation))
+        return _fitted(found, problem, followed)
     except (DivergenceError, ValueError):
         return None
 
@@ -74,19 +75,18 @@ def searched(found: Estimation, replicas: Replicas, index: int, seed: int) -> Re
 def one_by_one(found: Estimation, problem: LeastSquares, truth: Float[Tensor, " Z"]) -> Redone | None:
     """One draw's estimate from its truth, noise and prior of the starts found with it."""
     try:
-        return _fitted(found, problem, truth[None])
+        return _fitted(found, problem, Followed.every(truth[None]))
     except (DivergenceError, ValueError):
         return None
 
 
-def _fitted(found: Estimation, problem: LeastSquares, z: Float[Tensor, "P Z"]) -> Redone | None:
-    solution, problem = fit(problem, z, levenberg_marquardt, not found.noise_estimated)
-    best = int(solution.cost.argmin())
-    if not bool(solution.converged[best]):
+def _fitted(found: Estimation, problem: LeastSquares, points: Followed) -> Redone | None:
+    best = fit(problem, points, search_for(problem), not found.noise_estimated)
+    if not best.converged:
         return None
-    known = Known.at(problem, solution.z[best])
+    known = Known.at(best.problem, best.z)
     assert known.information is not None
-    return _concluded(found, solution.z[best, : len(problem.unknowns)], known.information, known.taken)
+    return _concluded(found, best.z[: len(best.problem.unknowns)], known.information, known.taken)
 
 
 def _together(found: Estimation, problem: LeastSquares, z: Float[Tensor, "P Z"]) -> Iterator[Redone | None]:
