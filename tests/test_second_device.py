@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from second_device import DEVICE, MixedDevicesError, second_device
 from small import SMALL
 from torch import Tensor, nn
 
+from cotwin.estimation import Estimation, check
+from cotwin.estimation.redone import one_by_one
+from cotwin.estimation.replicas import Replicas
 from cotwin.experiment import calibrate
 from cotwin.experiment.load import load
 from cotwin.experiment.settings import Experiment
@@ -151,6 +155,48 @@ def test_draws_from_the_posterior_are_the_cpus(monkeypatch: pytest.MonkeyPatch, 
         monkeypatch.setattr(f"cotwin.estimation.posterior.sampling.{name}", few)
     settings = ["estimation.posterior=10", "estimation.chains=2", "estimation.resolution=off"]
     assert estimated(there, *settings) == estimated("cpu", *settings)
+
+
+def found_on(device: str, *settings: str) -> Estimation:
+    """A small estimate there."""
+    few = ["data.num_steps=4", "data.grid=[8]", "data.refine=1", "estimation.resolution=off", "threads=1"]
+    experiment = load("fisher", [*few, "estimation.level=0.5", *settings])
+    return calibrate.run(calibrate.prepare(experiment.model_copy(update={"device": device}))).estimation
+
+
+def checked(device: str, *settings: str) -> str:
+    """What a check of an estimate writes as its result."""
+    found = found_on(device, "estimation.starts=exact", *settings)
+    return json.dumps(replace(check(found, 20, searches=1), seconds=0.0).as_json())
+
+
+def repeated(device: str) -> Tensor:
+    """Estimated starts: the estimate of one draw."""
+    found = found_on(device)
+    replicas = Replicas.drawn(found, 1, 0)
+    one = one_by_one(found, replicas.alone(0), replicas.truth[0])
+    assert one is not None
+    return one.raw.cpu()
+
+
+CHECKS = {
+    "around the estimate": [],
+    "from the priors": [
+        "priors={diffusivity.value: {kind: log_normal, median: 0.3, factor: 1.25}, growth.rate: {kind: log_normal, "
+        "median: 0.8, factor: 1.25}, growth.capacity: {kind: gaussian, mean: 1.5, deviation: 0.1}}",
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", CHECKS.values(), ids=CHECKS)
+def test_a_check_goes_the_whole_way_with_the_cpus_result(settings: list[str], there: str) -> None:
+    assert checked(there, *settings) == checked("cpu", *settings)
+
+
+@pytest.mark.slow
+def test_so_does_a_draw_of_estimated_starts(there: str) -> None:
+    assert torch.equal(repeated(there), repeated("cpu"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA: what runs on it is not tested here")

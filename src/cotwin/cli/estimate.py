@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,6 @@ from cotwin.cli.errors import errors_explained
 from cotwin.cli.next_steps import print_next
 
 if TYPE_CHECKING:
-    from cotwin.estimation import Estimation
     from cotwin.estimation.calibration import Calibration
     from cotwin.run import Run
 
@@ -71,7 +71,7 @@ def estimate(
             for part in render(calibration):
                 console.print(part, highlight=False)
             if check is not None:
-                _check(console, directory, calibration.estimation, check, check_minutes, experiment.seed)
+                _check(console, directory, calibration, check, check_minutes, experiment.seed)
     changes = [f"physical.{name}={value}" for name, value in calibration.changes.items()]
     train_too = shlex.join(["cotwin", "train", config, *(overrides or []), *changes])
     print_next(console, path, "fit.png", f"Train a surrogate with it: {train_too}")
@@ -86,14 +86,15 @@ def _write_posterior(directory: Run, calibration: Calibration) -> None:
         directory.write_figure("posterior.png", lambda: draw(calibration))
 
 
-def _check(console: Console, directory: Run, found: Estimation, draws: int, minutes: float, seed: int) -> None:
+def _check(console: Console, directory: Run, calibration: Calibration, draws: int, minutes: float, seed: int) -> None:
     """Whether the intervals can be relied on; nothing where that would take too long and nobody asks for it."""
-    from cotwin.estimation.check import check, fewest, forecast
+    from cotwin.estimation.check import check, fewest, forecast, unjudged
     from cotwin.report.check import draw, render
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
+    found = calibration.estimation
     say("Checking the intervals: how long that takes, from a few repetitions.")
     expected = forecast(found, seed=seed)
     seconds, enough = expected.seconds(draws), max(fewest(found.level), expected.draws_within(SOON))
@@ -104,6 +105,8 @@ def _check(console: Console, directory: Run, found: Estimation, draws: int, minu
             say(f"The check is left out; for it, estimate again with --check-minutes {seconds / 60:.0f}.")
             return
     result = check(found, draws, seed=seed, say=lambda stage: say(f"{stage} …"))
+    # What held-out data say counts too.
+    result = replace(result, reasons=unjudged(calibration.reasons))
     directory.write_json("check.json", result.as_json())
     if result.coverages:
         directory.write_figure("check.png", lambda: draw(result))

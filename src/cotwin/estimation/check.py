@@ -34,8 +34,10 @@ JUDGED = {"nonlinear", "on_bound", "out_of_range", "hardly_determined", "lone_mi
 """Codes of notes that make an estimate unreliable, of which a check is the judge."""
 LOST = 0.05
 """Part of the draws that may lead to no estimate without a word in the verdict."""
-TIMED = 10
-"""Draws by which a forecast is made, where all are one batch; else one."""
+TIMED, TIMED_ALONE = 10, 2
+"""Draws by which a forecast is made, where all are one batch, and where each is estimated by itself."""
+BARS = 20
+"""Into which ranks are counted for check.json."""
 CLEAN = 1e3
 """Noise below so many roundings of the largest value is none."""
 
@@ -152,7 +154,7 @@ class Check:
             "factor": one.factor,
             "interval": [end.tolist() for end in self.printed[name]],
             "corrected_interval": None if corrected is None else [end.tolist() for end in corrected],
-            "ranks": one.ranks.tolist(),
+            "rank_counts": one.rank_counts(BARS),
         }
 
 
@@ -171,6 +173,11 @@ class Forecast:
     def draws_within(self, seconds: float) -> int:
         """How many draws take no longer, by tens."""
         return max(0, int((seconds - self.searches * self.search) / self.draw) // 10 * 10)
+
+
+def unjudged(reasons: list[str]) -> list[str]:
+    """Of the codes that make an estimate unreliable, those of which no check is the judge."""
+    return [code for code in reasons if code not in JUDGED]
 
 
 def fewest(level: float) -> int:
@@ -240,7 +247,7 @@ def check(
         searches=len(tried),
         same=same,
         nowhere=sum(one is None for one in ended.values()),
-        reasons=[code for code in found.reasons if code not in JUDGED],
+        reasons=unjudged(found.reasons),
         printed={name: _at_points(found, (one.low, one.high)) for name, one in found.intervals.items()},
         corrected={},
         seconds=0.0,
@@ -255,7 +262,7 @@ def check(
 def forecast(found: Estimation, *, searches: int = SEARCHES, seed: int = 0) -> Forecast:
     """How long a check takes, from a few draws and one whole search. Raises ValueError as `check` does."""
     require_possible(found, fewest(found.level))
-    count = 1 if found.problem.start_size else TIMED
+    count = TIMED_ALONE if found.problem.start_size else TIMED
     begun = time.monotonic()
     replicas = Replicas.drawn(found, count, seed)
     which = replicas.measured

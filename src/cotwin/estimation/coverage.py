@@ -86,6 +86,11 @@ class Coverage:
         """Its standard error, by how draws differ."""
         return _error(self.errors.mean(dim=1))
 
+    def rank_counts(self, bars: int) -> list[int]:
+        """How many ranks lie in each of so many equal parts of zero to one."""
+        counts: list[int] = torch.histc(self.ranks, bins=bars, min=0.0, max=1.0).long().tolist()
+        return counts
+
     @property
     def factor(self) -> float:
         """By which deviations must be multiplied for the intervals to hold the truth as often as they should."""

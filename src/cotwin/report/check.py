@@ -59,7 +59,7 @@ def _ranks(axis: Axes, one: Coverage) -> None:
     bins = min(20, max(5, one.draws // 20))
     # Numbers of a field are not independent: the band is that of one of them.
     low, high = (float(end) / one.draws * bins for end in scipy.stats.binom.interval(BAND, one.draws, 1 / bins))
-    counts, edges = np.histogram(one.ranks.flatten().numpy(), bins=bins, range=(0.0, 1.0))
+    counts, edges = np.array(one.rank_counts(bins)), np.linspace(0, 1, bins + 1)
     axis.axhspan(low, high, color="0.85")
     axis.axhline(1.0, color="black", linewidth=0.8)
     axis.stairs(counts / one.ranks.numel() * bins, edges, fill=True, color="tab:blue", alpha=0.6)
