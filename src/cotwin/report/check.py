@@ -37,7 +37,7 @@ def draw(check: Check) -> bytes:
     shown = list(check.coverages.values())[:MOST_PANELS]
     across = min(ACROSS, len(shown))
     down = math.ceil(len(shown) / across)
-    figure = Figure(figsize=(1 + 3.4 * across, 0.8 + 2.8 * down), layout="constrained")
+    figure = Figure(figsize=(max(6.5, 1 + 3.4 * across), 0.8 + 2.8 * down), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).flatten()
     for axis, one in zip(panels, shown, strict=False):
         _ranks(axis, one)
