@@ -174,7 +174,7 @@ def prior_alone(parameter: Parameter, prior: Prior) -> Posterior:
     ("parameter", "prior", "exact"),
     [
         (positive(1.0), LogNormal(1.0, 2.0), scipy.stats.lognorm(math.log(2.0))),
-        (positive(1.0), Gaussian(1.0, 0.7), scipy.stats.truncnorm(-1 / 0.7, np.inf, 1.0, 0.7)),
+        (positive(1.0), Gaussian(1.0, 0.2), scipy.stats.truncnorm(-1 / 0.2, np.inf, 1.0, 0.2)),
         (Real(torch.tensor(1.0, dtype=F64)), Gaussian(1.0, 0.7), scipy.stats.norm(1.0, 0.7)),
         (
             Bounded(torch.tensor(1.0, dtype=F64), 0.0, 1.5),
