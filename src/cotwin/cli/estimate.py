@@ -41,7 +41,7 @@ def estimate(
     ] = 10.0,
 ) -> None:
     """Estimate the simulator's unknowns alone, with intervals."""
-    from cotwin.estimation.check import require_checkable
+    from cotwin.estimation.checkable import require_checkable
     from cotwin.experiment.calibrate import prepare, run
     from cotwin.experiment.load import dump, load
     from cotwin.experiment.trained import write_models
@@ -88,7 +88,8 @@ def _write_posterior(directory: Run, calibration: Calibration) -> None:
 
 def _check(console: Console, directory: Run, calibration: Calibration, draws: int, minutes: float, seed: int) -> None:
     """Whether the intervals can be relied on; nothing where that would take too long and nobody asks for it."""
-    from cotwin.estimation.check import check, fewest, forecast, unjudged
+    from cotwin.estimation.check import check, forecast, unjudged
+    from cotwin.estimation.checkable import fewest
     from cotwin.report.check import draw, render
 
     def say(line: str) -> None:

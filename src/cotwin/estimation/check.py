@@ -7,24 +7,20 @@ Source: Talts et al. (2018), arXiv:1804.06788, simulation-based calibration.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from cotwin.estimation.checkable import fewest, require_possible
 from cotwin.estimation.coverage import Coverage
 from cotwin.estimation.estimation import Estimation
-from cotwin.estimation.information import FullInformation
 from cotwin.estimation.intervals import Interval
-from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.redone import Redone, redone, searched
 from cotwin.estimation.replicas import Replicas, Source
 from cotwin.estimation.unknowns import Unknowns
-from cotwin.stepper import Stepper
 
 SEARCHES = 10
 """Draws that the whole search is tried on too."""
@@ -38,8 +34,6 @@ TIMED, TIMED_ALONE = 10, 2
 """Draws by which a forecast is made, where all are one batch, and where each is estimated by itself."""
 BARS = 20
 """Into which ranks are counted for check.json."""
-CLEAN = 1e3
-"""Noise below so many roundings of the largest value is none."""
 
 Ends = tuple[Tensor, Tensor]
 
@@ -180,25 +174,6 @@ def unjudged(reasons: list[str]) -> list[str]:
     return [code for code in reasons if code not in JUDGED]
 
 
-def fewest(level: float) -> int:
-    """Draws of which two are expected outside of their intervals, and twenty; fewer say nothing."""
-    return max(20, math.ceil(2 / (1 - level) - 1e-6))
-
-
-def require_checkable(stepper: Stepper, draws: int, level: float) -> None:
-    """Raise ValueError, before anything is estimated, where the estimate could not be checked by so many draws."""
-    if draws < fewest(level):
-        raise ValueError(
-            f"{draws} repetitions are too few to check intervals of {level:.6g}; take {fewest(level):,} or more."
-        )
-    weights = Unknowns(stepper).closures
-    if weights:
-        raise ValueError(
-            f"the weights of networks are unknown too ({weights[0]} and others). Intervals hold them fixed, so there "
-            "is nothing to check; leave the check out, or fix the weights."
-        )
-
-
 def check(
     found: Estimation,
     draws: int = 200,
@@ -273,42 +248,6 @@ def forecast(found: Estimation, *, searches: int = SEARCHES, seed: int = 0) -> F
     if searches and len(which):
         searched(found, replicas, int(which[0]), seed)
     return Forecast((drawn - begun) / count, time.monotonic() - drawn, searches)
-
-
-def require_possible(found: Estimation, draws: int) -> None:
-    """Raise ValueError where an estimate cannot be checked."""
-    require_checkable(found.stepper, draws, found.level)
-    problem = found.problem
-    if not isinstance(found.information, FullInformation):
-        raise ValueError(
-            f"{len(problem.unknowns)} unknown numbers are too many to check; each draw would take a search along "
-            "gradients. Check a coarser field, of at most 300 numbers."
-        )
-    if bool(found.information.blind.any()):
-        raise ValueError(
-            f"the data say nothing about {found.information.weakest}, so it has no interval to check; fix a "
-            "parameter of it (Known), give it a prior, or observe more."
-        )
-    if not found.converged:
-        raise ValueError(
-            "the search had not come to rest, so there is no estimate to check yet; start from other values or from "
-            "more points (estimation.points)."
-        )
-    _require_noise(problem)
-
-
-def _require_noise(problem: LeastSquares) -> None:
-    channel = problem.observation.channel
-    for one in channel.unique().tolist():
-        level, name = float(problem.deviation[one]), problem.observation.layout.channel_names[one]
-        largest = float(problem.values[channel == one].abs().max())
-        if not math.isfinite(level):
-            raise ValueError(f"the noise of {name} is not known, so none can be drawn; give it (estimation.noise).")
-        if level <= CLEAN * torch.finfo(problem.dtype).eps * largest:
-            raise ValueError(
-                f"the noise of {name} is {level:.2g}, no more than rounding: the data are clean, and intervals by "
-                "noise mean nothing. Give the noise that measurements would have (estimation.noise)."
-            )
 
 
 def _coverages(
