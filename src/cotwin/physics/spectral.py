@@ -22,7 +22,7 @@ from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.stability import largest_stable_step
-from cotwin.physics.suggestions import stable_substeps
+from cotwin.physics.suggestions import sufficient_substeps
 from cotwin.stepper import RolloutStepper
 
 
@@ -40,7 +40,7 @@ class SpectralStepper(RolloutStepper):
 
     # Of the polynomial N: 2 for products of two fields, which makes Orszag's 2/3 rule.
     degree = 2
-    suggested = MappingProxyType({"substeps": stable_substeps})
+    suggested = MappingProxyType({"substeps": sufficient_substeps})
 
     def __init__(self, layout: Layout, substeps: int = 1, scheme: Scheme = etdrk2) -> None:
         super().__init__(layout)
