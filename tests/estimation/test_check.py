@@ -111,22 +111,22 @@ def few_of_one_channel() -> Estimation:
     return estimate(model, states[:, 0], Measurements(seen, seen(states) + 0.1 * noise(seen.size)))
 
 
-def test_intervals_by_too_many_degrees_of_freedom_are_found_and_mended() -> None:
-    """Those of both channels together count for the first, whose noise is known by two."""
+def test_intervals_reach_as_far_as_the_channel_with_the_fewest_values_asks() -> None:
+    """The noise of the first is known by two degrees of freedom, whose quantile holds for both."""
     found = few_of_one_channel()
-    result, later = check(found, DRAWS, searches=0), check(found, DRAWS, searches=0, seed=1)
-    one, other = result.coverages["first"], later.coverages["first"]
-    expected = 2 * scipy.stats.t.cdf(found.quantile, 2) - 1
-    assert expected < 0.8
-    assert one.share == pytest.approx(expected, abs=4 * one.share_error)
-    assert list(result.off) == list(result.corrected) == ["first"]
-    assert "Do not rely on the 90 % interval of first: it held the truth in 7" in result.verdict
-    # The factor of these draws, for others.
+    assert found.quantile == pytest.approx(scipy.stats.t.ppf(0.95, 2), rel=1e-6)
+    result = check(found, DRAWS, searches=0)
+    one, other = result.coverages["first"], result.coverages["second"]
+    assert one.share == pytest.approx(found.level, abs=4 * one.share_error)
+    expected = 2 * scipy.stats.t.cdf(found.quantile, 35) - 1
+    assert other.share == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / DRAWS))
+
+
+def test_a_corrected_interval_is_as_wide_as_the_level_asks_of_other_draws() -> None:
+    found = few_of_one_channel()
+    one, other = (check(found, DRAWS, searches=0, seed=seed).coverages["second"] for seed in (0, 1))
     mended = (other.reaches <= one.factor).double().mean()
     assert float(mended) == pytest.approx(found.level, abs=4 * math.sqrt(2 * 0.09 / DRAWS))
-    low, high = result.corrected["first"]
-    narrow = found.intervals["first"]
-    assert float(high - low) == pytest.approx(one.factor * float(narrow.high - narrow.low))
 
 
 def test_a_truth_that_the_whole_search_does_not_come_to_is_counted() -> None:

@@ -188,7 +188,8 @@ def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_k
     known = Known.at(problem, z)
     freedom = problem.observation.size - float(known.taken.sum())
     # With known noise the quantiles are normal: Student's for very many degrees of freedom.
-    quantile = float(scipy.stats.t.ppf(0.5 + level / 2, 1e9 if noise_is_known else freedom))
+    sure = 1e9 if noise_is_known else known.freedom(problem.observation.channel)
+    quantile = float(scipy.stats.t.ppf(0.5 + level / 2, sure))
     raw, white = problem.parts(z[None])
     near = [_same(other, raw[0], None if closures else known.information) for other in best.others]
     elsewhere = [other for other, same in zip(best.others, near, strict=True) if not same]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.estimation.information import FullInformation, Information
@@ -41,3 +41,19 @@ class Known:
             return cls(full, linear.leverage()[0], linear)
         low_rank = LowRankInformation.of(problem, z)
         return cls(low_rank, nothing + low_rank.learned / problem.observation.size, None)
+
+    def freedom(self, channel: Int[Tensor, " M"]) -> float:
+        """Degrees of freedom of the noise's estimate, of the unknown that has the fewest. channel: of each value.
+
+        The variance of an unknown, V = Σ_c V_c, V_c by the noise of channel c, is as sure as one of V²/Σ_c (V_c²/ν_c)
+        degrees of freedom, ν_c those left of the channel.
+        Source: Satterthwaite (1946), Biometrics Bulletin 2.
+        """
+        own = [channel == one for one in channel.unique()]
+        left = torch.stack([(1 - self.taken[rows]).sum() for rows in own])
+        if self.linear is None or not isinstance(self.information, FullInformation):
+            return float(left.sum())
+        covariance = self.information.covariance()
+        moved = self.linear.by_raw_alone()[0] @ covariance
+        parts = torch.stack([moved[rows].square().sum(dim=0) for rows in own]) / covariance.diagonal()
+        return float((1 / (parts.square() / left[:, None]).sum(dim=0)).min())

@@ -85,8 +85,7 @@ def _fitted(found: Estimation, problem: LeastSquares, points: Followed) -> Redon
     if not best.converged:
         return None
     known = Known.at(best.problem, best.z)
-    assert known.information is not None
-    return _concluded(found, best.z[: len(best.problem.unknowns)], known.information, known.taken)
+    return _concluded(found, best.z[: len(best.problem.unknowns)], known)
 
 
 def _together(found: Estimation, problem: LeastSquares, z: Float[Tensor, "P Z"]) -> Iterator[Redone | None]:
@@ -115,15 +114,14 @@ def _at_rest(
 ) -> Redone | None:
     raw = z[: len(problem.unknowns)]
     information = FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, problem.unknowns.idle(raw))
-    return _concluded(found, raw, information, taken)
+    return _concluded(found, raw, Known(information, taken, linear))
 
 
-def _concluded(
-    found: Estimation, raw: Float[Tensor, " N"], information: Information, taken: Float[Tensor, " M"]
-) -> Redone | None:
+def _concluded(found: Estimation, raw: Float[Tensor, " N"], known: Known) -> Redone | None:
     """None where nothing is known of an unknown, so that there is no interval."""
-    # With known noise the quantiles are normal: Student's for very many degrees of freedom.
-    freedom = len(taken) - float(taken.sum()) if found.noise_estimated else 1e9
-    if isinstance(information, FullInformation) and bool(information.blind.any()):
+    assert known.information is not None
+    if isinstance(known.information, FullInformation) and bool(known.information.blind.any()):
         return None
-    return Redone(raw, information, freedom)
+    # With known noise the quantiles are normal: Student's for very many degrees of freedom.
+    freedom = known.freedom(found.problem.observation.channel) if found.noise_estimated else 1e9
+    return Redone(raw, known.information, freedom)
