@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 from typing import ClassVar
@@ -22,6 +23,29 @@ Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S
 
 class DivergenceError(ArithmeticError):
     """A rollout left the finite numbers. Whoever can judge may catch it: the trainer rejects its step."""
+
+
+class ProgramError(RuntimeError):
+    """A user's program failed. The message names it, its parameters and what it said."""
+
+
+@dataclass
+class Effort:
+    """What a user's program was asked for so far, by a stepper and all copies of it.
+
+    rollouts: of one start each. calls: of the program.
+    """
+
+    rollouts: int = 0
+    calls: int = 0
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Effort:
+        # Copies of the stepper call the same program.
+        return self
+
+    def since(self, before: Effort) -> Effort:
+        """What came after a state of it."""
+        return Effort(self.rollouts - before.rollouts, self.calls - before.calls)
 
 
 class Stepper(nn.Module, ABC):
@@ -57,6 +81,11 @@ class Stepper(nn.Module, ABC):
     @property
     def dtype(self) -> torch.dtype | None:
         """The only precision of states that it takes; None if it computes in that of the state."""
+        return None
+
+    @property
+    def effort(self) -> Effort | None:
+        """What the user's program behind it was asked for; None where there is none, or it is not counted."""
         return None
 
     @property

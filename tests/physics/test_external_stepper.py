@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from cotwin.layout import Field
 from cotwin.parameters import Bounded, CoarseField, Known, Positive
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.external import ExternalStepper, one_by_one
-from cotwin.rollouts import rollout_with
-from cotwin.stepper import rollout
+from cotwin.rollouts import Checkpointed, rollout_with
+from cotwin.stepper import Effort, ProgramError, rollout
 
 LAYOUT = box([Field("u")], (24,))
 NATIVE = Burgers(LAYOUT, scalar(0.1), max_speed=2.0, substeps=4)
@@ -98,8 +100,8 @@ def test_every_number_of_every_parameter_is_differentiated_and_bounds_are_kept()
 
 
 def test_too_many_unknowns_are_refused_with_the_cure() -> None:
-    with pytest.raises(ValueError, match=r"9 unknown numbers would take 18 more rollouts.*Known.*FunctionStepper"):
-        ExternalStepper(LAYOUT, burgers, {"viscosity": Positive(torch.ones(9))})
+    with pytest.raises(ValueError, match=r"9 unknown numbers would take 18 more rollouts.*coarser.*FunctionStepper"):
+        rollout(ExternalStepper(LAYOUT, burgers, {"viscosity": Positive(torch.ones(9))}), smooth(LAYOUT), 1)
 
 
 def test_without_unknowns_it_is_a_plain_simulator() -> None:
@@ -149,3 +151,31 @@ def test_static_channels_are_read_and_kept() -> None:
     states = rollout(external, start, 2)
     assert torch.equal(states[:, :, :1], start[:, None, :1].expand(-1, 3, -1, -1))
     assert torch.allclose(states[:, 2, 1], start[:, 1] * start[:, 0] ** 2, rtol=1e-13, atol=0)
+
+
+def test_calls_of_the_program_are_counted_over_all_copies() -> None:
+    called = [0]
+
+    def decay(state: np.ndarray[Any, Any], dt: float, parameters: dict[str, Any]) -> np.ndarray[Any, Any]:
+        called[0] += 1
+        return state * np.exp(-parameters["rate"] * dt)
+
+    external = ExternalStepper(LAYOUT, one_by_one(decay), {"rate": scalar(0.5)}, substeps=2)
+    states = rollout(copy.deepcopy(external), smooth(LAYOUT), 3)
+    assert (external.effort.rollouts, external.effort.calls) == (3, called[0]) == (3, 3 * 3 * 2)
+    torch.autograd.grad(states.sum(), list(external.parameters()), allow_unused=True)
+    before = replace(external.effort)
+    rollout(Checkpointed(external.paced(()), None), smooth(LAYOUT), 1)
+    assert external.effort.calls == called[0]
+    assert external.effort.since(before) == Effort(rollouts=3, calls=6)
+
+
+def test_a_killed_program_is_named_with_its_end() -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+    def dies(states: np.ndarray[Any, Any], dt: float, parameters: dict[str, Any]) -> np.ndarray[Any, Any]:
+        subprocess.run([sys.executable, "-S", "-c", code], check=True)
+        return states
+
+    with pytest.raises(ProgramError, match=r"dies.* failed in call 1, with rate 0.5: CalledProcessError: .*SIGKILL"):
+        rollout(ExternalStepper(LAYOUT, dies, {"rate": scalar(0.5)}), smooth(LAYOUT), 1)

@@ -27,10 +27,10 @@ def errors_explained() -> Iterator[None]:
 def explained() -> tuple[type[Exception], ...]:
     """What a person can mend."""
     from cotwin.run import RunError
-    from cotwin.stepper import DivergenceError
+    from cotwin.stepper import DivergenceError, ProgramError
     from cotwin.training.safe_steps import TrainingDivergedError
 
-    return (ValueError, OSError, RunError, DivergenceError, TrainingDivergedError)
+    return (ValueError, OSError, RunError, DivergenceError, ProgramError, TrainingDivergedError)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -17,7 +17,7 @@ from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_th
 from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.resolution import Kind, Shift
 from cotwin.parameters import estimates
-from cotwin.stepper import Stepper
+from cotwin.stepper import Effort, Stepper
 
 Ends = tuple[Tensor, Tensor]
 
@@ -51,6 +51,7 @@ class Calibration:
     before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
     estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
     fitted: the rollouts from the starts with the estimates, (B, T, C, *S).
+    effort: what search and intervals asked of the user's program; None where there is none.
     """
 
     estimation: Estimation
@@ -69,6 +70,7 @@ class Calibration:
     test: Errors | None
     baselines: Mapping[str, Errors]
     fitted: Float[Tensor, "B T C *S"]
+    effort: Effort | None
 
     def shift(self, name: str) -> Tensor | None:
         """By how much a parameter would move without the numerics' errors; None where none was looked at."""
@@ -116,6 +118,7 @@ class Calibration:
             "starting_points_that_agree": found.agreeing,
             "second_minimum": None if found.second is None else _minimum(found, found.second),
             "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
+            "effort": None if self.effort is None else vars(self.effort),
             "repeated_with": dict(self.changes),
             "posterior": None if self.posterior is None else self.posterior.as_json(),
             "posterior_leaves_out": [] if self.posterior is None else self.widened,
@@ -174,6 +177,7 @@ def calibrate(
     resampling: Resampling | None = None,
     drawing: Drawing | None = None,
     truth: Mapping[str, Tensor] | None = None,
+    effort: Effort | None = None,
     seed: int = 0,
 ) -> Calibration:
     """The intervals asked for, and how well a stepper does with its estimates. stepper: as it was before."""
@@ -208,6 +212,7 @@ def calibrate(
         test=None if test is None else test.measure(calibrated),
         baselines=validation.baselines(stepper.layout),
         fitted=fitted,
+        effort=effort,
     )
 
 

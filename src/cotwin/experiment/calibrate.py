@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -66,7 +66,7 @@ def prepare(experiment: Experiment) -> Task:
         raise ValueError(
             "physical has no unknown, all parameters are fixed; set fixed: false for those that are to be estimated."
         )
-    starts, measurements, recorded, notes = _measured(experiment.estimation, data)
+    starts, measurements, recorded, notes = _measured(experiment.estimation, data, stepper)
     priors = build_priors(experiment.known_beforehand, stepper)
     problem = LeastSquares(stepper, starts, measurements, priors)
     settings = experiment.estimation
@@ -80,14 +80,15 @@ def prepare(experiment: Experiment) -> Task:
 
 
 def _measured(
-    settings: Estimation, data: Dataset
+    settings: Estimation, data: Dataset, stepper: Stepper
 ) -> tuple[Tensor | NoisyStarts, Measurements, Float[Tensor, "T C *S"], list[str]]:
     """The starts of windows of the training data, what is measured along them, the first as measured, and notes."""
     train = data.train
     first = filled(train.states, train.mask)[:, 0]
     length = _length(settings.start_length, first, train.layout)
     in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
-    estimated = settings.starts == "estimated" or (settings.starts == "auto" and in_a_start <= MOST_IN_A_START)
+    few = in_a_start <= MOST_IN_A_START and stepper.differentiable
+    estimated = settings.starts == "estimated" or (settings.starts == "auto" and few)
     steps = data.steps(settings.window, "estimation.window")
     # A frame is seen once: as the first of a window where starts are estimated, else as the last of the one before.
     stride = steps + 1 if estimated else steps
@@ -97,6 +98,8 @@ def _measured(
     measurements = Measurements(observation, observation(states).double(), settings.noise)
     recorded = states[0] if mask is None else torch.where(mask[0], states[0], torch.nan)
     notes = [_about_starts(settings.starts, estimated, in_a_start)]
+    if settings.starts == "auto" and not stepper.differentiable:
+        notes = [_about_cost(in_a_start, len(states), steps)]
     left_over = (train.num_frames - steps - 1) % stride
     if left_over:
         notes.append(
@@ -116,6 +119,7 @@ def _measured(
 def run(task: Task) -> Calibration:
     """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals."""
     settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
+    before = None if task.stepper.effort is None else replace(task.stepper.effort)
     found = estimate(
         task.stepper,
         task.starts,
@@ -126,6 +130,7 @@ def run(task: Task) -> Calibration:
         seed=seed,
     )
     found = with_noise_of_starts(found)
+    effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
     solving = Solving(task.experiment.physical, data, task.experiment.data, found)
     resolution = resolved(solving, settings.resolution)
     return calibrate(
@@ -139,6 +144,7 @@ def run(task: Task) -> Calibration:
         resampling=Resampling(settings.bootstrap, settings.block) if settings.bootstrap else None,
         drawing=Drawing(settings.posterior, settings.chains) if settings.posterior else None,
         truth=data.truth,
+        effort=effort,
         seed=seed,
     )
 
@@ -161,4 +167,12 @@ def _about_starts(asked: str, estimated: bool, size: int) -> str:
     return (
         f"The initial states are taken as measured, since {size} numbers in each are many to estimate. Their noise "
         "biases the estimates; estimation.starts=estimated estimates them all the same."
+    )
+
+
+def _about_cost(size: int, starts: int, steps: int) -> str:
+    return (
+        "The initial states are taken as measured, and their noise biases the estimates: to estimate them "
+        f"(estimation.starts=estimated) would take {size:,} more rollouts from each of {starts:,} starts for an "
+        f"iteration with new derivatives, {size * starts * steps:,} intervals of the data that the program computes."
     )

@@ -91,6 +91,9 @@ def _search(calibration: Calibration) -> Iterator[str]:
     if calibration.changes:
         changed = " ".join(f"physical.{name}={value}" for name, value in calibration.changes.items())
         yield f"Estimated again with {changed}, since the error of grid or time steps was larger than an interval."
+    if calibration.effort is not None:
+        rollouts, calls = calibration.effort.rollouts, calibration.effort.calls
+        yield f"Search and intervals took {rollouts:,} rollouts, {calls:,} calls of the program."
     if found.points > 1:
         yield f"{found.agreeing} of {found.points} starting points came to this minimum.{_second(found)}"
 

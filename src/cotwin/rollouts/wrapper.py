@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.stepper import RolloutStepper, Stepper
+from cotwin.stepper import Effort, RolloutStepper, Stepper
 
 
 class Wrapper(RolloutStepper):
@@ -41,6 +41,11 @@ class Wrapper(RolloutStepper):
     def dtype(self) -> torch.dtype | None:
         """The inner stepper's."""
         return self.inner.dtype
+
+    @property
+    def effort(self) -> Effort | None:
+        """The inner stepper's."""
+        return self.inner.effort
 
     @property
     def solver_layout(self) -> Layout:

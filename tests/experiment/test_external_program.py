@@ -1,0 +1,67 @@
+"""A program without gradients, estimated from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import SMALL
+from test_command import cotwin
+
+from cotwin.estimation import LeastSquares, NoisyStarts
+from cotwin.experiment.calibrate import prepare
+from cotwin.experiment.load import dump, load, validate
+
+MODEL = """
+import numpy as np
+from cotwin import Layout, Parameter
+from cotwin.physics import ExternalStepper
+
+def decay(states, dt, parameters):
+    wave = np.fft.rfftfreq(states.shape[-1], 1 / states.shape[-1]) * 2 * np.pi
+    return np.fft.irfft(np.fft.rfft(states) * np.exp(-parameters["rate"] * dt * wave**2), states.shape[-1])
+
+def build(layout: Layout, rate: Parameter):
+    return ExternalStepper(layout, decay, {"rate": rate})
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current one, with a program in it, imported anew."""
+    (tmp_path / "outside.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "outside", raising=False)
+    return tmp_path
+
+
+def configured(**estimation: Any) -> Any:
+    base = load("burgers", [one for one in SMALL if not one.startswith("physical.viscosity")]).model_dump()
+    shared = {key: base["physical"][key] for key in ("window", "optimizer", "warmup_steps", "steps")}
+    base["physical"] = {"model": "outside:build", "rate": {"initial": 0.01}, **shared}
+    return validate({**base, "estimation": estimation})
+
+
+def test_starts_are_exact_unless_asked_and_the_note_says_what_they_cost() -> None:
+    task = prepare(configured())
+    asked = prepare(configured(starts="estimated"))
+    assert isinstance(task.starts, torch.Tensor)
+    assert isinstance(asked.starts, NoisyStarts)
+    size = LeastSquares(asked.stepper, asked.starts, asked.measurements).start_size
+    said = f"{size} more rollouts from each of {len(task.starts)} starts"
+    assert any(said in note and f"{size * len(task.starts) * 10:,} intervals" in note for note in task.notes)
+
+
+def test_calls_are_counted_in_the_table_and_its_file(folder: Path) -> None:
+    (folder / "outside.yaml").write_text(dump(configured()))
+    done = cotwin("estimate", "outside.yaml")
+    assert done.exit_code == 0, done.output
+    effort = json.loads((folder / "runs/small-estimate/estimation.json").read_text())["effort"]
+    assert f"{effort['rollouts']:,} rollouts, {effort['calls']:,} calls of the program" in done.output
+    # Rollouts of ten intervals, one call for all starts of each, or parts of them.
+    assert 0 < effort["calls"] <= 10 * effort["rollouts"]
