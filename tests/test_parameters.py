@@ -333,3 +333,12 @@ def test_intervals_of_a_vector_keep_the_bounds_of_each_component() -> None:
 def test_one_parameter_may_be_several_components() -> None:
     shared = Positive(0.3)
     torch.testing.assert_close(Vector(shared, shared)(), torch.tensor([0.3, 0.3]))
+
+
+def test_names_that_two_parameters_share_give_way_to_their_places() -> None:
+    first, second, third = Positive(1.0), Positive(2.0), Positive(3.0)
+    first.called = second.called = "rate"
+    model = nn.ModuleDict({"one": first, "two": second, "three": third})
+    assert list(estimates(model)) == ["one", "two", "three"]
+    second.called = "three"
+    assert list(estimates(model)) == ["rate", "two", "three"]

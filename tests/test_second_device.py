@@ -145,7 +145,7 @@ ESTIMATIONS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", ESTIMATIONS.values(), ids=ESTIMATIONS)
 def test_an_estimation_goes_the_whole_way_with_the_cpus_result(settings: list[str], there: str) -> None:
-    prior = "priors={diffusivity.value: {kind: log_normal, median: 0.5, factor: 3}}"
+    prior = "priors={diffusivity: {kind: log_normal, median: 0.5, factor: 3}}"
     assert estimated(there, prior, *settings) == estimated("cpu", prior, *settings)
 
 
@@ -182,8 +182,8 @@ def repeated(device: str) -> Tensor:
 CHECKS = {
     "around the estimate": [],
     "from the priors": [
-        "priors={diffusivity.value: {kind: log_normal, median: 0.3, factor: 1.25}, growth.rate: {kind: log_normal, "
-        "median: 0.8, factor: 1.25}, growth.capacity: {kind: gaussian, mean: 1.5, deviation: 0.1}}",
+        "priors={diffusivity: {kind: log_normal, median: 0.3, factor: 1.25}, growth: {kind: log_normal, "
+        "median: 0.8, factor: 1.25}, capacity: {kind: gaussian, mean: 1.5, deviation: 0.1}}",
     ],
 }
 

@@ -38,7 +38,7 @@ def test_chi_square_is_shown_only_where_it_says_something() -> None:
 
 def test_a_truth_beyond_the_axis_is_pointed_at(monkeypatch: pytest.MonkeyPatch) -> None:
     found = calibration()
-    far = replace(found, truth={**found.truth, "growth.rate": torch.tensor(100.0)})
+    far = replace(found, truth={**found.truth, "growth": torch.tensor(100.0)})
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     for one in (found, far):

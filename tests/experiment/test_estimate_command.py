@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> None:
     result = cotwin("estimate", "fisher", *QUICK, "estimation.level=0.999", "estimation.profile=true")
     assert result.exit_code == 0, result.output
-    for words in ("diffusivity.value", "99.9% interval", "by profile", "Noise", "Condition number", "test data"):
+    for words in ("diffusivity", "99.9% interval", "by profile", "Noise", "Condition number", "test data"):
         assert words in result.output
     run = folder / "runs/quick-estimate"
     for name in ("config.yaml", "fit.png", "physical.safetensors"):
@@ -37,7 +37,7 @@ def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> No
     assert written["reliable"] == (written["reasons"] == [])
     assert len(written["warning_codes"]) == len(written["warnings"])
     assert set(written["reasons"]) <= {*written["warning_codes"], "worse_than_start"}
-    assert {one["name"] for one in written["estimates"]} == {"diffusivity.value", "growth.rate", "growth.capacity"}
+    assert {one["name"] for one in written["estimates"]} == {"diffusivity", "growth", "capacity"}
     for one in written["estimates"]:
         for low, high in (one["interval"], one["profile_interval"]):
             assert low < one["value"] < high
@@ -48,11 +48,11 @@ def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> No
 
 def test_a_prior_moves_the_estimate_and_narrows_its_interval() -> None:
     """One far from the truth, and so sure of itself that data count for nothing."""
-    prior = "priors={diffusivity.value: {kind: log_normal, median: 0.11, factor: 1.0001}}"
+    prior = "priors={diffusivity: {kind: log_normal, median: 0.11, factor: 1.0001}}"
     result = cotwin("estimate", "fisher", *QUICK, prior, "physical.diffusivity.initial=0.11")
     assert result.exit_code == 0, result.output
     written = json.loads(Path("runs/quick-estimate/estimation.json").read_text())
-    diffusivity = next(one for one in written["estimates"] if one["name"] == "diffusivity.value")
+    diffusivity = next(one for one in written["estimates"] if one["name"] == "diffusivity")
     assert diffusivity["value"] == pytest.approx(0.11, rel=1e-3)
     assert diffusivity["standard_deviation"] == pytest.approx(0.11e-4, rel=0.05)
 
@@ -92,14 +92,14 @@ def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) ->
         (["estimation.window=99"], "use at most 10, or full"),
         (["estimation.noise=0"], "greater than 0"),
         (["estimation.points=0"], "greater than or equal to 1"),
-        (["priors={nu: {kind: gaussian, mean: 1, deviation: 1}}"], "unknowns are diffusivity.value"),
+        (["priors={nu: {kind: gaussian, mean: 1, deviation: 1}}"], "unknowns are diffusivity"),
         (
-            ["priors={growth.rate: {kind: gaussian, mean: 5, deviation: 0.1}}"],
+            ["priors={growth: {kind: gaussian, mean: 5, deviation: 0.1}}"],
             "start nearer to it, or widen the prior",
         ),
         (
-            ["priors={growth.rate: {kind: gaussian, mean: 5, width: 0.1}}"],
-            "priors.growth.rate.width: there is no such",
+            ["priors={growth: {kind: gaussian, mean: 5, width: 0.1}}"],
+            "priors.growth.width: there is no such",
         ),
         (["estimation.bootstrap=10", "estimation.block=99"], "give a length of time"),
         (["estimation.posterior=50"], "of 100 draws or more"),
@@ -120,7 +120,7 @@ def test_a_check_is_written_beside_the_estimate_and_leaves_it_as_it_is(folder: P
         assert (folder / "plain" / name).read_bytes() == (folder / "checked" / name).read_bytes()
     written = json.loads((folder / "checked/check.json").read_text())
     assert written["draws"] == 20
-    assert [one["name"] for one in written["unknowns"]] == ["diffusivity.value", "growth.rate", "growth.capacity"]
+    assert [one["name"] for one in written["unknowns"]] == ["diffusivity", "growth", "capacity"]
     assert (folder / "checked/check.png").read_bytes().startswith(b"\x89PNG")
     flat = " ".join(checked.output.split())
     for words in ("forecast to take", "estimates, each begun at its truth", written["verdict"]):
@@ -170,7 +170,7 @@ def test_a_posterior_is_asked_for_and_written(folder: Path) -> None:
         # The problem is nearly linear: both say the same.
         assert high - low == pytest.approx(one["interval"][1] - one["interval"][0], rel=0.2)
     data = arviz.from_netcdf(run / "posterior.nc")
-    assert set(data.posterior) == {"diffusivity.value", "growth.rate", "growth.capacity", "noise"}
+    assert set(data.posterior) == {"diffusivity", "growth", "capacity", "noise"}
     assert (run / "posterior.png").stat().st_size > 0
     assert cotwin("estimate", "fisher", *QUICK, "--overwrite").exit_code == 0
     assert not (run / "posterior.nc").exists()

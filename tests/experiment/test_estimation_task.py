@@ -25,9 +25,9 @@ def test_a_prior_that_excludes_the_start_leaves_the_run_before_it_alone(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cotwin("estimate", "fisher", *QUICK).exit_code == 0
-    prior = "priors={growth.rate: {kind: gaussian, mean: 10.0, deviation: 0.1}}"
+    prior = "priors={growth: {kind: gaussian, mean: 10.0, deviation: 0.1}}"
     said = refusal("estimate", "fisher", *QUICK, prior, "--overwrite")
-    assert "growth.rate starts at 0.4" in said
+    assert "growth starts at 0.4" in said
     assert (tmp_path / "runs/quick-estimate/estimation.json").stat().st_size > 0
 
 
@@ -94,9 +94,9 @@ def test_sixteen_sensors_are_enough_on_a_finer_grid(tmp_path: Path) -> None:
         (["estimation.level=0.9999999999"], "estimation.level"),
         (
             ["priors={nothing: {kind: gaussian, mean: 1, deviation: 1}}"],
-            "unknowns are diffusivity.value, growth.rate",
+            "unknowns are diffusivity, growth",
         ),
-        (["priors={growth.rate: {kind: smooth, change: 1, length: 1}}"], "give a single number a Gaussian"),
+        (["priors={growth: {kind: smooth, change: 1, length: 1}}"], "give a single number a Gaussian"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )

@@ -16,9 +16,14 @@ from small import SMALL
 from test_resume import StopAt
 
 from cotwin import registry
+from cotwin.estimation import Grid, LeastSquares, Measurements
+from cotwin.estimation.multi_start import sobol_points
+from cotwin.estimation.unknowns import Unknowns
 from cotwin.experiment import lookup
 from cotwin.experiment.load import ConfigError, dump, load, validate
+from cotwin.experiment.priors import build_priors
 from cotwin.experiment.settings import Experiment
+from cotwin.experiment.simulated import set_parameters
 from cotwin.experiment.simulators import build_physical
 from cotwin.experiment.train import prepare, train
 from cotwin.experiment.trained import load_run
@@ -26,10 +31,12 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import estimates
 from cotwin.run import Run
 from cotwin.store.version import sources_version
+from cotwin.training.penalty import Penalty
 
 LAYOUT = Layout.box([Field("u")], grid=(16,), extent=[(0, 1)], boundary="periodic", dt=0.1)
 STATES = torch.zeros(1, 2, 1, 16)
 MODEL = """
+from torch import nn
 from cotwin import Layout, Parameter
 from cotwin.physics import FunctionStepper
 
@@ -52,6 +59,11 @@ def placeless(rate: Parameter):
 
 def drift(speeds: tuple[Parameter, ...], layout: Layout):
     return FunctionStepper(layout, reaction, {f"speed_{i}": speed for i, speed in enumerate(speeds)})
+
+class Kept(FunctionStepper):
+    def __init__(self, layout: Layout, rate: Parameter, capacity: Parameter):
+        super().__init__(layout, lambda u, dt, _: reaction(u, dt, {n: p() for n, p in self.kept.items()}), {})
+        self.kept = nn.ModuleDict({"rate": rate, "capacity": capacity})
 
 def elsewhere(layout):
     from dataclasses import replace
@@ -96,6 +108,22 @@ def test_a_function_in_the_current_folder_builds_the_simulator(folder: Path) -> 
     assert learner.trainer.fit(learner.real, 3).validation_error <= before
 
 
+def test_an_unknown_has_the_configurations_name_wherever_the_stepper_keeps_it() -> None:
+    """In a folder of its own, `kept.rate` would be the name that the table shows and priors ask for."""
+    prior = {"kind": "log_normal", "median": 0.5, "factor": 2.0}
+    experiment = configured("mine.own:Kept", rate={"initial": 0.5, "prior": prior}, capacity={"initial": 1.5})
+    stepper = build_physical(experiment.physical, LAYOUT, STATES)
+    assert list(estimates(stepper)) == Unknowns(stepper).labels == ["rate", "capacity"]
+    priors = build_priors(experiment.known_beforehand, stepper)
+    measurements = Measurements(Grid(LAYOUT, 1, 1), torch.zeros(16), noise=0.1)
+    problem = LeastSquares(stepper, torch.zeros(1, 1, 16), measurements, priors)
+    assert list(problem.priors) == ["rate"]
+    assert sobol_points(problem, 3, seed=0).isfinite().all()
+    assert Penalty(priors, 16).residuals(stepper).abs().max() < 1e-5
+    set_parameters(stepper, {"rate": 0.25})
+    assert list(estimates(stepper)) == ["capacity"]
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
@@ -108,7 +136,7 @@ def test_a_function_in_the_current_folder_builds_the_simulator(folder: Path) -> 
         (
             "mine.own:built",
             PARAMETERS,
-            "has no 'built'; in it are build, drift, elsewhere, nothing, placeless, reaction, vague",
+            "has no 'built'; in it are Kept, build, drift, elsewhere, nothing, placeless, reaction, vague",
         ),
         ("mine.own:NUMBER", PARAMETERS, "something that cannot be called under the name 'NUMBER'"),
         ("mine.own:vague", {}, "argument 'rate' of mine.own.vague says no type.*rate: Parameter for an unknown"),

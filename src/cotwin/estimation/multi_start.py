@@ -36,14 +36,15 @@ def sobol_points(problem: LeastSquares, count: int, seed: int) -> Float[Tensor, 
     engine = torch.quasirandom.SobolEngine(len(unknowns), scramble=True, seed=seed)
     # Never at the ends, to which no finite value of a normal prior belongs.
     cube = engine.draw(count, dtype=torch.float64).clamp(1e-6, 1 - 1e-6).to(points.device)
+    names = {path: name for name, path in unknowns.paths.items()}
     first = 0
     for raw, shape, size in zip(unknowns.names, unknowns.shapes, unknowns.sizes, strict=True):
-        own, name = slice(first, first + size), raw.rpartition(".")[0]
+        own, path = slice(first, first + size), raw.rpartition(".")[0]
         first += size
-        module = unknowns.stepper.get_submodule(name)
+        module = unknowns.stepper.get_submodule(path)
         if not isinstance(module, Unknown):
             continue
-        q, prior = cube[:, own].reshape(count, *shape), problem.priors.get(name)
+        q, prior = cube[:, own].reshape(count, *shape), problem.priors.get(names.get(path, ""))
         if isinstance(module, Elementwise) and isinstance(prior, Independent):
             values = prior.quantile(q, module.lower, module.upper)
         else:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cotwin.parameters import Elementwise, Parameter, estimates
+from cotwin.parameters import Elementwise, Parameter, estimated
 from cotwin.stepper import Stepper
 
 IDLE = 1e-10
@@ -22,6 +22,7 @@ class Unknowns:
 
     names: of the raw parameters, as `stepper.named_parameters()` has them; only what requires a gradient is unknown.
     labels: one for each of the N numbers, for a person: "viscosity", "velocity[1]".
+    parameters: what is estimated, by the names that `estimates` gives; paths: where in the stepper.
     """
 
     def __init__(self, stepper: Stepper) -> None:
@@ -30,14 +31,15 @@ class Unknowns:
         self.names = list(raw)
         self.shapes = [tuple(value.shape) for value in raw.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.paths = estimated(stepper)
         self.labels = [
             label
             for name, shape in zip(self.names, self.shapes, strict=True)
-            for label in _labels(name.removesuffix(".raw"), shape)
+            for label in _labels(self._called(name.removesuffix(".raw")), shape)
         ]
         self.parameters: dict[str, Parameter] = {}
-        for name in estimates(stepper):
-            module = stepper.get_submodule(name)
+        for name, path in self.paths.items():
+            module = stepper.get_submodule(path)
             assert isinstance(module, Parameter)
             self.parameters[name] = module
 
@@ -47,7 +49,7 @@ class Unknowns:
     @property
     def closures(self) -> list[str]:
         """Raw parameters that belong to no `Parameter`: weights of a network."""
-        inside = tuple(f"{name}." for name in self.parameters)
+        inside = tuple(f"{path}." for path in self.paths.values())
         return [name for name in self.names if not name.startswith(inside)]
 
     def present(self) -> Float[Tensor, " N"]:
@@ -67,14 +69,15 @@ class Unknowns:
 
     def place(self, name: str) -> slice:
         """Where the numbers of an estimated parameter (all that is inside it) lie in z."""
-        inside = [index for index, raw in enumerate(self.names) if raw.startswith(f"{name}.")]
+        inside = [index for index, raw in enumerate(self.names) if raw.startswith(f"{self.paths[name]}.")]
         first = sum(self.sizes[: inside[0]])
         return slice(first, sum(self.sizes[: inside[-1] + 1]))
 
     def value(self, name: str, z: Float[Tensor, " N"]) -> Float[Tensor, "*K"]:
         """An estimated parameter in natural units, differentiably."""
-        own = {raw: value for raw, value in self.split(z).items() if raw.startswith(f"{name}.")}
-        inside = {raw.removeprefix(f"{name}."): value for raw, value in own.items()}
+        path = f"{self.paths[name]}."
+        own = {raw: value for raw, value in self.split(z).items() if raw.startswith(path)}
+        inside = {raw.removeprefix(path): value for raw, value in own.items()}
         value: Tensor = functional_call(self.parameters[name], inside, ())
         return value
 
@@ -94,6 +97,13 @@ class Unknowns:
             for module, own in parts
             for number in (module.to_natural(own) if isinstance(module, Elementwise) else own).flatten().tolist()
         ]
+
+    def _called(self, place: str) -> str:
+        """The name of a place in the stepper, beginning with that of the parameter which it is or lies in."""
+        for name, path in self.paths.items():
+            if f"{place}.".startswith(f"{path}."):
+                return name + place.removeprefix(path)
+        return place
 
     def _modules(self) -> list[nn.Module]:
         """Whose raw numbers each of the names is."""

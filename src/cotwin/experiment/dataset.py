@@ -124,8 +124,8 @@ def _with_noise(
     assert split.test is not None
     return Dataset(
         train,
-        HeldOut(validation.states, variance=variances(train.states)),
-        HeldOut(split.test.states, variance=variances(train.states)),
+        HeldOut(validation.states, variance=variances(train.states), clean=settings.noise == 0),
+        HeldOut(split.test.states, variance=variances(train.states), clean=True),
         truth,
         [
             f"{settings.train} training and {settings.validation} validation trajectories with {settings.noise:.0%} "

@@ -15,7 +15,7 @@ from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.settings import Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Field, Layout
-from cotwin.parameters import CoarseField, Elementwise, Known, Parameter, Vector, estimates
+from cotwin.parameters import CoarseField, Elementwise, Known, Parameter, Vector, estimated
 from cotwin.registry import sampler
 from cotwin.seeds import seeded, torch_seeded
 from cotwin.stepper import Stepper, rollout
@@ -42,8 +42,9 @@ def simulate(settings: Simulated, physical: PhysicalSettings, seed: int) -> tupl
     with torch.no_grad():
         states = coarsened(rollout(truth, start, settings.num_steps), layout, settings.refine, truth.staggered)
     known = build_physical(physical, layout, states)
+    paths = estimated(known)
     set_parameters(known, settings.truth)
-    values = {name: known.at_data_points(known.get_submodule(name)().detach()) for name in settings.truth}
+    values = {name: known.at_data_points(known.get_submodule(paths[name])().detach()) for name in settings.truth}
     return Trajectories(states, layout, source=f"simulated {physical.model}"), values
 
 
@@ -52,12 +53,12 @@ def set_parameters(stepper: Stepper, values: Mapping[str, Any]) -> None:
 
     values: by the names that `estimates` gives; numbers, or coefficients on a coarse grid, of a vector a grid each.
     """
-    names, layout = list(estimates(stepper)), stepper.solver_layout
+    paths, layout = estimated(stepper), stepper.solver_layout
     for name, value in values.items():
-        if name not in names:
-            have = f"the physical model's unknowns are {', '.join(names)}" if names else "no parameter is unknown"
+        if name not in paths:
+            have = f"the physical model's unknowns are {', '.join(paths)}" if paths else "no parameter is unknown"
             raise ValueError(f"data.truth: there is no unknown {name!r}; {have}.")
-        old, tensor = stepper.get_submodule(name), torch.tensor(value, dtype=torch.get_default_dtype())
+        old, tensor = stepper.get_submodule(paths[name]), torch.tensor(value, dtype=torch.get_default_dtype())
         is_field = tensor.ndim == layout.dims and tuple(tensor.shape) != tuple(old().shape)
         if not is_field and tensor.ndim and tensor.shape != old().shape:
             raise ValueError(

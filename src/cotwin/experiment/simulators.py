@@ -48,6 +48,10 @@ def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Steppe
             raise ValueError(f"physical.{setting.name}: {error}") from error
     if not simulator.takes(thing, "layout"):
         raise ValueError(f"{settings.model} takes no layout; write layout: Layout among its arguments.")
+    for name, argument in given.items():
+        if isinstance(argument, Parameter):
+            # Wherever in the stepper it goes: people know it by the name that they set it by.
+            argument.called = name
     stepper = thing(layout=solver, **{**given, **changes})
     _require_stepper(settings.model, stepper, solver)
     stepper = _rolled_out(stepper, settings.rollout)

@@ -6,7 +6,7 @@ are made of others: vectors, and fields on a grid.
 
 from cotwin.parameters.fields import CoarseField, GaussianSum, Vector, ZeroMean, as_vector
 from cotwin.parameters.numbers import Bounded, Known, Positive, Real, Simplex, Values
-from cotwin.parameters.parameter import Elementwise, Parameter, Unknown, estimates
+from cotwin.parameters.parameter import Elementwise, Parameter, Unknown, estimated, estimates
 
 __all__ = [
     "Bounded",
@@ -23,5 +23,6 @@ __all__ = [
     "Vector",
     "ZeroMean",
     "as_vector",
+    "estimated",
     "estimates",
 ]

@@ -10,9 +10,13 @@ from torch import Tensor, nn
 
 
 class Parameter(nn.Module, ABC):
-    """A quantity of a physical model. Calling it gives its value in natural units, differentiably."""
+    """A quantity of a physical model. Calling it gives its value in natural units, differentiably.
+
+    called: its name in what people write and read, if they gave it one; else its place in the model is its name.
+    """
 
     unit: str
+    called = ""
     # Whether `estimates` gives its parts, which say more than its value.
     by_parts = False
 
@@ -87,12 +91,21 @@ def estimates(model: nn.Module) -> dict[str, Tensor]:
     A field is reported as it is on the grid, under its own name, not by its coefficients; a `GaussianSum` by its
     amplitudes, centres and width.
     """
-    found: dict[str, Tensor] = {}
+    return {name: model.get_submodule(path)().detach().cpu().clone() for name, path in estimated(model).items()}
+
+
+def estimated(model: nn.Module) -> dict[str, str]:
+    """The same parameters' names, and their paths as submodules of the model.
+
+    A name is what the parameter is called; the path where it is not called anything, or another is called so.
+    """
+    found: dict[str, str] = {}
     inside: list[str] = []
-    for name, module in model.named_modules():
-        if not isinstance(module, Parameter) or module.by_parts or name.startswith(tuple(inside)):
+    for path, module in model.named_modules():
+        if not isinstance(module, Parameter) or module.by_parts or path.startswith(tuple(inside)):
             continue
-        inside.append(f"{name}.")
+        inside.append(f"{path}.")
         if any(True for _ in module.parameters()):
-            found[name] = module().detach().cpu().clone()
-    return found
+            found[path] = module.called
+    taken = [*found.values(), *(path for path, called in found.items() if not called)]
+    return {called if called and taken.count(called) == 1 else path: path for path, called in found.items()}

@@ -14,6 +14,7 @@ from torch import Tensor
 from cotwin.estimation import Estimation
 from cotwin.estimation.calibration import Calibration, Ends
 from cotwin.estimation.resolution import Shift
+from cotwin.report.numbers import interval, number
 
 
 def render(calibration: Calibration) -> Iterator[RenderableType]:
@@ -54,15 +55,13 @@ def _estimates(calibration: Calibration) -> Table:
     ]
     for column in (*columns, *asked):
         table.add_column(column, justify="left" if column == "parameter" else "right")
-    for name, interval in calibration.intervals.items():
-        shown = name if interval.unit == "1" else f"{name} [{interval.unit}]"
+    for name, own in calibration.intervals.items():
+        shown = name if own.unit == "1" else f"{name} [{own.unit}]"
         truth = calibration.truth.get(name)
         known = ["-" if truth is None else _number(truth)] if calibration.truth else []
-        reach = torch.fmax(interval.high - interval.value, interval.value - interval.low)
-        estimate = _with_half(interval.value, torch.fmax(found.reach * interval.deviation, reach))
-        ends = [
-            _between(pair) for pair in ((interval.low, interval.high), *(kinds[kind].get(name) for kind in asked))
-        ]
+        reach = torch.fmax(own.high - own.value, own.value - own.low)
+        estimate = _with_half(own.value, torch.fmax(found.reach * own.deviation, reach))
+        ends = [_between(pair) for pair in ((own.low, own.high), *(kinds[kind].get(name) for kind in asked))]
         moved = calibration.shift(name)
         ends[1:1] = [] if moved is None else [_shift(moved)]
         table.add_row(Text(shown), *known, _number(calibration.start[name]), estimate, *ends)
@@ -136,14 +135,14 @@ def _with_half(value: Tensor, half: Tensor) -> str:
     """
     if value.numel() > 1:
         return f"{_number(value)}\n± up to {float(half.max()):.2g}"
-    number, spread = float(value), float(half)
+    middle, spread = float(value), float(half)
     if not (math.isfinite(spread) and spread > 0):
-        return f"{number:.6g} ± {spread:.2g}"
+        return f"{middle:.6g} ± {spread:.2g}"
     digits = 1 - math.floor(math.log10(spread))
-    if digits > 12 or number == 0 or not 1e-4 < abs(number) < 1e6:
-        significant = max(1, digits + math.floor(math.log10(abs(number) or 1.0)) + 1)
-        return f"{number:.{min(significant, 12)}g} ± {spread:.2g}"
-    return f"{number:.{max(digits, 0)}f} ± {spread:.{max(digits, 0)}f}"
+    if digits > 12 or middle == 0 or not 1e-4 < abs(middle) < 1e6:
+        significant = max(1, digits + math.floor(math.log10(abs(middle) or 1.0)) + 1)
+        return f"{middle:.{min(significant, 12)}g} ± {spread:.2g}"
+    return f"{middle:.{max(digits, 0)}f} ± {spread:.{max(digits, 0)}f}"
 
 
 def _shift(moved: Tensor) -> str:
@@ -151,15 +150,10 @@ def _shift(moved: Tensor) -> str:
 
 
 def _between(ends: Ends | None) -> str:
-    if ends is None:
-        return "-"
-    low, high = ends
-    if low.numel() > 1:
-        return "point by point"
-    return f"{_number(low)} … {_number(high)}"
+    return "-" if ends is None else interval(ends)
 
 
 def _number(value: Tensor) -> str:
     if value.numel() == 1:
-        return f"{float(value):.6g}"
+        return number(float(value))
     return f"{float(value.min()):.3g} … {float(value.max()):.3g}"

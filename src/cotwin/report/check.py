@@ -16,6 +16,7 @@ from rich.text import Text
 
 from cotwin.estimation.check import Check, Ends
 from cotwin.estimation.coverage import Coverage
+from cotwin.report.numbers import interval
 from cotwin.report.picture import label_of
 
 ACROSS, MOST_PANELS = 4, 12
@@ -75,7 +76,7 @@ def _table(check: Check) -> Table:
     for column in ("parameter", "interval held the truth", "bias in deviations", f"{level} interval", *corrected):
         table.add_column(column, justify="left" if column == "parameter" else "right")
     for name, one in check.coverages.items():
-        ends = [_between(check.printed[name])]
+        ends = [interval(check.printed[name])]
         if corrected:
             ends.append(_corrected(check.corrected.get(name), one.factor))
         share = f"{100 * one.share:.1f} % ± {100 * one.share_error:.1f} %"
@@ -114,12 +115,7 @@ def _about(check: Check) -> Iterator[str]:
     )
 
 
-def _between(ends: Ends) -> str:
-    low, high = ends
-    return "point by point" if low.numel() > 1 else f"{float(low):.6g} … {float(high):.6g}"
-
-
 def _corrected(ends: Ends | None, factor: float) -> str:
     if ends is None:
         return "-"
-    return f"{factor:.2f} times as wide" if ends[0].numel() > 1 else _between(ends)
+    return f"{factor:.2f} times as wide" if ends[0].numel() > 1 else interval(ends)

@@ -1,4 +1,4 @@
-"""Truth, simulator and surrogate beside each other, and how their errors grow."""
+"""Data, simulator and surrogate beside each other, and how their errors grow."""
 
 from __future__ import annotations
 
@@ -57,15 +57,16 @@ def draw(
 
 def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
     channel = layout.static_channels.index(False)
-    images = {"truth": shown.states[0, :, channel]}
+    recorded = shown.states[0, :, channel]
     if shown.mask is not None:
-        images["truth"] = torch.where(shown.mask[0, :, channel], images["truth"], torch.nan)
+        recorded = torch.where(shown.mask[0, :, channel], recorded, torch.nan)
+    images = {"truth" if shown.clean else "measured": recorded}
     for role, model in models.items():
         try:
             images[NAMES[role]] = shown.predict(model)[0, :, channel]
         except DivergenceError:
-            images[f"{NAMES[role]} (diverged)"] = torch.full_like(images["truth"], torch.nan)
-    known = images["truth"][images["truth"].isfinite()]
+            images[f"{NAMES[role]} (diverged)"] = torch.full_like(recorded, torch.nan)
+    known = recorded[recorded.isfinite()]
     low, high = float(known.min()), float(known.max())
     axes = figure.subplots(1, len(images), sharey=True)
     for axis, (name, states) in zip(axes, images.items(), strict=True):

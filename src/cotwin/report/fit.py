@@ -17,6 +17,7 @@ from torch import Tensor
 from cotwin.estimation import Interval
 from cotwin.estimation.calibration import Calibration
 from cotwin.layout import Layout
+from cotwin.report.numbers import resolved
 from cotwin.report.picture import channel_label, label_of, picture_of
 
 FARTHEST_RESIDUAL = 5.0  # standard deviations
@@ -89,7 +90,12 @@ def _scalars(axis: Axes, calibration: Calibration, scalars: list[Interval]) -> N
         if truth is not None:
             _truth(axis, (float(truth) - value) / half, row)
         axis.annotate(
-            f"{value:.5g}", (0, row), xytext=(0, 7), textcoords="offset points", ha="center", fontsize="small"
+            resolved(value, high - low),
+            (0, row),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
         )
     axis.set_yticks(range(len(scalars)), [label_of(one.name, one.unit) for one in scalars])
     axis.set(

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from cotwin.report.numbers import number
 from cotwin.training.evaluation import Comparison, Estimate
 
 KINDS = ("NRMSE", "VRMSE")
@@ -66,7 +67,7 @@ def _with_error(estimate: Estimate, value: Tensor) -> str:
 
 def _value(value: Tensor) -> str:
     if value.numel() == 1:
-        return f"{float(value):.6g}"
+        return number(float(value))
     if value.ndim == 1 and len(value) <= 3:
         return "(" + ", ".join(f"{float(part):.4g}" for part in value) + ")"
     return f"{float(value.min()):.3g} … {float(value.max()):.3g}"

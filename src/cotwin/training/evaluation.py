@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cotwin.estimation.judge import no_better, smallest, worse_than_start
-from cotwin.parameters import Parameter, estimates
+from cotwin.parameters import Parameter, estimated, estimates
 from cotwin.stepper import Stepper
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import Role
@@ -177,13 +177,14 @@ def compare(
     start: the physical model before training. truth: known parameters by name, perhaps none.
     """
     scores = [score(*which, model, validation, test) for which, model in models.items()]
-    units = {name: module.unit for name, module in start.named_modules() if isinstance(module, Parameter)}
-    started = estimates(start)
+    started, paths = estimates(start), estimated(start)
     together, alone = estimates(models["physical", "together"]), estimates(models["physical", "alone"])
     found = []
     for name in started:
         values = (start.at_data_points(values[name]) for values in (started, together, alone))
-        found.append(Estimate(name, units[name], truth.get(name), *values))
+        parameter = start.get_submodule(paths[name])
+        assert isinstance(parameter, Parameter)
+        found.append(Estimate(name, parameter.unit, truth.get(name), *values))
     decisive = validation if test is None else test
     baselines = {name: errors.nrmse for name, errors in decisive.baselines(start.layout).items()}
     about = tuple(one.about for one in (validation, test) if one is not None and one.about)

@@ -64,6 +64,7 @@ class HeldOut:
     variance: of each channel in the training data, (C,), as `metrics.variances` gives it: what the errors that decide
         are measured by. Of these states themselves if not given.
     about: what a person should know of where the rollouts start.
+    clean: the states were simulated, and no noise added: they are the truth. Others were measured.
 
     Raises ValueError for what cannot score.
     """
@@ -75,6 +76,8 @@ class HeldOut:
         scored_from: int = 1,
         variance: Float[Tensor, " C"] | None = None,
         about: str = "",
+        *,
+        clean: bool = False,
     ) -> None:
         frames = states.shape[1]
         if not 1 <= scored_from < frames:
@@ -97,6 +100,7 @@ class HeldOut:
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
         self.states, self.mask, self.scored_from, self.about = states, mask, scored_from, about
+        self.clean = clean
         self.variance = variances(states, mask) if variance is None else variance
 
     @property

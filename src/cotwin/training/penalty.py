@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.parameters import estimated
 from cotwin.stepper import Stepper
 
 
@@ -34,7 +35,8 @@ class Penalty:
 
     def residuals(self, stepper: Stepper) -> Float[Tensor, " R"]:
         """Of all priors at the stepper's present values: −log p = ½ |residuals|² + constant."""
-        parts = [prior.residuals(stepper.get_submodule(name)()) for name, prior in self.priors.items()]
+        paths = estimated(stepper)
+        parts = [prior.residuals(stepper.get_submodule(paths[name])()) for name, prior in self.priors.items()]
         return torch.cat([part.flatten() for part in parts])
 
     def __call__(self, stepper: Stepper, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
