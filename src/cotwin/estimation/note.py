@@ -23,6 +23,7 @@ Harmful = Literal[
     "not_normal",
     "grid",
     "time_step",
+    "field_too_coarse",
     "worse_than_start",
 ]
 """Codes that make an estimate unreliable."""

@@ -202,6 +202,14 @@ class LeastSquares:
         twin.unknowns = Unknowns(twin.stepper)
         return twin
 
+    def with_unknowns_of(self, stepper: Stepper) -> LeastSquares:
+        """The same problem for another stepper with other unknowns, at their values; nothing is added to the cost."""
+        twin = copy.copy(self)
+        twin.stepper = stepper
+        twin.unknowns = Unknowns(stepper)
+        twin.level = twin.tilt = self.level.new_zeros(len(twin.unknowns))
+        return twin
+
     def without_closures(self, z: Float[Tensor, " Z"]) -> tuple[LeastSquares, Float[Tensor, " Z"]]:
         """The same problem with the weights of networks held at their values in z, and z without them."""
         _, white = self.parts(z[None])

@@ -11,6 +11,7 @@ from torch import Tensor
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, estimate
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
+from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.posterior.sampling import require_sampled
 from cotwin.estimation.priors import Prior
@@ -129,7 +130,7 @@ def run(task: Task) -> Calibration:
         level=settings.level,
         seed=seed,
     )
-    found = with_noise_of_starts(found)
+    found = with_finer_fields(with_noise_of_starts(found))
     effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
     solving = Solving(task.experiment.physical, data, task.experiment.data, found)
     resolution = resolved(solving, settings.resolution)

@@ -10,6 +10,7 @@ from typing import Literal, TypeGuard
 
 from cotwin.estimation import Estimation
 from cotwin.estimation.estimation import again
+from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
@@ -98,7 +99,9 @@ class Solving:
         """Estimated again with other settings."""
         physical = self.physical.model_copy(update=changes)
         stepper = build_physical(physical, self.data.layout, self.data.train.states).to(self.found.stepper.device)
-        return Solving(physical, self.data, self.source, with_noise_of_starts(again(self.found, stepper)))
+        return Solving(
+            physical, self.data, self.source, with_finer_fields(with_noise_of_starts(again(self.found, stepper)))
+        )
 
     @cached_property
     def linear(self) -> Linearised:
