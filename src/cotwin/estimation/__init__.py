@@ -3,6 +3,7 @@
 from cotwin.estimation.bootstrap import Bootstrap, bootstrap
 from cotwin.estimation.check import Check, check
 from cotwin.estimation.estimation import Estimation, estimate
+from cotwin.estimation.further import Further, next_measurements
 from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.intervals import Interval
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
@@ -16,6 +17,7 @@ __all__ = [
     "Bootstrap",
     "Check",
     "Estimation",
+    "Further",
     "Grid",
     "Interval",
     "Joined",
@@ -35,6 +37,7 @@ __all__ = [
     "face_offsets",
     "lbfgs",
     "levenberg_marquardt",
+    "next_measurements",
     "profile",
     "sample",
 ]

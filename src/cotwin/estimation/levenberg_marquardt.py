@@ -110,7 +110,8 @@ class _Descent:
         """Take out what has converged. False where that has to be looked at again, with new derivatives."""
         active = self.active
         promised = _promised(self.linear, self.damping[active].clamp(max=DAMPING))
-        done = promised <= tolerance * (self.cost[active] + 1)
+        # What is tilted may lie below zero.
+        done = promised <= tolerance * (self.cost[active].clamp(min=0) + 1)
         # Values with a large offset leave differences so few digits that rounding goes on promising more than that.
         wrong = self.problem[active].rounding([self.paces[at] for at in active.tolist()])
         done |= (promised <= HIDDEN) & self.linear.slope_within(wrong)

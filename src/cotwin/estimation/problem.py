@@ -154,6 +154,13 @@ class LeastSquares:
         weights = (apart @ modes.T / modes.square().sum(dim=1)).reshape(len(z), -1)
         return twin, torch.cat([raw, weights], dim=1)
 
+    def seeing(self, observation: Observation) -> LeastSquares:
+        """The same problem of which something else is seen, values of zero: for its derivatives."""
+        twin = copy.copy(self)
+        twin.observation = copy.deepcopy(observation).to(self.guess.device)
+        twin.values, twin.repeats = self.values.new_zeros(observation.size), None
+        return twin
+
     def starting_from(self, guess: Float[Tensor, "B C *S"]) -> LeastSquares:
         """The same problem with other starts, or other guesses of them."""
         twin = copy.copy(self)

@@ -45,7 +45,8 @@ def _settled(problem: LeastSquares, z: Float[Tensor, " Z"], tolerance: float) ->
     for _ in range(TURNS):
         linear = problem.sketch(z[None], problem.paces(z[None]))
         slope = _Slope(problem, z, linear)
-        small = (2 * tolerance * (float(linear.cost) + 1) / len(z)) ** 0.5
+        # Of the residuals: what is tilted may lie below zero.
+        small = (2 * tolerance * (float(linear.cost - linear.height) + 1) / len(z)) ** 0.5
         found = scipy.optimize.minimize(
             slope,
             np.zeros(len(z)),

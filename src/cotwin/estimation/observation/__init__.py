@@ -5,6 +5,19 @@ from cotwin.estimation.observation.joined import Joined
 from cotwin.estimation.observation.observation import Observation
 from cotwin.estimation.observation.points import Points, face_offsets
 from cotwin.estimation.observation.regions import Regions, box_region
+from cotwin.estimation.observation.shifted import Shifted, going_on, in_between
 from cotwin.estimation.observation.until import Until
 
-__all__ = ["Grid", "Joined", "Observation", "Points", "Regions", "Until", "box_region", "face_offsets"]
+__all__ = [
+    "Grid",
+    "Joined",
+    "Observation",
+    "Points",
+    "Regions",
+    "Shifted",
+    "Until",
+    "box_region",
+    "face_offsets",
+    "going_on",
+    "in_between",
+]
