@@ -62,9 +62,9 @@ def test_of_a_linear_model_the_forecast_is_what_the_measurement_tells(noisy: boo
     longer = Joined(going_on(seen, 1, torch.ones(2, dtype=torch.bool)))
     made = {
         "one more sensor, of u at x = 0.417": told(sensors(LAYOUT, [5], [1, 2, 3, 4])),
-        "the same for 0.1 longer (25 % of a rollout)": told(longer),
-        "the same for 0.4 longer (100 % of a rollout)": told(sensors(LAYOUT, [1, 4], [5, 6, 7, 8])),
-        "the same twice as dense in time": told(in_between(seen)),
+        "the same experiment for 0.1 longer (25 % of a rollout)": told(longer),
+        "the same experiment for 0.4 longer (100 % of a rollout)": told(sensors(LAYOUT, [1, 4], [5, 6, 7, 8])),
+        "the same experiment twice as dense in time": told(in_between(seen)),
     }
     by_words = {one.words: one for one in foreseen.candidates}
     for words, factors in made.items():
@@ -132,7 +132,7 @@ def test_what_only_the_candidate_determines_is_said_to_be() -> None:
     foreseen = next_measurements(now)
     assert foreseen.best("sensor") is not None
     assert math.isinf(float(foreseen.sensors.factors["amount"].max()))
-    assert "it is determined then" in foreseen.verdict
+    assert "which is determined then" in foreseen.verdict
 
 
 @pytest.mark.parametrize(

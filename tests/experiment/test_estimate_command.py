@@ -186,3 +186,57 @@ def test_chains_that_do_not_mix_have_no_intervals_and_leave_the_estimate(monkeyp
     written = json.loads(Path("runs/quick-estimate/estimation.json").read_text())
     assert "chains_not_mixed" in written["warning_codes"]
     assert not any("posterior_interval" in one for one in written["estimates"])
+
+
+def test_says_what_to_measure_next(folder: Path) -> None:
+    """From the run alone: the intervals are the run's own, and the map and the numbers lie beside it."""
+    settings = [*QUICK, "estimation.resolution=off", "estimation.starts=estimated"]
+    assert cotwin("estimate", "fisher", *settings).exit_code == 0
+    run = folder / "runs/quick-estimate"
+    result = cotwin("next", str(run))
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Measure next")
+    assert (run / "next.png").read_bytes().startswith(b"\x89PNG")
+    written, estimated = (json.loads((run / name).read_text()) for name in ("next.json", "estimation.json"))
+    for one, own in zip(written["unknowns"], estimated["estimates"], strict=True):
+        assert (one["name"], one["value"]) == (own["name"], pytest.approx(own["value"], rel=1e-9))
+        if not own.get("independent_interval"):
+            assert one["interval"] == pytest.approx(own["interval"], rel=1e-6)
+        else:
+            assert one["interval"] == pytest.approx(own["independent_interval"], rel=1e-6)
+    assert {one["kind"] for one in written["candidates"]} == {"sensor", "sensors", "longer", "denser", "experiment"}
+    assert all(factor >= 1 for one in written["candidates"] for factor in one["narrower_by"].values())
+
+
+@pytest.mark.slow
+def test_what_to_measure_next_needs_an_estimate_and_its_data(folder: Path) -> None:
+    def record(seed: int) -> None:
+        x, t = (np.arange(24) + 0.5) / 2.4, np.arange(40) * 0.1
+        waves = np.exp(-0.3 * (3 * np.pi / 10) ** 2 * t)[:, None] * np.cos(3 * np.pi * x / 10)
+        noisy = waves + 0.01 * np.random.default_rng(seed).standard_normal((40, 24))
+        np.savez(folder / "data.npz", temperature=noisy[None], x=x, t=t)
+
+    (folder / "own.yaml").write_text(
+        """
+        defaults: [heat]
+        name: own
+        data: {kind: file, path: data.npz, boundary: neumann, extent: [[0.0, 10.0]]}
+        physical: {diffusivity: {initial: 0.1, grid: null}}
+        estimation: {window: 7, starts: exact, points: 1, resolution: "off"}
+        """
+    )
+    record(0)
+    assert cotwin("estimate", "own.yaml").exit_code == 0
+    run = folder / "runs/own-estimate"
+    assert cotwin("next", str(run)).exit_code == 0
+    written = json.loads((run / "next.json").read_text())
+    # All windows are one experiment, which as a whole is done again.
+    (again,) = (one for one in written["candidates"] if one["kind"] == "experiment")
+    assert again["narrower_by"]["diffusivity"] == pytest.approx(2**0.5, rel=1e-6)
+    record(1)
+    assert "data.npz is not what the run was begun with" in refusal("next", str(run))
+    (run / "estimate.safetensors").write_bytes(b"nothing")
+    assert "estimate.safetensors cannot be read" in refusal("next", str(run))
+    (run / "estimate.safetensors").unlink()
+    assert "Estimate again" in refusal("next", str(run))
+    assert "there is no run" in refusal("next", "nowhere")

@@ -9,6 +9,7 @@ import typer
 import cotwin
 from cotwin.cli import cache, config, data
 from cotwin.cli.estimate import estimate
+from cotwin.cli.further import next_
 from cotwin.cli.plan import plan
 from cotwin.cli.predict import predict
 from cotwin.cli.train import train
@@ -38,6 +39,7 @@ def main(
 
 app.command()(train)
 app.command()(estimate)
+app.command("next")(next_)
 app.command()(plan)
 app.command()(predict)
 app.add_typer(config.app, name="config")

@@ -43,6 +43,7 @@ def estimate(
     """Estimate the simulator's unknowns alone, with intervals."""
     from cotwin.estimation.checkable import require_checkable
     from cotwin.experiment.calibrate import prepare, run
+    from cotwin.experiment.further import write_estimate
     from cotwin.experiment.load import dump, load
     from cotwin.experiment.trained import write_models
     from cotwin.report.calibration import render
@@ -65,6 +66,7 @@ def estimate(
             physical = experiment.physical.model_copy(update=calibration.changes)
             solved = experiment.model_copy(update={"physical": physical})
             write_models(directory, solved, train.states, train.layout, {"physical": model})
+            write_estimate(directory, task, calibration.estimation)
             directory.write_json("estimation.json", calibration.as_json())
             directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
             _write_posterior(directory, calibration)

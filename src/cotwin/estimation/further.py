@@ -96,10 +96,10 @@ class Further:
         if best is None or not best.gain > 1.005:
             return "None of the measurements that were looked at would narrow an interval."
         name = max(best.factors, key=lambda one: best.factors[one])
-        most = "it is determined then" if math.isinf(best.factors[name]) else f"by {best.factors[name]:.2f}"
-        others = "" if len(best.factors) == 1 else f", all of them by {best.gain:.2f} in the mean"
+        most = "which is determined then" if math.isinf(best.factors[name]) else f"{best.factors[name]:.2f} times"
+        others = "" if len(best.factors) == 1 else f" ({best.gain:.2f} in the mean of all)"
         return (
-            f"Measure next: {best.words} ({best.values:,} values). That narrows the interval of {name} most, "
+            f"Measure next {best.words} ({best.values:,} values): it narrows most the interval of {name}, "
             f"{most}{others}."
         )
 
@@ -352,14 +352,14 @@ def _ways(
     """The same observation at more times."""
     unit = "" if observation.layout.time_unit == "1" else f" {observation.layout.time_unit}"
     for part in sorted({max(1, round(part * observation.num_steps)) for part in LONGER}):
-        words = f"the same for {part * observation.layout.dt:.3g}{unit} longer"
+        words = f"the same experiment for {part * observation.layout.dt:.3g}{unit} longer"
         words += f" ({100 * part / observation.num_steps:.0f} % of a rollout)"
         try:
             yield "longer", words, going_on(observation, part, ending)
         except ValueError:
             notes.append(f"Nothing would be seen by {words}.")
     try:
-        yield "denser", "the same twice as dense in time", in_between(observation)
+        yield "denser", "the same experiment twice as dense in time", in_between(observation)
     except ValueError:
         notes.append("There is one time alone, so nothing lies between times.")
 
