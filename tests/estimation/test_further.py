@@ -22,7 +22,7 @@ from cotwin.estimation import (
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.observation import Shifted, going_on, in_between
 from cotwin.layout import Layout
-from cotwin.parameters import Real
+from cotwin.parameters import Positive, Real
 from cotwin.physics.function import FunctionStepper
 from cotwin.stepper import Stepper, rollout
 
@@ -189,3 +189,16 @@ def test_networks_are_refused() -> None:
 def test_values_of_one_time_have_nothing_in_between() -> None:
     foreseen = next_measurements(found(half_driven(0.7), starts(LAYOUT), sensors(LAYOUT, [1], [3])))
     assert "There is one time alone, so nothing lies between times." in foreseen.notes
+
+
+def test_where_the_simulator_diverges_later_nothing_is_said_of_that() -> None:
+    """u' = a u²: its steps overflow soon after the time that was measured."""
+    layout = line(4)
+    rate = Positive(torch.tensor(1.0, dtype=F64))
+    stepper = FunctionStepper(layout, lambda u, dt, values: u + dt * values["rate"] * u**2, {"rate": rate})
+    foreseen = next_measurements(
+        found(stepper, torch.ones(1, 1, 4, dtype=F64), sensors(layout, [1], [4, 8, 12, 16], 1))
+    )
+    assert [one.kind for one in foreseen.candidates].count("longer") < 3
+    assert any("diverges with the same experiment for 1.6 longer" in note for note in foreseen.notes)
+    assert all(math.isfinite(factor) for one in foreseen.candidates for factor in one.factors.values())

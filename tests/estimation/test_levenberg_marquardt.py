@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from estimation_cases import F64, burgers, colony, fisher, heat, measured, noise, starts, two_sources
+from estimation_cases import F64, burgers, colony, fisher, heat, line, measured, noise, starts, two_sources
 from torch import Tensor
 
 from cotwin.estimation import LeastSquares, Measurements, NoisyStarts, adam, lbfgs, levenberg_marquardt
@@ -14,6 +14,7 @@ from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.priors import LogNormal
 from cotwin.estimation.problem import Pace
+from cotwin.estimation.start_search import with_starts
 
 
 def growing() -> LeastSquares:
@@ -184,3 +185,16 @@ def test_searches_along_gradients_end_in_the_same_minimum(search: Search, proble
     # Within a twentieth of a standard deviation; Adam stops where a hundred iterations gain a millionth of the cost.
     deviation = problem.linearise(expected.z).jacobian()[0].pinverse().norm(dim=1)
     assert float(((found.z - expected.z)[0] / deviation).abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("search", [levenberg_marquardt, with_starts], ids=["Levenberg-Marquardt", "with starts"])
+def test_a_cost_below_zero_by_what_is_tilted_ends_like_any_other(search: Search) -> None:
+    """Where the tilt is level says nothing of the minimum. From −1 on there was no accuracy that ended a search."""
+    stepper, states = two_sources(0.5, -0.3), starts(line(12))
+    noisy = NoisyStarts(states, torch.tensor([0.3], dtype=F64), length=0.3)
+    problem = LeastSquares(stepper, noisy, measured(stepper, states, 3, 0.1))
+    tilt, far = torch.tensor([1.0, 0.0], dtype=F64), torch.tensor([1e4, 0.0], dtype=F64)
+    near, below = (search(problem.tilted(tilt, level), problem.present()) for level in (0 * far, far))
+    assert bool(near.converged.all() & below.converged.all())
+    assert float(below.cost) < -9e3
+    torch.testing.assert_close(below.z, near.z, rtol=0, atol=1e-5)

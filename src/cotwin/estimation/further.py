@@ -165,10 +165,6 @@ def next_measurements(
     grid, axes = _sensors(problem)
     ways = list(_ways(problem.observation, _ending(belongs, problem.guess.device), notes))
     seen = problem.seeing(Joined(grid, *(way for _, _, way in ways))).linearise(z)
-    if not bool(seen.finite):
-        raise ValueError(
-            "the simulator diverges at the estimate beyond what was measured; nothing can be said of it."
-        )
     triangles = base.of_sensors(seen, grid)
     sensors = [measure.factors(base.information(one)) for one in triangles]
     channels, places = _named(problem, grid, axes)
@@ -185,8 +181,11 @@ def next_measurements(
     first = grid.size
     for kind, words, way in ways:
         rows = torch.arange(first, first + way.size, device=z.device)
-        first += way.size
-        candidates.append(Candidate(kind, words, way.size, measure.factors(base.information(base.of(seen, rows)))))
+        first, told = first + way.size, base.of(seen, rows)
+        if bool(told.isfinite().all()):
+            candidates.append(Candidate(kind, words, way.size, measure.factors(base.information(told))))
+        else:
+            notes.append(f"The simulator diverges with {words}, so of that nothing can be said.")
     candidates.extend(_repeated(base, linear, measure, belongs))
     shape = (len(channels), *(len(axis) for axis in axes))
     by_name = {name: torch.tensor([one[name] for one in sensors]).view(shape) for name in measure.now}
