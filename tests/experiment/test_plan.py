@@ -11,6 +11,8 @@ from small import SMALL
 from test_command import cotwin, folder, refusal
 from torch import Tensor
 
+from cotwin.experiment import calibrate
+from cotwin.experiment.estimate_forecast import BESIDES, forecast
 from cotwin.experiment.load import load
 from cotwin.experiment.plan import plan_session
 from cotwin.experiment.train import prepare
@@ -115,3 +117,16 @@ def test_a_run_may_go_on_with_another_budget(folder: Path) -> None:
     assert (folder / "runs/small/result.json").read_text() == result
     assert "memory_budget_gb: 3" in (folder / "runs/small/config.yaml").read_text()
     assert "other directory" in refusal("train", "burgers", *SMALL, "seed=1", "--resume")
+
+
+def test_the_forecast_of_an_estimate_counts_its_rollouts_and_is_of_the_right_size() -> None:
+    task = calibrate.prepare(load("fisher", ["estimation.starts=exact", "estimation.resolution=off"]))
+    found = forecast(task)
+    assert found is not None
+    assert (found.unknowns, found.starts, found.rollouts) == (3, 0, 4)
+    assert (found.trajectories, found.steps) == (len(task.data.train.states), task.data.train.num_frames - 1)
+    assert found.seconds > BESIDES
+
+
+def test_a_plan_tells_of_the_estimate_too() -> None:
+    assert "cotwin estimate: 4 unknown numbers" in cotwin("plan", "burgers", *SMALL).output

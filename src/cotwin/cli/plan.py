@@ -1,4 +1,4 @@
-"""Say what a training would take, without training."""
+"""Say what a training or an estimate would take, without either."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from cotwin.cli.errors import errors_explained
 
 
 def plan(config: Config, overrides: Overrides = None) -> None:
-    """Print what training would take, without training: data, placements, memory, disk and time."""
-    from cotwin.cli.plan_table import render
+    """Print what training and estimate would take, without either: data, placements, memory, disk and time."""
+    from cotwin.cli.plan_table import about_estimate, render
     from cotwin.experiment.load import load
     from cotwin.experiment.plan import plan_session
     from cotwin.experiment.train import prepare
 
     with errors_explained():
-        session = prepare(load(config, overrides or []))
+        experiment = load(config, overrides or [])
+        session = prepare(experiment)
         planned = plan_session(session)
     console = Console()
     console.print(*session.data.notes, highlight=False, markup=False)
     for part in render(planned):
         console.print(part, highlight=False)
+    console.print(about_estimate(experiment, session.data), highlight=False)

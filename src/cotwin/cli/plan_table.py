@@ -9,10 +9,31 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cotwin.experiment.calibrate import with_data
+from cotwin.experiment.dataset import Dataset
+from cotwin.experiment.estimate_forecast import forecast
 from cotwin.experiment.plan import PhasePlan, Plan
+from cotwin.experiment.settings import Experiment
+from cotwin.stepper import DivergenceError
 from cotwin.store.placement import in_words
 
 LEARNER = {"physical": "simulator", "synthetic": "surrogate"}
+
+
+def about_estimate(experiment: Experiment, data: Dataset) -> Text:
+    """What `cotwin estimate` would take with the same configuration, or why it cannot be had."""
+    try:
+        found = forecast(with_data(experiment, data))
+    except (ValueError, DivergenceError) as error:
+        return Text(f"cotwin estimate: not with this configuration: {error}")
+    if found is None:
+        return Text("cotwin estimate: along gradients, for so many unknowns; its time is not forecast.")
+    starts = f" and {found.starts} of the initial states" if found.starts else ""
+    return Text(
+        f"cotwin estimate: {found.unknowns} unknown numbers{starts}. Derivatives take {found.rollouts} rollouts of "
+        f"{found.trajectories} trajectories over {found.steps} steps at a time. About {_duration(found.seconds)} in "
+        "all, without profiles, bootstrap, posterior and repetitions on finer grids."
+    )
 
 
 def render(plan: Plan) -> Iterator[RenderableType]:

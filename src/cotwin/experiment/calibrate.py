@@ -59,8 +59,13 @@ def prepare(experiment: Experiment) -> Task:
     """
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
+    store = build_store(experiment.store)
+    return with_data(experiment, load_dataset(experiment.data, experiment.physical, experiment.seed, store))
+
+
+def with_data(experiment: Experiment, data: Dataset) -> Task:
+    """The same from data that are loaded already. Raises ValueError with the cure."""
     device = find_device(experiment.device)
-    data = load_dataset(experiment.data, experiment.physical, experiment.seed, build_store(experiment.store))
     with torch_seeded(experiment.seed):
         stepper = build_physical(experiment.physical, data.layout, data.train.states).to(device)
     if not estimates(stepper):
