@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cotwin.estimation import Grid, Measurements, estimate
+from cotwin.estimation import Grid, Measurements, NoisyStarts, estimate
 from cotwin.estimation.approach import growing, together
 from cotwin.estimation.levenberg_marquardt import Solution
 from cotwin.estimation.problem import LeastSquares
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Positive
-from cotwin.physics import KortewegDeVries
+from cotwin.physics import Heat, KortewegDeVries
+from cotwin.stepper import rollout
 
 F64 = torch.float64
 
@@ -64,3 +65,25 @@ def test_of_two_solitons_the_right_minimum_is_found_from_half_of_the_values() ->
         # The intervals know nothing of the error of the time steps, which is about as large here.
         assert float(found.intervals[name].value) == pytest.approx(truth, rel=2e-3)
     assert found.converged
+
+
+def test_starts_are_settled_in_single_precision_too() -> None:
+    class Single(Heat):
+        @property
+        def dtype(self) -> torch.dtype:
+            return torch.float32
+
+    layout = Layout.box([Field("u")], grid=(24,), extent=[(0.0, 1.0)], boundary="periodic", dt=0.1)
+    x = torch.tensor(layout.points(0), dtype=F64)
+    states = (2 * torch.pi * x).cos().view(1, 1, -1)
+    with torch.no_grad():
+        truth = rollout(Heat(layout, Positive(torch.tensor(0.02, dtype=F64))).double(), states, 5)
+    seen = Grid(layout, 1, 5, first=0)
+    noise = torch.randn(seen.size, generator=torch.Generator().manual_seed(0), dtype=F64)
+    given = NoisyStarts(torch.zeros_like(states), torch.tensor([1.0], dtype=F64), 0.2)
+    found = estimate(
+        Single(layout, Positive(torch.tensor(0.05))), given, Measurements(seen, seen(truth) + 0.02 * noise)
+    )
+    assert found.problem.dtype == torch.float32
+    assert found.converged
+    assert float(found.intervals["diffusivity"].low) < 0.02 < float(found.intervals["diffusivity"].high)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
+from cotwin.estimation.levenberg_marquardt import HIDDEN, Solution, levenberg_marquardt
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.problem import LeastSquares
 from cotwin.stepper import DivergenceError
@@ -41,7 +41,7 @@ def with_starts(problem: LeastSquares, z: Float[Tensor, "P Z"], *, tolerance: fl
 
 def _settled(problem: LeastSquares, z: Float[Tensor, " Z"], tolerance: float) -> tuple[Tensor, float, bool, int]:
     """Where it rests, the cost there, whether it does, and iterations."""
-    taken, cost = 0, torch.inf
+    taken, cost, promised = 0, torch.inf, torch.inf
     for _ in range(TURNS):
         linear = problem.sketch(z[None], problem.paces(z[None]))
         slope = _Slope(problem, z, linear)
@@ -58,7 +58,9 @@ def _settled(problem: LeastSquares, z: Float[Tensor, " Z"], tolerance: float) ->
         z, cost = slope.at(found.x), float(found.fun)
         if np.abs(found.jac).max() <= small:
             return z, cost, True, taken
-    return z, cost, False, taken
+        promised = 0.5 * float(np.square(found.jac).sum())
+    # Rounding, of a simulator in single precision above all, leaves slopes that no search can lower.
+    return z, cost, promised <= HIDDEN, taken
 
 
 class _Slope:
