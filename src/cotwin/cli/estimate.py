@@ -76,7 +76,9 @@ def estimate(
                 _check(console, directory, calibration, check, check_minutes, experiment.seed)
     changes = [f"physical.{name}={value}" for name, value in calibration.changes.items()]
     train_too = shlex.join(["cotwin", "train", config, *(overrides or []), *changes])
-    print_next(console, path, "fit.png", f"Train a surrogate with it: {train_too}")
+    further = shlex.join(["cotwin", "next", str(path)])
+    go_on = f"What to measure next: {further}\nTrain a surrogate with it: {train_too}"
+    print_next(console, path, "fit.png", go_on)
 
 
 def _write_posterior(directory: Run, calibration: Calibration) -> None:

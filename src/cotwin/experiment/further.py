@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from cotwin.estimation import Estimation, Further, LeastSquares, NoisyStarts, next_measurements
@@ -87,21 +89,24 @@ def _about(found: Estimation, further: Further, written: dict[str, Any]) -> list
     said = []
     if not found.converged:
         said.append("The search had not come to rest, so this holds near where it stopped.")
-    wider = [
-        one["name"]
-        for one in written["estimates"]
-        if isinstance(one["value"], float)
-        and one["interval"][1] - one["interval"][0]
-        > WIDER * float(further.intervals[one["name"]].high - further.intervals[one["name"]].low)
-    ]
+    here = {name: float((one.high - one.low).mean()) for name, one in further.intervals.items()}
+    there = {one["name"]: _width(one["interval"]) for one in written["estimates"]}
+    wider = [name for name, width in here.items() if there[name] > WIDER * width]
     if wider:
         said.append(
             f"The run's intervals of {', '.join(wider)} are wider, by what more of the same noise does not mend: "
-            "correlated residuals, noise of starts that were taken as measured, or the error of grid and time steps."
+            "correlated residuals, noise of starts that were taken as measured, the error of grid and time steps, or "
+            "a field that is too coarse."
         )
     if written.get("reasons"):
         said.append(f"The estimate is not reliable as it stands: {', '.join(written['reasons'])}.")
     return said
+
+
+def _width(ends: list[Any]) -> float:
+    """In the mean over a field; nan where an end is null, since it is infinite."""
+    low, high = (torch.tensor(np.array(end, dtype=float)) for end in ends)
+    return float((high - low).mean())
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
