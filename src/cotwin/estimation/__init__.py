@@ -2,6 +2,7 @@
 
 from cotwin.estimation.bootstrap import Bootstrap, bootstrap
 from cotwin.estimation.check import Check, check
+from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.estimation import Estimation, estimate
 from cotwin.estimation.further import Further, next_measurements
 from cotwin.estimation.gradient_search import adam, lbfgs
@@ -16,6 +17,7 @@ from cotwin.estimation.profile import profile
 __all__ = [
     "Bootstrap",
     "Check",
+    "EnsembleKalman",
     "Estimation",
     "Further",
     "Grid",

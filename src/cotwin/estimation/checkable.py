@@ -44,6 +44,8 @@ def require_possible(found: Estimation, draws: int) -> None:
             f"{len(problem.unknowns)} unknown numbers are too many to check; each draw would take a search along "
             "gradients. Check a coarser field, of at most 300 numbers."
         )
+    if found.ensemble is not None:
+        raise ValueError("a check estimates by derivatives, this estimate is by an ensemble; search by derivatives.")
     if bool(found.information.blind.any()):
         raise ValueError(
             f"the data say nothing about {found.information.weakest}, so it has no interval to check; fix a "

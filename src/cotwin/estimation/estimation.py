@@ -14,11 +14,14 @@ from torch import Tensor
 
 from cotwin.estimation import noise, notes
 from cotwin.estimation.approach import Followed, approach, growing
-from cotwin.estimation.fit import Fit, Rest, fit, search_for
+from cotwin.estimation.ensemble import Ensemble
+from cotwin.estimation.ensemble_kalman import EnsembleKalman
+from cotwin.estimation.fit import Fit, Rest, by_ensemble, fit, search_for
 from cotwin.estimation.information import FullInformation, Information
 from cotwin.estimation.intervals import Interval, laplace_interval
 from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
 from cotwin.estimation.levenberg_marquardt import Search
+from cotwin.estimation.linear import Linearised
 from cotwin.estimation.low_rank import require_priors
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.multi_start import sobol_points, suggested
@@ -52,6 +55,7 @@ class Estimation:
     predictions take up of them. fit: χ² of the values by it, near one where the model and a given noise fit, and in
     any case where the noise is estimated.
     converged: whether the search came to rest. agreeing: how many of `points` starting points came to this place.
+    ensemble: the members that found it, with their predictions; None for other searches.
     others: where else some of them came, best first; the rest were given up on the way.
     warnings: what a person should know before using the numbers.
     All that is for reading is on the CPU; begin, starts, problem and z are where the stepper is.
@@ -81,6 +85,14 @@ class Estimation:
     spread: Information | None
     reach: float
     independent: dict[str, Interval]
+    ensemble: Ensemble | None
+
+    @property
+    def linear(self) -> Linearised:
+        """The problem around the estimate: by the ensemble that found it, else by differences."""
+        if self.ensemble is None:
+            return self.problem.linearise(self.z[None])
+        return self.ensemble.linear(self.problem, self.z)
 
     @property
     def second(self) -> Rest | None:
@@ -126,7 +138,8 @@ def estimate(
         and of the others the better half. If not given 8 for up to 20 unknown numbers; one for more, for a
         search of one's own, and for simulators that take rollouts one by one.
     level: of the intervals.
-    search: how to minimise: `levenberg_marquardt`, `lbfgs` or `adam`, with other settings through functools.partial.
+    search: how to minimise: `levenberg_marquardt`, `lbfgs` or `adam`, with other settings through functools.partial,
+        or an `EnsembleKalman`, which takes no derivative and for intervals the slopes of its own regression.
         If not given Levenberg-Marquardt for up to 300 unknown numbers, L-BFGS for more, Adam for networks.
     horizons: parts of the time that are fitted before all of it, one after the other, each from where the last came
         to rest. If not given one step, two, four, … A long rollout from wrong parameters is out of phase with the
@@ -153,8 +166,11 @@ def estimate(
     if not noise_is_known:
         problem = problem.with_noise(noise.first_guess(problem))
     horizons = growing(problem.observation) if horizons is None else horizons
-    problem, followed = approach(problem, z, search, horizons)
-    found = fit(problem, followed, search, noise_is_known)
+    if isinstance(search, EnsembleKalman):
+        found = by_ensemble(problem, search, noise_is_known)
+    else:
+        problem, followed = approach(problem, z, search, horizons)
+        found = fit(problem, followed, search, noise_is_known)
     if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
@@ -185,7 +201,8 @@ def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_k
     begin = dict(zip(first.labels, first.naturally(first.present()), strict=True))
     residuals = problem.misfit(best.z[None])[0]
     problem, z = problem.without_closures(best.z)
-    known = Known.at(problem, z)
+    ensemble = best.ensemble
+    known = Known.at(problem, z) if ensemble is None else Known.by(problem, z, ensemble.linear(problem, z))
     freedom = problem.observation.size - float(known.taken.sum())
     # With known noise the quantiles are normal: Student's for very many degrees of freedom.
     sure = 1e9 if noise_is_known else known.freedom(problem.observation.channel)
@@ -225,6 +242,7 @@ def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_k
         quantile=quantile,
         spread=spread,
         reach=reach,
+        ensemble=ensemble,
         independent={} if spread is plain else _formed(problem, raw[0], plain, quantile),
     )
     found.warnings.extend(_warnings(found, known, closures, begin, correlated))
@@ -264,6 +282,9 @@ def _warnings(
         yield Note("weights_held", "intervals hold the networks' weights fixed, so they are too narrow.")
     raw = z[: len(problem.unknowns)]
     yield from notes.on_bounds(problem, raw, begin)
+    if found.ensemble is not None:
+        yield from notes.on_ensemble(problem, z, found.ensemble)
     if known.linear is not None and isinstance(known.information, FullInformation):
         yield from notes.on_trajectories(problem, raw, known.linear)
+    if found.ensemble is None and known.linear is not None and isinstance(known.information, FullInformation):
         yield from notes.on_shape(problem, z, known.linear, known.information.reach(found.quantile, LINEAR))

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from cotwin.estimation import evidence, noise
 from cotwin.estimation.approach import Followed, together
+from cotwin.estimation.ensemble import Ensemble
+from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
@@ -53,7 +55,7 @@ class Fit:
 
     problem: with what follows from the best fit. z: the best fit. cost: of it. converged: whether the search rests
     there. count: how many of the starting points are known to have come there. others: where else some came, best
-    first.
+    first. ensemble: with which it was found, if by one.
     """
 
     problem: LeastSquares
@@ -63,6 +65,14 @@ class Fit:
     iterations: int
     count: int
     others: list[Rest]
+    ensemble: Ensemble | None = None
+
+
+def by_ensemble(problem: LeastSquares, search: EnsembleKalman, noise_is_known: bool) -> Fit:
+    """What an ensemble finds around the stepper's values, with the noise that follows from it."""
+    members = search.first(problem, problem.present()[0])
+    found = search.search(problem, members, noise_is_known)
+    return Fit(found.problem, found.z, found.cost, found.converged, found.iterations, 1, [], found.ensemble)
 
 
 def fit(problem: LeastSquares, points: Followed, search: Search, noise_is_known: bool) -> Fit:

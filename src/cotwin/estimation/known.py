@@ -30,15 +30,19 @@ class Known:
     linear: Linearised | None
 
     @classmethod
+    def by(cls, problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised) -> Known:
+        """From the problem around the point."""
+        idle = problem.unknowns.idle(z[: len(problem.unknowns)])
+        full = FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, idle)
+        return cls(full, linear.leverage()[0], linear)
+
+    @classmethod
     def at(cls, problem: LeastSquares, z: Float[Tensor, " Z"]) -> Known:
         nothing = torch.zeros(problem.observation.size, dtype=torch.float64, device=z.device)
         if not len(problem.unknowns):
             return cls(None, nothing, None)
         if len(problem.unknowns) <= MOST_BY_JACOBIAN:
-            linear = problem.linearise(z[None])
-            idle = problem.unknowns.idle(z[: len(problem.unknowns)])
-            full = FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, idle)
-            return cls(full, linear.leverage()[0], linear)
+            return cls.by(problem, z, problem.linearise(z[None]))
         low_rank = LowRankInformation.of(problem, z)
         return cls(low_rank, nothing + low_rank.learned / problem.observation.size, None)
 

@@ -29,6 +29,7 @@ Harmful = Literal[
 """Codes that make an estimate unreliable."""
 Harmless = Literal[
     "lone_minimum",
+    "by_ensemble",
     "interpolated",
     "few_determined",
     "numerics_unchecked",

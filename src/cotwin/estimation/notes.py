@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation.linear import Linearised, solve_symmetric
+from cotwin.estimation.ensemble import Ensemble
+from cotwin.estimation.linear import Linearised, half_square, solve_symmetric
 from cotwin.estimation.noise import first_guess
 from cotwin.estimation.note import Note
 from cotwin.estimation.observation import Observation
@@ -171,6 +172,27 @@ def on_bounds(problem: LeastSquares, raw: Float[Tensor, " N"], begin: dict[str, 
             "out_of_range",
             f"at the end of its range: {', '.join(gone)}, which is no estimate. The data contradict the simulator "
             "(its boundaries, its terms), or the search went astray.",
+        )
+
+
+def on_ensemble(problem: LeastSquares, z: Float[Tensor, " Z"], ensemble: Ensemble) -> Iterator[Note]:
+    """That slopes are by regression, how far predictions are from it, and whether costs rise as it has them."""
+    seen, linear = ensemble.seen(problem), ensemble.linear(problem, z)
+    yield Note(
+        "by_ensemble",
+        f"intervals are by regression on {len(ensemble.z)} members of the ensemble, not by derivatives. Predictions "
+        f"depart from it by {seen.departure:.2g} of the noise: the program's own noise and steps, or curvature.",
+    )
+    costs = half_square(problem.weighted(ensemble.predicted), problem.prior_residuals(ensemble.z))
+    expected = torch.cat([linear.cost_after((one - z)[None]) for one in ensemble.z]) - linear.cost
+    # What noise adds to the cost of each member it adds at the estimate too.
+    ratio = float((costs - linear.cost).mean() / expected.mean())
+    scatter = float((costs - expected).std()) / (len(costs) ** 0.5 * float(expected.mean()))
+    if not 1 / CURVED - 2 * scatter <= ratio <= CURVED + 2 * scatter:
+        yield Note(
+            "nonlinear",
+            f"the problem is not linear within the ensemble: the cost rises by {ratio:.2g} times what intervals "
+            "suppose. Give what is known beforehand (priors), or observe more.",
         )
 
 

@@ -245,6 +245,10 @@ class LeastSquares:
         raw, white = self.parts(z)
         return self._predict(raw, self.starts(white)[:, None], self.paces(z))[:, 0]
 
+    def weighted(self, predicted: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
+        """(prediction − value)/σ of predictions that are known already."""
+        return self._misfit(predicted)
+
     def prior_residuals(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R"]:
         """Of the parameters' priors."""
         return self._prior(self.parts(z)[0])

@@ -59,7 +59,12 @@ def with_noise_of_starts(found: Estimation) -> Estimation:
     z, raw = found.z[None], found.z[: len(problem.unknowns)]
     still = torch.zeros_like(z[:, 0])
     noisier = (problem.starting_from(problem.guess + noise) for noise in _draws(found))
-    steps = torch.cat([one.linearise(z).solve(still) for one in noisier])
+    if found.ensemble is None:
+        steps = torch.cat([one.linearise(z).solve(still) for one in noisier])
+    else:
+        # Derivatives would be of the program's own noise; the ensemble's slopes serve for all draws.
+        linear = found.linear
+        steps = torch.cat([replace(linear, misfit=one.misfit(z)).solve(still) for one in noisier])
     each = torch.eye(len(raw), dtype=raw.dtype, device=raw.device)
     ratio = (steps.square().mean(dim=0).sqrt() / found.information.deviations(each)).nan_to_num()
     if not bool((ratio > MUCH).any()) or not bool(steps.isfinite().all()):

@@ -8,10 +8,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, estimate
+from cotwin.estimation import (
+    EnsembleKalman,
+    Grid,
+    LeastSquares,
+    Measurements,
+    NoisyStarts,
+    estimate,
+    levenberg_marquardt,
+)
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
 from cotwin.estimation.finer_fields import with_finer_fields
+from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.posterior.sampling import require_sampled
 from cotwin.estimation.priors import Prior
@@ -76,6 +85,8 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
     priors = build_priors(experiment.known_beforehand, stepper)
     problem = LeastSquares(stepper, starts, measurements, priors)
     settings = experiment.estimation
+    if settings.search == "ensemble_kalman":
+        EnsembleKalman(members=settings.members).first(problem, problem.present()[0])
     if settings.bootstrap:
         resample(problem, 1, settings.block, seed=0)
     if settings.posterior:
@@ -93,7 +104,7 @@ def _measured(
     first = filled(train.states, train.mask)[:, 0]
     length = _length(settings.start_length, first, train.layout)
     in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
-    few = in_a_start <= MOST_IN_A_START and stepper.differentiable
+    few = in_a_start <= MOST_IN_A_START and stepper.differentiable and settings.search != "ensemble_kalman"
     estimated = settings.starts == "estimated" or (settings.starts == "auto" and few)
     steps = data.steps(settings.window, "estimation.window")
     # A frame is seen once: as the first of a window where starts are estimated, else as the last of the one before.
@@ -132,6 +143,7 @@ def run(task: Task) -> Calibration:
         task.measurements,
         priors=task.priors,
         points=settings.points,
+        search=_search(task.experiment),
         level=settings.level,
         seed=seed,
     )
@@ -153,6 +165,13 @@ def run(task: Task) -> Calibration:
         effort=effort,
         seed=seed,
     )
+
+
+def _search(experiment: Experiment) -> Search | None:
+    settings = experiment.estimation
+    if settings.search == "ensemble_kalman":
+        return EnsembleKalman(members=settings.members, seed=experiment.seed)
+    return levenberg_marquardt if settings.search == "levenberg_marquardt" else None
 
 
 def _length(asked: float | None, first: Tensor, layout: Layout) -> float:

@@ -38,6 +38,14 @@ class Estimation(Settings):
         description="starting points of the search; all but the first are spread through priors or bounds; if not "
         "given 8 for up to 20 unknown numbers, else 1",
     )
+    search: Literal["auto", "levenberg_marquardt", "ensemble_kalman"] = Field(
+        "auto",
+        description="ensemble_kalman: without derivatives, for programs whose results have steps or noise, from "
+        "exact starts; auto: by derivatives, as suits the number of unknowns",
+    )
+    members: Annotated[int, Field(ge=2, le=100_000)] | None = Field(
+        None, description="of the ensemble, more than there are unknown numbers; if not given twice as many"
+    )
     level: Annotated[float, Field(gt=0, le=0.999999)] = Field(0.9, description="probability of the intervals")
     profile: bool = Field(False, description="intervals by profile likelihood, too")
     resolution: Annotated[Literal["auto", "check", "off"], BeforeValidator(_off)] = Field(
@@ -65,4 +73,14 @@ class Estimation(Settings):
             raise ValueError("block is for the bootstrap, which is off; set bootstrap, or leave it out")
         if self.start_length is not None and self.starts == "exact":
             raise ValueError("start_length is for estimated starts, and these are exact; leave it out")
+        if self.members is not None and self.search != "ensemble_kalman":
+            raise ValueError("members are of an ensemble; set search to ensemble_kalman, or leave it out")
+        if self.search == "ensemble_kalman":
+            by_derivatives = [name for name in ("profile", "bootstrap", "posterior") if getattr(self, name)]
+            if by_derivatives:
+                raise ValueError(
+                    f"{by_derivatives[0]} goes by derivatives, an ensemble without; leave one of them out"
+                )
+            if self.starts == "estimated":
+                raise ValueError("an ensemble takes starts as exact; leave starts out, or set search to auto")
         return self

@@ -106,7 +106,7 @@ class Solving:
     @cached_property
     def linear(self) -> Linearised:
         """The problem around the estimate."""
-        return self.found.problem.linearise(self.found.z[None])
+        return self.found.linear
 
     @property
     def substeps(self) -> int | None:
