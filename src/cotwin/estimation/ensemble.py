@@ -113,7 +113,7 @@ class Regression:
     @cached_property
     def basis(self) -> Float[Tensor, "J N"]:
         """Q."""
-        q, _ = torch.linalg.qr(self.apart)
+        q: Tensor = torch.linalg.qr(self.apart)[0]
         return q
 
     @cached_property
@@ -162,7 +162,8 @@ class Regression:
         """Of the cost along `directions`, shrunk by what of it is chance."""
         _, part, directions = self._real
         of_values = directions @ (part * (directions.mT @ (self._along @ self.left)))
-        return self._spectrum[1].mT @ (of_values + self._prior_along @ self.prior.mean(dim=0))
+        slope: Tensor = self._spectrum[1].mT @ (of_values + self._prior_along @ self.prior.mean(dim=0))
+        return slope
 
     def moved(self, along: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
         """z̄ and a step along `directions`."""
@@ -198,4 +199,5 @@ class Regression:
 
 
 def _apart(rows: Float[Tensor, "J K"]) -> Float[Tensor, "J K"]:
-    return (rows - rows.mean(dim=0)) / (len(rows) - 1) ** 0.5
+    apart: Tensor = (rows - rows.mean(dim=0)) / (len(rows) - 1) ** 0.5
+    return apart

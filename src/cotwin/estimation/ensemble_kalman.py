@@ -57,8 +57,8 @@ class EnsembleKalman:
     they are compared with. R is what a regression on the members keeps of it (`Regression`), so that their noise is
     not taken for information. It is never wider than at first. τ is by the data misfit, Φ = ½ ‖r‖²,
     τ = max(Q/(2 mean Φ), (Q/(2 var Φ))^½), at most one half.
-    Where the regression leaves much, members are brought near to each other once: what vanishes is curvature, and they
-    stay near; what does not is the program's own noise, and they go farther apart than before.
+    Where the regression leaves much, members are brought near to each other once. What vanishes is curvature, and
+    they stay near; what does not is the program's own noise, and they go farther apart than before.
     Where the noise is not known it follows from the mean's residuals in each iteration.
     Source: Iglesias, Law & Stuart (2013), Inverse Problems 29; Iglesias & Yang (2021), Inverse Problems 37 for τ;
     Chada, Stuart & Tong (2020), SIAM J. Numer. Anal. 58 for the priors; Huang, Schneider & Stuart (2022), J. Comput.

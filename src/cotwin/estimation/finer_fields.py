@@ -68,6 +68,9 @@ def with_finer_fields(found: Estimation) -> Estimation:
     """
     if not isinstance(found.information, FullInformation) or found.problem.unknowns.closures:
         return found
+    if found.ensemble is not None:
+        # By derivatives, which would be of the program's own noise.
+        return found
     best, factor = None, 2
     while (step := _step(found, factor)) is not None:
         fewer, gained = (len(found.problem.unknowns), 0.0) if best is None else (len(best.raw), best.gained)

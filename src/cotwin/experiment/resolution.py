@@ -67,6 +67,9 @@ class Solving:
         if Unknowns(self.found.stepper).closures:
             # Their weights are held in what an estimate keeps of its problem.
             return {}
+        if self.found.ensemble is not None:
+            # It would be repeated by derivatives.
+            return {}
         large = {kind: one for kind, one in numerics.items() if isinstance(one, Shift) and one.largest > 1}
         factors = {kind: one.factor(self.finer(kind)) for kind, one in large.items()}
         while factors and self.cost(factors) > most:
