@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from estimation_cases import F64, burgers, line, noise, starts, two_sources
+from estimation_cases import F64, burgers, generator, line, noise, starts, two_sources
 from torch import Tensor
 
 from cotwin.estimation import (
@@ -20,10 +20,14 @@ from cotwin.estimation import (
     next_measurements,
 )
 from cotwin.estimation.estimation import Estimation
+from cotwin.estimation.further import require_foreseeable
 from cotwin.estimation.observation import Shifted, going_on, in_between
 from cotwin.layout import Layout
-from cotwin.parameters import Positive, Real
+from cotwin.parameters import CoarseField, Positive, Real
+from cotwin.physics.closures import Constant, NetworkClosure
+from cotwin.physics.fisher import Fisher
 from cotwin.physics.function import FunctionStepper
+from cotwin.physics.heat import Heat
 from cotwin.stepper import Stepper, rollout
 
 LAYOUT = line(12)
@@ -175,15 +179,13 @@ def test_shifted_observations_see_what_grids_of_those_steps_see() -> None:
         Shifted(whole, 1, torch.zeros(0, dtype=torch.long))
 
 
-def test_networks_are_refused() -> None:
-    from cotwin.estimation.further import require_foreseeable
-    from cotwin.physics.closures import Constant, NetworkClosure
-    from cotwin.physics.fisher import Fisher
-
-    layout = line(16, "neumann")
-    network = NetworkClosure(0.0, 1.0, 1.0, 2, generator=torch.Generator())
+def test_networks_and_very_many_numbers_are_refused() -> None:
+    layout = line(320, "neumann")
+    network = NetworkClosure(0.0, 1.0, 1.0, 2, generator=generator())
     with pytest.raises(ValueError, match="weights of networks"):
         require_foreseeable(Fisher(layout, Constant(Real(0.1)), network, 3.0))
+    with pytest.raises(ValueError, match="301 unknown numbers are too many"):
+        require_foreseeable(Heat(layout, CoarseField(Positive(torch.full((301,), 0.1)), layout)))
 
 
 def test_values_of_one_time_have_nothing_in_between() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.information import RESOLUTION, FullInformation
 from cotwin.estimation.intervals import Interval, laplace_interval
+from cotwin.estimation.known import MOST_BY_JACOBIAN
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.observation import Grid, Joined, Observation, going_on, in_between
 from cotwin.estimation.problem import AT_ONCE, LeastSquares
@@ -152,11 +153,7 @@ def next_measurements(
     """
     require_foreseeable(found.stepper)
     problem, z, information = found.problem, found.z[None], found.information
-    if not isinstance(information, FullInformation):
-        raise ValueError(
-            f"{len(problem.unknowns)} unknown numbers are too many to say what more would tell; the most are 300. "
-            "Estimate a coarser field."
-        )
+    assert isinstance(information, FullInformation)
     belongs = list(range(len(problem.guess))) if experiments is None else list(experiments)
     linear = problem.linearise(z)
     idle = problem.unknowns.idle(found.z[: len(problem.unknowns)])
@@ -200,12 +197,18 @@ def next_measurements(
 
 
 def require_foreseeable(stepper: Stepper) -> None:
-    """Raise ValueError where the weights of networks are unknown."""
-    weights = Unknowns(stepper).closures
+    """Raise ValueError where the weights of networks are unknown, or more numbers than Jacobians are made of."""
+    unknowns = Unknowns(stepper)
+    weights = unknowns.closures
     if weights:
         raise ValueError(
             f"the weights of networks are unknown too ({weights[0]} and others), and intervals hold them fixed; what "
             "more would tell can be said of parameters alone. Fix the weights, or leave this out."
+        )
+    if len(unknowns) > MOST_BY_JACOBIAN:
+        raise ValueError(
+            f"{len(unknowns)} unknown numbers are too many to say what more would tell; the most are "
+            f"{MOST_BY_JACOBIAN}. Estimate a coarser field."
         )
 
 
