@@ -29,6 +29,8 @@ def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> No
     assert result.exit_code == 0, result.output
     for words in ("diffusivity", "99.9% interval", "by profile", "Noise", "Condition number", "test data"):
         assert words in result.output
+    assert "of 8 points followed\n" in result.output
+    assert "all of the time fitted, search 1\n" in result.output
     run = folder / "runs/quick-estimate"
     for name in ("config.yaml", "fit.png", "physical.safetensors"):
         assert (run / name).stat().st_size > 0

@@ -6,6 +6,7 @@ import logging
 import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,8 +61,8 @@ def estimate(
         path = Path("runs") / f"{experiment.name}-estimate" if run_dir is None else run_dir
         with Run.create(path, dump(experiment), overwrite=overwrite) as directory:
             console.print(f"Estimating {experiment.name!r} into {path}.", *task.notes, highlight=False, markup=False)
-            with console.status("rollouts and their derivatives"):
-                calibration = run(task)
+            with console.status("rollouts and their derivatives") as status:
+                calibration = run(task, status.update if console.is_terminal else partial(_line, console))
             train, model = task.data.train, calibration.estimation.stepper
             physical = experiment.physical.model_copy(update=calibration.changes)
             solved = experiment.model_copy(update={"physical": physical})
@@ -79,6 +80,11 @@ def estimate(
     further = shlex.join(["cotwin", "next", str(path)])
     go_on = f"What to measure next: {further}\nTrain a surrogate with it: {train_too}"
     print_next(console, path, "fit.png", go_on)
+
+
+def _line(console: Console, stage: str) -> None:
+    """For a log, where nothing can be overwritten."""
+    console.print(f"  {stage}", highlight=False, markup=False)
 
 
 def _write_posterior(directory: Run, calibration: Calibration) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -55,12 +55,16 @@ def growing(observation: Observation) -> list[float]:
 
 
 def approach(
-    problem: LeastSquares, z: Float[Tensor, "P Z"], search: Search, horizons: Sequence[float]
+    problem: LeastSquares,
+    z: Float[Tensor, "P Z"],
+    search: Search,
+    horizons: Sequence[float],
+    say: Callable[[str], None] = lambda stage: None,
 ) -> tuple[LeastSquares, Followed]:
     """Points brought near by fitting the first part of the measurements, and more and more of them.
 
     After each part those that came to the same place go on as one, and of the others the better half, unless they
-    fit far worse than the best.
+    fit far worse than the best. say: is told each stage.
     Source: Jamieson & Talwalkar (2016), AISTATS (successive halving).
     """
     first, last = float(problem.observation.time.min()), float(problem.observation.time.max())
@@ -79,6 +83,7 @@ def approach(
         merged, rested = together(problem, solution, followed.counts)
         hopeful = int((rested.cost <= HOPELESS * rested.cost[0]).sum())
         most = max(1, min(hopeful, max(FEWEST, -(-len(solution.z) // 2))))
+        say(f"{part:.0%} of the time fitted, {min(most, len(merged.z))} of {len(z)} points followed")
         followed = Followed(merged.z[:most], merged.counts[:most])
     return problem, followed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import scipy.stats
@@ -126,6 +126,7 @@ def estimate(
     search: Search | None = None,
     horizons: Sequence[float] | None = None,
     seed: int = 0,
+    say: Callable[[str], None] = lambda stage: None,
 ) -> Estimation:
     """The unknowns that fit the measurements best, given what is known beforehand, and how sure that is.
 
@@ -144,6 +145,7 @@ def estimate(
     horizons: parts of the time that are fitted before all of it, one after the other, each from where the last came
         to rest. If not given one step, two, four, … A long rollout from wrong parameters is out of phase with the
         data, and its cost has many minima.
+    say: is told each stage.
 
     Intervals are Laplace's: the normal distribution whose covariance is (JᵀJ)⁻¹ at the estimate, in the raw numbers
     that the optimiser sees, so that those of a positive parameter stay positive; with Student's quantiles where the
@@ -169,8 +171,8 @@ def estimate(
     if isinstance(search, EnsembleKalman):
         found = by_ensemble(problem, search, noise_is_known)
     else:
-        problem, followed = approach(problem, z, search, horizons)
-        found = fit(problem, followed, search, noise_is_known)
+        problem, followed = approach(problem, z, search, horizons, say)
+        found = fit(problem, followed, search, noise_is_known, say)
     if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "

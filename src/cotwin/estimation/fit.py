@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -75,16 +76,23 @@ def by_ensemble(problem: LeastSquares, search: EnsembleKalman, noise_is_known: b
     return Fit(found.problem, found.z, found.cost, found.converged, found.iterations, 1, [], found.ensemble)
 
 
-def fit(problem: LeastSquares, points: Followed, search: Search, noise_is_known: bool) -> Fit:
+def fit(
+    problem: LeastSquares,
+    points: Followed,
+    search: Search,
+    noise_is_known: bool,
+    say: Callable[[str], None] = lambda stage: None,
+) -> Fit:
     """Search, in turn with what follows from where it came to rest, until all stays.
 
     That is the noise where it is not known, the prior of starts that adapt, and what integrating the starts out adds
-    to the cost.
+    to the cost. say: is told each search.
     """
     taken, left_behind = 0, list[Rest]()
     for left in reversed(range(ROUNDS + 1)):
         solution = search(problem, points.z)
         taken += solution.iterations
+        say(f"all of the time fitted, search {ROUNDS + 1 - left}")
         points, solution = together(problem, solution, points.counts)
         others = _others(problem, points, solution, noise_is_known)
         if not left or not bool(solution.cost[0].isfinite()):

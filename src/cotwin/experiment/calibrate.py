@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -133,8 +134,11 @@ def _measured(
     return states[:, 0].double(), measurements, recorded, notes
 
 
-def run(task: Task) -> Calibration:
-    """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals."""
+def run(task: Task, say: Callable[[str], None] = lambda stage: None) -> Calibration:
+    """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals.
+
+    say: is told each stage.
+    """
     settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
     before = None if task.stepper.effort is None else replace(task.stepper.effort)
     found = estimate(
@@ -146,11 +150,14 @@ def run(task: Task) -> Calibration:
         search=_search(task.experiment),
         level=settings.level,
         seed=seed,
+        say=say,
     )
+    say("estimated; grid and time steps are looked at")
     found = with_finer_fields(with_noise_of_starts(found))
     effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
     solving = Solving(task.experiment.physical, data, task.experiment.data, found)
     resolution = resolved(solving, settings.resolution)
+    say("errors on held-out data, and whatever else was asked for")
     return calibrate(
         resolution.solving.found,
         task.stepper,
