@@ -65,3 +65,31 @@ def test_calls_are_counted_in_the_table_and_its_file(folder: Path) -> None:
     assert f"{effort['rollouts']:,} rollouts, {effort['calls']:,} calls of the program" in done.output
     # Rollouts of ten intervals, one call for all starts of each, or parts of them.
     assert 0 < effort["calls"] <= 10 * effort["rollouts"]
+
+
+def test_an_ensemble_estimates_from_the_command_line(folder: Path) -> None:
+    (folder / "outside.yaml").write_text(dump(configured()))
+    done = cotwin("estimate", "outside.yaml", "estimation.search=ensemble_kalman", "estimation.members=12")
+    assert done.exit_code == 0, done.output
+    found = json.loads((folder / "runs/small-estimate/estimation.json").read_text())
+    assert "by_ensemble" in found["warning_codes"]
+    assert "regression on" in done.output
+    by_derivatives = cotwin("estimate", "outside.yaml", "--run-dir", "other")
+    assert by_derivatives.exit_code == 0, by_derivatives.output
+    right = json.loads((folder / "other/estimation.json").read_text())["estimates"][0]
+    (mine,) = found["estimates"]
+    assert abs(mine["value"] - right["value"]) < 0.2 * right["standard_deviation"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"members": 5}, "members are of an ensemble"),
+        ({"search": "ensemble_kalman", "profile": True}, "profile goes by derivatives"),
+        ({"search": "ensemble_kalman", "starts": "estimated"}, "takes starts as exact"),
+        ({"search": "ensemble_kalman", "points": 4}, "give members"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_search_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        configured(**settings)

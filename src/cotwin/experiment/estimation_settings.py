@@ -81,6 +81,8 @@ class Estimation(Settings):
                 raise ValueError(
                     f"{by_derivatives[0]} goes by derivatives, an ensemble without; leave one of them out"
                 )
+            if self.points is not None:
+                raise ValueError("an ensemble is many points by itself; leave points out, and give members")
             if self.starts == "estimated":
                 raise ValueError("an ensemble takes starts as exact; leave starts out, or set search to auto")
         return self
