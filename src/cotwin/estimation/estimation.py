@@ -153,10 +153,7 @@ def estimate(
 
     Raises ValueError for what cannot be estimated, and DivergenceError if no starting point gives finite states.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; give the probability of the intervals, such as 0.9.")
-    if points is not None and points < 1:
-        raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
+    _require_sense(level, points)
     problem = LeastSquares(stepper, starts, measurements, priors)
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
@@ -167,18 +164,24 @@ def estimate(
     noise_is_known = measurements.noise is not None
     if not noise_is_known:
         problem = problem.with_noise(noise.first_guess(problem))
-    horizons = growing(problem.observation) if horizons is None else horizons
     if isinstance(search, EnsembleKalman):
         found = by_ensemble(problem, search, noise_is_known)
     else:
-        problem, followed = approach(problem, z, search, horizons, say)
-        found = fit(problem, followed, search, noise_is_known, say)
+        parts = growing(problem.observation) if horizons is None else horizons
+        found = fit(*approach(problem, z, search, parts, say), search, noise_is_known, say)
     if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
             f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
         )
     return conclude(found, stepper, level=level, points=points, noise_is_known=noise_is_known)
+
+
+def _require_sense(level: float, points: int | None) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; give the probability of the intervals, such as 0.9.")
+    if points is not None and points < 1:
+        raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
 
 
 def again(found: Estimation, stepper: Stepper) -> Estimation:

@@ -164,8 +164,7 @@ def next_measurements(
     seen = problem.seeing(Joined(grid, *(way for _, _, way in ways))).linearise(z)
     triangles = base.of_sensors(seen, grid)
     sensors = [measure.factors(base.information(one)) for one in triangles]
-    channels, places = _named(problem, grid, axes)
-    each = grid.size // len(triangles)
+    (channels, places), each = _named(problem, grid, axes), grid.size // len(triangles)
     candidates = [
         Candidate("sensor", f"one more sensor, of {words}", each, factors)
         for words, factors in zip(places, sensors, strict=True)
@@ -184,7 +183,7 @@ def next_measurements(
         else:
             notes.append(f"The simulator diverges with {words}, so of that nothing can be said.")
     candidates.extend(_repeated(base, linear, measure, belongs))
-    shape = (len(channels), *(len(axis) for axis in axes))
+    shape = (len(channels), *map(len, axes))
     by_name = {name: torch.tensor([one[name] for one in sensors]).view(shape) for name in measure.now}
     return Further(
         level=found.level,
