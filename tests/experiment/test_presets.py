@@ -10,6 +10,7 @@ from cotwin.experiment.load import load
 from cotwin.experiment.presets import presets
 from cotwin.experiment.settings import Simulated
 from cotwin.experiment.train import prepare
+from cotwin.parameters import estimates
 from cotwin.registry import simulator
 
 WITH_FILE = {"burgers_shock": ["data.path=mine.npz"]}
@@ -27,7 +28,7 @@ def test_a_preset_calibrates_its_simulator(name: str, tmp_path: Path) -> None:
     after = learner.trainer.fit(learner.real, learner.warmup_steps).validation_error
     # The noise alone is an error of about a hundredth.
     assert after < 0.15 * before
-    assert set(session.data.truth) <= {name for name, _ in learner.trainer.stepper.named_modules()}
+    assert set(session.data.truth) <= set(estimates(learner.trainer.stepper))
 
 
 def test_every_model_has_a_preset() -> None:
