@@ -99,7 +99,16 @@ class _Functions(TorchFunctionMode):
             return torch.tensor(*args[1:], **({"dtype": args[0].dtype} | kwargs)).to(DEVICE)
         if func is Tensor.tolist and args[0].device == DEVICE:
             return args[0].cpu().tolist()
+        if func in (Tensor.__getitem__, Tensor.__setitem__) and args[0].device == DEVICE:
+            args = (args[0], _as_index(args[1]), *args[2:])
         return func(*args, **kwargs)
+
+
+def _as_index(index: Any) -> Any:
+    """With tensors for lists: of a list PyTorch makes a tensor of the meta device without values."""
+    if isinstance(index, tuple):
+        return tuple(map(_as_index, index))
+    return torch.tensor(index, device=_CPU) if isinstance(index, list) else index
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

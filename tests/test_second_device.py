@@ -58,6 +58,7 @@ def test_what_stays_behind_is_found() -> None:
     with second_device():
         there = torch.ones(3, device=DEVICE)
         assert (there + torch.tensor(1.0)).tolist() == [2.0] * 3
+        assert there.cumsum(0)[[2, 0]].tolist() == [3.0, 1.0]
         with pytest.raises(MixedDevicesError):
             there + torch.ones(3)
         with pytest.raises(MixedDevicesError):
