@@ -59,6 +59,9 @@ class Stepper(nn.Module, ABC):
     composes = True
     # Whether torch.func.vmap sees through it; where not, sets of parameters are rolled out one by one.
     vmaps = True
+    # Whether a rollout takes a set of parameters for each sample: scalars of shape (B, 1, *ones), fields (B, 1, *S),
+    # to which unknowns, closures and simulators that say so must broadcast. A subclass does not inherit it.
+    batched: ClassVar[bool] = False
     # Whether gradients reach the start of a rollout.
     differentiable = True
     # Vector fields whose component a lies on the face below its cell along axis a; others are at the points.

@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from physics_cases import CASES, F64, Case, box, scalar, smooth
+from physics_cases import CASES, F64, Case, box, field, scalar, smooth
 from torch import Tensor
 from torch.func import jacfwd, jacrev
 
 from cotwin.layout import Field
 from cotwin.parameters import Positive
-from cotwin.physics.closures import Logistic, Power
+from cotwin.physics.closures import Constant, Logistic, Power
 from cotwin.physics.external import ExternalStepper
+from cotwin.physics.finite_volume import CellMap
 from cotwin.physics.fisher import Fisher
 from cotwin.physics.gray_scott import GrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.shallow_water import ShallowWater
-from cotwin.rollouts import at_common_pace, rollout_each, rollout_paired, rollout_with
+from cotwin.rollouts import Refined, at_common_pace, is_batched, rollout_each, rollout_paired, rollout_with
 from cotwin.stepper import DivergenceError, Stepper, rollout
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -78,6 +79,31 @@ def test_all_sets_at_once_are_the_sets_one_by_one(case: Case) -> None:
     for name, left, right in zip(parameters, *gradients, strict=True):
         assert torch.allclose(left, right, rtol=1e-11, atol=1e-12), name
         assert (left.reshape(SETS, -1).abs().sum(dim=1) > 0).all(), name
+
+
+def test_who_has_not_said_that_a_batch_of_parameters_broadcasts_is_vmapped() -> None:
+    """A subclass may sum over what its base only multiplies: it has to say so itself, and so have its closures."""
+
+    class Mean(Heat):
+        def change(self, like: Tensor, interval: float) -> CellMap:
+            return lambda cells: interval * self.diffusivity().mean() * (cells.mean() - cells)
+
+    class Doubled(Constant):
+        pass
+
+    layout = box([Field("u")], (12,))
+    own = Mean(layout, scalar(0.1), stages=3)
+    fisher = Fisher(layout, Doubled(scalar(0.1)), Logistic(scalar(0.5), scalar(1.0)), ceiling=2.0)
+    assert not is_batched(own, ["diffusivity.raw"])
+    assert not is_batched(fisher, ["growth.rate.raw"])
+    assert is_batched(Refined(Heat(layout, scalar(0.1)), layout.refined(1), 1), ["diffusivity.raw"])
+    assert is_batched(Heat(layout, field(layout, 0.1)), ["diffusivity.coefficients.raw"])
+    # On the grid itself a field could be a vector.
+    assert not is_batched(Heat(layout, Positive(torch.ones(12, dtype=F64))), ["diffusivity.raw"])
+    start, sets = smooth(layout, 1), {"diffusivity.raw": torch.tensor([-1.0, 0.0], dtype=F64)}
+    assert torch.allclose(
+        rollout_each(own, sets, start, 2)[:, 0], rollout_paired(own, sets, start.expand(2, -1, -1), 2)
+    )
 
 
 @every_case

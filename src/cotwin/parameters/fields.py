@@ -35,6 +35,8 @@ class Vector(Parameter):
     tensor([0.7000, 0.0000], grad_fn=<StackBackward0>)
     """
 
+    batched = True
+
     def __init__(self, *components: Parameter) -> None:
         super().__init__(components[0].unit)
         for axis, component in enumerate(components):
@@ -120,6 +122,8 @@ class CoarseField(Parameter):
     torch.Size([64])
     """
 
+    batched = True
+
     def __init__(self, coefficients: Parameter, layout: Layout) -> None:
         super().__init__(coefficients.unit)
         self.coefficients = coefficients
@@ -137,7 +141,8 @@ class CoarseField(Parameter):
         values: Tensor = self.coefficients()
         for axis in range(self.dims):
             weights: Tensor = getattr(self, f"weights_{axis}")
-            values = torch.tensordot(values, weights.to(values.dtype), dims=([0], [1]))
+            # The first of the field's axes, which comes back as the last.
+            values = torch.tensordot(values, weights.to(values.dtype), dims=([-self.dims], [1]))
         return values
 
     def unbounded(self, value: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:

@@ -23,6 +23,7 @@ class Known(Parameter):
     tensor(9.8100)
     """
 
+    batched = True
     value: Tensor
 
     def __init__(self, value: Values, unit: str = "1") -> None:
@@ -42,6 +43,7 @@ class Positive(Elementwise):
     tensor(0.0500, grad_fn=<ExpBackward0>)
     """
 
+    batched = True
     lower, upper = 0.0, math.inf
 
     def __init__(self, initial: Values, unit: str = "1") -> None:
@@ -71,6 +73,8 @@ class Bounded(Elementwise):
     >>> Bounded(0.5, lower=0.0, upper=2.0)()
     tensor(0.5000, grad_fn=<LerpBackward1>)
     """
+
+    batched = True
 
     def __init__(self, initial: Values, lower: float, upper: float, unit: str = "1") -> None:
         super().__init__(unit)
@@ -112,6 +116,7 @@ class Real(Elementwise):
     tensor(-3., grad_fn=<MulBackward0>)
     """
 
+    batched = True
     lower, upper = -math.inf, math.inf
 
     def __init__(self, initial: Values, scale: float = 1.0, unit: str = "1") -> None:

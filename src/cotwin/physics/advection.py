@@ -42,7 +42,7 @@ class Advection(SpectralStepper):
         self.velocity = velocity
         self.diffusivity = diffusivity
 
-    def symbol(self) -> Complex[Tensor, "1 *K"]:
+    def symbol(self) -> Complex[Tensor, "*M K"]:
         velocity: Tensor = self.velocity().double().reshape(self.layout.dims)
         symbol = -velocity[0] * self.derivative(0)
         for axis in range(1, self.layout.dims):

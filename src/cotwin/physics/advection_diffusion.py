@@ -18,6 +18,7 @@ from cotwin.physics.finite_volume import (
     diffusion_bound,
     face_diffusivities,
     lower,
+    on_faces,
     rkl2_stages,
     rkl2_step,
     upper,
@@ -45,6 +46,8 @@ class AdvectionDiffusion(FiniteVolumeStepper):
     Where κ and c are constant and all axes periodic, `Advection` is exact.
     Source: Wicker & Skamarock (2002), Mon. Weather Rev. 130; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
     """
+
+    batched = True
 
     def __init__(
         self,
@@ -124,13 +127,7 @@ class AdvectionDiffusion(FiniteVolumeStepper):
     def _face_speeds(self, interval: float, dtype: torch.dtype) -> list[Float[Tensor, "*F"]]:
         """c · interval / (2 Δx) on the faces of each axis; a constant stays a scalar."""
         velocity = self.velocity().to(dtype)
-        speeds = []
-        for axis, dx in enumerate(self.layout.spacing):
-            along = velocity[axis] * (interval / (2 * dx))
-            if along.ndim > 0:
-                padded = with_ghosts(
-                    along, axis, "periodic" if self.layout.boundary[axis] == "periodic" else "neumann"
-                )
-                along = 0.5 * (lower(padded, axis) + upper(padded, axis))
-            speeds.append(along)
-        return speeds
+        return [
+            on_faces(velocity[axis] * (interval / (2 * dx)), axis, self.layout)
+            for axis, dx in enumerate(self.layout.spacing)
+        ]

@@ -26,6 +26,7 @@ class AllenCahn(SpectralStepper):
     Source: Allen & Cahn (1979), Acta Metall. 27; Kassam & Trefethen (2005), SIAM J. Sci. Comput. 26.
     """
 
+    batched = True
     degree = 3
 
     def __init__(
@@ -41,7 +42,7 @@ class AllenCahn(SpectralStepper):
         require_scalar_coefficients("AllenCahn", diffusivity=diffusivity, reaction=reaction)
         self.diffusivity, self.reaction = diffusivity, reaction
 
-    def symbol(self) -> Float[Tensor, "1 *K"]:
+    def symbol(self) -> Float[Tensor, "*M K"]:
         return self.diffusivity().double() * self.laplacian() + self.reaction().double()
 
     def nonlinearity(self, like: Float[Tensor, "B M *S"]) -> SpectralMap:

@@ -43,6 +43,7 @@ class Burgers(FiniteVolumeStepper):
     Source: Gottlieb, Shu & Tadmor (2001), SIAM Review 43; Tadmor (2003), Acta Numerica 12 for the flux.
     """
 
+    batched = True
     suggested = MappingProxyType({"max_speed": beyond_largest})
 
     def __init__(

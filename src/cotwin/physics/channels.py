@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,6 +26,18 @@ def put_moving(
         return moved
     everywhere = state[:, None].expand(-1, moved.shape[1], *state.shape[1:])
     return everywhere.index_copy(2, _moving_index(layout, state.device), moved)
+
+
+def is_uniform(coefficient: Tensor, dims: int) -> bool:
+    """Whether a coefficient of shape (), (*S) or either of these for each sample is a scalar."""
+    return math.prod(coefficient.shape[-dims:]) == 1
+
+
+def side_by_side(*scalars: Tensor, dims: int) -> Float[Tensor, "*M ones"]:
+    """Scalars, or scalars for each sample, as one coefficient for each channel."""
+    ones = (1,) * (dims + 1)
+    shaped = [one.view(ones) if one.ndim == 0 else one for one in scalars]
+    return torch.cat(torch.broadcast_tensors(*shaped), dim=-dims - 1)
 
 
 def _moving_index(layout: Layout, device: torch.device) -> Tensor:

@@ -34,6 +34,8 @@ class Closure(nn.Module, ABC):
 class Constant(Closure):
     """f(u) = p, a scalar."""
 
+    batched = True
+
     def __init__(self, value: Parameter) -> None:
         super().__init__()
         require_scalar_coefficients("Constant", value=value)
@@ -52,6 +54,8 @@ class Power(Closure):
 
     value: p, the coefficient's unit. scale: K, in the unit of u. exponent: m, without unit. Scalars.
     """
+
+    batched = True
 
     def __init__(self, value: Parameter, scale: Parameter, exponent: Parameter) -> None:
         super().__init__()
@@ -74,6 +78,8 @@ class Logistic(Closure):
 
     rate: r in 1/time. capacity: K in the unit of u. Scalars.
     """
+
+    batched = True
 
     def __init__(self, rate: Parameter, capacity: Parameter) -> None:
         super().__init__()

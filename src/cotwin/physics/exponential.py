@@ -13,7 +13,7 @@ from jaxtyping import Bool, Complex, Inexact
 from torch import Tensor
 
 SpectralMap = Callable[[Complex[Tensor, "B M *K"]], Complex[Tensor, "B M *K"]]
-Scheme = Callable[[Inexact[Tensor, "M *K"], float, Tensor, SpectralMap, torch.dtype], SpectralMap]
+Scheme = Callable[[Inexact[Tensor, "*M K"], float, Tensor, SpectralMap, torch.dtype], SpectralMap]
 """(L, the interval h, which modes are kept, N, precision) -> the map of a spectrum to one h later.
 
 With the kept modes in the coefficients every step removes aliases, whatever N returns.
@@ -21,7 +21,7 @@ With the kept modes in the coefficients every step removes aliases, whatever N r
 
 
 def etdrk2(
-    symbol: Inexact[Tensor, "M *K"], interval: float, kept: Tensor, nonlinear: SpectralMap, dtype: torch.dtype
+    symbol: Inexact[Tensor, "*M K"], interval: float, kept: Tensor, nonlinear: SpectralMap, dtype: torch.dtype
 ) -> SpectralMap:
     """Second order; two evaluations of N."""
     exponential, phi1, phi2 = phi_functions(interval * symbol, 2)
@@ -36,7 +36,7 @@ def etdrk2(
 
 
 def etdrk4(
-    symbol: Inexact[Tensor, "M *K"], interval: float, kept: Tensor, nonlinear: SpectralMap, dtype: torch.dtype
+    symbol: Inexact[Tensor, "*M K"], interval: float, kept: Tensor, nonlinear: SpectralMap, dtype: torch.dtype
 ) -> SpectralMap:
     """Fourth order; four evaluations of N."""
     z, h = interval * symbol, interval

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
-from cotwin.physics.channels import put_moving, take_moving
+from cotwin.physics.channels import is_uniform, put_moving, take_moving
 from cotwin.stepper import DivergenceError, RolloutStepper
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
@@ -71,17 +71,18 @@ def difference(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:
     return upper(values, axis) - lower(values, axis)
 
 
+def on_faces(cells: Float[Tensor, "*S"], axis: int, layout: Layout) -> Float[Tensor, "*F"]:
+    """A coefficient on the faces of an axis, the mean of the cells beside them; a scalar stays a scalar."""
+    if is_uniform(cells, layout.dims):
+        return cells
+    along = axis - layout.dims
+    padded = with_ghosts(cells, along, "periodic" if layout.boundary[axis] == "periodic" else "neumann")
+    return (lower(padded, along) + upper(padded, along)) * 0.5
+
+
 def face_diffusivities(diffusivity: Float[Tensor, "*S"], layout: Layout, interval: float) -> list[Tensor]:
     """κ · interval / Δx² on the faces of each axis; a scalar stays a scalar."""
-    scales = [interval / dx**2 for dx in layout.spacing]
-    if diffusivity.ndim == 0:
-        return [diffusivity * scale for scale in scales]
-    faces = []
-    for axis, scale in enumerate(scales):
-        kind: Boundary = "periodic" if layout.boundary[axis] == "periodic" else "neumann"
-        padded = with_ghosts(diffusivity, axis, kind)
-        faces.append((lower(padded, axis) + upper(padded, axis)) * (scale / 2))
-    return faces
+    return [on_faces(diffusivity, axis, layout) * (interval / dx**2) for axis, dx in enumerate(layout.spacing)]
 
 
 def diffusion(

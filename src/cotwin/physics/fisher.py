@@ -33,6 +33,7 @@ class Fisher(ParabolicStepper):
     Aslam (2014), J. Comput. Phys. 257.
     """
 
+    batched = True
     suggested = MappingProxyType({"ceiling": beyond_largest})
 
     def __init__(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
+from cotwin.physics.channels import side_by_side
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
@@ -29,6 +30,7 @@ class SpectralGrayScott(SpectralStepper):
     Source: Gray & Scott (1984), Chem. Eng. Sci. 39; Pearson (1993), Science 261; Cox & Matthews (2002).
     """
 
+    batched = True
     degree = 3
 
     def __init__(
@@ -48,19 +50,19 @@ class SpectralGrayScott(SpectralStepper):
         )
         self.diffusivity_u, self.diffusivity_v, self.feed, self.kill = diffusivity_u, diffusivity_v, feed, kill
 
-    def symbol(self) -> Float[Tensor, "2 *K"]:
+    def symbol(self) -> Float[Tensor, "*M K"]:
         laplacian, feed = self.laplacian(), self.feed().double()
         u = self.diffusivity_u().double() * laplacian - feed
         v = self.diffusivity_v().double() * laplacian - (feed + self.kill().double())
-        return torch.cat([u, v])
+        return torch.cat(torch.broadcast_tensors(u, v), dim=-self.layout.dims - 1)
 
     def nonlinearity(self, like: Float[Tensor, "B M *S"]) -> SpectralMap:
         feed = self.feed().to(like.dtype)
 
         def rate(spectrum: Tensor) -> Tensor:
-            u, v = self.to_grid(spectrum).unbind(1)
+            u, v = self.to_grid(spectrum).chunk(2, dim=1)
             consumed = u * v * v
-            return self.to_spectrum(torch.stack([feed - consumed, consumed], dim=1))
+            return self.to_spectrum(torch.cat([feed - consumed, consumed], dim=1))
 
         return rate
 
@@ -74,6 +76,8 @@ class GrayScott(ParabolicStepper):
     times the substep should stay below about one.
     Source: Gray & Scott (1984), Chem. Eng. Sci. 39; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
     """
+
+    batched = True
 
     def __init__(
         self,
@@ -93,16 +97,15 @@ class GrayScott(ParabolicStepper):
         self.diffusivity_u, self.diffusivity_v, self.feed, self.kill = diffusivity_u, diffusivity_v, feed, kill
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
-        ones = (1,) * self.layout.dims
-        both = torch.stack([self.diffusivity_u(), self.diffusivity_v()]).to(like.dtype).view(2, *ones)
+        both = side_by_side(self.diffusivity_u(), self.diffusivity_v(), dims=self.layout.dims).to(like.dtype)
         faces = [both * (interval / dx**2) for dx in self.layout.spacing]
         feed = interval * self.feed().to(like.dtype)
         removal = feed + interval * self.kill().to(like.dtype)
 
         def change(cells: Tensor) -> Tensor:
-            u, v = cells.unbind(1)
+            u, v = cells.chunk(2, dim=1)
             consumed = interval * u * v * v
-            reaction = torch.stack([feed - feed * u - consumed, consumed - removal * v], dim=1)
+            reaction = torch.cat([feed - feed * u - consumed, consumed - removal * v], dim=1)
             return reaction.add_(diffusion(cells, faces, self.layout.boundary))
 
         return change

@@ -25,6 +25,8 @@ class Heat(ParabolicStepper):
     Source: Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
     """
 
+    batched = True
+
     def __init__(
         self, layout: Layout, diffusivity: Parameter, substeps: Count = 1, stages: Few | None = None
     ) -> None:

@@ -28,6 +28,8 @@ class KortewegDeVries(SpectralStepper):
     Trefethen (2005), SIAM J. Sci. Comput. 26.
     """
 
+    batched = True
+
     def __init__(
         self,
         layout: Layout,
@@ -41,7 +43,7 @@ class KortewegDeVries(SpectralStepper):
         require_scalar_coefficients("KortewegDeVries", steepening=steepening, dispersion=dispersion)
         self.steepening, self.dispersion = steepening, dispersion
 
-    def symbol(self) -> Complex[Tensor, "1 *K"]:
+    def symbol(self) -> Complex[Tensor, "*M K"]:
         dispersion: Tensor = self.dispersion().double()
         return -dispersion * self.derivative(0) * self.laplacian()
 

@@ -29,6 +29,8 @@ class KuramotoSivashinsky(SpectralStepper):
     Trefethen (2005), SIAM J. Sci. Comput. 26.
     """
 
+    batched = True
+
     def __init__(
         self,
         layout: Layout,
@@ -45,7 +47,7 @@ class KuramotoSivashinsky(SpectralStepper):
         )
         self.steepening, self.production, self.hyperviscosity = steepening, production, hyperviscosity
 
-    def symbol(self) -> Float[Tensor, "1 *K"]:
+    def symbol(self) -> Float[Tensor, "*M K"]:
         laplacian = self.laplacian()
         return -self.production().double() * laplacian - self.hyperviscosity().double() * laplacian**2
 

@@ -35,6 +35,8 @@ class NavierStokes(SpectralStepper):
     Phys. 176; Meshalkin & Sinai (1961) for the force.
     """
 
+    batched = True
+
     def __init__(
         self,
         layout: Layout,
@@ -54,7 +56,7 @@ class NavierStokes(SpectralStepper):
             "NavierStokes", viscosity=viscosity, drag=drag, forcing=forcing, wavenumber=wavenumber
         )
 
-    def symbol(self) -> Float[Tensor, "1 *K"]:
+    def symbol(self) -> Float[Tensor, "*M K"]:
         diffusion = self.viscosity().double() * self.laplacian()
         return diffusion if self.drag is None else diffusion - self.drag().double()
 
@@ -88,11 +90,12 @@ class NavierStokes(SpectralStepper):
         stream = torch.where(laplacian == 0, 0.0, -1 / torch.where(laplacian == 0, 1.0, laplacian))
         return self.derivative(1) * stream, -self.derivative(0) * stream
 
-    def _curl_of_force(self, dtype: torch.dtype) -> Complex[Tensor, "1 *K"] | None:
+    def _curl_of_force(self, dtype: torch.dtype) -> Complex[Tensor, "*M K"] | None:
         if self.forcing is None or self.periods is None:
             return None
         length = self.layout.upper[1] - self.layout.lower[1]
         wavenumber = self.periods().double() * (2 * math.pi / length)
         points = torch.arange(self.layout.grid[1], device=wavenumber.device, dtype=torch.float64)
         curl = -self.forcing().double() * wavenumber * torch.cos(wavenumber * self.layout.spacing[1] * points)
-        return self.to_spectrum(curl.expand(1, *self.layout.grid)).to(dtype)
+        shape = torch.broadcast_shapes(curl.shape, (1, *self.layout.grid))
+        return self.to_spectrum(curl.expand(shape)).to(dtype)

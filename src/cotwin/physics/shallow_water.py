@@ -45,6 +45,8 @@ class LinearShallowWater(_Water):
     Source: Vallis (2017), Atmospheric and Oceanic Fluid Dynamics, section 3.
     """
 
+    batched = True
+
     def __init__(
         self,
         layout: Layout,
@@ -83,6 +85,8 @@ class ShallowWater(_Water):
     water is conserved. No dry land: where h reaches zero the solver diverges.
     Source: Toro (2001), Shock-Capturing Methods for Free-Surface Flows.
     """
+
+    batched = True
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ class SpectralStepper(RolloutStepper):
             self.register_buffer(f"modes_{axis}", modes.view(shape), persistent=False)
 
     @abstractmethod
-    def symbol(self) -> Inexact[Tensor, "M *K"]:
+    def symbol(self) -> Inexact[Tensor, "*M K"]:
         """L on the half spectrum, from the parameters, in double precision; M = 1 if channels share it."""
 
     def nonlinearity(self, like: Float[Tensor, "B M *S"]) -> SpectralMap | None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
+from cotwin.physics.channels import is_uniform
 from cotwin.physics.exponential import SpectralMap
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.spectral import SpectralStepper
@@ -28,22 +29,25 @@ class SpectralBurgers(SpectralStepper):
     the advection.
     """
 
+    batched = True
+
     def __init__(self, layout: Layout, viscosity: Parameter, substeps: Count = 3) -> None:
         super().__init__(layout, substeps)
         require_fields(layout, "SpectralBurgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
         self.viscosity = viscosity
 
-    def symbol(self) -> Float[Tensor, "1 *K"]:
+    def symbol(self) -> Float[Tensor, "*M K"]:
         # The largest ν is taken implicitly and the rest, ∇·((ν − max ν) ∇u), explicitly. With c = 1 − ν/max ν
         # in [0, 1), ETDRK2 multiplies a stiff mode by c²: stable whatever ν and dt are.
         viscosity: Tensor = self.viscosity().double()
-        return viscosity.amax() * self.laplacian()
+        return self._largest(viscosity) * self.laplacian()
 
     def nonlinearity(self, like: Float[Tensor, "B M *S"]) -> SpectralMap:
         viscosity: Tensor = self.viscosity()
         # ν itself is not dealiased: at the points it stays positive, so the discrete term dissipates energy.
-        excess = None if viscosity.ndim == 0 else (viscosity - viscosity.amax()).to(like.dtype)
+        uniform = is_uniform(viscosity, self.layout.dims)
+        excess = None if uniform else (viscosity - self._largest(viscosity)).to(like.dtype)
         dtype = torch.promote_types(like.dtype, torch.complex32)
         along = [self.derivative(axis).to(dtype) for axis in range(self.layout.dims)]
         if self.layout.dims == 1:
@@ -51,6 +55,9 @@ class SpectralBurgers(SpectralStepper):
         if excess is not None:
             return self._advective(along, excess)
         return self._rotational_plane(*along) if self.layout.dims == 2 else self._rotational_space(along)
+
+    def _largest(self, viscosity: Float[Tensor, "*S"]) -> Float[Tensor, "*ones"]:
+        return viscosity if is_uniform(viscosity, self.layout.dims) else viscosity.amax(dim=self.axes, keepdim=True)
 
     def _conservative(self, dx: Tensor, excess: Tensor | None) -> SpectralMap:
         """∂x(−u²/2 + excess ∂x u)."""

@@ -25,6 +25,7 @@ class SwiftHohenberg(SpectralStepper):
     Source: Swift & Hohenberg (1977), Phys. Rev. A 15; Kassam & Trefethen (2005), SIAM J. Sci. Comput. 26.
     """
 
+    batched = True
     degree = 3
 
     def __init__(self, layout: Layout, growth: Parameter, length: Parameter, substeps: Count = 2) -> None:
@@ -33,7 +34,7 @@ class SwiftHohenberg(SpectralStepper):
         require_scalar_coefficients("SwiftHohenberg", growth=growth, length=length)
         self.growth, self.length = growth, length
 
-    def symbol(self) -> Float[Tensor, "1 *K"]:
+    def symbol(self) -> Float[Tensor, "*M K"]:
         return self.growth().double() - (1 + self.length().double() ** 2 * self.laplacian()) ** 2
 
     def nonlinearity(self, like: Float[Tensor, "B M *S"]) -> SpectralMap:

@@ -1,6 +1,13 @@
 """Ways to roll out: for many sets of parameters at once, in little memory, compiled, solved more finely."""
 
-from cotwin.rollouts.batched import at_common_pace, rollout_each, rollout_paired, rollout_sets, rollout_with
+from cotwin.rollouts.batched import (
+    at_common_pace,
+    is_batched,
+    rollout_each,
+    rollout_paired,
+    rollout_sets,
+    rollout_with,
+)
 from cotwin.rollouts.checkpointed import Checkpointed, checkpointed
 from cotwin.rollouts.compiled import Compiled
 from cotwin.rollouts.refined import Refined
@@ -15,6 +22,7 @@ __all__ = [
     "Wrapper",
     "at_common_pace",
     "checkpointed",
+    "is_batched",
     "rollout_each",
     "rollout_paired",
     "rollout_sets",

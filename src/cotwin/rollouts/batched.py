@@ -7,7 +7,7 @@ named keeps the stepper's own value. P sets of them are stacked along a first ax
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from cotwin.parameters import CoarseField
+from cotwin.rollouts.wrapper import Wrapper
 from cotwin.stepper import DivergenceError, Stepper
 
 
@@ -59,6 +61,10 @@ def rollout_sets(
     if not stepper.vmaps:
         pairs = zip(_unstacked(parameters), states.unbind(), strict=True)
         return torch.stack([rollout_with(paced, one, start, num_steps) for one, start in pairs])
+    if is_batched(stepper, parameters):
+        each = {name: values.repeat_interleave(states.shape[1], dim=0) for name, values in parameters.items()}
+        flat = _rollout_batch(paced, each, states.flatten(0, 1), num_steps)
+        return flat.view(*states.shape[:2], *flat.shape[1:])
     # Each set with its own view of the states: vmap cannot add in place to what only the states determine.
     rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start, num_steps))(
         dict(parameters), states
@@ -77,10 +83,40 @@ def rollout_paired(
     if not stepper.vmaps:
         pairs = zip(_unstacked(parameters), state.unbind(), strict=True)
         return torch.cat([rollout_with(paced, one, start[None], num_steps) for one, start in pairs])
+    if is_batched(stepper, parameters):
+        return _rollout_batch(paced, parameters, state, num_steps)
     rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start[None], num_steps)[0])(
         dict(parameters), state
     )
     return rolled
+
+
+def is_batched(stepper: Stepper, parameters: Collection[str]) -> bool:
+    """Whether all that the stepper is made of says that it takes these parameters for each sample.
+
+    That spares `vmap`, which on small grids costs as much as the arithmetic.
+    """
+    return _says_so(stepper) and set(parameters) <= set(_broadcasting(stepper))
+
+
+def _rollout_batch(
+    paced: Stepper, parameters: Mapping[str, Tensor], state: Float[Tensor, "B C *S"], num_steps: int
+) -> Float[Tensor, "B T C *S"]:
+    """`rollout_paired` where `is_batched`: sets get an axis for the channels, scalars also those of space."""
+    ones = (1,) * paced.layout.dims
+    shaped = {name: values.view(len(values), 1, *(values.shape[1:] or ones)) for name, values in parameters.items()}
+    return rollout_with(paced, shaped, state, num_steps)
+
+
+def _says_so(module: nn.Module) -> bool:
+    inside = [module.inner] if isinstance(module, Wrapper) else module.children()
+    return vars(type(module)).get("batched", False) and all(map(_says_so, inside))
+
+
+def _broadcasting(stepper: Stepper) -> list[str]:
+    """Names of what broadcasts against states: scalars, and coefficients of fields, which have the axes of space."""
+    fields = [f"{path}.coefficients." for path, one in stepper.named_modules() if isinstance(one, CoarseField)]
+    return [name for name, value in stepper.named_parameters() if value.ndim == 0 or name.startswith(tuple(fields))]
 
 
 def at_common_pace(stepper: Stepper, parameters: Mapping[str, Tensor]) -> Stepper:

@@ -24,6 +24,8 @@ class Checkpointed(Wrapper):
     Source: Chen et al. (2016), arXiv:1604.06174.
     """
 
+    batched = True
+
     def __init__(self, inner: Stepper, segment: int | None = None) -> None:
         super().__init__(inner)
         if segment is not None and segment < 1:

@@ -27,6 +27,8 @@ class Refined(Wrapper):
     equal one rollout only as far as the data's grid resolves the solution.
     """
 
+    batched = True
+
     def __init__(self, inner: Stepper, layout: Layout, factor: int) -> None:
         if inner.layout != layout.refined(factor):
             raise ValueError(

@@ -20,6 +20,8 @@ class Substepped(Wrapper):
     factor: how many of its steps make one of the data.
     """
 
+    batched = True
+
     def __init__(self, inner: Stepper, layout: Layout, factor: int) -> None:
         same = factor >= 1 and replace(inner.layout, dt=layout.dt) == layout
         if not same or not math.isclose(inner.layout.dt * factor, layout.dt):
