@@ -4,7 +4,7 @@
         cotwin-run.json         says that Cotwin made this directory
         config.yaml             the resolved configuration
         metrics.jsonl           one line for each finished phase
-        checkpoints/0007.pt     everything the rest of the run depends on, after seven phases
+        checkpoints/0007.pt     everything the rest of the run depends on, after seven phases or stages
         checkpoints/0007.json   its size and SHA-256
         physical.safetensors    the final models' weights; synthetic.safetensors likewise
         models.json             what else it takes to build both models again, without the data
@@ -12,8 +12,8 @@
         rollout.png …           figures
         generated/0000-physical.npy   what the physical model learned from in cycle 0, if store.keep_generated is on
         estimation.json, fit.png       of `cotwin estimate`
-    check.json, check.png          of `cotwin estimate --check`
-    posterior.nc, posterior.png    draws from the posterior, if asked for
+        check.json, check.png          of `cotwin estimate --check`
+        posterior.nc, posterior.png    draws from the posterior, if asked for
 
 Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
 """

@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from cotwin.cli.arguments import Config, Overrides
-from cotwin.cli.errors import errors_explained
+from cotwin.cli.errors import errors_explained, fail
 from cotwin.cli.next_steps import print_next
 
 if TYPE_CHECKING:
     from cotwin.estimation.calibration import Calibration
+    from cotwin.experiment.calibrate import Task
     from cotwin.run import Run
 
 SOON = 60.0
@@ -30,6 +31,7 @@ def estimate(
     config: Config,
     overrides: Overrides = None,
     run_dir: Annotated[Path | None, typer.Option(help="Where to write; runs/NAME-estimate if not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
     check: Annotated[
         int | None,
@@ -43,34 +45,38 @@ def estimate(
 ) -> None:
     """Estimate the simulator's unknowns alone, with intervals."""
     from cotwin.estimation.checkable import require_checkable
-    from cotwin.experiment.calibrate import prepare, run
-    from cotwin.experiment.further import write_estimate
+    from cotwin.experiment.calibrate import prepare
     from cotwin.experiment.load import dump, load
-    from cotwin.experiment.trained import write_models
+    from cotwin.experiment.resume import FREE_OF_ESTIMATE, reopen
     from cotwin.report.calibration import render
-    from cotwin.report.fit import draw
     from cotwin.run import Run
 
     console = Console()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console)])
+    if resume and overwrite:
+        fail("--resume goes on with a run, --overwrite throws it away; choose one.")
     with errors_explained():
         experiment = load(config, overrides or [])
         task = prepare(experiment)
         if check is not None:
             require_checkable(task.stepper, check, experiment.estimation.level)
         path = Path("runs") / f"{experiment.name}-estimate" if run_dir is None else run_dir
-        with Run.create(path, dump(experiment), overwrite=overwrite) as directory:
+        if resume:
+            directory = reopen(path, experiment, FREE_OF_ESTIMATE)
+        else:
+            directory = Run.create(path, dump(experiment), overwrite=overwrite)
+        with directory:
             console.print(f"Estimating {experiment.name!r} into {path}.", *task.notes, highlight=False, markup=False)
-            with console.status("rollouts and their derivatives") as status:
-                calibration = run(task, status.update if console.is_terminal else partial(_line, console))
-            train, model = task.data.train, calibration.estimation.stepper
-            physical = experiment.physical.model_copy(update=calibration.changes)
-            solved = experiment.model_copy(update={"physical": physical})
-            write_models(directory, solved, train.states, train.layout, {"physical": model})
-            write_estimate(directory, task, calibration.estimation)
-            directory.write_json("estimation.json", calibration.as_json())
-            directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
-            _write_posterior(directory, calibration)
+            try:
+                calibration = _calibrated(console, task, directory)
+            except KeyboardInterrupt:
+                where = [] if run_dir is None else ["--run-dir", str(run_dir)]
+                again = shlex.join(["cotwin", "estimate", config, *(overrides or []), *where, "--resume"])
+                console.print(
+                    f"\nInterrupted; what was finished is kept. Go on with:\n  {again}", markup=False, soft_wrap=True
+                )
+                raise typer.Exit(130) from None
+            _write(directory, task, calibration)
             for part in render(calibration):
                 console.print(part, highlight=False)
             if check is not None:
@@ -80,6 +86,38 @@ def estimate(
     further = shlex.join(["cotwin", "next", str(path)])
     go_on = f"What to measure next: {further}\nTrain a surrogate with it: {train_too}"
     print_next(console, path, "fit.png", go_on)
+
+
+def _calibrated(console: Console, task: Task, directory: Run) -> Calibration:
+    """The estimation, from where an earlier one was interrupted if the directory holds one."""
+    from cotwin.experiment.calibrate import run
+    from cotwin.experiment.kept_stages import KeptStages
+    from cotwin.experiment.resume import checkpoint_of, origin, require_same_origin
+
+    begun = origin(task.data, task.experiment)
+    before = checkpoint_of(directory, "estimation") if directory.checkpoints() else None
+    if before is not None:
+        require_same_origin(before, begun, task.experiment)
+    with console.status("rollouts and their derivatives") as status:
+        say = status.update if console.is_terminal else partial(_line, console)
+        with KeptStages(directory, say, begun, task.stepper.effort, before) as stages:
+            return run(task, stages)
+
+
+def _write(directory: Run, task: Task, calibration: Calibration) -> None:
+    """The results, for people and programs."""
+    from cotwin.experiment.further import write_estimate
+    from cotwin.experiment.trained import write_models
+    from cotwin.report.fit import draw
+
+    train, model = task.data.train, calibration.estimation.stepper
+    physical = task.experiment.physical.model_copy(update=calibration.changes)
+    solved = task.experiment.model_copy(update={"physical": physical})
+    write_models(directory, solved, train.states, train.layout, {"physical": model})
+    write_estimate(directory, task, calibration.estimation)
+    directory.write_json("estimation.json", calibration.as_json())
+    directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
+    _write_posterior(directory, calibration)
 
 
 def _line(console: Console, stage: str) -> None:

@@ -27,7 +27,7 @@ def train(
 ) -> None:
     """Train simulator and surrogate together, then alone, and compare."""
     from cotwin.experiment.load import dump, load
-    from cotwin.experiment.resume import reopen
+    from cotwin.experiment.resume import checkpoint_of, reopen
     from cotwin.experiment.train import prepare
     from cotwin.experiment.train import train as run_training
     from cotwin.report.table import render
@@ -53,7 +53,7 @@ def train(
         )
         try:
             with errors_explained():
-                state = run.load_checkpoint(checkpoint) if resume else None
+                state = checkpoint_of(run, "training", checkpoint) if resume else None
                 done = 0 if state is None else sum(line["steps"] for line in state["metrics"])
                 with _Bars(console, session.total_steps, done) as bars:
                     comparison = run_training(session, run, bars, state)

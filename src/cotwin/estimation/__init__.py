@@ -13,6 +13,7 @@ from cotwin.estimation.observation import Grid, Joined, Observation, Points, Reg
 from cotwin.estimation.posterior import Posterior, sample
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.profile import profile
+from cotwin.estimation.stages import Stages
 
 __all__ = [
     "Bootstrap",
@@ -31,6 +32,7 @@ __all__ = [
     "Posterior",
     "Regions",
     "Solution",
+    "Stages",
     "adam",
     "bootstrap",
     "box_region",

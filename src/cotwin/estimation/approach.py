@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +14,7 @@ from cotwin.estimation import evidence
 from cotwin.estimation.levenberg_marquardt import Search, Solution, levenberg_marquardt
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_search import with_starts
 
 NEARLY = 1e-2
@@ -59,17 +60,17 @@ def approach(
     z: Float[Tensor, "P Z"],
     search: Search,
     horizons: Sequence[float],
-    say: Callable[[str], None] = lambda stage: None,
+    stages: Stages = UNSEEN,
 ) -> tuple[LeastSquares, Followed]:
     """Points brought near by fitting the first part of the measurements, and more and more of them.
 
     After each part those that came to the same place go on as one, and of the others the better half, unless they
-    fit far worse than the best. say: is told each stage.
+    fit far worse than the best.
     Source: Jamieson & Talwalkar (2016), AISTATS (successive halving).
     """
     first, last = float(problem.observation.time.min()), float(problem.observation.time.max())
     if problem.start_size and first == 0:
-        problem, z = _with_starts(problem, z)
+        problem, z = _with_starts(problem, z, stages)
     if search in (levenberg_marquardt, with_starts):
         # The next part begins from there, however nearly it is the minimum.
         search = partial(levenberg_marquardt, tolerance=NEARLY, iterations=PATIENCE)
@@ -79,11 +80,11 @@ def approach(
         # A few values say little of many unknowns, and would lead astray.
         if len(shorter.values) < 2 * len(problem.unknowns):
             continue
-        solution = search(shorter, followed.z)
+        solution = stages.solve(search, shorter, followed.z)
         merged, rested = together(problem, solution, followed.counts)
         hopeful = int((rested.cost <= HOPELESS * rested.cost[0]).sum())
         most = max(1, min(hopeful, max(FEWEST, -(-len(solution.z) // 2))))
-        say(f"{part:.0%} of the time fitted, {min(most, len(merged.z))} of {len(z)} points followed")
+        stages.say(f"{part:.0%} of the time fitted, {min(most, len(merged.z))} of {len(z)} points followed")
         followed = Followed(merged.z[:most], merged.counts[:most])
     return problem, followed
 
@@ -104,11 +105,13 @@ def together(problem: LeastSquares, solution: Solution, counts: Int[Tensor, " P"
     return Followed(some.z, counts[kept]), some
 
 
-def _with_starts(problem: LeastSquares, z: Float[Tensor, "P Z"]) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
+def _with_starts(
+    problem: LeastSquares, z: Float[Tensor, "P Z"], stages: Stages
+) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
     """The starts alone, from what was seen of them; they are the same for all points."""
     held = torch.zeros(1, len(problem.unknowns), dtype=torch.bool, device=z.device)
     begin = problem.until(0.0)
-    here = levenberg_marquardt(begin, z[:1], free=held).z
+    here = stages.solve(partial(levenberg_marquardt, free=held), begin, z[:1]).z
     adapted, here = evidence.with_adapted(problem, here, begin.linearise(here))
     raw = z[:, : len(problem.unknowns)]
     return adapted, torch.cat([raw, here[:, len(problem.unknowns) :].expand(len(z), -1)], dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
 from cotwin.estimation.note import Note
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.physics.requirements import require_positive
 from cotwin.seeds import seeded
 
@@ -37,7 +39,12 @@ class Bootstrap:
 
 
 def bootstrap(
-    estimation: Estimation, replicates: int = 200, *, block: float | None = None, seed: int = 0
+    estimation: Estimation,
+    replicates: int = 200,
+    *,
+    block: float | None = None,
+    seed: int = 0,
+    stages: Stages = UNSEEN,
 ) -> Bootstrap:
     """Estimate again from blocks of time drawn with replacement from all trajectories; all replicates as one batch.
 
@@ -55,7 +62,8 @@ def bootstrap(
     problem = estimation.problem
     repeats = resample(problem, replicates, block, seed).to(estimation.z.device)
     # Starts whose first observation was not drawn are far from where they were, and take long to find.
-    solution = levenberg_marquardt(problem.resampled(repeats), estimation.z.repeat(replicates, 1), iterations=100)
+    search, points = partial(levenberg_marquardt, iterations=100), estimation.z.repeat(replicates, 1)
+    solution = stages.solve(search, problem.resampled(repeats), points, repeats)
     good = solution.z[solution.converged]
     if 2 * len(good) < replicates:
         raise ValueError(

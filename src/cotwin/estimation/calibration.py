@@ -16,6 +16,7 @@ from cotwin.estimation.fit import Rest
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
 from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.resolution import Kind, Shift
+from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.parameters import estimates
 from cotwin.stepper import Effort, Stepper
 
@@ -179,13 +180,15 @@ def calibrate(
     truth: Mapping[str, Tensor] | None = None,
     effort: Effort | None = None,
     seed: int = 0,
+    stages: Stages = UNSEEN,
 ) -> Calibration:
     """The intervals asked for, and how well a stepper does with its estimates. stepper: as it was before."""
-    profiled = profile(found) if profiles else {}
+    profiled = profile(found, stages=stages) if profiles else {}
     resampled: dict[str, Ends] = {}
     if resampling is not None:
         try:
-            drawn = bootstrap(found, resampling.replicates, block=resampling.block, seed=seed)
+            replicates, block = resampling.replicates, resampling.block
+            drawn = bootstrap(found, replicates, block=block, seed=seed, stages=stages)
             resampled = {name: (drawn.low[name], drawn.high[name]) for name in drawn.low}
         except ValueError as error:
             # That few replicates come to rest is no reason to lose the estimate.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import scipy.stats
@@ -29,6 +29,7 @@ from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.sandwich import Widened
+from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.stepper import DivergenceError, Stepper
 
@@ -126,7 +127,7 @@ def estimate(
     search: Search | None = None,
     horizons: Sequence[float] | None = None,
     seed: int = 0,
-    say: Callable[[str], None] = lambda stage: None,
+    stages: Stages = UNSEEN,
 ) -> Estimation:
     """The unknowns that fit the measurements best, given what is known beforehand, and how sure that is.
 
@@ -145,7 +146,7 @@ def estimate(
     horizons: parts of the time that are fitted before all of it, one after the other, each from where the last came
         to rest. If not given one step, two, four, … A long rollout from wrong parameters is out of phase with the
         data, and its cost has many minima.
-    say: is told each stage.
+    stages: what becomes of each stage; nothing if not given.
 
     Intervals are Laplace's: the normal distribution whose covariance is (JᵀJ)⁻¹ at the estimate, in the raw numbers
     that the optimiser sees, so that those of a positive parameter stay positive; with Student's quantiles where the
@@ -168,7 +169,7 @@ def estimate(
         found = by_ensemble(problem, search, noise_is_known)
     else:
         parts = growing(problem.observation) if horizons is None else horizons
-        found = fit(*approach(problem, z, search, parts, say), search, noise_is_known, say)
+        found = fit(*approach(problem, z, search, parts, stages), search, noise_is_known, stages)
     if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
@@ -184,14 +185,14 @@ def _require_sense(level: float, points: int | None) -> None:
         raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
 
 
-def again(found: Estimation, stepper: Stepper) -> Estimation:
+def again(found: Estimation, stepper: Stepper, stages: Stages = UNSEEN) -> Estimation:
     """The same estimation with another stepper for the same unknowns, such as a finer one, from where it rested.
 
     Not for networks as unknowns. Raises ValueError for a stepper with other parameters, and DivergenceError where it
     diverges at the estimate.
     """
     problem, noise_is_known = found.problem.on(stepper), not found.noise_estimated
-    finer = fit(problem, Followed.every(found.z[None]), search_for(problem), noise_is_known)
+    finer = fit(problem, Followed.every(found.z[None]), search_for(problem), noise_is_known, stages)
     if not math.isfinite(finer.cost):
         raise DivergenceError(f"{type(stepper).__name__} diverges at the estimate.")
     finer = replace(finer, iterations=found.iterations + finer.iterations, count=found.agreeing, others=found.others)

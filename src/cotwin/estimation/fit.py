@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -17,6 +16,7 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
 from cotwin.estimation.levenberg_marquardt import Search, Solution, levenberg_marquardt
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_search import with_starts
 
 ROUNDS = 20
@@ -81,24 +81,24 @@ def fit(
     points: Followed,
     search: Search,
     noise_is_known: bool,
-    say: Callable[[str], None] = lambda stage: None,
+    stages: Stages = UNSEEN,
 ) -> Fit:
     """Search, in turn with what follows from where it came to rest, until all stays.
 
     That is the noise where it is not known, the prior of starts that adapt, and what integrating the starts out adds
-    to the cost. say: is told each search.
+    to the cost.
     """
     taken, left_behind = 0, list[Rest]()
     for left in reversed(range(ROUNDS + 1)):
-        solution = search(problem, points.z)
+        solution = stages.solve(search, problem, points.z)
         taken += solution.iterations
-        say(f"all of the time fitted, search {ROUNDS + 1 - left}")
+        stages.say(f"all of the time fitted, search {ROUNDS + 1 - left}")
         points, solution = together(problem, solution, points.counts)
         others = _others(problem, points, solution, noise_is_known)
         if not left or not bool(solution.cost[0].isfinite()):
             break
         followed = [0, *(1 + place for place, other in enumerate(others) if other.behind <= FAR_BEHIND)]
-        revised, z = _revised(problem, solution.z[followed], noise_is_known)
+        revised, z = _revised(problem, solution.z[followed], noise_is_known, stages)
         if revised is problem:
             break
         left_behind.extend(other for other in others if other.behind > FAR_BEHIND)
@@ -124,7 +124,7 @@ def _others(problem: LeastSquares, points: Followed, solution: Solution, noise_i
 
 
 def _revised(
-    problem: LeastSquares, z: Float[Tensor, "P Z"], noise_is_known: bool
+    problem: LeastSquares, z: Float[Tensor, "P Z"], noise_is_known: bool, stages: Stages
 ) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
     """The problem with what follows from the first point; the same one where that changes nothing."""
     if noise_is_known and not problem.start_size:
@@ -140,7 +140,8 @@ def _revised(
     revised, z = evidence.with_adapted(revised, z, known.linear)
     if revised is problem and isinstance(known.information, FullInformation) and not problem.unknowns.closures:
         covariance = known.information.covariance()
-        tilt = evidence.slope(problem, at, known.linear)
+        around = known.linear
+        tilt = stages.take("slope", [at], lambda: {"slope": evidence.slope(problem, at, around)})["slope"]
         if float((covariance @ (tilt - problem.tilt) / covariance.diagonal().sqrt()).abs().max()) > SETTLED:
             revised = problem.tilted(tilt, at[: len(tilt)])
     return revised, z

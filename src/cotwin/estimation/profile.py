@@ -13,6 +13,7 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
 from cotwin.estimation.note import Note
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.stages import UNSEEN, Stages, Tensors
 from cotwin.parameters import Elementwise
 
 ROUNDS = 12
@@ -21,7 +22,9 @@ PATIENCE = 4  # times that a search which has not come to rest goes on from wher
 LOWER = 0.01  # a cost lower than the estimate's by so much is no matter of rounding
 
 
-def profile(estimation: Estimation, names: Sequence[str] | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+def profile(
+    estimation: Estimation, names: Sequence[str] | None = None, stages: Stages = UNSEEN
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Ends of the interval of each parameter, in natural units: where the cost, minimised over all others, has risen.
 
     By q²/2, q the quantile of the estimation's level (normal, or Student's where the noise was estimated): the set of
@@ -46,14 +49,16 @@ def profile(estimation: Estimation, names: Sequence[str] | None = None) -> dict[
     if not wanted:
         return {}
     places = torch.cat([torch.arange(len(unknowns), device=z.device)[unknowns.place(name)] for name in wanted])
-    ends, settled, lowest = _ends(estimation, places)
+    ends, settled, lowest = stages.take(
+        "profile", [z, places, z.new_tensor(estimation.quantile)], lambda: _ends(estimation, places)
+    ).values()
     labels = [unknowns.labels[place] for place in places.tolist()]
-    _warn(estimation, labels, settled, lowest)
+    _warn(estimation, labels, settled, float(lowest))
     found, first = {}, 0
     for name in wanted:
         module, size = unknowns.parameters[name], unknowns.parameters[name]().numel()
         assert isinstance(module, Elementwise)
-        low, high = ends[first : first + size].unbind(1)
+        low, high = ends[first : first + size].cpu().unbind(1)
         shape = module.raw.shape
         found[name] = (module.to_natural(low.reshape(shape)), module.to_natural(high.reshape(shape)))
         first += size
@@ -80,9 +85,7 @@ def _warn(estimation: Estimation, labels: list[str], settled: Bool[Tensor, "K 2"
         )
 
 
-def _ends(
-    estimation: Estimation, places: Int[Tensor, " K"]
-) -> tuple[Float[Tensor, "K 2"], Bool[Tensor, "K 2"], float]:
+def _ends(estimation: Estimation, places: Int[Tensor, " K"]) -> Tensors:
     """Raw numbers where the profile has risen by q²/2, by regula falsi on the rise's root, which is nearly linear.
 
     With them whether each end rests on searches that came to rest, and the lowest cost that any met.
@@ -125,7 +128,11 @@ def _ends(
         distance = torch.where(found, distance, torch.where(outside.isfinite(), within, 2 * inside))
     bracketed = outside.isfinite() & (inside <= farthest) & settled
     reached = torch.where(found | bracketed, distance, torch.inf)
-    return (z[which] + sides * reached).view(count, 2).cpu(), settled.view(count, 2), lowest
+    return {
+        "ends": (z[which] + sides * reached).view(count, 2),
+        "settled": settled.view(count, 2),
+        "lowest": z.new_tensor(lowest),
+    }
 
 
 def _rested(problem: LeastSquares, points: Float[Tensor, "P Z"], free: Bool[Tensor, "P N"]) -> Solution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +24,7 @@ from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.measurements import start_modes
 from cotwin.estimation.posterior.sampling import require_sampled
 from cotwin.estimation.priors import Prior
+from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
@@ -134,11 +134,8 @@ def _measured(
     return states[:, 0].double(), measurements, recorded, notes
 
 
-def run(task: Task, say: Callable[[str], None] = lambda stage: None) -> Calibration:
-    """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals.
-
-    say: is told each stage.
-    """
+def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
+    """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals."""
     settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
     before = None if task.stepper.effort is None else replace(task.stepper.effort)
     found = estimate(
@@ -150,14 +147,14 @@ def run(task: Task, say: Callable[[str], None] = lambda stage: None) -> Calibrat
         search=_search(task.experiment),
         level=settings.level,
         seed=seed,
-        say=say,
+        stages=stages,
     )
-    say("estimated; grid and time steps are looked at")
+    stages.say("estimated; grid and time steps are looked at")
     found = with_finer_fields(with_noise_of_starts(found))
     effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
-    solving = Solving(task.experiment.physical, data, task.experiment.data, found)
+    solving = Solving(task.experiment.physical, data, task.experiment.data, found, stages)
     resolution = resolved(solving, settings.resolution)
-    say("errors on held-out data, and whatever else was asked for")
+    stages.say("errors on held-out data, and whatever else was asked for")
     return calibrate(
         resolution.solving.found,
         task.stepper,
@@ -171,6 +168,7 @@ def run(task: Task, say: Callable[[str], None] = lambda stage: None) -> Calibrat
         truth=data.truth,
         effort=effort,
         seed=seed,
+        stages=stages,
     )
 
 

@@ -15,6 +15,7 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
 from cotwin.estimation.resolution import FAULTS, Finer, Kind, Shift, on_shift, shift, unchecked, widened
+from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.experiment.dataset import Dataset
@@ -40,13 +41,15 @@ MOST_REFINED = 64
 class Solving:
     """How an estimate's simulator was solved, and could be more finely.
 
-    physical: its settings. data: the training data, and what they are from. found: the estimate.
+    physical: its settings. data: the training data, and what they are from. found: the estimate. stages: what becomes
+    of those of the next one.
     """
 
     physical: PhysicalSettings
     data: Dataset
     source: Data
     found: Estimation
+    stages: Stages = UNSEEN
 
     def of_data(self, kind: Kind) -> float:
         """How many times finer the data were solved, where the simulator itself generated them; else infinite."""
@@ -102,9 +105,8 @@ class Solving:
         """Estimated again with other settings."""
         physical = self.physical.model_copy(update=changes)
         stepper = build_physical(physical, self.data.layout, self.data.train.states).to(self.found.stepper.device)
-        return Solving(
-            physical, self.data, self.source, with_finer_fields(with_noise_of_starts(again(self.found, stepper)))
-        )
+        found = with_finer_fields(with_noise_of_starts(again(self.found, stepper, self.stages)))
+        return replace(self, physical=physical, found=found)
 
     @cached_property
     def linear(self) -> Linearised:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -20,18 +20,27 @@ from cotwin.store.version import code_version, sources_version
 logger = logging.getLogger(__name__)
 
 FREE = ("store", "estimation")
-"""Blocks that may differ: where generated data are kept does not change them, and an estimate is no training."""
+"""What may differ of a training: where generated data are kept changes none, and an estimate is no training."""
+FREE_OF_ESTIMATE = (
+    *("store", "hybrid", "synthetic"),
+    *(
+        f"estimation.{name}"
+        for name in ("level", "resolution", "profile", "bootstrap", "block", "posterior", "chains")
+    ),
+)
+"""What may differ of an estimate: what it does not read, and what follows the search."""
 
 
-def reopen(path: Path, experiment: Experiment) -> Run:
+def reopen(path: Path, experiment: Experiment, free: Collection[str] = FREE) -> Run:
     """The run in `path`, to go on with it; its config.yaml is from now on this experiment's.
 
-    `hybrid.cycles` may be higher than the run's, of a finished run too. Raises RunError where anything else that
+    free: blocks and settings that may differ. `hybrid.cycles` may be higher than the run's, of a finished run too.
+    Raises RunError where anything else that
     decides a training differs, ConfigError where the run's config.yaml cannot be read.
     """
     run = Run.reopen(path)
     try:
-        changed = list(_changed(load(str(path / "config.yaml")), experiment))
+        changed = list(_changed(load(str(path / "config.yaml")), experiment, free))
         if changed:
             raise RunError(
                 f"the run in {path} has other settings; resume it with its own, or choose another directory with "
@@ -42,6 +51,14 @@ def reopen(path: Path, experiment: Experiment) -> Run:
         run.close()
         raise
     return run
+
+
+def checkpoint_of(run: Run, kind: Literal["training", "estimation"], number: int | None = None) -> dict[str, Any]:
+    """A checkpoint, the newest if no number is given. Raises RunError if it is damaged, or of another kind of run."""
+    state = run.load_checkpoint(number)
+    if {"training": "metrics", "estimation": "stages"}[kind] not in state:
+        raise RunError(f"the run in {run.path} is no {kind}; choose another directory with --run-dir.")
+    return state
 
 
 def origin(data: Dataset, experiment: Experiment) -> dict[str, str]:
@@ -80,10 +97,10 @@ def require_same_origin(checkpoint: Mapping[str, Any], now: Mapping[str, str], e
     logger.warning("The simulated data are not to the last digit those that the run was begun with.")
 
 
-def _changed(there: Experiment, wanted: Experiment) -> Iterator[str]:
+def _changed(there: Experiment, wanted: Experiment, free: Collection[str]) -> Iterator[str]:
     before, after = (dict(_leaves(one.model_dump(mode="json"))) for one in (there, wanted))
     for name in [*before, *(after.keys() - before.keys())]:
-        if name.partition(".")[0] in FREE or before.get(name) == after.get(name):
+        if not {name, name.partition(".")[0]}.isdisjoint(free) or before.get(name) == after.get(name):
             continue
         if name != "hybrid.cycles":
             yield f"{name} is {before.get(name)} in the run, {after.get(name)} was asked for"
