@@ -15,13 +15,23 @@ from estimation_cases import F64, clean, generator, line, measured, noise, posit
 from test_langevin import Given
 from torch import Tensor
 
-from cotwin.estimation import Estimation, Grid, Measurements, NoisyStarts, Posterior, estimate, sample
+from cotwin.estimation import (
+    EnsembleKalman,
+    Estimation,
+    Grid,
+    Measurements,
+    NoisyStarts,
+    Posterior,
+    estimate,
+    sample,
+)
 from cotwin.estimation.posterior import diagnostics
 from cotwin.estimation.posterior.langevin import walk, warmed_up
 from cotwin.estimation.priors import Gaussian, GaussianField, LogGaussianField, LogNormal
 from cotwin.estimation.priors.prior import Prior
 from cotwin.layout import Field, Layout
 from cotwin.parameters import Bounded, Known, Parameter, Positive, Real
+from cotwin.physics.external import ExternalStepper
 from cotwin.physics.heat import Heat
 from cotwin.stepper import Stepper
 
@@ -61,6 +71,32 @@ def both(posterior: Posterior) -> Tensor:
 
 def effective(posterior: Posterior) -> float:
     return min(posterior.effective, 4.0 * posterior.log.numel())
+
+
+@pytest.mark.slow
+def test_a_program_without_gradients_has_the_posterior_of_what_it_computes() -> None:
+    """Of a linear problem, by a program whose results are rounded to a tenth of the noise, found by an ensemble."""
+    layout, x = line(12), torch.tensor(line(12).points(0), dtype=F64).numpy()
+
+    def program(states: np.ndarray, dt: float, amounts: dict[str, float]) -> np.ndarray:
+        pushed = amounts["first"] * np.cos(math.pi * x) + amounts["second"] * np.cos(2 * math.pi * x)
+        return np.round(states + dt * pushed, 2)
+
+    states, truth = starts(layout), two_sources(0.7, -0.4)
+    measurements = measured(truth, states, 3, 0.2)
+    model = ExternalStepper(
+        layout, program, {name: Real(torch.tensor(0.0, dtype=F64)) for name in ("first", "second")}
+    )
+    priors = {name: Gaussian(0.0, 100.0) for name in ("first", "second")}
+    found = estimate(model, states, measurements, priors=priors, search=EnsembleKalman())
+    posterior = sample(found, 300)
+    plain, by = design(states, 3)
+    covariance = 0.04 * torch.linalg.inv(by.T @ by)
+    mean = covariance @ by.T @ (measurements.values - plain) / 0.04
+    draws, count, deviation = both(posterior), effective(posterior), covariance.diagonal().sqrt()
+    assert posterior.mixed
+    assert bool(((draws.mean(dim=0) - mean).abs() < 4 * deviation / math.sqrt(count)).all())
+    assert bool(((draws.std(dim=0) / deviation - 1).abs() < 4 / math.sqrt(2 * count)).all())
 
 
 def test_a_linear_problem_has_its_normal_posterior() -> None:

@@ -90,10 +90,12 @@ class Estimation:
 
     @property
     def linear(self) -> Linearised:
-        """The problem around the estimate: by the ensemble that found it, else by differences."""
-        if self.ensemble is None:
-            return self.problem.linearise(self.z[None])
-        return self.ensemble.linear(self.problem, self.z)
+        """The problem around the estimate."""
+        return self.linearised(self.problem)
+
+    def linearised(self, problem: LeastSquares) -> Linearised:
+        """A problem of the same measurements there: by the ensemble that found it, else by differences."""
+        return problem.linearise(self.z[None]) if self.ensemble is None else self.ensemble.linear(problem, self.z)
 
     @property
     def second(self) -> Rest | None:

@@ -76,10 +76,10 @@ class Estimation(Settings):
         if self.members is not None and self.search != "ensemble_kalman":
             raise ValueError("members are of an ensemble; set search to ensemble_kalman, or leave it out")
         if self.search == "ensemble_kalman":
-            by_derivatives = [name for name in ("profile", "bootstrap", "posterior") if getattr(self, name)]
+            by_derivatives = [name for name in ("profile", "bootstrap") if getattr(self, name)]
             if by_derivatives:
                 raise ValueError(
-                    f"{by_derivatives[0]} goes by derivatives, an ensemble without; leave one of them out"
+                    f"{by_derivatives[0]} goes by derivatives, an ensemble without; take posterior instead"
                 )
             if self.points is not None:
                 raise ValueError("an ensemble is many points by itself; leave points out, and give members")

@@ -36,7 +36,7 @@ class Target(Density):
         nothing = torch.zeros_like(problem.tilt)
         # What integrates starts out in the cost is left away: here that is done by sampling them.
         self.problem, self.middle = problem.tilted(nothing, nothing), found.z
-        self.linear = self.problem.linearise(found.z[None])
+        self.linear = found.linearised(self.problem)
         self.size = len(problem.unknowns)
         self.idle = float(information.values[0]) * problem.unknowns.idle(found.z[: self.size])
         self.by_raw = self.linear.following(information.directions / information.values[:, None])
