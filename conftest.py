@@ -1,14 +1,16 @@
-"""Every test and doctest runs with the shapes and types of Cotwin's signatures checked, but for four.
+"""Every test and doctest runs with the shapes and types of Cotwin's signatures checked."""
 
-These are one line each, called some thousand times a rollout; checked, they take fifteen times as long. Their
-signatures promise no more than tensors.
-"""
+from collections.abc import Iterator
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("cotwin", "typechecker.check")
 
-from cotwin.physics import finite_volume, staggered  # noqa: E402  (after the hook, which wraps what is imported)
+from typechecker import check_all  # noqa: E402  (the hook comes before all else)
 
-for short in (finite_volume.lower, finite_volume.upper, finite_volume.difference, staggered.inner):
-    short.__no_type_check__ = True
+
+@pytest.fixture(autouse=True)
+def _checked() -> Iterator[None]:
+    yield
+    check_all()
