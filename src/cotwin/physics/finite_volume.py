@@ -68,7 +68,7 @@ def upper(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:
 
 def difference(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:
     """Upper minus lower: from cells to faces, or from faces to cells."""
-    return upper(values, axis) - lower(values, axis)
+    return values.diff(dim=axis)
 
 
 def on_faces(cells: Float[Tensor, "*S"], axis: int, layout: Layout) -> Float[Tensor, "*F"]:
