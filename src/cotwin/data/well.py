@@ -55,7 +55,7 @@ def damage_explained(source: str) -> Iterator[None]:
 def _contents(file: Any, source: str) -> Contents:
     dimensions = file["dimensions"]
     names = _words(dimensions.attrs["spatial_dims"])
-    count = int(file.attrs["n_trajectories"])
+    count = _count(file.attrs["n_trajectories"])
     times = np.atleast_2d(_numbers(dimensions, "time"))
     if times.ndim > 2 or len(times) not in (1, count):
         raise ValueError(f"dimensions/time has shape {times.shape}; a row is needed, or one for each of {count}.")
@@ -92,6 +92,13 @@ def _contents(file: Any, source: str) -> Contents:
         refusals=tuple(_refusals(file, names)),
         notes=tuple(notes),
     )
+
+
+def _count(value: Any) -> int:
+    number = np.asarray(value)
+    if number.size != 1 or number.dtype.kind not in "fiu" or not float(number.item()).is_integer():
+        raise ValueError(f"n_trajectories is {value}; a whole number is needed.")
+    return int(number.item())
 
 
 def _row(group: Any, name: str) -> Array:
