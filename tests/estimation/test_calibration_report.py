@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -15,9 +16,10 @@ from cotwin.experiment.load import load
 from cotwin.report import corner, fit
 from cotwin.report.calibration import render
 
-QUICK = ["data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
+QUICK = ["data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2", "estimation.points=1"]
 
 
+@functools.cache
 def calibration(*overrides: str) -> Calibration:
     return run(prepare(load("fisher", [*QUICK, *overrides])))
 

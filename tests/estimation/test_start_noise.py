@@ -18,7 +18,7 @@ def found(seed: int, *, exact: bool = False) -> Estimation:
     seen = Grid(heat().layout, 2, STEPS)
     recorded = states + LEVEL * noise(*states.shape, seed=seed)
     starts: Tensor = states[:, 0] if exact else recorded[:, 0]
-    return estimate(heat(2 * TRUE), starts, Measurements(seen, seen(recorded)))
+    return estimate(heat(2 * TRUE), starts, Measurements(seen, seen(recorded)), points=1)
 
 
 @pytest.mark.slow
@@ -45,5 +45,5 @@ def test_noise_that_is_small_beside_the_intervals_changes_nothing() -> None:
     states = clean(heat(TRUE), noise(1, 1, 24, seed=3), STEPS)
     start = NoisyStarts(states[:, 0], (0.1 * states.std())[None].to(F64))
     seen = Grid(heat().layout, 1, STEPS)
-    one = estimate(heat(2 * TRUE), start, Measurements(seen, seen(states) + LEVEL * noise(seen.size)))
+    one = estimate(heat(2 * TRUE), start, Measurements(seen, seen(states) + LEVEL * noise(seen.size)), points=1)
     assert with_noise_of_starts(one) is one

@@ -15,7 +15,8 @@ from cotwin.experiment.load import load
 from cotwin.run import Run
 
 # Data of the model itself, so that the intervals may be held to the truth.
-QUICK = ["name=quick", "data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
+WHOLE = ["name=quick", "data.grid=[24]", "data.num_steps=10", "data.refine=1", "data.test=2"]
+QUICK = [*WHOLE, "estimation.points=1"]
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_writes_estimates_with_intervals_that_hold_the_truth(folder: Path) -> None:
-    result = cotwin("estimate", "fisher", *QUICK, "estimation.level=0.999", "estimation.profile=true")
+    result = cotwin("estimate", "fisher", *WHOLE, "estimation.level=0.999", "estimation.profile=true")
     assert result.exit_code == 0, result.output
     for words in ("diffusivity", "99.9% interval", "by profile", "Noise", "Condition number", "test data"):
         assert words in result.output
@@ -73,7 +74,7 @@ def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) ->
         name: gaps
         data: {kind: file, path: gaps.npz, boundary: neumann, extent: [[0.0, 10.0]], missing: mask}
         physical: {diffusivity: {initial: 0.1, grid: null}}
-        estimation: {window: 7, starts: estimated}
+        estimation: {window: 7, starts: estimated, points: 1}
         """
     )
     result = cotwin("estimate", "gaps.yaml")
@@ -132,7 +133,7 @@ def test_a_check_is_written_beside_the_estimate_and_leaves_it_as_it_is(folder: P
 
 
 def test_a_check_that_would_take_too_long_is_left_out_and_says_how_many_fit(folder: Path) -> None:
-    exact = [*QUICK, "estimation.starts=exact"]
+    exact = [*QUICK, "estimation.starts=exact", "estimation.resolution=off"]
     result = cotwin("estimate", "fisher", *exact, "--check", "200", "--check-minutes", "0.0001")
     assert result.exit_code == 0, result.output
     assert "would take" in result.output
@@ -151,7 +152,7 @@ def test_a_bootstrap_that_finds_nothing_leaves_the_estimate(monkeypatch: pytest.
         raise ValueError("only 1 of 10 resamplings led to an estimate")
 
     monkeypatch.setattr("cotwin.estimation.calibration.bootstrap", fails)
-    result = cotwin("estimate", "fisher", *QUICK, "estimation.bootstrap=10")
+    result = cotwin("estimate", "fisher", *QUICK, "estimation.bootstrap=10", "estimation.resolution=off")
     assert result.exit_code == 0, result.output
     assert "no intervals by bootstrap: only 1 of 10 resamplings" in result.output
 

@@ -24,7 +24,8 @@ def test_a_prior_that_excludes_the_start_leaves_the_run_before_it_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cotwin("estimate", "fisher", *QUICK).exit_code == 0
+    quick = [*QUICK, "estimation.points=1", "estimation.resolution=off"]
+    assert cotwin("estimate", "fisher", *quick).exit_code == 0
     prior = "priors={growth: {kind: gaussian, mean: 10.0, deviation: 0.1}}"
     said = refusal("estimate", "fisher", *QUICK, prior, "--overwrite")
     assert "growth starts at 0.4" in said

@@ -47,7 +47,8 @@ def sparse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def estimated(config: str, *changes: str, resolution: str = "check") -> Calibration:
-    return run(prepare(load(config, [*changes, f"estimation.resolution={resolution}"])))
+    """From one point: these problems have one minimum."""
+    return run(prepare(load(config, ["estimation.points=1", *changes, f"estimation.resolution={resolution}"])))
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_a_value_that_the_grid_falsifies_is_told_with_what_a_finer_one_gives(spa
 
 
 def test_an_estimate_that_the_numerics_falsify_is_repeated_more_finely(sparse: str) -> None:
-    result = cotwin("estimate", sparse)
+    result = cotwin("estimate", sparse, "estimation.points=1")
     assert result.exit_code == 0, result.output
     for words in ("Estimated again with physical.refine=4 physical.substeps=2", "widened by the error", "numerics"):
         assert words in " ".join(result.output.split())
@@ -270,7 +271,8 @@ def test_what_a_model_raises_on_a_finer_grid_leaves_the_estimate(
 
 
 def test_a_finer_model_that_diverges_or_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = ["data.grid=[12]", "data.num_steps=6", "data.test=1", "estimation.resolution=check"]
+    quick = ["data.grid=[12]", "data.num_steps=6", "data.test=1"]
+    quick += ["estimation.resolution=check", "estimation.points=1"]
     task = prepare(load("fisher", quick))
     found = run(task)
     at, layout = solving(task, found), task.data.layout

@@ -169,7 +169,8 @@ def test_a_square_start_in_another_order_is_not_read_as_it_stands(tmp_path: Path
 
 def test_an_estimate_can_be_used_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cotwin("estimate", "fisher", "data.train=1", "data.num_steps=6", "data.test=1").exit_code == 0
+    few = ["data.train=1", "data.grid=[16]", "data.num_steps=6", "data.test=1", "estimation.points=1"]
+    assert cotwin("estimate", "fisher", *few, "estimation.resolution=off").exit_code == 0
     run = public.load_run("runs/fisher-estimate")
     assert set(run.result) >= {"estimates"}
     assert bool(torch.isfinite(rollout(run.physical, torch.full((1, *run.layout.state_shape), 0.5), 2)).all())
