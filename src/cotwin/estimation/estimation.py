@@ -28,6 +28,7 @@ from cotwin.estimation.multi_start import sobol_points, suggested
 from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
+from cotwin.estimation.roughness import by_steps
 from cotwin.estimation.sandwich import Widened
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.unknowns import Unknowns
@@ -167,9 +168,12 @@ def estimate(
     noise_is_known = measurements.noise is not None
     if not noise_is_known:
         problem = problem.with_noise(noise.first_guess(problem))
+    rough = list[Note]()
     if isinstance(search, EnsembleKalman):
         found = by_ensemble(problem, search, noise_is_known)
     else:
+        if problem.stepper.effort is not None:
+            problem, rough = by_steps(problem, z[0])
         parts = growing(problem.observation) if horizons is None else horizons
         found = fit(*approach(problem, z, search, parts, stages), search, noise_is_known, stages)
     if not math.isfinite(found.cost):
@@ -177,7 +181,9 @@ def estimate(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
             f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
         )
-    return conclude(found, stepper, level=level, points=points, noise_is_known=noise_is_known)
+    concluded = conclude(found, stepper, level=level, points=points, noise_is_known=noise_is_known)
+    concluded.warnings.extend(rough)
+    return concluded
 
 
 def _require_sense(level: float, points: int | None) -> None:

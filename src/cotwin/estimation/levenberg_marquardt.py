@@ -114,7 +114,8 @@ class _Descent:
         done = promised <= tolerance * (self.cost[active].clamp(min=0) + 1)
         # Values with a large offset leave differences so few digits that rounding goes on promising more than that.
         wrong = self.problem[active].rounding([self.paces[at] for at in active.tolist()])
-        done |= (promised <= HIDDEN) & self.linear.slope_within(wrong)
+        unsure = (wrong * self.linear.misfit).square().sum(dim=1).sqrt()
+        done |= (promised <= HIDDEN) & (self.linear.slope_within(wrong / self.problem.apart) | (promised <= unsure))
         stale = (done | self.doubtful[active]) & ~self.fresh[active]
         for row in (done & ~stale & ~self.eased[active]).nonzero().flatten().tolist():
             at = int(active[row])

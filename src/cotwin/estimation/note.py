@@ -20,6 +20,7 @@ Harmful = Literal[
     "hardly_determined",
     "weights_held",
     "nonlinear",
+    "rough",
     "not_normal",
     "grid",
     "time_step",

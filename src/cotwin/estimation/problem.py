@@ -90,6 +90,7 @@ class LeastSquares:
         self.anchor: Tensor | None = None
         self.level = self.tilt = torch.zeros(len(self.unknowns), dtype=torch.float64, device=device)
         self.offset = _offset(self.values, self.observation.channel)
+        self.roughness: Tensor | None = None
         self._require_enough()
 
     @property
@@ -153,6 +154,12 @@ class LeastSquares:
         # They are orthogonal: products of eigenvectors.
         weights = (apart @ modes.T / modes.square().sum(dim=1)).reshape(len(z), -1)
         return twin, torch.cat([raw, weights], dim=1)
+
+    def with_roughness(self, step: float, noise: Float[Tensor, " C"]) -> LeastSquares:
+        """The same problem whose predictions have errors of their own, and whose differences need longer steps."""
+        twin = copy.copy(self)
+        twin.difference, twin.roughness = step, noise
+        return twin
 
     def seeing(self, observation: Observation) -> LeastSquares:
         """The same problem of which something else is seen, values of zero: for its derivatives."""
@@ -301,17 +308,24 @@ class LeastSquares:
     def sketch(self, z: Float[Tensor, "P Z"], paces: list[Pace]) -> Linearised:
         """The same by differences to one side, at half the cost and good for half the digits: enough for a search.
 
-        Unless an offset takes too many of them.
+        Unless an offset or a rough program takes too many of them.
         """
-        if self.offset > LARGE_OFFSET:
+        if self._coarse:
             return self.linearise(z, paces)
         return self._linearise(z, paces, ahead=self._sketched, behind=0.0)
 
     def rounding(self, paces: list[Pace]) -> Float[Tensor, "P M"]:
-        """What `sketch` may be wrong by: each stage of a step rounds values as large as those that were measured."""
-        apart = 2 * self._differenced if self.offset > LARGE_OFFSET else self._sketched
+        """What the misfit may be wrong by: each stage of a step rounds values as large as the measured ones."""
         stages = self.values.new_tensor([self.observation.num_steps * max(1, sum(pace or ())) for pace in paces])
-        return torch.finfo(self.dtype).eps * stages.sqrt()[:, None] * self.values.abs() * self._weight() / apart
+        error = torch.finfo(self.dtype).eps * stages.sqrt()[:, None] * self.values.abs()
+        if self.roughness is not None:
+            error = error + self.roughness[self.observation.channel]
+        return error * self._weight()
+
+    @property
+    def apart(self) -> float:
+        """Raw numbers between the two ends of the differences of `sketch`."""
+        return 2 * self._differenced if self._coarse else self._sketched
 
     def moved(
         self, linear: Linearised, z: Float[Tensor, "P Z"], step: Float[Tensor, "P Z"], paces: list[Pace]
@@ -337,6 +351,10 @@ class LeastSquares:
         weights = white.unflatten(-1, (len(self.moving), len(self.modes)))
         weights = (weights * self.noisy.deviation.to(weights)[self.moving, None]).to(self.dtype)
         return starts.index_add(white.dim() - 1, self.moving, torch.tensordot(weights, self.modes, dims=1))
+
+    @property
+    def _coarse(self) -> bool:
+        return self.offset > LARGE_OFFSET or self.roughness is not None
 
     @property
     def _differenced(self) -> float:
