@@ -11,16 +11,16 @@ CPU, so that results can be compared with those of the CPU to the last bit.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("meta")
 _CPU = torch.device("cpu")
@@ -113,7 +113,10 @@ def _as_index(index: Any) -> Any:
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     asked = kwargs.get("device")
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = [*_tensors(args), *_tensors(kwargs)]
+    there = any(isinstance(one, Second) for one in tensors)
+    if asked is None and not there:
+        return _PLAINLY.get(func, func)(*args, **kwargs)
     if func in _INDEXES:
         target = isinstance(args[0], Second)
         indices = [one for one in args[1] if isinstance(one, Second)]
@@ -121,22 +124,38 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             raise MixedDevicesError(f"{func} of the CPU's tensor by the device's indices")
         _require_one_device(func, [args[0], *args[2:3]])
     else:
-        target = any(isinstance(one, Second) for one in tensors) if asked is None else torch.device(asked) == DEVICE
+        target = there if asked is None else torch.device(asked) == DEVICE
         if func not in _COPIES:
             _require_one_device(func, tensors)
         elif func is _aten.copy_.default:
             target = isinstance(args[0], Second)
     if target and asked is not None and kwargs.get("generator") is not None:
         raise MixedDevicesError(f"{func} with a generator of the CPU; draw on generator.device and move it")
-    plain_args, plain_kwargs = tree_map(_plain, (args, kwargs))
+    plain_args, plain_kwargs = _plain(args), _plain(kwargs)
     if asked is not None:
         plain_kwargs["device"] = _CPU
     func = _PLAINLY.get(func, func)
     made = func(*plain_args, **plain_kwargs)
     if func is _aten._local_scalar_dense.default or not target:
         return made
-    wrapped = tree_map(lambda one: Second(one) if isinstance(one, Tensor) else one, made)
-    return return_and_correct_aliasing(func, args, kwargs, wrapped)
+    aliases = _aliases(func)
+    if aliases == "first":
+        return args[0]
+    wrapped = _second(made)
+    return wrapped if aliases == "none" else return_and_correct_aliasing(func, args, kwargs, wrapped)
+
+
+@functools.cache
+def _aliases(func: Any) -> Literal["none", "first", "others"]:
+    """What an operation returns: new tensors, its first argument, which it wrote, or a view or another argument."""
+    schema = func._schema
+    if not any(one.alias_info for one in (*schema.arguments, *schema.returns)):
+        return "none"
+    first, *others = schema.arguments
+    written = first.alias_info is not None and first.alias_info.is_write and len(schema.returns) == 1
+    if written and not any(one.alias_info for one in others) and torch.Tag.inplace_view not in func.tags:
+        return "first"
+    return "others"
 
 
 def _require_one_device(func: Any, tensors: list[Any]) -> None:
@@ -146,8 +165,33 @@ def _require_one_device(func: Any, tensors: list[Any]) -> None:
                 raise MixedDevicesError(f"{func} of the CPU's {tuple(one.shape)} and the device's tensors")
 
 
-def _plain(leaf: Any) -> Any:
-    return leaf.values if isinstance(leaf, Second) else leaf
+def _tensors(found: Any) -> Iterator[Tensor]:
+    """Those in nested arguments. What PyTorch has for it takes as long as the operations."""
+    if isinstance(found, Tensor):
+        yield found
+    elif isinstance(found, tuple | list):
+        for one in found:
+            yield from _tensors(one)
+    elif isinstance(found, dict):
+        yield from _tensors(list(found.values()))
+
+
+def _plain(given: Any) -> Any:
+    """With the values of the device's tensors for these."""
+    if isinstance(given, Second):
+        return given.values
+    if isinstance(given, tuple | list):
+        return type(given)(_plain(one) for one in given)
+    if isinstance(given, dict):
+        return {name: _plain(one) for name, one in given.items()}
+    return given
+
+
+def _second(made: Any) -> Any:
+    """With tensors of the device for the CPU's."""
+    if isinstance(made, Tensor):
+        return Second(made)
+    return type(made)(_second(one) for one in made) if isinstance(made, tuple | list) else made
 
 
 @contextmanager

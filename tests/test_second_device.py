@@ -139,7 +139,12 @@ def estimated(device: str, *settings: str) -> str:
 
 ESTIMATIONS = {
     "known starts, several points": ["estimation.starts=exact", "estimation.points=2"],
-    "estimated starts, every interval": ["estimation.profile=true", "estimation.bootstrap=4", "estimation.window=2"],
+    "estimated starts, every interval": [
+        "estimation.profile=true",
+        "estimation.bootstrap=4",
+        "estimation.window=2",
+        "estimation.points=1",
+    ],
 }
 
 
@@ -154,14 +159,15 @@ def test_an_estimation_goes_the_whole_way_with_the_cpus_result(settings: list[st
 def test_draws_from_the_posterior_are_the_cpus(monkeypatch: pytest.MonkeyPatch, there: str) -> None:
     for name, few in (("FEWEST", 10), ("WARM_UP", 10), ("WEIGHED", 20)):
         monkeypatch.setattr(f"cotwin.estimation.posterior.sampling.{name}", few)
-    settings = ["estimation.posterior=10", "estimation.chains=2", "estimation.resolution=off"]
+    settings = ["estimation.posterior=10", "estimation.chains=2", "estimation.resolution=off", "estimation.points=1"]
     assert estimated(there, *settings) == estimated("cpu", *settings)
 
 
 def found_on(device: str, *settings: str) -> Estimation:
     """A small estimate there."""
     few = ["data.num_steps=4", "data.grid=[8]", "data.refine=1", "estimation.resolution=off", "threads=1"]
-    experiment = load("fisher", [*few, "estimation.level=0.5", *settings])
+    few += ["estimation.level=0.5", "estimation.points=1"]
+    experiment = load("fisher", [*few, *settings])
     return calibrate.run(calibrate.prepare(experiment.model_copy(update={"device": device}))).estimation
 
 
