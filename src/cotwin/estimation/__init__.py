@@ -4,7 +4,8 @@ from cotwin.estimation.bootstrap import Bootstrap, bootstrap
 from cotwin.estimation.check import Check, check
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.estimation import Estimation, estimate
-from cotwin.estimation.further import Further, next_measurements
+from cotwin.estimation.foreseen import Further
+from cotwin.estimation.further import next_measurements
 from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.intervals import Interval
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt

@@ -3,133 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 
 from cotwin.estimation.estimation import Estimation
-from cotwin.estimation.information import RESOLUTION, FullInformation
+from cotwin.estimation.foreseen import Candidate, Further, Kind, Sensors
+from cotwin.estimation.gain import Base, Measure, greedy
+from cotwin.estimation.information import FullInformation
 from cotwin.estimation.intervals import Interval, laplace_interval
 from cotwin.estimation.known import MOST_BY_JACOBIAN
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.observation import Grid, Joined, Observation, going_on, in_between
 from cotwin.estimation.problem import AT_ONCE, LeastSquares
 from cotwin.estimation.unknowns import Unknowns
-from cotwin.parameters import Elementwise
 from cotwin.stepper import Stepper
 
-Kind = Literal["sensor", "sensors", "longer", "denser", "experiment"]
 LONGER = (0.25, 0.5, 1.0)
 """Parts of the time that it could go on."""
 MOST_SENSORS = 256
 """Places at which a sensor is thought of, in each channel."""
 TOGETHER = 3
 """Sensors that are chosen to be the best together."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Something that could be measured besides, and what it would tell.
-
-    words: what it is. values: how many it adds. factors: by unknown, its standard deviation now over that with the
-    candidate, so 2 for half of it; infinite for an unknown that only the candidate determines. Of a field or another
-    array by the mean variance of its numbers.
-    """
-
-    kind: Kind
-    words: str
-    values: int
-    factors: Mapping[str, float]
-
-    @property
-    def gain(self) -> float:
-        """The geometric mean of the factors."""
-        return math.exp(sum(math.log(one) for one in self.factors.values()) / len(self.factors))
-
-
-@dataclass(frozen=True)
-class Sensors:
-    """One more sensor at each of some grid points, over the times that were measured.
-
-    channels: their names. axes: coordinates of the points along each axis. factors: as of `Candidate`, (C, *G).
-    """
-
-    channels: list[str]
-    axes: list[list[float]]
-    factors: Mapping[str, Float[Tensor, "C *G"]]
-
-
-@dataclass(frozen=True)
-class Further:
-    """What further measurements would tell: candidates of each kind, in the order of their gain.
-
-    intervals: now, at the level, without the noise of starts, correlated residuals or the error of the numerics.
-    """
-
-    level: float
-    intervals: Mapping[str, Interval]
-    unknowns: Unknowns
-    candidates: list[Candidate]
-    sensors: Sensors
-    notes: list[str]
-
-    def best(self, kind: Kind, name: str | None = None) -> Candidate | None:
-        """The candidate of a kind that tells most of an unknown, or of all together."""
-        own = [one for one in self.candidates if one.kind == kind]
-        return max(own, key=lambda one: one.gain if name is None else one.factors[name], default=None)
-
-    def interval(self, name: str, factor: float) -> tuple[Tensor, Tensor]:
-        """The ends of an interval that is narrower by a factor, in numbers that have no bounds."""
-        now, parameter = self.intervals[name], self.unknowns.parameters[name]
-        low, middle, high = (parameter.unbounded(end) for end in (now.low, now.value, now.high))
-        below, above = (parameter.bounded(middle + (end - middle) / factor).detach() for end in (low, high))
-        return below, above
-
-    @property
-    def verdict(self) -> str:
-        """What to measure next, in one sentence."""
-        best = max(self.candidates, key=lambda one: one.gain, default=None)
-        if best is None or not best.gain > 1.005:
-            return "None of the measurements that were looked at would narrow an interval."
-        name = max(best.factors, key=lambda one: best.factors[one])
-        most = "which is determined then" if math.isinf(best.factors[name]) else f"{best.factors[name]:.2f} times"
-        others = "" if len(best.factors) == 1 else f" ({best.gain:.2f} in the mean of all)"
-        return (
-            f"Measure next {best.words} ({best.values:,} values): it narrows most the interval of {name}, "
-            f"{most}{others}."
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain numbers, for next.json."""
-        return {
-            "verdict": self.verdict,
-            "level": self.level,
-            "notes": self.notes,
-            "unknowns": [
-                {
-                    "name": name,
-                    "unit": one.unit,
-                    "value": one.value.tolist(),
-                    "standard_deviation": one.deviation.tolist(),
-                    "interval": [one.low.tolist(), one.high.tolist()],
-                }
-                for name, one in self.intervals.items()
-            ],
-            "candidates": [
-                {"kind": one.kind, "what": one.words, "values": one.values, "narrower_by": dict(one.factors)}
-                for one in self.candidates
-            ],
-            "sensors": {
-                "channels": self.sensors.channels,
-                "axes": self.sensors.axes,
-                "narrower_by": {name: one.tolist() for name, one in self.sensors.factors.items()},
-            },
-        }
 
 
 def next_measurements(
@@ -157,7 +54,7 @@ def next_measurements(
     belongs = list(range(len(problem.guess))) if experiments is None else list(experiments)
     linear = problem.linearise(z)
     idle = problem.unknowns.idle(found.z[: len(problem.unknowns)])
-    base, measure = Base.at(linear, idle, problem.unknowns.labels), _Measure.of(found, information)
+    base, measure = Base.at(linear, idle, problem.unknowns.labels), Measure.of(found, information)
     notes = list[str]()
     grid, axes = _sensors(problem)
     ways = list(_ways(problem.observation, _ending(belongs, problem.guess.device), notes))
@@ -170,7 +67,7 @@ def next_measurements(
         for words, factors in zip(places, sensors, strict=True)
     ]
     if together > 1:
-        chosen, known = _greedy(base, linear, seen, grid, triangles, together)
+        chosen, known = greedy(base, linear, seen, grid, triangles, together)
         words = "; ".join(places[one] for one in chosen)
         factors = measure.factors(known)
         candidates.append(Candidate("sensors", f"{together} more sensors, of {words}", together * each, factors))
@@ -209,104 +106,6 @@ def require_foreseeable(stepper: Stepper) -> None:
             f"{len(unknowns)} unknown numbers are too many to say what more would tell; the most are "
             f"{MOST_BY_JACOBIAN}. Estimate a coarser field."
         )
-
-
-@dataclass(frozen=True)
-class Base:
-    """What is known by now.
-
-    triangle: R of the Jacobian to the N unknowns, starts integrated out. follow: how each start's n numbers follow
-    the unknowns. root: L⁻¹ of each start, L Lᵀ = JᵀJ + 1.
-    """
-
-    triangle: Float[Tensor, "N N"]
-    follow: Float[Tensor, "B n N"]
-    root: Float[Tensor, "B n n"]
-    idle: Float[Tensor, "G N"]
-    labels: list[str]
-
-    @classmethod
-    def at(cls, linear: Linearised, idle: Float[Tensor, "G N"], labels: list[str]) -> Base:
-        size, (_, starts, n) = len(labels), linear.white.shape
-        like = linear.by_raw
-        eye = torch.eye(n, dtype=like.dtype, device=like.device)
-        following = linear.following(torch.eye(size, dtype=like.dtype, device=like.device))[:, size:]
-        follow = following.mT.reshape(starts, n, size) if n else like.new_zeros(starts, 0, size)
-        root = linear.scattered(eye[:, None].expand(n, starts, n)).movedim(0, 1)
-        return cls(torch.linalg.qr(linear.jacobian()[0], mode="r")[1], follow, root, idle, labels)
-
-    def information(self, *rows: Float[Tensor, "K N"]) -> FullInformation:
-        """With rows of a Jacobian besides."""
-        return FullInformation.of(torch.cat([self.triangle, *rows]), self.labels, self.idle)
-
-    def of(self, seen: Linearised, rows: Int[Tensor, " K"]) -> Float[Tensor, "Q N"]:
-        """Rows for what is seen there, starts integrated out."""
-        found = []
-        for index in range(len(self.follow)):
-            own = rows[seen.trajectory[rows] == index]
-            found.append(self._explained(index, seen.by_raw[0, own], seen.by_white[0, own]))
-        return torch.cat(found)
-
-    def of_sensors(self, seen: Linearised, grid: Grid) -> Float[Tensor, "G N N"]:
-        """The same for each sensor, as triangles. grid: the first values in seen, at the same times for each."""
-        assert grid.index is not None
-        stacks = list[Tensor]()
-        for index in range(len(self.follow)):
-            own = (grid.trajectory == index).nonzero().flatten()
-            if len(own):
-                times = len(grid.time[own].unique())
-                by_raw, by_white = (
-                    one[0, own].unflatten(0, (times, -1)).transpose(0, 1) for one in (seen.by_raw, seen.by_white)
-                )
-                stacks.append(self._explained(index, by_raw, by_white))
-        triangles: Tensor = torch.linalg.qr(torch.cat(stacks, dim=1), mode="r")[1]
-        return triangles
-
-    def _explained(self, index: int, by_raw: Float[Tensor, "*G K N"], by_white: Float[Tensor, "*G K n"]) -> Tensor:
-        """Rows whose products are the information on the unknowns."""
-        slope, spread = by_raw + by_white @ self.follow[index], by_white @ self.root[index].mT
-        count, n = spread.shape[-2:]
-        if count <= n:
-            eye = torch.eye(count, dtype=slope.dtype, device=slope.device)
-            factor = torch.linalg.cholesky(eye + spread @ spread.mT)
-            solved: Tensor = torch.linalg.solve_triangular(factor, slope, upper=False)
-            return solved
-        # (1 + S Sᵀ)⁻¹ is what Q of (S; 1) leaves of the rows, without a large matrix.
-        identity = torch.eye(n, dtype=slope.dtype, device=slope.device).expand(*spread.shape[:-2], n, n)
-        q = torch.linalg.qr(torch.cat([spread, identity], dim=-2))[0]
-        padded = torch.nn.functional.pad(slope, (0, 0, 0, n))
-        left: Tensor = padded - q @ (q.mT @ padded)
-        return left
-
-
-@dataclass(frozen=True)
-class _Measure:
-    """Standard deviations of the unknowns. slopes: by name, derivatives to the raw numbers. now: as they are."""
-
-    slopes: Mapping[str, Float[Tensor, "K N"]]
-    now: Mapping[str, float]
-
-    @classmethod
-    def of(cls, found: Estimation, information: FullInformation) -> _Measure:
-        unknowns, slopes = found.problem.unknowns, dict[str, Tensor]()
-        raw = found.z[: len(unknowns)]
-        for name, parameter in unknowns.parameters.items():
-            if isinstance(parameter, Elementwise):
-                # Of the raw number, which the interval is formed in.
-                slopes[name] = torch.eye(len(raw), dtype=raw.dtype, device=raw.device)[unknowns.place(name)]
-            else:
-                slopes[name] = torch.func.jacfwd(partial(unknowns.value, name))(raw).double().reshape(-1, len(raw))
-        return cls(slopes, {name: _size(information, slope) for name, slope in slopes.items()})
-
-    def factors(self, information: FullInformation) -> dict[str, float]:
-        then = {name: _size(information, slope) for name, slope in self.slopes.items()}
-        return {
-            name: 1.0 if math.isinf(then[name]) else max(1.0, self.now[name] / then[name]) for name in self.slopes
-        }
-
-
-def _size(information: FullInformation, slope: Float[Tensor, "K N"]) -> float:
-    return float(information.deviations(slope).square().mean().sqrt())
 
 
 def _sensors(problem: LeastSquares) -> tuple[Grid, list[list[float]]]:
@@ -365,7 +164,7 @@ def _ways(
         notes.append("There is one time alone, so nothing lies between times.")
 
 
-def _repeated(base: Base, linear: Linearised, measure: _Measure, belongs: list[int]) -> Iterator[Candidate]:
+def _repeated(base: Base, linear: Linearised, measure: Measure, belongs: list[int]) -> Iterator[Candidate]:
     normals, _ = linear.by_trajectory(len(belongs))
     for number, experiment in enumerate(dict.fromkeys(belongs)):
         own = torch.tensor([one == experiment for one in belongs], device=normals.device)
@@ -374,39 +173,6 @@ def _repeated(base: Base, linear: Linearised, measure: _Measure, belongs: list[i
         count = int(own[linear.trajectory].sum())
         words = f"experiment {number} again (counted from 0), from the same start"
         yield Candidate("experiment", words, count, measure.factors(base.information(rows)))
-
-
-def _greedy(
-    base: Base,
-    linear: Linearised,
-    seen: Linearised,
-    grid: Grid,
-    triangles: Float[Tensor, "G N N"],
-    count: int,
-) -> tuple[list[int], FullInformation]:
-    """Sensors one after the other, each the best beside those before it; and what is known with all of them."""
-    chosen = list[int]()
-    while True:
-        best = max(range(len(triangles)), key=lambda one: _log_determinant(base.information(triangles[one])))
-        chosen.append(best)
-        if len(chosen) == count:
-            return chosen, base.information(triangles[best])
-        rows = torch.arange(best, grid.size, len(triangles), device=linear.trajectory.device)
-        linear = _beside(linear, seen, rows)
-        base = Base.at(linear, base.idle, base.labels)
-        triangles = base.of_sensors(seen, grid)
-
-
-def _beside(linear: Linearised, seen: Linearised, rows: Int[Tensor, " K"]) -> Linearised:
-    parts = {
-        name: torch.cat([getattr(linear, name), getattr(seen, name)[:, rows]], dim=1)
-        for name in ("misfit", "by_raw", "by_white")
-    }
-    return replace(linear, **parts, trajectory=torch.cat([linear.trajectory, seen.trajectory[rows]]))
-
-
-def _log_determinant(information: FullInformation) -> float:
-    return float(information.values.clamp(min=RESOLUTION * float(information.values[0])).log().sum())
 
 
 def _intervals(found: Estimation, information: FullInformation) -> dict[str, Interval]:

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cotwin.estimation.further import Further, Kind
+from cotwin.estimation.foreseen import Further, Kind
 from cotwin.layout import Layout
 from cotwin.report.numbers import interval
 from cotwin.report.picture import label_of
