@@ -2,6 +2,7 @@
 
 from cotwin.estimation.bootstrap import Bootstrap, bootstrap
 from cotwin.estimation.check import Check, check
+from cotwin.estimation.discrepancy import Discrepancy
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.estimation import Estimation, estimate
 from cotwin.estimation.foreseen import Further
@@ -19,6 +20,7 @@ from cotwin.estimation.stages import Stages
 __all__ = [
     "Bootstrap",
     "Check",
+    "Discrepancy",
     "EnsembleKalman",
     "Estimation",
     "Further",

@@ -54,12 +54,17 @@ def bootstrap(
         trajectories. None: the span by n^(2/3), n the number of times; but whole trajectories where starts are
         estimated and there are five or more, since a start whose first frames are not drawn can be nearly anything.
     Raises ValueError for a block that is not positive, or, but for infinity, longer than the measurements; for whole
-    trajectories if there are fewer than two; without replicates; and if most resamplings lead to no estimate.
-    Where they are too few for the level, the estimation's warnings say so.
+    trajectories if there are fewer than two; with a discrepancy; without replicates; and if most resamplings lead to
+    no estimate. Where they are too few for the level, the estimation's warnings say so.
     Source: Künsch (1989), Ann. Statist. 17, for the moving blocks.
     """
     require_positive(replicates=replicates)
     problem = estimation.problem
+    if problem.discrepancy is not None:
+        raise ValueError(
+            "blocks of time that are drawn anew have no discrepancy that goes on from one to the next; leave the "
+            "bootstrap or the discrepancy out."
+        )
     repeats = resample(problem, replicates, block, seed).to(estimation.z.device)
     # Starts whose first observation was not drawn are far from where they were, and take long to find.
     search, points = partial(levenberg_marquardt, iterations=100), estimation.z.repeat(replicates, 1)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import Estimation, Interval, Posterior, bootstrap, profile, sample
+from cotwin.estimation.discrepancy import Process
 from cotwin.estimation.fit import Rest
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
 from cotwin.estimation.note import Note, reasons
@@ -111,6 +112,7 @@ class Calibration:
             "level": found.level,
             "estimates": [self._json(name) for name in self.intervals],
             "noise": dict(zip(channels, found.noise.tolist(), strict=True)),
+            "discrepancy": None if found.discrepancy is None else _discrepancy(found, found.discrepancy),
             "chi_square_per_degree_of_freedom": found.fit,
             "condition": None if found.information is None else found.information.condition,
             "least_identifiable": None if found.information is None else found.information.weakest,
@@ -232,6 +234,18 @@ def _posterior(found: Estimation, drawing: Drawing | None, seed: int) -> Posteri
 
 def _all_at_points(ends: Mapping[str, Ends], model: Stepper) -> dict[str, Ends]:
     return {name: _at_points(pair, model) for name, pair in ends.items()}
+
+
+def _discrepancy(found: Estimation, process: Process) -> dict[str, Any]:
+    channels, noise = found.problem.observation.layout.channel_names, found.noise
+    return {
+        "deviation": dict(zip(channels, (process.ratio.cpu() * noise).tolist(), strict=True)),
+        "prior_deviation": dict(zip(channels, process.scale.tolist(), strict=True)),
+        "length": process.length,
+        "duration": process.duration,
+        "explained": process.explained(found.residuals.to(process.ratio)),
+        "effective_degrees_of_freedom": process.effective(),
+    }
 
 
 def _minimum(found: Estimation, rest: Rest) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cotwin.estimation import noise, notes
 from cotwin.estimation.approach import Followed, approach, growing
+from cotwin.estimation.discrepancy import Discrepancy, Process
 from cotwin.estimation.ensemble import Ensemble
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.fit import Fit, Rest, by_ensemble, fit, search_for
@@ -52,7 +53,8 @@ class Estimation:
     has the intervals without that.
     noise: of each channel; nan where nothing of a channel was measured. noise_estimated: or else given.
     begin: raw numbers of all unknowns, as the search began with them.
-    starts: the initial states, as given or as estimated. residuals: (prediction − value)/σ.
+    starts: the initial states, as given or as estimated. residuals: (prediction − value)/σ; where a discrepancy is
+    admitted whitened, Σ^(−1/2) (prediction − value), Σ = σ² + cov δ.
     cost: ½ ‖residuals‖², those of priors and starts included. freedom: degrees of freedom, values less what their
     predictions take up of them. fit: χ² of the values by it, near one where the model and a given noise fit, and in
     any case where the noise is estimated.
@@ -99,6 +101,11 @@ class Estimation:
         return problem.linearise(self.z[None]) if self.ensemble is None else self.ensemble.linear(problem, self.z)
 
     @property
+    def discrepancy(self) -> Process | None:
+        """The simulator's error as it was found, with deviations in units of the noise."""
+        return self.problem.discrepancy
+
+    @property
     def second(self) -> Rest | None:
         """The second-best minimum, if any was met."""
         return next((other for other in self.others if other.converged), None)
@@ -130,6 +137,7 @@ def estimate(
     search: Search | None = None,
     horizons: Sequence[float] | None = None,
     seed: int = 0,
+    discrepancy: Discrepancy | None = None,
     stages: Stages = UNSEEN,
 ) -> Estimation:
     """The unknowns that fit the measurements best, given what is known beforehand, and how sure that is.
@@ -149,6 +157,8 @@ def estimate(
     horizons: parts of the time that are fitted before all of it, one after the other, each from where the last came
         to rest. If not given one step, two, four, … A long rollout from wrong parameters is out of phase with the
         data, and its cost has many minima.
+    discrepancy: an error of the simulator that is admitted; how large it is the data say, under its prior. Intervals
+        hold it. Not for networks, ensembles and more than 300 unknown numbers.
     stages: what becomes of each stage; nothing if not given.
 
     Intervals are Laplace's: the normal distribution whose covariance is (JᵀJ)⁻¹ at the estimate, in the raw numbers
@@ -161,6 +171,8 @@ def estimate(
     problem = LeastSquares(stepper, starts, measurements, priors)
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
+    if discrepancy is not None:
+        problem = admit(problem, discrepancy, search)
     if points is None:
         points = suggested(problem) if search is None else 1
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
@@ -176,6 +188,7 @@ def estimate(
             problem, rough = by_steps(problem, z[0])
         parts = growing(problem.observation) if horizons is None else horizons
         found = fit(*approach(problem, z, search, parts, stages), search, noise_is_known, stages)
+        found = _with_discrepancy(found, z, search, noise_is_known, stages)
     if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
@@ -191,6 +204,42 @@ def _require_sense(level: float, points: int | None) -> None:
         raise ValueError(f"level is {level}; give the probability of the intervals, such as 0.9.")
     if points is not None and points < 1:
         raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
+
+
+def admit(problem: LeastSquares, prior: Discrepancy, search: Search | None) -> LeastSquares:
+    """The same problem with a discrepancy, of none as yet. Raises ValueError where none can be admitted."""
+    if problem.unknowns.closures:
+        raise ValueError(
+            "weights of networks are unknown, and they explain what a discrepancy would; leave one of both out."
+        )
+    if len(problem.unknowns) > MOST_BY_JACOBIAN:
+        raise ValueError(
+            f"a discrepancy beside {len(problem.unknowns)} unknown numbers is too much; the most are "
+            f"{MOST_BY_JACOBIAN}. Estimate a coarser field, or leave the discrepancy out."
+        )
+    if isinstance(search, EnsembleKalman):
+        raise ValueError(
+            "an ensemble takes errors as independent, and with a discrepancy they are not; search by derivatives, or "
+            "leave the discrepancy out."
+        )
+    usual = noise.first_guess(problem).nan_to_num(nan=1.0)
+    return problem.admitting(Process.absent(prior, problem.observation, usual))
+
+
+def _with_discrepancy(
+    found: Fit, z: Float[Tensor, "P Z"], search: Search, noise_is_known: bool, stages: Stages
+) -> Fit:
+    """Where there is a discrepancy, the search again from every starting point: the best fit may lie elsewhere."""
+    problem, size = found.problem, len(found.problem.unknowns)
+    if problem.discrepancy is None or not problem.discrepancy.present:
+        return found
+    # What integrating the starts out adds is of that fit, and far from it a line without an end.
+    problem = problem.tilted(torch.zeros_like(problem.tilt), problem.level)
+    points = torch.cat([z[:, :size], found.z[size:].expand(len(z), -1)], dim=1)
+    counts = torch.ones(1 + len(z), dtype=torch.long)
+    counts[0] = 0
+    more = fit(problem, Followed(torch.cat([found.z[None], points]), counts), search, noise_is_known, stages)
+    return replace(more, count=max(1, more.count), iterations=found.iterations + more.iterations)
 
 
 def again(found: Estimation, stepper: Stepper, stages: Stages = UNSEEN) -> Estimation:
@@ -218,8 +267,8 @@ def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_k
     ensemble = best.ensemble
     known = Known.at(problem, z) if ensemble is None else Known.by(problem, z, ensemble.linear(problem, z))
     freedom = problem.observation.size - float(known.taken.sum())
-    # With known noise the quantiles are normal: Student's for very many degrees of freedom.
-    sure = 1e9 if noise_is_known else known.freedom(problem.observation.channel)
+    # With known noise and without discrepancy they are normal: Student's for very many degrees of freedom.
+    sure = known.freedom(problem, noise_is_known)
     quantile = float(scipy.stats.t.ppf(0.5 + level / 2, sure))
     raw, white = problem.parts(z[None])
     near = [_same(other, raw[0], None if closures else known.information) for other in best.others]
@@ -292,6 +341,8 @@ def _warnings(
         )
     yield from notes.on_noise(problem) if found.noise_estimated else notes.on_fit(found.fit, found.freedom)
     yield from correlated
+    if known.linear is not None and isinstance(known.information, FullInformation):
+        yield from notes.on_discrepancy(problem, z, known.linear, known.information, found.quantile)
     if closures:
         yield Note("weights_held", "intervals hold the networks' weights fixed, so they are too narrow.")
     raw = z[: len(problem.unknowns)]

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import evidence, noise
+from cotwin.estimation.admitted import most_likely
 from cotwin.estimation.approach import Followed, together
 from cotwin.estimation.ensemble import Ensemble
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
@@ -85,8 +86,8 @@ def fit(
 ) -> Fit:
     """Search, in turn with what follows from where it came to rest, until all stays.
 
-    That is the noise where it is not known, the prior of starts that adapt, and what integrating the starts out adds
-    to the cost.
+    That is the noise where it is not known, a discrepancy, the prior of starts that adapt, and what integrating the
+    starts out adds to the cost.
     """
     taken, left_behind = 0, list[Rest]()
     for left in reversed(range(ROUNDS + 1)):
@@ -127,11 +128,13 @@ def _revised(
     problem: LeastSquares, z: Float[Tensor, "P Z"], noise_is_known: bool, stages: Stages
 ) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
     """The problem with what follows from the first point; the same one where that changes nothing."""
-    if noise_is_known and not problem.start_size:
+    if noise_is_known and not problem.start_size and problem.discrepancy is None:
         return problem, z
     held, at = problem.without_closures(z[0])
     known, revised = Known.at(held, at), problem
-    if not noise_is_known:
+    if problem.discrepancy is not None and known.linear is not None:
+        revised = most_likely(problem, known.linear, noise_is_known)
+    if not noise_is_known and revised is problem:
         deviation = noise.remaining(problem, z[0], known.taken)
         if bool((deviation / problem.deviation - 1).abs().nan_to_num().max() > noise.SETTLED):
             revised = problem.with_noise(deviation)

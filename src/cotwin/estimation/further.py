@@ -25,6 +25,10 @@ LONGER = (0.25, 0.5, 1.0)
 """Parts of the time that it could go on."""
 MOST_SENSORS = 256
 """Places at which a sensor is thought of, in each channel."""
+CORRELATED = (
+    "with a discrepancy errors are not independent, and what more values would tell is said for errors that are. "
+    "Estimate without the discrepancy to ask that."
+)
 TOGETHER = 3
 """Sensors that are chosen to be the best together."""
 
@@ -46,9 +50,11 @@ def next_measurements(
     done again has a start of its own. Exact for linear models; with exact starts, prior and noise.
     Source: Chaloner & Verdinelli (1995), Stat. Sci. 10, for the criterion.
 
-    Raises ValueError where networks' weights or more than 300 numbers are unknown.
+    Raises ValueError where networks' weights or more than 300 numbers are unknown, and with a discrepancy.
     """
     require_foreseeable(found.stepper)
+    if found.discrepancy is not None:
+        raise ValueError(CORRELATED)
     problem, z, information = found.problem, found.z[None], found.information
     assert isinstance(information, FullInformation)
     belongs = list(range(len(problem.guess))) if experiments is None else list(experiments)

@@ -80,6 +80,15 @@ class Linearised:
         prior = self.prior + torch.einsum("prn,pn->pr", self.prior_by_raw, raw)
         return half_square(self._misfit_after(raw, white), prior, self.white + white) + self._height_after(raw)
 
+    def with_rows(self, changed: Callable[[Float[Tensor, "*K M"]], Float[Tensor, "*K M"]]) -> Linearised:
+        """The same with misfit and Jacobians changed along the values."""
+        by_raw, by_white = (changed(one.mT.contiguous()).mT for one in (self.by_raw, self.by_white))
+        return Linearised(**(vars(self) | {"misfit": changed(self.misfit), "by_raw": by_raw, "by_white": by_white}))
+
+    def misfit_after(self, step: Float[Tensor, "P Z"]) -> Float[Tensor, "P M"]:
+        """r + J s of the values."""
+        return self._misfit_after(*self._parts(step))
+
     def moved(
         self,
         step: Float[Tensor, "P Z"],

@@ -12,6 +12,8 @@ Harmful = Literal[
     "noise_hides_fit",
     "residuals_large",
     "residuals_correlated",
+    "discrepancy_decides",
+    "discrepancy_large",
     "noise_in_starts",
     "trajectories_disagree",
     "on_bound",

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.ensemble import Ensemble
+from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised, half_square, solve_symmetric
 from cotwin.estimation.noise import first_guess
 from cotwin.estimation.note import Note
@@ -18,6 +19,10 @@ from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.spectrum import looks
 
+LARGEST_DISCREPANCY = 2.5
+"""Scales of its prior, beyond which a discrepancy's deviation lies once in 80."""
+MOSTLY = 1.5
+"""Times as wide as by noise alone, from which on an interval is mostly of a discrepancy."""
 LARGEST_NOISE = 0.7
 """Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
 ON_A_BOUND = 1e-3
@@ -114,6 +119,41 @@ def on_noise(problem: LeastSquares) -> Iterator[Note]:
                 "noise_hides_fit",
                 f"the estimated noise of {name} is {part:.2f} of what its values vary by: the fit explains little "
                 "of them. Start from other values, or from more points; or there is that much noise.",
+            )
+
+
+def on_discrepancy(
+    problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised, known: FullInformation, quantile: float
+) -> Iterator[Note]:
+    """Whether estimates hang on what is supposed of the simulator's error. linear, known: around z.
+
+    They do where without it an unknown would lie beyond its interval, or where the interval is mostly of it.
+    """
+    process, size = problem.discrepancy, len(problem.unknowns)
+    if process is None or not process.present:
+        return
+    bare = linear.with_rows(process.plain)
+    each = torch.eye(size, dtype=z.dtype, device=z.device)
+    by_noise = FullInformation.of(bare.jacobian()[0], problem.unknowns.labels, problem.unknowns.idle(z[:size]))
+    deviation = known.deviations(each)
+    moved = (bare.solve(torch.zeros_like(bare.cost))[0, :size].abs() / (quantile * deviation)).nan_to_num()
+    wider = (deviation / by_noise.deviations(each)).nan_to_num()
+    if float(moved.max()) > 1 or float(wider.max()) > MOSTLY:
+        one, other = (problem.unknowns.labels[int(part.argmax())] for part in (moved, wider))
+        yield Note(
+            "discrepancy_decides",
+            f"the estimates hang on what is supposed of the simulator's error: without it {one} would lie about "
+            f"{float(moved.max()):.2g} half widths elsewhere, and {other} have an interval {float(wider.max()):.2g} "
+            "times as narrow. An error that looks like a change of the unknowns biases them, and no interval holds "
+            "that. Mend the simulator, or say what is known beforehand (priors; the discrepancy's settings).",
+        )
+    names, beyond = problem.observation.layout.channel_names, process.ratio * problem.deviation / process.scale
+    for name, part in zip(names, beyond.tolist(), strict=True):
+        if part > LARGEST_DISCREPANCY:
+            yield Note(
+                "discrepancy_large",
+                f"the discrepancy of {name} has a deviation of {part:.2g} times the scale of its prior: the "
+                "simulator errs more than was supposed. Give a larger deviation if that may be, or mend it.",
             )
 
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cotwin.estimation.discrepancy import Process
 from cotwin.estimation.linear import Linearised, half_square
 from cotwin.estimation.measurements import Measurements, NoisyStarts, start_modes
 from cotwin.estimation.observation import Observation, Until
@@ -35,7 +36,8 @@ Pace = tuple[int, ...] | None
 class LeastSquares:
     """½ ‖(O(rollout(θ, s)) − y)/σ‖² + ½ ‖prior residuals of θ‖² + ½ ‖ε‖², over θ and, where starts are noisy, ε.
 
-    To this cost something linear in θ may be added, see `tilted`.
+    To this cost something linear in θ may be added, see `tilted`. Where a discrepancy is admitted, the first part is
+    whitened: Σ^(−1/2) in place of 1/σ, Σ = σ² + cov δ. So are all misfits and their Jacobians here.
 
     stepper: with the unknowns θ, at their initial values. starts: s, (B, C, *S), or s as `NoisyStarts` of ε.
     priors: by the names that `estimates` gives.
@@ -85,6 +87,7 @@ class LeastSquares:
         static = self.observation.layout.static_channels
         self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed], device=device)
         self._take(starts if isinstance(starts, NoisyStarts) else None)
+        self.discrepancy: Process | None = None
         self.repeats: Tensor | None = None
         self.aside: Tensor | None = None
         self.anchor: Tensor | None = None
@@ -134,6 +137,12 @@ class LeastSquares:
         twin.deviation = deviation
         return twin
 
+    def admitting(self, discrepancy: Process | None) -> LeastSquares:
+        """The same problem with such an error of the simulator, or none."""
+        twin = copy.copy(self)
+        twin.discrepancy = discrepancy
+        return twin
+
     def with_priors_aside(self, aside: Float[Tensor, "P R"]) -> LeastSquares:
         """The same problem for P points, where priors expect these residuals of theirs instead of zero."""
         twin = copy.copy(self)
@@ -165,7 +174,7 @@ class LeastSquares:
         """The same problem of which something else is seen, values of zero: for its derivatives."""
         twin = copy.copy(self)
         twin.observation = copy.deepcopy(observation).to(self.guess.device)
-        twin.values, twin.repeats = self.values.new_zeros(observation.size), None
+        twin.values, twin.repeats, twin.discrepancy = self.values.new_zeros(observation.size), None, None
         return twin
 
     def starting_from(self, guess: Float[Tensor, "B C *S"]) -> LeastSquares:
@@ -183,9 +192,9 @@ class LeastSquares:
     def until(self, time: float) -> LeastSquares:
         """The problem of the measurements up to a time, with raw numbers held loosely where the stepper has them.
 
-        What so few measurements do not determine would go anywhere.
+        What so few measurements do not determine would go anywhere. No discrepancy is admitted in it.
         """
-        twin = copy.copy(self)
+        twin = self.admitting(None)
         twin.anchor = self.unknowns.present()
         part = Until(self.observation, time)
         twin.observation, twin.values = part, self.values[..., part.rows]
@@ -294,7 +303,7 @@ class LeastSquares:
         starts = self.starts(torch.cat([white + away, white - away]))
         states = rollout_with(checkpointed(self.stepper), named, starts.flatten(0, 1), self.observation.num_steps)
         seen = torch.stack([self.observation(one).double() for one in states.unflatten(0, starts.shape[:2])])
-        return (seen[: len(moves)] - seen[len(moves) :]) / (2 * self._differenced) * self._weight()
+        return self._weighed((seen[: len(moves)] - seen[len(moves) :]) / (2 * self._differenced))
 
     def prior_jacobian(self, z: Float[Tensor, " Z"]) -> Float[Tensor, "R N"]:
         """Of the priors' residuals to the raw parameters."""
@@ -375,14 +384,14 @@ class LeastSquares:
         predicted = self._predict(ends.flatten(0, 1), every[:, None], paced).unflatten(0, ends.shape[:2])[:, :, 0]
         here, there = predicted[:, :1], predicted[:, 1 : 1 + len(moves)]
         behind_it = predicted[:, 1 + len(moves) :] if behind else here
-        weight = self._weight()
+        by_white = self._by_white(raw, white, paces, here, ahead, behind)
         return Linearised(
             misfit=self._misfit(here[:, 0]),
             prior=self._prior(raw),
             white=white,
-            by_raw=((there - behind_it) / (ahead + behind)).mT * weight[..., None],
+            by_raw=self._weighed((there - behind_it) / (ahead + behind)).mT,
             prior_by_raw=self._prior_by_raw(z),
-            by_white=self._by_white(raw, white, paces, here, ahead, behind) * weight[..., None],
+            by_white=self._weighed(by_white.mT).mT,
             height=self._height(raw),
             tilt=self.tilt.expand_as(raw),
             trajectory=self.observation.trajectory,
@@ -432,7 +441,13 @@ class LeastSquares:
             return None
 
     def _misfit(self, predicted: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
-        return (predicted - self.values) * self._weight()
+        return self._weighed(predicted - self.values)
+
+    def _weighed(self, values: Float[Tensor, "P *K M"]) -> Float[Tensor, "P *K M"]:
+        """By the noise, and whitened where errors are not independent."""
+        weight = self._weight()
+        weighed = values * weight.view(len(weight), *[1] * (values.dim() - 2), -1)
+        return weighed if self.discrepancy is None else self.discrepancy.whitened(weighed)
 
     def _weight(self) -> Float[Tensor, "#P M"]:
         weight = 1 / self.deviation[..., self.observation.channel].view(-1, self.observation.size)

@@ -1,4 +1,4 @@
-"""Estimates of replicas: begun at their truths, all together where starts are exact; or by the whole search."""
+"""Estimates of replicas: begun at their truths, all together where starts and model are exact; or searched."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Redone:
 
 def redone(found: Estimation, replicas: Replicas, which: Tensor) -> Iterator[Redone | None]:
     """The estimates of some of the draws, in their order; None where a search did not come to rest."""
-    if replicas.problem.start_size:
+    if replicas.problem.start_size or replicas.problem.discrepancy is not None:
         for index in which.tolist():
             yield one_by_one(found, replicas.alone(index), replicas.truth[index])
     else:
@@ -85,7 +85,7 @@ def _fitted(found: Estimation, problem: LeastSquares, points: Followed) -> Redon
     if not best.converged:
         return None
     known = Known.at(best.problem, best.z)
-    return _concluded(found, best.z[: len(best.problem.unknowns)], known)
+    return _concluded(found, best.problem, best.z, known)
 
 
 def _together(found: Estimation, problem: LeastSquares, z: Float[Tensor, "P Z"]) -> Iterator[Redone | None]:
@@ -114,14 +114,13 @@ def _at_rest(
 ) -> Redone | None:
     raw = z[: len(problem.unknowns)]
     information = FullInformation.of(linear.jacobian()[0], problem.unknowns.labels, problem.unknowns.idle(raw))
-    return _concluded(found, raw, Known(information, taken, linear))
+    return _concluded(found, problem, z, Known(information, taken, linear))
 
 
-def _concluded(found: Estimation, raw: Float[Tensor, " N"], known: Known) -> Redone | None:
+def _concluded(found: Estimation, problem: LeastSquares, z: Float[Tensor, " Z"], known: Known) -> Redone | None:
     """None where nothing is known of an unknown, so that there is no interval."""
     assert known.information is not None
     if isinstance(known.information, FullInformation) and bool(known.information.blind.any()):
         return None
-    # With known noise the quantiles are normal: Student's for very many degrees of freedom.
-    freedom = known.freedom(found.problem.observation.channel) if found.noise_estimated else 1e9
-    return Redone(raw, known.information, freedom)
+    raw = z[: len(problem.unknowns)]
+    return Redone(raw, known.information, known.freedom(problem, not found.noise_estimated))

@@ -74,8 +74,10 @@ class Replicas:
             truth, starts = _around(found, normal(len(problem.unknowns)), whites)
             expected = problem.prior_residuals(truth)
             aside = expected + normal(expected.shape[1])
-        noise = problem.deviation[problem.observation.channel] * normal(problem.observation.size)
-        values = problem.predicted(truth) + noise
+        errors = normal(problem.observation.size)
+        if problem.discrepancy is not None:
+            errors = problem.discrepancy.plain(errors)
+        values = problem.predicted(truth) + problem.deviation[problem.observation.channel] * errors
         return cls(problem, source_of(found), starts if problem.start_size else None, truth, values, aside)
 
     @property

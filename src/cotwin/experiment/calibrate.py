@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import (
+    Discrepancy,
     EnsembleKalman,
     Grid,
     LeastSquares,
@@ -19,6 +21,7 @@ from cotwin.estimation import (
 )
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
+from cotwin.estimation.estimation import admit
 from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.measurements import start_modes
@@ -26,6 +29,7 @@ from cotwin.estimation.posterior.sampling import require_sampled
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_noise import with_noise_of_starts
+from cotwin.experiment import estimation_settings as settings_of
 from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
@@ -88,6 +92,8 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
     settings = experiment.estimation
     if settings.search == "ensemble_kalman":
         EnsembleKalman(members=settings.members).first(problem, problem.present()[0])
+    if settings.discrepancy is not None:
+        admit(problem, _discrepancy(settings.discrepancy), None)
     if settings.bootstrap:
         resample(problem, 1, settings.block, seed=0)
     if settings.posterior:
@@ -147,6 +153,7 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
         search=_search(task.experiment),
         level=settings.level,
         seed=seed,
+        discrepancy=None if settings.discrepancy is None else _discrepancy(settings.discrepancy),
         stages=stages,
     )
     stages.say("estimated; grid and time steps are looked at")
@@ -177,6 +184,12 @@ def _search(experiment: Experiment) -> Search | None:
     if settings.search == "ensemble_kalman":
         return EnsembleKalman(members=settings.members, seed=experiment.seed)
     return levenberg_marquardt if settings.search == "levenberg_marquardt" else None
+
+
+def _discrepancy(settings: settings_of.Discrepancy | Literal["auto"]) -> Discrepancy:
+    if settings == "auto":
+        return Discrepancy()
+    return Discrepancy(settings.deviation, settings.length, settings.duration)
 
 
 def _length(asked: float | None, first: Tensor, layout: Layout) -> float:

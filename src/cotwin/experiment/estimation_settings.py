@@ -14,6 +14,22 @@ def _off(given: object) -> object:
     return "off" if given is False else given
 
 
+class Discrepancy(Settings):
+    """An error of the simulator that is admitted, a Gaussian process in space and time (Kennedy & O'Hagan, 2001)."""
+
+    deviation: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(
+        None,
+        description="scale of the half-normal prior of its standard deviation, one number or one for each channel; "
+        "if not given, a tenth of what the values vary by",
+    )
+    length: PositiveFloat | None = Field(
+        None, description="over which it is alike, the shorter the more cautious; if not given, a quarter of an axis"
+    )
+    duration: PositiveFloat | None = Field(
+        None, description="the same in time; if not given, a third of the time measured"
+    )
+
+
 class Estimation(Settings):
     """How the simulator alone is calibrated, and how sure that is."""
 
@@ -32,6 +48,11 @@ class Estimation(Settings):
     )
     noise: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(
         None, description="its standard deviation, one number or one for each channel; if not given, estimated"
+    )
+    discrepancy: Literal["auto"] | Discrepancy | None = Field(
+        None,
+        description="an error of the simulator that is admitted, so that intervals hold it; auto: with all of its "
+        "settings as they are if not given",
     )
     points: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None,
@@ -75,7 +96,11 @@ class Estimation(Settings):
             raise ValueError("start_length is for estimated starts, and these are exact; leave it out")
         if self.members is not None and self.search != "ensemble_kalman":
             raise ValueError("members are of an ensemble; set search to ensemble_kalman, or leave it out")
+        if self.discrepancy is not None and self.bootstrap:
+            raise ValueError("a bootstrap knows of no discrepancy; leave one of them out")
         if self.search == "ensemble_kalman":
+            if self.discrepancy is not None:
+                raise ValueError("an ensemble takes errors as independent; leave the discrepancy out")
             by_derivatives = [name for name in ("profile", "bootstrap") if getattr(self, name)]
             if by_derivatives:
                 raise ValueError(

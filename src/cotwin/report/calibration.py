@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cotwin.estimation import Estimation
 from cotwin.estimation.calibration import Calibration, Ends
+from cotwin.estimation.discrepancy import Process
 from cotwin.estimation.resolution import Shift
 from cotwin.report.numbers import interval, number
 
@@ -79,6 +80,23 @@ def _noise(calibration: Calibration) -> Iterator[str]:
     else:
         chi_square = f"χ² a degree of freedom, of {found.freedom:,.0f}: {found.fit:.3g}"
         yield f"Noise (standard deviation) as given: {levels}. {chi_square}."
+    if found.discrepancy is not None:
+        yield _discrepancy(found, found.discrepancy)
+
+
+def _discrepancy(found: Estimation, process: Process) -> str:
+    if not process.present:
+        return "Discrepancy: the data ask for none; intervals are as without it."
+    names, seen = found.problem.observation.layout.channel_names, found.problem.observation.channel.unique().tolist()
+    sizes = ", ".join(
+        f"{names[c]} {float(process.ratio[c]) * float(found.noise[c]):.3g} (prior {float(process.scale[c]):.3g})"
+        for c in seen
+    )
+    explained = process.explained(found.residuals.to(process.ratio))
+    return (
+        f"Discrepancy (standard deviation), estimated: {sizes}. It explains {explained:.0%} of the squares of "
+        f"measured less fitted, with {process.effective():.3g} effective degrees of freedom; the intervals hold it."
+    )
 
 
 def _search(calibration: Calibration) -> Iterator[str]:

@@ -70,7 +70,8 @@ def _residuals(axis: Axes, calibration: Calibration) -> None:
     # Those beyond count at the ends: a few of them would make the bars too broad to see anything.
     residuals = calibration.estimation.residuals.clamp(-FARTHEST_RESIDUAL, FARTHEST_RESIDUAL)
     bins = np.linspace(-FARTHEST_RESIDUAL, FARTHEST_RESIDUAL, 61).tolist()
-    axis.hist(residuals.numpy(), bins=bins, density=True, color="tab:blue", alpha=0.6, label="residuals / noise")
+    label = "residuals / noise" if calibration.estimation.discrepancy is None else "whitened residuals"
+    axis.hist(residuals.numpy(), bins=bins, density=True, color="tab:blue", alpha=0.6, label=label)
     x = np.linspace(-4, 4, 200)
     axis.plot(x, scipy.stats.norm.pdf(x), color="black", label="normal")
     axis.set(

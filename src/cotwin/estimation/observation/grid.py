@@ -73,16 +73,25 @@ class Grid(Observation):
         self.register_buffer("moving", moving, persistent=False)
         self.register_buffer("index", None if mask is None else index, persistent=False)
 
+    def places(self) -> Float[Tensor, "M dims"]:
+        _, _, _, *places = self._indices()
+        axes = [self.time.new_tensor(self.layout.points(axis)) for axis in range(self.layout.dims)]
+        return torch.stack([points[place] for points, place in zip(axes, places, strict=True)], dim=1)
+
     def lattices(self) -> list[tuple[slice, Lattice]]:
+        trajectory, step, channel, *places = self._indices()
+        along = {f"along {'xyz'[axis]}": place for axis, place in enumerate(places)}
+        lattice = Lattice.of(trajectory * self.layout.channels + channel, {"in time": step - self.first, **along})
+        return [(slice(0, self.size), lattice)]
+
+    def _indices(self) -> tuple[Tensor, ...]:
+        """Of each value in the states, axis by axis."""
         index = self.index
         if index is None:
             seen = torch.zeros(self.states_shape, dtype=torch.bool, device=self.time.device)
             seen[:, self.first :, self.moving] = True
             index = seen.flatten().nonzero()[:, 0]
-        trajectory, step, channel, *places = torch.unravel_index(index, self.states_shape)
-        along = {f"along {'xyz'[axis]}": place for axis, place in enumerate(places)}
-        lattice = Lattice.of(trajectory * self.layout.channels + channel, {"in time": step - self.first, **along})
-        return [(slice(0, self.size), lattice)]
+        return torch.unravel_index(index, self.states_shape)
 
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)

@@ -40,6 +40,9 @@ class Joined(Observation):
         )
         self.parts, self.steps = nn.ModuleList(parts), [part.num_steps for part in parts]
 
+    def places(self) -> Float[Tensor, "M dims"]:
+        return torch.cat([part.places() for part in self.parts])  # type: ignore[operator]
+
     def lattices(self) -> list[tuple[slice, Lattice]]:
         found, first = [], 0
         for part in self.parts:

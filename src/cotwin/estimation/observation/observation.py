@@ -74,6 +74,13 @@ class Observation(nn.Module, ABC):
         places = {"in time": time, "in the order of the values": _turns(torch.stack([series.double(), self.time]))}
         return [(slice(0, self.size), Lattice.of(series, places))]
 
+    def places(self) -> Float[Tensor, "M dims"]:
+        """Where each value is, in `layout.space_unit`. Raises ValueError where values have no place of their own."""
+        raise ValueError(
+            f"{type(self).__name__} sees no points, and a discrepancy has to know where each value is: leave the "
+            "discrepancy out, or observe by Grid or Points (a class of yours: give it places())."
+        )
+
     @abstractmethod
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         """The values. Raises ValueError as `require_states` does."""

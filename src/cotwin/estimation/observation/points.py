@@ -129,6 +129,9 @@ class Points(Observation):
             offsets=offsets,
         )
 
+    def places(self) -> Float[Tensor, "M dims"]:
+        return self.positions
+
     def lattices(self) -> list[tuple[slice, Lattice]]:
         places = {f"along {'xyz'[axis]}": ranked(own) for axis, own in enumerate(self.positions.unbind(1))}
         series = self.trajectory * self.layout.channels + self.channel

@@ -62,8 +62,9 @@ def sample(found: Estimation, draws: int = 1000, *, chains: int = 4, seed: int =
     """Markov chains through the posterior of the unknowns, the starts and the noise, all chains as one batch.
 
     The density is that of `Target`: priors as they say, flat in the raw numbers (mostly logarithms) where there is
-    none; noise that was estimated under Jeffreys' prior, each channel's its own; estimated starts with the length and
-    the deviation that were found. So errors are taken to be independent, and the model to be right.
+    none; noise that was estimated under Jeffreys' prior, each channel's its own, a discrepancy in proportion to it;
+    estimated starts with the length and the deviation that were found. So, but for a discrepancy, errors are taken to
+    be independent, and the model to be right.
     draws: of each chain, after half as many, or 200, to warm up. chains: begun twice as far from the estimate as
     Laplace's normal would have them.
     A step is one rollout for each chain, of `langevin.step`. What the chains and Laplace's normal are worth is said
@@ -80,7 +81,9 @@ def sample(found: Estimation, draws: int = 1000, *, chains: int = 4, seed: int =
     generator = seeded(seed)
     here, size = warmed_up(target, _spread(target, found, chains, generator), max(WARM_UP, draws // 2), generator)
     steps = walk(target, here, draws, size, generator)
-    drawn = _collected(target, steps, keep=chains * draws * found.problem.observation.size <= LARGEST_FILE)
+    # Values that a discrepancy makes dependent have no likelihood of their own.
+    keep = chains * draws * found.problem.observation.size <= LARGEST_FILE and found.discrepancy is None
+    drawn = _collected(target, steps, keep)
     noise = _levels(found, target, drawn.squares, seed)
     posterior = Posterior(
         found=found,
