@@ -23,10 +23,13 @@ _resting: dict[str, Any] = {}
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
     """For jaxtyping, which asks twice for each function: of what it takes, and of what it returns too."""
     place = f"{function.__module__}:{function.__qualname__}"
-    checked = beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
+    checked: Callable[..., Any] | None = None
 
-    @wraps(checked)
+    @wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal checked
+        # Not before: most functions are never called by the tests of one process.
+        checked = checked or beartype(conf=BeartypeConf(is_pep484_tower=True))(function)
         _calls[place] += 1
         if _calls[place] == 2 * FIRST:
             _rest(place)
