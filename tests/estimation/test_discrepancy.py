@@ -30,8 +30,10 @@ from cotwin.estimation import (
     next_measurements,
     profile,
 )
-from cotwin.estimation.admitted import Likelihood
+from cotwin.estimation.admitted import Likelihood, with_longer
 from cotwin.estimation.discrepancy import Process
+from cotwin.estimation.information import FullInformation
+from cotwin.estimation.intervals import laplace_interval
 from cotwin.estimation.priors import Gaussian
 from cotwin.layout import Field, Layout
 from cotwin.physics.heat import Heat
@@ -240,6 +242,7 @@ def in_units(length: float, time: float, size: float) -> Estimation:
     return estimate(model, size * states, measurements, points=1, discrepancy=prior)
 
 
+@pytest.mark.slow
 def test_units_do_not_matter() -> None:
     here, there = in_units(1.0, 1.0, 1.0), in_units(100.0, 60.0, 1e-3)
     one, other = here.intervals["diffusivity"], there.intervals["diffusivity"]
@@ -272,6 +275,21 @@ def test_a_known_noise_stays_as_it_is() -> None:
     assert float(found.noise) == 0.02
     assert 0.5 < found.fit < 1.3
     assert "residuals_large" not in found.reasons
+
+
+def test_intervals_hold_those_with_a_length_and_duration_twice_as_long() -> None:
+    states, given = heated(1, 0.3)
+    found = estimate(heat(0.05), states, given, points=1, discrepancy=Discrepancy(0.3, 0.25, 0.5))
+    linear = found.problem.linearise(found.z[None])
+    raw, information = with_longer(found.problem, found.z, linear, noise_is_known=False)
+    own = laplace_interval(found.problem.unknowns, "diffusivity", raw, information, found.quantile)
+    assert float(found.intervals["diffusivity"].low) <= float(own.low)
+    assert float(found.intervals["diffusivity"].high) >= float(own.high)
+    # One step comes to where a whole estimate with them does, to a fifth of its deviation.
+    longer = estimate(heat(0.05), states, given, points=1, discrepancy=Discrepancy(0.3, 0.5, 1.0))
+    assert isinstance(longer.information, FullInformation)
+    apart = (raw - longer.z[:1]) / longer.information.deviations(torch.eye(1, dtype=F64))
+    assert float(apart.abs()) < 0.2
 
 
 @pytest.mark.slow

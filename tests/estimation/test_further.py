@@ -183,9 +183,9 @@ def test_networks_and_very_many_numbers_are_refused() -> None:
     layout = line(320, "neumann")
     network = NetworkClosure(0.0, 1.0, 1.0, 2, generator=generator())
     with pytest.raises(ValueError, match="weights of networks"):
-        require_foreseeable(Fisher(layout, Constant(Real(0.1)), network, 3.0))
+        require_foreseeable(Fisher(layout, Constant(Real(0.1)), network, 3.0), correlated=False)
     with pytest.raises(ValueError, match="301 unknown numbers are too many"):
-        require_foreseeable(Heat(layout, CoarseField(Positive(torch.full((301,), 0.1)), layout)))
+        require_foreseeable(Heat(layout, CoarseField(Positive(torch.full((301,), 0.1)), layout)), correlated=False)
 
 
 def test_values_of_one_time_have_nothing_in_between() -> None:

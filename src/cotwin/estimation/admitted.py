@@ -20,9 +20,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.discrepancy import Process
+from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.problem import LeastSquares
 
+LONGER = 2.0
+"""Times as long, for which intervals are to hold too: how smooth an error is, is hardly known."""
 LITTLE = 0.02
 """Of log p, for which it is not worth while to change anything."""
 EVALUATIONS = 60
@@ -60,6 +63,23 @@ def most_likely(problem: LeastSquares, linear: Linearised, noise_is_known: bool)
     return problem.with_noise(level).admitting(process)
 
 
+def with_longer(
+    problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised, noise_is_known: bool
+) -> tuple[Float[Tensor, " N"], FullInformation]:
+    """Where the unknowns would be with length and duration `LONGER` times as long, and what would be known of them.
+
+    By one Gauss-Newton step, from the problem around z.
+    """
+    assert problem.discrepancy is not None
+    longer = problem.discrepancy.stretched(problem.observation, LONGER)
+    bare = linear.with_rows(problem.discrepancy.plain)
+    twin = most_likely(problem.admitting(longer), bare.with_rows(longer.whitened), noise_is_known)
+    assert twin.discrepancy is not None
+    there = Likelihood(problem, linear, noise_is_known).linear(twin.deviation, twin.discrepancy)
+    raw = (z + there.solve(torch.zeros_like(there.cost))[0])[: len(problem.unknowns)]
+    return raw, FullInformation.of(there.jacobian()[0], problem.unknowns.labels, problem.unknowns.idle(raw))
+
+
 class Likelihood:
     """−log p(y) of a linear problem by σ and τ, up to a constant.
 
@@ -86,15 +106,19 @@ class Likelihood:
         )
         return self.problem.deviation * (total / counts).sqrt()
 
+    def linear(self, noise: Float[Tensor, " C"], process: Process) -> Linearised:
+        """The problem with such errors."""
+        change = (self.problem.deviation / noise)[self.channel]
+        return self.bare.with_rows(lambda values: process.whitened(values * change))
+
     def cost(self, noise: Float[Tensor, " C"], process: Process) -> float:
         """−log p(y) − log p(τ)."""
-        change = (self.problem.deviation / noise)[self.channel]
-        linear = self.bare.with_rows(lambda values: process.whitened(values * change))
+        linear = self.linear(noise, process)
         left = linear.cost_after(linear.solve(torch.zeros_like(linear.cost)))
         known: Tensor = torch.linalg.qr(linear.jacobian()[0], mode="r")[1].diagonal().abs()
         tiny = torch.finfo(known.dtype).tiny
         total = left + linear.half_log_determinant() + known.clamp(min=tiny).log().sum()
-        total = total + process.half_log_determinant() - change.log().sum()
+        total = total + process.half_log_determinant() + noise[self.channel].log().sum()
         large = (process.ratio * noise / process.scale)[self.seen]
         return float(total) + float(large.square().sum()) / 2
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -48,7 +48,7 @@ class Discrepancy:
         the unit of the values, a number, or one for each channel. If not given, a tenth of what the values vary by.
     length, duration: ℓ along the axes and in time, in the layout's units; the shorter, the more cautious. If not
         given, a quarter of the shortest axis, and a third of the time measured. They are not fitted: by the marginal
-        likelihood they come out long, and intervals too narrow.
+        likelihood they come out long, and intervals too narrow. Intervals hold those with both twice as long.
     share: of its variance, what modes that are left out may hold.
 
     Raises ValueError for what is not positive.
@@ -89,7 +89,8 @@ class Modes:
 class Process:
     """The discrepancy of measured values, of which all is known but δ itself.
 
-    scale: of the prior of τ, (C,). ratio: τ/σ, (C,). length, duration: ℓ. modes: of δ.
+    scale: of the prior of τ, (C,). ratio: τ/σ, (C,). length, duration: ℓ. share: of its variance that is left out.
+    modes: of δ.
     Values are in units of the noise, plain or whitened, along the last axis.
     """
 
@@ -97,6 +98,7 @@ class Process:
     ratio: Float[Tensor, " C"]
     length: float
     duration: float
+    share: float
     modes: tuple[Modes, ...]
 
     @classmethod
@@ -115,7 +117,13 @@ class Process:
         length, duration = usual_lengths(observation)
         length, duration = prior.length or length, prior.duration or duration
         modes = modes_of(observation, length, duration, prior.share)
-        return cls(scale, torch.zeros_like(usual), length, duration, modes)
+        return cls(scale, torch.zeros_like(usual), length, duration, prior.share, modes)
+
+    def stretched(self, observation: Observation, factor: float) -> Process:
+        """One whose length and duration are so many times as long."""
+        length, duration = factor * self.length, factor * self.duration
+        modes = modes_of(observation, length, duration, self.share)
+        return replace(self, length=length, duration=duration, modes=modes)
 
     @property
     def present(self) -> bool:

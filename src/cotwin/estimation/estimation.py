@@ -13,13 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import noise, notes
+from cotwin.estimation.admitted import with_longer
 from cotwin.estimation.approach import Followed, approach, growing
 from cotwin.estimation.discrepancy import Discrepancy, Process
 from cotwin.estimation.ensemble import Ensemble
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.fit import Fit, Rest, by_ensemble, fit, search_for
 from cotwin.estimation.information import FullInformation, Information
-from cotwin.estimation.intervals import Interval, laplace_interval
+from cotwin.estimation.intervals import Interval, holding, laplace_interval
 from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.linear import Linearised
@@ -171,8 +172,7 @@ def estimate(
     problem = LeastSquares(stepper, starts, measurements, priors)
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
-    if discrepancy is not None:
-        problem = admit(problem, discrepancy, search)
+    problem = admit(problem, discrepancy, search)
     if points is None:
         points = suggested(problem) if search is None else 1
     z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
@@ -187,8 +187,7 @@ def estimate(
         if problem.stepper.effort is not None:
             problem, rough = by_steps(problem, z[0])
         parts = growing(problem.observation) if horizons is None else horizons
-        found = fit(*approach(problem, z, search, parts, stages), search, noise_is_known, stages)
-        found = _with_discrepancy(found, z, search, noise_is_known, stages)
+        found = _fitted(problem, z, search, parts, noise_is_known, stages)
     if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
@@ -206,8 +205,10 @@ def _require_sense(level: float, points: int | None) -> None:
         raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
 
 
-def admit(problem: LeastSquares, prior: Discrepancy, search: Search | None) -> LeastSquares:
-    """The same problem with a discrepancy, of none as yet. Raises ValueError where none can be admitted."""
+def admit(problem: LeastSquares, prior: Discrepancy | None, search: Search | None) -> LeastSquares:
+    """The same problem with a discrepancy, if any, of none as yet. Raises ValueError where none can be admitted."""
+    if prior is None:
+        return problem
     if problem.unknowns.closures:
         raise ValueError(
             "weights of networks are unknown, and they explain what a discrepancy would; leave one of both out."
@@ -226,10 +227,19 @@ def admit(problem: LeastSquares, prior: Discrepancy, search: Search | None) -> L
     return problem.admitting(Process.absent(prior, problem.observation, usual))
 
 
-def _with_discrepancy(
-    found: Fit, z: Float[Tensor, "P Z"], search: Search, noise_is_known: bool, stages: Stages
+def _fitted(
+    problem: LeastSquares,
+    z: Float[Tensor, "P Z"],
+    search: Search,
+    parts: Sequence[float],
+    noise_is_known: bool,
+    stages: Stages,
 ) -> Fit:
-    """Where there is a discrepancy, the search again from every starting point: the best fit may lie elsewhere."""
+    """By part of the time after the other. Where there is a discrepancy, from every starting point again.
+
+    The best fit may lie elsewhere then.
+    """
+    found = fit(*approach(problem, z, search, parts, stages), search, noise_is_known, stages)
     problem, size = found.problem, len(found.problem.unknowns)
     if problem.discrepancy is None or not problem.discrepancy.present:
         return found
@@ -283,7 +293,7 @@ def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_k
         reach = max(quantile, float(scipy.stats.t.ppf(0.5 + level / 2, spread.freedom)))
     found = Estimation(
         stepper=calibrated,
-        intervals=_formed(problem, raw[0], spread, reach),
+        intervals=_printed(problem, z, known, spread, reach, noise_is_known),
         level=level,
         information=known.information,
         noise=problem.deviation.cpu(),
@@ -325,6 +335,17 @@ def _formed(
     if by is None:
         return {}
     return {name: laplace_interval(problem.unknowns, name, raw, by, far) for name in problem.unknowns.parameters}
+
+
+def _printed(
+    problem: LeastSquares, z: Float[Tensor, " Z"], known: Known, by: Information | None, far: float, exact: bool
+) -> dict[str, Interval]:
+    """Where there is a discrepancy they hold those with a longer one too. exact: whether the noise is known."""
+    formed = _formed(problem, z[: len(problem.unknowns)], by, far)
+    if problem.discrepancy is None or not problem.discrepancy.present or known.linear is None:
+        return formed
+    longer = _formed(problem, *with_longer(problem, z, known.linear, exact), far)
+    return {name: holding(own, longer[name]) for name, own in formed.items()}
 
 
 def _warnings(

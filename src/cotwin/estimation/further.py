@@ -25,10 +25,6 @@ LONGER = (0.25, 0.5, 1.0)
 """Parts of the time that it could go on."""
 MOST_SENSORS = 256
 """Places at which a sensor is thought of, in each channel."""
-CORRELATED = (
-    "with a discrepancy errors are not independent, and what more values would tell is said for errors that are. "
-    "Estimate without the discrepancy to ask that."
-)
 TOGETHER = 3
 """Sensors that are chosen to be the best together."""
 
@@ -52,9 +48,7 @@ def next_measurements(
 
     Raises ValueError where networks' weights or more than 300 numbers are unknown, and with a discrepancy.
     """
-    require_foreseeable(found.stepper)
-    if found.discrepancy is not None:
-        raise ValueError(CORRELATED)
+    require_foreseeable(found.stepper, correlated=found.discrepancy is not None)
     problem, z, information = found.problem, found.z[None], found.information
     assert isinstance(information, FullInformation)
     belongs = list(range(len(problem.guess))) if experiments is None else list(experiments)
@@ -98,8 +92,16 @@ def next_measurements(
     )
 
 
-def require_foreseeable(stepper: Stepper) -> None:
-    """Raise ValueError where the weights of networks are unknown, or more numbers than Jacobians are made of."""
+def require_foreseeable(stepper: Stepper, correlated: bool) -> None:
+    """Raise ValueError where the weights of networks are unknown, or more numbers than Jacobians are made of.
+
+    correlated: whether a discrepancy is admitted, with which nothing is said either.
+    """
+    if correlated:
+        raise ValueError(
+            "with a discrepancy errors are not independent, and what more values would tell is said for errors that "
+            "are. Estimate without the discrepancy to ask that."
+        )
     unknowns = Unknowns(stepper)
     weights = unknowns.closures
     if weights:

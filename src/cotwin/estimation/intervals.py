@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,11 @@ class Interval:
     deviation: Tensor
     low: Tensor
     high: Tensor
+
+
+def holding(one: Interval, other: Interval) -> Interval:
+    """One that holds the other too; the estimate stays."""
+    return replace(one, low=torch.fmin(one.low, other.low), high=torch.fmax(one.high, other.high))
 
 
 def laplace_interval(

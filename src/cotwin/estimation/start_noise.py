@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.information import FullInformation, Information
-from cotwin.estimation.intervals import laplace_interval
+from cotwin.estimation.intervals import holding, laplace_interval
 from cotwin.estimation.note import Note
 
 DRAWS = 6
@@ -70,7 +70,10 @@ def with_noise_of_starts(found: Estimation) -> Estimation:
     if not bool((ratio > MUCH).any()) or not bool(steps.isfinite().all()):
         return found
     shaken = Shaken(known, steps)
-    intervals = {name: laplace_interval(problem.unknowns, name, raw, shaken, found.reach) for name in found.intervals}
+    intervals = {
+        name: holding(laplace_interval(problem.unknowns, name, raw, shaken, found.reach), own)
+        for name, own in found.intervals.items()
+    }
     most = int(ratio.argmax())
     note = Note(
         "noise_in_starts",

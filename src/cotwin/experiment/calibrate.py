@@ -92,8 +92,7 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
     settings = experiment.estimation
     if settings.search == "ensemble_kalman":
         EnsembleKalman(members=settings.members).first(problem, problem.present()[0])
-    if settings.discrepancy is not None:
-        admit(problem, _discrepancy(settings.discrepancy), None)
+    admit(problem, _discrepancy(settings.discrepancy), None)
     if settings.bootstrap:
         resample(problem, 1, settings.block, seed=0)
     if settings.posterior:
@@ -153,7 +152,7 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
         search=_search(task.experiment),
         level=settings.level,
         seed=seed,
-        discrepancy=None if settings.discrepancy is None else _discrepancy(settings.discrepancy),
+        discrepancy=_discrepancy(settings.discrepancy),
         stages=stages,
     )
     stages.say("estimated; grid and time steps are looked at")
@@ -186,7 +185,9 @@ def _search(experiment: Experiment) -> Search | None:
     return levenberg_marquardt if settings.search == "levenberg_marquardt" else None
 
 
-def _discrepancy(settings: settings_of.Discrepancy | Literal["auto"]) -> Discrepancy:
+def _discrepancy(settings: settings_of.Discrepancy | Literal["auto"] | None) -> Discrepancy | None:
+    if settings is None:
+        return None
     if settings == "auto":
         return Discrepancy()
     return Discrepancy(settings.deviation, settings.length, settings.duration)

@@ -16,7 +16,7 @@ from torch import Tensor
 from cotwin.estimation import Estimation, Further, LeastSquares, NoisyStarts, next_measurements
 from cotwin.estimation.estimation import conclude
 from cotwin.estimation.fit import Fit
-from cotwin.estimation.further import CORRELATED, require_foreseeable
+from cotwin.estimation.further import require_foreseeable
 from cotwin.experiment.calibrate import Task, prepare
 from cotwin.experiment.load import load
 from cotwin.experiment.resume import origin, require_same_origin
@@ -62,12 +62,11 @@ def foresee(path: Path) -> Foreseen:
             f"the run in {path} is none of cotwin estimate; estimate first, then ask what to measure next."
         )
     tensors, about = _read(path)
-    require_foreseeable(trained.physical.requires_grad_())
     # As it was given, from which simulated data come; the simulator has what the data decided since.
-    task = prepare(load(str(path / "config.yaml")))
+    experiment = load(str(path / "config.yaml"))
+    require_foreseeable(trained.physical.requires_grad_(), experiment.estimation.discrepancy is not None)
+    task = prepare(experiment)
     require_same_origin({"origin": json.loads(about["origin"])}, origin(task.data, task.experiment), task.experiment)
-    if task.experiment.estimation.discrepancy is not None:
-        raise ValueError(CORRELATED)
     starts = task.starts
     if "guess" in tensors:
         length, share = tensors["length_and_share"].tolist()
