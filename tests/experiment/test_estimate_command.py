@@ -60,6 +60,18 @@ def test_a_prior_moves_the_estimate_and_narrows_its_interval() -> None:
     assert diffusivity["standard_deviation"] == pytest.approx(0.11e-4, rel=0.05)
 
 
+def test_a_discrepancy_stands_beside_the_noise() -> None:
+    settings = ["estimation.discrepancy.deviation=0.05", "estimation.starts=exact", "estimation.resolution=off"]
+    result = cotwin("estimate", "fisher", *QUICK, *settings)
+    assert result.exit_code == 0, result.output
+    assert "Discrepancy" in result.output
+    written = json.loads(Path("runs/quick-estimate/estimation.json").read_text())["discrepancy"]
+    assert written["prior_deviation"] == {"density": 0.05}
+    assert 0 <= written["deviation"]["density"] < 0.5
+    assert 0 <= written["explained"] < 1
+    assert "Estimate without the discrepancy" in refusal("next", "runs/quick-estimate")
+
+
 def test_windows_that_start_within_gaps_are_estimated_over_them(folder: Path) -> None:
     """A file of one trajectory of heat, a fifth of which was not seen but for its first frame."""
     x, t = (np.arange(24) + 0.5) / 2.4, np.arange(40) * 0.1
