@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from physics_cases import CASES, F64, Case, box, field, scalar, smooth
+from physics_cases import CASES, F64, Case, box, field, known, scalar, smooth
 from torch import Tensor
 from torch.func import jacfwd, jacrev
 
 from cotwin.layout import Field
-from cotwin.parameters import Positive
+from cotwin.parameters import CoarseField, Positive, Vector
 from cotwin.physics.closures import Constant, Logistic, Power
 from cotwin.physics.external import ExternalStepper
 from cotwin.physics.finite_volume import CellMap
@@ -104,6 +104,15 @@ def test_who_has_not_said_that_a_batch_of_parameters_broadcasts_is_vmapped() -> 
     assert torch.allclose(
         rollout_each(own, sets, start, 2)[:, 0], rollout_paired(own, sets, start.expand(2, -1, -1), 2)
     )
+
+
+def test_coefficients_put_together_from_numbers_are_the_sets_one_by_one() -> None:
+    layout = box([Field("u")], (12,), "neumann")
+    kappa = CoarseField(Vector(scalar(0.1), known(0.2), scalar(0.4)), layout)
+    heat, start = Heat(layout, kappa), smooth(layout)
+    parameters = sets(heat)
+    together = rollout_each(heat, parameters, start, 3)
+    assert torch.allclose(together, one_by_one(heat, parameters, start, 3), rtol=0, atol=1e-13)
 
 
 @every_case

@@ -114,9 +114,15 @@ def _says_so(module: nn.Module) -> bool:
 
 
 def _broadcasting(stepper: Stepper) -> list[str]:
-    """Names of what broadcasts against states: scalars, and coefficients of fields, which have the axes of space."""
-    fields = [f"{path}.coefficients." for path, one in stepper.named_modules() if isinstance(one, CoarseField)]
-    return [name for name, value in stepper.named_parameters() if value.ndim == 0 or name.startswith(tuple(fields))]
+    """Names of what broadcasts against states: scalars, and coefficients of fields, which have the axes of space.
+
+    Not what is put together to such coefficients, a scalar for each, say.
+    """
+    fields = tuple(f"{path}.coefficients." for path, one in stepper.named_modules() if isinstance(one, CoarseField))
+    dims = stepper.solver_layout.dims
+    return [
+        name for name, value in stepper.named_parameters() if value.ndim == (dims if name.startswith(fields) else 0)
+    ]
 
 
 def at_common_pace(stepper: Stepper, parameters: Mapping[str, Tensor]) -> Stepper:
