@@ -57,6 +57,14 @@ def test_what_was_saved_comes_back(path: Path) -> None:
     assert (path / "config.yaml").read_text() == CONFIG
 
 
+def test_overwriting_leaves_nothing_that_an_estimate_was_asked(path: Path) -> None:
+    filled(path)
+    for name in ("estimate.safetensors", "next.json", "next.png"):
+        (path / name).write_bytes(b"of what was here")
+    Run.create(path, CONFIG, overwrite=True).close()
+    assert sorted(file.name for file in path.iterdir() if file.is_file()) == ["config.yaml", MARKER, "lock"]
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_the_newest_checkpoints_are_kept(path: Path, count: int) -> None:
     filled(path, count)

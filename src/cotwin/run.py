@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
 OURS = re.compile(
-    r"config\.yaml|metrics\.jsonl|(models|result|estimation|check)\.json|(physical|synthetic)\.safetensors"
-    r"|(rollout|fit|check|posterior)\.png|posterior\.nc"
+    r"config\.yaml|metrics\.jsonl|(models|result|estimation|check|next)\.json"
+    r"|(physical|synthetic|estimate)\.safetensors|(rollout|fit|check|posterior|next)\.png|posterior\.nc"
 )
 CHECKPOINTS, GENERATED = "checkpoints", "generated"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
@@ -143,6 +143,16 @@ class Run:
     def write_json(self, name: str, value: Any) -> None:
         """Write nested plain values as JSON; a number that is not finite becomes null, which JSON has."""
         self.write_text(name, json.dumps(_finite(value), indent=1) + "\n")
+
+    def write_result(self, name: str, value: Any, besides: Sequence[str]) -> None:
+        """`write_json`, and where another result was there, without the files besides that spoke of that one."""
+        text = json.dumps(_finite(value), indent=1) + "\n"
+        if self._folder.status(name) is not None and self._folder.read(name) == text.encode():
+            return
+        for stale in besides:
+            with suppress(FileNotFoundError):
+                self._folder.remove(stale)
+        self.write_text(name, text)
 
     def write_figure(self, name: str, draw: Callable[[], bytes]) -> None:
         """Write a picture; if that fails there is none, and a warning: everything that counts is written already."""

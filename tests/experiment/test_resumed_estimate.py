@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from test_command import cotwin, refusal
 from torch import Tensor
 
+from cotwin.estimation import estimate
 from cotwin.estimation.stages import Stages, Tensors
 from cotwin.experiment import calibrate, kept_stages
 from cotwin.experiment.kept_stages import KeptStages
 from cotwin.experiment.load import dump, load
+from cotwin.experiment.resolution import Solving
 from cotwin.run import Run
 from cotwin.stepper import Effort
 
@@ -119,6 +124,67 @@ def test_an_interrupted_estimate_says_how_to_go_on() -> None:
     assert result.output.rstrip().endswith("--resume")
     # Nothing was finished yet: it begins anew.
     assert cotwin("estimate", "fisher", *QUICK, "--resume").exit_code == 0
+
+
+def test_a_search_with_one_finer_model_is_not_taken_for_that_with_another(tmp_path: Path) -> None:
+    """They begin from the same numbers, and which one is needed hangs on the level of the intervals."""
+    task = calibrate.prepare(load("fisher", [*QUICK, "estimation.starts=exact"]))
+    physical, source = task.experiment.physical, task.experiment.data
+    found = estimate(task.stepper, task.starts, task.measurements, points=1)
+    solving = Solving(physical, task.data, source, found)
+    alone = solving.again({"substeps": 3}).found.z
+    with Run.create(tmp_path / "run", "") as run:
+        with KeptStages(run, print, {}) as stages:
+            other = replace(solving, stages=stages).again({"substeps": 2}).found.z
+        with KeptStages(run, print, {}, None, run.load_checkpoint()) as stages:
+            resumed = replace(solving, stages=stages).again({"substeps": 3}).found.z
+    assert not torch.equal(other, alone)
+    assert torch.equal(resumed, alone)
+
+
+def test_what_follows_other_settings_is_kept_though_it_has_fewer_stages(tmp_path: Path) -> None:
+    def taken(run: Run, names: str, before: dict[str, Any] | None) -> list[str]:
+        computed: list[str] = []
+        with KeptStages(run, print, {}, None, before) as stages:
+            for name in names:
+                stages.take(name, [torch.ones(1)], lambda name=name: (computed.append(name), {})[1])  # type: ignore[misc]
+        return computed
+
+    with Run.create(tmp_path / "run", "") as run:
+        taken(run, "abcde", None)
+        assert taken(run, "abx", run.load_checkpoint()) == ["x"]
+        assert taken(run, "abx", run.load_checkpoint()) == []
+        assert taken(run, "aby", run.load_checkpoint()) == ["y"]
+        assert taken(run, "aby", run.load_checkpoint()) == []
+
+
+def test_from_a_damaged_checkpoint_the_one_before_is_gone_on_from() -> None:
+    assert cotwin("estimate", "fisher", *QUICK).exit_code == 0
+    undisturbed = written()
+    newest = max(Path("runs/quick-estimate/checkpoints").glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    refused = refusal("estimate", "fisher", *QUICK, "--resume")
+    (number,) = re.findall(r"--resume --checkpoint (\d+)", refused)
+    assert cotwin("estimate", "fisher", *QUICK, "--resume", "--checkpoint", number).exit_code == 0
+    assert written() == undisturbed
+    assert cotwin("estimate", "fisher", *QUICK, "--resume").exit_code == 0
+
+
+def test_what_an_estimate_was_asked_goes_with_it_and_a_refusal_changes_nothing() -> None:
+    run = Path("runs/quick-estimate")
+    assert cotwin("estimate", "fisher", *QUICK).exit_code == 0
+    asked = [run / name for name in ("check.json", "next.png", "posterior.nc")]
+    for file in asked:
+        file.write_text("of this estimate")
+    assert cotwin("estimate", "fisher", *QUICK, "--resume").exit_code == 0
+    assert all(file.exists() for file in asked)
+    assert cotwin("estimate", "fisher", *QUICK, "estimation.level=0.8", "--resume").exit_code == 0
+    assert not any(file.exists() for file in asked)
+    settings = (run / "config.yaml").read_text()
+    for checkpoint in run.glob("checkpoints/*.pt"):
+        checkpoint.write_bytes(b"")
+    assert "damaged" in refusal("estimate", "fisher", *QUICK, "estimation.level=0.7", "--resume")
+    assert (run / "config.yaml").read_text() == settings
 
 
 def test_calls_of_a_stage_that_is_taken_again_count(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cotwin.experiment.calibrate import Task
     from cotwin.run import Run
 
+OF_ESTIMATE = ("posterior.nc", "posterior.png", "check.json", "check.png", "next.json", "next.png")
+"""Files of what else an estimate was asked."""
 SOON = 60.0
 """Seconds, for which it is said how many repetitions they suffice for."""
 
@@ -33,6 +35,7 @@ def estimate(
     run_dir: Annotated[Path | None, typer.Option(help="Where to write; runs/NAME-estimate if not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    checkpoint: Annotated[int | None, typer.Option(help="With --resume: this one, not the newest.")] = None,
     check: Annotated[
         int | None,
         typer.Option(
@@ -55,6 +58,8 @@ def estimate(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console)])
     if resume and overwrite:
         fail("--resume goes on with a run, --overwrite throws it away; choose one.")
+    if checkpoint is not None and not resume:
+        fail("--checkpoint goes with --resume.")
     with errors_explained():
         experiment = load(config, overrides or [])
         task = prepare(experiment)
@@ -68,7 +73,7 @@ def estimate(
         with directory:
             console.print(f"Estimating {experiment.name!r} into {path}.", *task.notes, highlight=False, markup=False)
             try:
-                calibration = _calibrated(console, task, directory)
+                calibration = _calibrated(console, task, directory, checkpoint)
             except KeyboardInterrupt:
                 where = [] if run_dir is None else ["--run-dir", str(run_dir)]
                 again = shlex.join(["cotwin", "estimate", config, *(overrides or []), *where, "--resume"])
@@ -88,16 +93,19 @@ def estimate(
     print_next(console, path, "fit.png", go_on)
 
 
-def _calibrated(console: Console, task: Task, directory: Run) -> Calibration:
+def _calibrated(console: Console, task: Task, directory: Run, checkpoint: int | None) -> Calibration:
     """The estimation, from where an earlier one was interrupted if the directory holds one."""
     from cotwin.experiment.calibrate import run
     from cotwin.experiment.kept_stages import KeptStages
+    from cotwin.experiment.load import dump
     from cotwin.experiment.resume import checkpoint_of, origin, require_same_origin
 
     begun = origin(task.data, task.experiment)
-    before = checkpoint_of(directory, "estimation") if directory.checkpoints() else None
+    there = directory.checkpoints() or checkpoint is not None
+    before = checkpoint_of(directory, "estimation", checkpoint) if there else None
     if before is not None:
         require_same_origin(before, begun, task.experiment)
+    directory.write_text("config.yaml", dump(task.experiment))
     with console.status("rollouts and their derivatives") as status:
         say = status.update if console.is_terminal else partial(_line, console)
         with KeptStages(directory, say, begun, task.stepper.effort, before) as stages:
@@ -115,7 +123,7 @@ def _write(directory: Run, task: Task, calibration: Calibration) -> None:
     solved = task.experiment.model_copy(update={"physical": physical})
     write_models(directory, solved, train.states, train.layout, {"physical": model})
     write_estimate(directory, task, calibration.estimation)
-    directory.write_json("estimation.json", calibration.as_json())
+    directory.write_result("estimation.json", calibration.as_json(), OF_ESTIMATE)
     directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
     _write_posterior(directory, calibration)
 

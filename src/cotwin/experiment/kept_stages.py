@@ -37,7 +37,7 @@ class KeptStages(Stages):
         self.run, self.tell, self.origin = run, say, dict(origin)
         self.effort = Effort() if effort is None else effort
         self.stages: list[dict[str, Any]] = [] if before is None else list(before["stages"])
-        self.place, self.written = 0, len(self.stages)
+        self.place, self.written = 0, True
         self.last = time.monotonic()
 
     def __enter__(self) -> KeptStages:
@@ -61,15 +61,18 @@ class KeptStages(Stages):
         found = compute()
         spent = self.effort.since(before)
         self.stages.append({"name": name, "begin": _on_cpu(begin), "found": _on_cpu(found), **vars(spent)})
+        self.written = False
         if time.monotonic() - self.last > SELDOM:
             self._write()
         return found
 
     def _write(self) -> None:
-        if len(self.stages) == self.written:
+        if self.written:
             return
-        self.run.save_checkpoint(len(self.stages), {"origin": self.origin, "stages": self.stages})
-        self.written, self.last = len(self.stages), time.monotonic()
+        # Fewer stages than before, if settings changed, are newer all the same.
+        number = max(len(self.stages), *(1 + other for other in self.run.checkpoints()), 0)
+        self.run.save_checkpoint(number, {"origin": self.origin, "stages": self.stages})
+        self.written, self.last = True, time.monotonic()
 
 
 def _same(stage: Mapping[str, Any], name: str, begin: Sequence[Tensor]) -> bool:

@@ -105,6 +105,8 @@ class Solving:
         """Estimated again with other settings."""
         physical = self.physical.model_copy(update=changes)
         stepper = build_physical(physical, self.data.layout, self.data.train.states).to(self.found.stepper.device)
+        # Searches with another finer model would begin from the same numbers: a stage that tells them apart.
+        self.stages.take("finer", [self.found.z, self.found.z.new_tensor(list(changes.values()))], dict)
         found = with_finer_fields(with_noise_of_starts(again(self.found, stepper, self.stages)))
         return replace(self, physical=physical, found=found)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from cotwin.experiment.dataset import Dataset
-from cotwin.experiment.load import dump, load
+from cotwin.experiment.load import load
 from cotwin.experiment.settings import Experiment, FileData, Simulated
 from cotwin.registry import Registry, network, sampler, simulator
 from cotwin.run import Run, RunError
@@ -32,7 +32,7 @@ FREE_OF_ESTIMATE = (
 
 
 def reopen(path: Path, experiment: Experiment, free: Collection[str] = FREE) -> Run:
-    """The run in `path`, to go on with it; its config.yaml is from now on this experiment's.
+    """The run in `path`, to go on with it; its config.yaml is still of what was begun.
 
     free: blocks and settings that may differ. `hybrid.cycles` may be higher than the run's, of a finished run too.
     Raises RunError where anything else that
@@ -46,7 +46,6 @@ def reopen(path: Path, experiment: Experiment, free: Collection[str] = FREE) -> 
                 f"the run in {path} has other settings; resume it with its own, or choose another directory with "
                 "--run-dir:\n  " + "\n  ".join(changed)
             )
-        run.write_text("config.yaml", dump(experiment))
     except BaseException:
         run.close()
         raise
