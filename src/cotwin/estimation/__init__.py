@@ -4,7 +4,8 @@ from cotwin.estimation.bootstrap import Bootstrap, bootstrap
 from cotwin.estimation.check import Check, check
 from cotwin.estimation.discrepancy import Discrepancy
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
-from cotwin.estimation.estimation import Estimation, estimate
+from cotwin.estimation.estimate import estimate
+from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.foreseen import Further
 from cotwin.estimation.further import next_measurements
 from cotwin.estimation.gradient_search import adam, lbfgs

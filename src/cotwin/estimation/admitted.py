@@ -19,8 +19,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation.discrepancy import Process
+from cotwin.estimation import noise
+from cotwin.estimation.discrepancy import Discrepancy, Process
+from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.information import FullInformation
+from cotwin.estimation.known import MOST_BY_JACOBIAN
+from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.problem import LeastSquares
 
@@ -32,6 +36,28 @@ EVALUATIONS = 60
 """For each number that is sought."""
 FAR, NEAR = 1.0, 0.2
 """How far a search looks about in logarithms, at first and from numbers that it found before."""
+
+
+def admit(problem: LeastSquares, prior: Discrepancy | None, search: Search | None) -> LeastSquares:
+    """The same problem with a discrepancy, if any, of none as yet. Raises ValueError where none can be admitted."""
+    if prior is None:
+        return problem
+    if problem.unknowns.closures:
+        raise ValueError(
+            "weights of networks are unknown, and they explain what a discrepancy would; leave one of both out."
+        )
+    if len(problem.unknowns) > MOST_BY_JACOBIAN:
+        raise ValueError(
+            f"a discrepancy beside {len(problem.unknowns)} unknown numbers is too much; the most are "
+            f"{MOST_BY_JACOBIAN}. Estimate a coarser field, or leave the discrepancy out."
+        )
+    if isinstance(search, EnsembleKalman):
+        raise ValueError(
+            "an ensemble takes errors as independent, and with a discrepancy they are not; search by derivatives, or "
+            "leave the discrepancy out."
+        )
+    usual = noise.first_guess(problem).nan_to_num(nan=1.0)
+    return problem.admitting(Process.absent(prior, problem.observation, usual))
 
 
 def most_likely(problem: LeastSquares, linear: Linearised, noise_is_known: bool) -> LeastSquares:

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import scipy.stats
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.estimation import noise, notes
+from cotwin.estimation import notes
 from cotwin.estimation.admitted import with_longer
-from cotwin.estimation.approach import Followed, approach, growing
-from cotwin.estimation.discrepancy import Discrepancy, Process
+from cotwin.estimation.discrepancy import Process
 from cotwin.estimation.ensemble import Ensemble
-from cotwin.estimation.ensemble_kalman import EnsembleKalman
-from cotwin.estimation.fit import Fit, Rest, by_ensemble, fit, search_for
+from cotwin.estimation.fit import Fit, Rest
 from cotwin.estimation.information import FullInformation, Information
 from cotwin.estimation.intervals import Interval, holding, laplace_interval
-from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
-from cotwin.estimation.levenberg_marquardt import Search
+from cotwin.estimation.known import Known
 from cotwin.estimation.linear import Linearised
-from cotwin.estimation.low_rank import require_priors
-from cotwin.estimation.measurements import Measurements, NoisyStarts
-from cotwin.estimation.multi_start import sobol_points, suggested
 from cotwin.estimation.note import Note, reasons
-from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
-from cotwin.estimation.roughness import by_steps
 from cotwin.estimation.sandwich import Widened
-from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.unknowns import Unknowns
-from cotwin.stepper import DivergenceError, Stepper
+from cotwin.stepper import Stepper
 
 LINEAR = 2.0
 """Farthest that a raw number, mostly a logarithm, is moved to look whether the problem is linear."""
@@ -125,145 +114,6 @@ class Estimation:
     def reliable(self) -> bool:
         """Whether nothing speaks against using estimates and intervals as they are."""
         return not self.reasons
-
-
-def estimate(
-    stepper: Stepper,
-    starts: Float[Tensor, "B C *S"] | NoisyStarts,
-    measurements: Measurements,
-    *,
-    priors: Mapping[str, Prior] | None = None,
-    points: int | None = None,
-    level: float = 0.9,
-    search: Search | None = None,
-    horizons: Sequence[float] | None = None,
-    seed: int = 0,
-    discrepancy: Discrepancy | None = None,
-    stages: Stages = UNSEEN,
-) -> Estimation:
-    """The unknowns that fit the measurements best, given what is known beforehand, and how sure that is.
-
-    Minimises ½ ‖(O(rollout(θ, s)) − y)/σ‖² − log p(θ): maximum a posteriori, without priors maximum likelihood.
-    stepper: with the unknowns at their initial values; it is not changed.
-    starts: initial states, exact, or `NoisyStarts` that are estimated with the unknowns. Noise in starts that are
-        taken to be exact biases what smooths it, such as a diffusivity.
-    points: starting points; beyond the first, which is the stepper's own, from a Sobol sequence through the priors,
-        or bounds. All run as one batch. After each part of the time those that came to the same place go on as one,
-        and of the others the better half. If not given 8 for up to 20 unknown numbers; one for more, for a
-        search of one's own, and for simulators that take rollouts one by one.
-    level: of the intervals.
-    search: how to minimise: `levenberg_marquardt`, `lbfgs` or `adam`, with other settings through functools.partial,
-        or an `EnsembleKalman`, which takes no derivative and for intervals the slopes of its own regression.
-        If not given Levenberg-Marquardt for up to 300 unknown numbers, L-BFGS for more, Adam for networks.
-    horizons: parts of the time that are fitted before all of it, one after the other, each from where the last came
-        to rest. If not given one step, two, four, … A long rollout from wrong parameters is out of phase with the
-        data, and its cost has many minima.
-    discrepancy: an error of the simulator that is admitted; how large it is the data say, under its prior. Intervals
-        hold it. Not for networks, ensembles and more than 300 unknown numbers.
-    stages: what becomes of each stage; nothing if not given.
-
-    Intervals are Laplace's: the normal distribution whose covariance is (JᵀJ)⁻¹ at the estimate, in the raw numbers
-    that the optimiser sees, so that those of a positive parameter stay positive; with Student's quantiles where the
-    noise is estimated. They hold where the problem is nearly linear within them: `profile` does not need that.
-
-    Raises ValueError for what cannot be estimated, and DivergenceError if no starting point gives finite states.
-    """
-    _require_sense(level, points)
-    problem = LeastSquares(stepper, starts, measurements, priors)
-    if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
-        require_priors(problem)
-    problem = admit(problem, discrepancy, search)
-    if points is None:
-        points = suggested(problem) if search is None else 1
-    z = torch.cat([problem.present(), sobol_points(problem, points - 1, seed)])
-    search = search or search_for(problem)
-    noise_is_known = measurements.noise is not None
-    if not noise_is_known:
-        problem = problem.with_noise(noise.first_guess(problem))
-    rough = list[Note]()
-    if isinstance(search, EnsembleKalman):
-        found = by_ensemble(problem, search, noise_is_known)
-    else:
-        if problem.stepper.effort is not None:
-            problem, rough = by_steps(problem, z[0])
-        parts = growing(problem.observation) if horizons is None else horizons
-        found = _fitted(problem, z, search, parts, noise_is_known, stages)
-    if not math.isfinite(found.cost):
-        raise DivergenceError(
-            f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
-            f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
-        )
-    concluded = conclude(found, stepper, level=level, points=points, noise_is_known=noise_is_known)
-    concluded.warnings.extend(rough)
-    return concluded
-
-
-def _require_sense(level: float, points: int | None) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; give the probability of the intervals, such as 0.9.")
-    if points is not None and points < 1:
-        raise ValueError(f"points is {points}; search from at least one, the stepper's own.")
-
-
-def admit(problem: LeastSquares, prior: Discrepancy | None, search: Search | None) -> LeastSquares:
-    """The same problem with a discrepancy, if any, of none as yet. Raises ValueError where none can be admitted."""
-    if prior is None:
-        return problem
-    if problem.unknowns.closures:
-        raise ValueError(
-            "weights of networks are unknown, and they explain what a discrepancy would; leave one of both out."
-        )
-    if len(problem.unknowns) > MOST_BY_JACOBIAN:
-        raise ValueError(
-            f"a discrepancy beside {len(problem.unknowns)} unknown numbers is too much; the most are "
-            f"{MOST_BY_JACOBIAN}. Estimate a coarser field, or leave the discrepancy out."
-        )
-    if isinstance(search, EnsembleKalman):
-        raise ValueError(
-            "an ensemble takes errors as independent, and with a discrepancy they are not; search by derivatives, or "
-            "leave the discrepancy out."
-        )
-    usual = noise.first_guess(problem).nan_to_num(nan=1.0)
-    return problem.admitting(Process.absent(prior, problem.observation, usual))
-
-
-def _fitted(
-    problem: LeastSquares,
-    z: Float[Tensor, "P Z"],
-    search: Search,
-    parts: Sequence[float],
-    noise_is_known: bool,
-    stages: Stages,
-) -> Fit:
-    """By part of the time after the other. Where there is a discrepancy, from every starting point again.
-
-    The best fit may lie elsewhere then.
-    """
-    found = fit(*approach(problem, z, search, parts, stages), search, noise_is_known, stages)
-    problem, size = found.problem, len(found.problem.unknowns)
-    if problem.discrepancy is None or not problem.discrepancy.present:
-        return found
-    # What integrating the starts out adds is of that fit, and far from it a line without an end.
-    problem = problem.tilted(torch.zeros_like(problem.tilt), problem.level)
-    points = torch.cat([z[:, :size], found.z[size:].expand(len(z), -1)], dim=1)
-    counts = torch.ones(1 + len(z), dtype=torch.long)
-    counts[0] = 0
-    more = fit(problem, Followed(torch.cat([found.z[None], points]), counts), search, noise_is_known, stages)
-    return replace(more, count=max(1, more.count), iterations=found.iterations + more.iterations)
-
-
-def again(found: Estimation, stepper: Stepper, stages: Stages = UNSEEN) -> Estimation:
-    """The same estimation with another stepper for the same unknowns, such as a finer one, from where it rested.
-
-    Not for networks as unknowns. Raises ValueError for a stepper with other parameters, and DivergenceError where it
-    diverges at the estimate.
-    """
-    problem, noise_is_known = found.problem.on(stepper), not found.noise_estimated
-    finer = fit(problem, Followed.every(found.z[None]), search_for(problem), noise_is_known, stages)
-    if not math.isfinite(finer.cost):
-        raise DivergenceError(f"{type(stepper).__name__} diverges at the estimate.")
-    finer = replace(finer, iterations=found.iterations + finer.iterations, count=found.agreeing, others=found.others)
-    return conclude(finer, stepper, level=found.level, points=found.points, noise_is_known=noise_is_known)
 
 
 def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_known: bool) -> Estimation:

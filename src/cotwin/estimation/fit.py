@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation import evidence, noise
 from cotwin.estimation.admitted import most_likely
-from cotwin.estimation.approach import Followed, together
+from cotwin.estimation.approach import Followed, approach, together
 from cotwin.estimation.ensemble import Ensemble
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.gradient_search import adam, lbfgs
@@ -113,6 +115,31 @@ def fit(
         count=int(points.counts[0]),
         others=sorted([*others, *left_behind], key=lambda other: other.behind),
     )
+
+
+def fit_from_points(
+    problem: LeastSquares,
+    z: Float[Tensor, "P Z"],
+    search: Search,
+    parts: Sequence[float],
+    noise_is_known: bool,
+    stages: Stages,
+) -> Fit:
+    """By part of the time after the other. Where there is a discrepancy, from every starting point again.
+
+    The best fit may lie elsewhere then.
+    """
+    found = fit(*approach(problem, z, search, parts, stages), search, noise_is_known, stages)
+    problem, size = found.problem, len(found.problem.unknowns)
+    if problem.discrepancy is None or not problem.discrepancy.present:
+        return found
+    # What integrating the starts out adds is of that fit, and far from it a line without an end.
+    problem = problem.tilted(torch.zeros_like(problem.tilt), problem.level)
+    points = torch.cat([z[:, :size], found.z[size:].expand(len(z), -1)], dim=1)
+    counts = torch.ones(1 + len(z), dtype=torch.long)
+    counts[0] = 0
+    more = fit(problem, Followed(torch.cat([found.z[None], points]), counts), search, noise_is_known, stages)
+    return replace(more, count=max(1, more.count), iterations=found.iterations + more.iterations)
 
 
 def _others(problem: LeastSquares, points: Followed, solution: Solution, noise_is_known: bool) -> list[Rest]:

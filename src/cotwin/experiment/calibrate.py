@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,9 +18,9 @@ from cotwin.estimation import (
     estimate,
     levenberg_marquardt,
 )
+from cotwin.estimation.admitted import admit
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
-from cotwin.estimation.estimation import admit
 from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.measurements import start_modes
@@ -185,12 +184,8 @@ def _search(experiment: Experiment) -> Search | None:
     return levenberg_marquardt if settings.search == "levenberg_marquardt" else None
 
 
-def _discrepancy(settings: settings_of.Discrepancy | Literal["auto"] | None) -> Discrepancy | None:
-    if settings is None:
-        return None
-    if settings == "auto":
-        return Discrepancy()
-    return Discrepancy(settings.deviation, settings.length, settings.duration)
+def _discrepancy(settings: settings_of.Discrepancy | None) -> Discrepancy | None:
+    return None if settings is None else Discrepancy(settings.deviation, settings.length, settings.duration)
 
 
 def _length(asked: float | None, first: Tensor, layout: Layout) -> float:

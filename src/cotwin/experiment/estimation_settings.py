@@ -14,6 +14,10 @@ def _off(given: object) -> object:
     return "off" if given is False else given
 
 
+def _usual(given: object) -> object:
+    return {} if given == "auto" else given
+
+
 class Discrepancy(Settings):
     """An error of the simulator that is admitted, a Gaussian process in space and time (Kennedy & O'Hagan, 2001)."""
 
@@ -49,7 +53,7 @@ class Estimation(Settings):
     noise: PositiveFloat | tuple[PositiveFloat, ...] | None = Field(
         None, description="its standard deviation, one number or one for each channel; if not given, estimated"
     )
-    discrepancy: Literal["auto"] | Discrepancy | None = Field(
+    discrepancy: Annotated[Discrepancy | None, BeforeValidator(_usual)] = Field(
         None,
         description="an error of the simulator that is admitted, so that intervals hold it; auto: with all of its "
         "settings as they are if not given",

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal, TypeGuard
 
 from cotwin.estimation import Estimation
-from cotwin.estimation.estimation import again
+from cotwin.estimation.estimate import again
 from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
