@@ -2,9 +2,10 @@
 
     python benchmarks/estimation/whole_commands.py      # five minutes on one core
 
-Two solitons of u_t + 6 u u_x + u_xxx = 0 that pass each other, 36 frames of 256 points, 1 % noise, from half of the true
-values; and Allen-Cahn, all 201 published frames of 512 points, 5 % noise (Raissi et al., 2019; third-party data, left
-out where they are not). Starts are estimated, and the estimation repeated on shorter steps where intervals ask for that.
+Two solitons of u_t + 6 u u_x + u_xxx = 0 that pass each other, 36 frames of 256 points, 1 % noise, from half of the
+true values; and Allen-Cahn, all 201 published frames of 512 points, 5 % noise (Raissi et al., 2019; third-party data,
+left out where they are not). Starts are estimated, and the estimation repeated on shorter steps where intervals ask
+for that.
 """
 
 from __future__ import annotations
