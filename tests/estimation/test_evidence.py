@@ -120,9 +120,9 @@ def test_length_and_deviation_of_the_starts_come_from_the_values(length: float) 
     stepper = heat(0.002, points=64)
     guess = NoisyStarts(torch.zeros_like(starts), torch.full((1,), 0.5, dtype=F64), 0.15, adapt=True)
     found = estimate(stepper, guess, seen(stepper, starts, 3))
-    assert found.problem.noisy is not None
-    assert found.problem.noisy.length == pytest.approx(length, rel=0.3)
-    assert float(found.problem.noisy.deviation) == pytest.approx(DEVIATION, rel=0.3)
+    assert found.problem.starts.noisy is not None
+    assert found.problem.starts.noisy.length == pytest.approx(length, rel=0.3)
+    assert float(found.problem.starts.noisy.deviation) == pytest.approx(DEVIATION, rel=0.3)
     (one,) = found.intervals.values()
     assert float(one.value) == pytest.approx(0.002, abs=3 * float(one.deviation))
 

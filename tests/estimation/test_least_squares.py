@@ -63,7 +63,7 @@ def test_jacobians_to_noisy_starts_are_those_of_forward_differentiation() -> Non
     linear = problem.linearise(z[None])
     found = torch.zeros_like(exact)
     for start in range(2):
-        own = slice(start * problem.start_size, (start + 1) * problem.start_size)
+        own = slice(start * problem.starts.size, (start + 1) * problem.starts.size)
         found[linear.trajectory == start, own] = linear.by_white[0, linear.trajectory == start]
     torch.testing.assert_close(found, exact, rtol=1e-6, atol=1e-7 * float(exact.abs().max()))
 
@@ -92,7 +92,8 @@ def test_batches_in_small_parts_give_the_same(monkeypatch: pytest.MonkeyPatch, n
     problem = problem_of(next(case for case in CASES if case.name == "heat 1-D, scalar"), noisy)
     points = points_near(problem, 3)
     cost, linear = problem.cost(points), problem.linearise(points)
-    monkeypatch.setattr("cotwin.estimation.problem.AT_ONCE", 1)
+    for module in ("problem", "prediction"):
+        monkeypatch.setattr(f"cotwin.estimation.{module}.AT_ONCE", 1)
     torch.testing.assert_close(problem.cost(points), cost)
     in_parts = problem.linearise(points)
     torch.testing.assert_close(in_parts.by_raw, linear.by_raw)

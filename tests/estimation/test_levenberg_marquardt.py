@@ -12,8 +12,8 @@ from torch import Tensor
 from cotwin.estimation import LeastSquares, Measurements, NoisyStarts, adam, lbfgs, levenberg_marquardt
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.linear import Linearised
+from cotwin.estimation.prediction import Pace
 from cotwin.estimation.priors import LogNormal
-from cotwin.estimation.problem import Pace
 from cotwin.estimation.start_search import with_starts
 
 

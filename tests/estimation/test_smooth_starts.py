@@ -135,8 +135,8 @@ def test_numbers_of_a_start_are_its_modes() -> None:
     guess = torch.zeros(2, 1, 24, dtype=F64)
     measurements = Measurements(Grid(layout, 2, 4, first=0), torch.zeros(2 * 5 * 24, dtype=F64), 0.1)
     problem = LeastSquares(model, NoisyStarts(guess, torch.ones(1, dtype=F64), 0.5), measurements)
-    assert problem.start_size == len(start_modes(layout, 0.5)) < 24
-    white: Tensor = noise(1, 2, problem.start_size)
-    assert torch.allclose(problem.starts(white)[0, :, 0], white[0] @ start_modes(layout, 0.5))
+    assert problem.starts.size == len(start_modes(layout, 0.5)) < 24
+    white: Tensor = noise(1, 2, problem.starts.size)
+    assert torch.allclose(problem.starts.states(white)[0, :, 0], white[0] @ start_modes(layout, 0.5))
     with pytest.raises(ValueError, match="length of the starts is -1"):
         NoisyStarts(guess, torch.ones(1, dtype=F64), -1.0)

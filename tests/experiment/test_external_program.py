@@ -52,7 +52,7 @@ def test_starts_are_exact_unless_asked_and_the_note_says_what_they_cost() -> Non
     asked = prepare(configured(starts="estimated"))
     assert isinstance(task.starts, torch.Tensor)
     assert isinstance(asked.starts, NoisyStarts)
-    size = LeastSquares(asked.stepper, asked.starts, asked.measurements).start_size
+    size = LeastSquares(asked.stepper, asked.starts, asked.measurements).starts.size
     said = f"{size} more rollouts from each of {len(task.starts)} starts"
     assert any(said in note and f"{size * len(task.starts) * 10:,} intervals" in note for note in task.notes)
 

@@ -69,7 +69,7 @@ def approach(
     Source: Jamieson & Talwalkar (2016), AISTATS (successive halving).
     """
     first, last = float(problem.observation.time.min()), float(problem.observation.time.max())
-    if problem.start_size and first == 0:
+    if problem.starts.size and first == 0:
         problem, z = _with_starts(problem, z, stages)
     if search in (levenberg_marquardt, with_starts):
         # The next part begins from there, however nearly it is the minimum.

@@ -106,7 +106,7 @@ def resample(problem: LeastSquares, replicates: int, block: float | None, seed: 
     """How often each value counts in each replicate, on the CPU; the arguments and errors as for `bootstrap`."""
     # Drawn on the CPU, so that a seed means the same on every device.
     observation, generator = copy.deepcopy(problem.observation).cpu(), seeded(seed)
-    if block is None and problem.start_size and observation.num_trajectories >= ENOUGH:
+    if block is None and problem.starts.size and observation.num_trajectories >= ENOUGH:
         block = math.inf
     if block == math.inf:
         return _whole(observation, replicates, generator)

@@ -237,7 +237,7 @@ def check(
 def forecast(found: Estimation, *, searches: int = SEARCHES, seed: int = 0) -> Forecast:
     """How long a check takes, from a few draws and one whole search. Raises ValueError as `check` does."""
     require_possible(found, fewest(found.level))
-    count = TIMED_ALONE if found.problem.start_size or found.discrepancy is not None else TIMED
+    count = TIMED_ALONE if found.problem.starts.size or found.discrepancy is not None else TIMED
     begun = time.monotonic()
     replicas = Replicas.drawn(found, count, seed)
     which = replicas.measured

@@ -82,7 +82,7 @@ class EnsembleKalman:
     def first(self, problem: LeastSquares, middle: Float[Tensor, " Z"]) -> Float[Tensor, "J Z"]:
         """Members through priors or ranges, around a point. Raises ValueError for what no ensemble can search."""
         size = len(problem.unknowns)
-        if problem.start_size:
+        if problem.starts.size:
             raise ValueError(
                 f"ensembles take starts as exact, and these have {problem.size - size} numbers of their own to "
                 "estimate; give exact starts (estimation.starts=exact), or search by levenberg_marquardt."

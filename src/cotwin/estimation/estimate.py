@@ -87,7 +87,7 @@ def estimate(
     if not math.isfinite(found.cost):
         raise DivergenceError(
             f"{type(stepper).__name__} diverges from every starting point ({points}); start from other values, "
-            f"narrow the bounds, or take more substeps. {stepper.remedy(problem.guess)}".rstrip()
+            f"narrow the bounds, or take more substeps. {stepper.remedy(problem.starts.guess)}".rstrip()
         )
     concluded = conclude(found, stepper, level=level, points=points, noise_is_known=noise_is_known)
     concluded.warnings.extend(rough)

@@ -149,7 +149,7 @@ def conclude(best: Fit, begun: Stepper, *, level: float, points: int, noise_is_k
         noise=problem.deviation.cpu(),
         noise_estimated=not noise_is_known,
         begin=first.present(),
-        starts=problem.starts(white)[0],
+        starts=problem.starts.states(white)[0],
         residuals=residuals.cpu(),
         cost=best.cost,
         freedom=freedom,

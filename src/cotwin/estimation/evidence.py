@@ -60,7 +60,7 @@ def _gradient(
 ) -> Float[Tensor, " K"]:
     """½ d log det H = Σ_k ⟨(J H⁻¹)_k, dJ_k⟩ along each of these directions, with these weights held."""
     z, total = z.detach().requires_grad_(), torch.zeros_like(z)
-    moves = torch.eye(problem.start_size, dtype=z.dtype, device=z.device)
+    moves = torch.eye(problem.starts.size, dtype=z.dtype, device=z.device)
     at_once = problem.differentiable_at_once
     for some, held in zip(moves.split(at_once), linear.pull()[0].mT.split(at_once), strict=True):
         total += torch.autograd.grad((problem.along_starts(z, some) * held).sum(), z)[0]
@@ -71,10 +71,10 @@ def with_adapted(
     problem: LeastSquares, z: Float[Tensor, "P Z"], linear: Linearised
 ) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
     """With starts whose prior suits the values, where that is left open, and points with nearly the same starts."""
-    if problem.noisy is None or not problem.noisy.adapt:
+    if problem.starts.noisy is None or not problem.starts.noisy.adapt:
         return problem, z
     starts = adapted(problem, linear)
-    return (problem, z) if starts is problem.noisy else problem.with_starts(starts, z)
+    return (problem, z) if starts is problem.starts.noisy else problem.with_starts(starts, z)
 
 
 def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
@@ -84,7 +84,7 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
     and deviation these weights have another covariance than 1. Of a field longer than the domain only the ratio of
     deviation² to length³ matters, so it is no longer than that.
     """
-    noisy, layout = problem.noisy, problem.observation.layout
+    noisy, layout = problem.starts.noisy, problem.observation.layout
     assert noisy is not None
     if not bool(linear.finite.all()):
         return noisy
@@ -98,26 +98,26 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
         whole = torch.block_diag(*(size * root for size in larger))
         return sum(_unlikely(whole, precision, towards) for precision, towards in said)
 
-    same = np.zeros(1 + len(problem.moving))
+    same = np.zeros(1 + len(problem.starts.moving))
     domain = max(points * spacing for points, spacing in zip(layout.grid, layout.spacing, strict=True))
     longest = max(0.0, math.log(domain / noisy.length))
     found = scipy.optimize.minimize(
         unlikely,
         same,
         method="Nelder-Mead",
-        bounds=[(math.log(SHORTER), longest), *[(-math.log(LARGER), math.log(LARGER))] * len(problem.moving)],
+        bounds=[(math.log(SHORTER), longest), *[(-math.log(LARGER), math.log(LARGER))] * len(problem.starts.moving)],
         options={"initial_simplex": np.vstack([same, 0.5 * np.eye(len(same))]), "xatol": 0.02, "fatol": LITTLE / 10},
     )
     length, deviation = noisy.length, noisy.deviation.clone()
     if unlikely(same) - found.fun > LITTLE:
         longer, *larger = (math.exp(one) for one in found.x)
-        length, deviation[problem.moving.cpu()] = (
+        length, deviation[problem.starts.moving.cpu()] = (
             longer * length,
-            deviation[problem.moving.cpu()] * torch.tensor(larger),
+            deviation[problem.starts.moving.cpu()] * torch.tensor(larger),
         )
-    noise = problem.deviation.cpu()[problem.moving.cpu()].nan_to_num(nan=torch.inf)
-    share = min(SHARE, float((FINE * noise / deviation[problem.moving.cpu()]).min()) ** 2)
-    while share < SHARE and len(start_modes(layout, length, share)) * len(problem.moving) > MOST:
+    noise = problem.deviation.cpu()[problem.starts.moving.cpu()].nan_to_num(nan=torch.inf)
+    share = min(SHARE, float((FINE * noise / deviation[problem.starts.moving.cpu()]).min()) ** 2)
+    while share < SHARE and len(start_modes(layout, length, share)) * len(problem.starts.moving) > MOST:
         share = min(SHARE, 2 * share)
     if length == noisy.length and share > noisy.share / 4:
         return noisy

@@ -36,7 +36,7 @@ def search_for(problem: LeastSquares) -> Search:
         return adam
     if len(problem.unknowns) > MOST_BY_JACOBIAN:
         return lbfgs
-    return with_starts if problem.start_size and problem.stepper.differentiable else levenberg_marquardt
+    return with_starts if problem.starts.size and problem.stepper.differentiable else levenberg_marquardt
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _revised(
     problem: LeastSquares, z: Float[Tensor, "P Z"], noise_is_known: bool, stages: Stages
 ) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
     """The problem with what follows from the first point; the same one where that changes nothing."""
-    if noise_is_known and not problem.start_size and problem.discrepancy is None:
+    if noise_is_known and not problem.starts.size and problem.discrepancy is None:
         return problem, z
     held, at = problem.without_closures(z[0])
     known, revised = Known.at(held, at), problem
@@ -165,7 +165,7 @@ def _revised(
         deviation = noise.remaining(problem, z[0], known.taken)
         if bool((deviation / problem.deviation - 1).abs().nan_to_num().max() > noise.SETTLED):
             revised = problem.with_noise(deviation)
-    if known.linear is None or not problem.start_size:
+    if known.linear is None or not problem.starts.size:
         return revised, z
     revised, z = evidence.with_adapted(revised, z, known.linear)
     if revised is problem and isinstance(known.information, FullInformation) and not problem.unknowns.closures:

@@ -17,7 +17,8 @@ from cotwin.estimation.intervals import Interval, laplace_interval
 from cotwin.estimation.known import MOST_BY_JACOBIAN
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.observation import Grid, Joined, Observation, going_on, in_between
-from cotwin.estimation.problem import AT_ONCE, LeastSquares
+from cotwin.estimation.prediction import AT_ONCE
+from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.stepper import Stepper
 
@@ -51,13 +52,13 @@ def next_measurements(
     require_foreseeable(found.stepper, correlated=found.discrepancy is not None)
     problem, z, information = found.problem, found.z[None], found.information
     assert isinstance(information, FullInformation)
-    belongs = list(range(len(problem.guess))) if experiments is None else list(experiments)
+    belongs = list(range(len(problem.starts.guess))) if experiments is None else list(experiments)
     linear = problem.linearise(z)
     idle = problem.unknowns.idle(found.z[: len(problem.unknowns)])
     base, measure = Base.at(linear, idle, problem.unknowns.labels), Measure.of(found, information)
     notes = list[str]()
     grid, axes = _sensors(problem)
-    ways = list(_ways(problem.observation, _ending(belongs, problem.guess.device), notes))
+    ways = list(_ways(problem.observation, _ending(belongs, problem.starts.guess.device), notes))
     seen = problem.seeing(Joined(grid, *(way for _, _, way in ways))).linearise(z)
     triangles = base.of_sensors(seen, grid)
     sensors = [measure.factors(base.information(one)) for one in triangles]
@@ -124,7 +125,7 @@ def _sensors(problem: LeastSquares) -> tuple[Grid, list[list[float]]]:
     times[seen.trajectory, steps] = True
     known = torch.zeros(layout.channels, dtype=torch.bool, device=times.device)
     known[seen.channel.unique()] = True
-    a_place = 8 * int(times.sum()) * int(known.sum()) * (len(problem.unknowns) + problem.start_size)
+    a_place = 8 * int(times.sum()) * int(known.sum()) * (len(problem.unknowns) + problem.starts.size)
     most = max(1, min(MOST_SENSORS, 4 * AT_ONCE // a_place))
     stride = next(one for one in range(1, 10**9) if math.prod(-(-n // one) for n in layout.grid) <= most)
     places = torch.zeros(layout.grid, dtype=torch.bool, device=times.device)

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised
-from cotwin.estimation.problem import LeastSquares, Pace
+from cotwin.estimation.prediction import Pace
+from cotwin.estimation.problem import LeastSquares
 
 LARGEST_MOVE = 2.0  # of a raw number in one iteration: a factor e² of what is learned through its logarithm
 SMALL_MOVE = 0.1  # below which a point keeps its pace

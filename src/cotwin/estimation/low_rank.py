@@ -98,7 +98,7 @@ def require_priors(problem: LeastSquares) -> None:
 
 def _factor(problem: LeastSquares, z: Tensor) -> Float[Tensor, "N N"]:
     count = len(problem.unknowns)
-    if problem.start_size:
+    if problem.starts.size:
         raise ValueError(f"intervals of {count} unknowns need known starts; estimate fewer, or give exact starts.")
     prior = problem.prior_jacobian(z)
     factor, failed = torch.linalg.cholesky_ex(prior.mT @ prior)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -12,12 +13,14 @@ from torch import Tensor
 
 from cotwin.estimation.discrepancy import Process
 from cotwin.estimation.linear import Linearised, half_square
-from cotwin.estimation.measurements import Measurements, NoisyStarts, start_modes
+from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.observation import Observation, Until
+from cotwin.estimation.prediction import AT_ONCE, Pace, Prediction
 from cotwin.estimation.priors import Prior
+from cotwin.estimation.starts import Starts
 from cotwin.estimation.unknowns import Unknowns
-from cotwin.rollouts import at_common_pace, checkpointed, rollout_sets, rollout_with
-from cotwin.stepper import DivergenceError, Stepper
+from cotwin.rollouts import checkpointed, rollout_with
+from cotwin.stepper import Stepper
 
 DIFFERENCES = {torch.float32: 5e-3, torch.float64: 1e-5}
 """Steps of central differences in raw numbers, mostly logarithms: near the cube root of the rounding error, good for
@@ -26,11 +29,6 @@ LARGE_OFFSET = 10.0
 """Of values, in units of how they vary, from which on differences to one side are too coarse for a search to end."""
 LOOSELY = 2.0
 """Deviation of raw numbers, mostly logarithms, from where they begin, as long as only part of the time is fitted."""
-AT_ONCE = 2**27
-"""Bytes of states in one batch of rollouts, and of the Jacobians of points that are searched from together."""
-
-Pace = tuple[int, ...] | None
-"""Of a stepper (`Stepper.pace`); None where a set of parameters is beyond all reason for it."""
 
 
 class LeastSquares:
@@ -72,21 +70,19 @@ class LeastSquares:
         self.observation: Observation = copy.deepcopy(measurements.observation).to(device)
         self.values = measurements.values.double().to(device)
         self.deviation = measurements.deviation().to(device)
-        self.guess = (starts.guess if isinstance(starts, NoisyStarts) else starts).to(device, self.dtype)
-        self.stepper.require_state(self.guess)
-        if self.observation.num_trajectories != len(self.guess):
+        like = torch.zeros((), dtype=self.dtype, device=device)
+        self.starts = Starts.of(starts, self.observation.layout, like)
+        self.stepper.require_state(self.starts.guess)
+        if self.observation.num_trajectories != len(self.starts.guess):
             raise ValueError(
-                f"{len(self.guess)} starts, and an observation of {self.observation.num_trajectories} trajectories; "
-                "give one start for each."
+                f"{len(self.starts.guess)} starts, and an observation of {self.observation.num_trajectories} "
+                "trajectories; give one start for each."
             )
         self.priors = {name: copy.deepcopy(prior).to(device) for name, prior in (priors or {}).items()}
         for name, prior in self.priors.items():
             if name not in self.unknowns.parameters:
                 raise ValueError(f"a prior for {name!r}; the unknowns are {', '.join(self.unknowns.parameters)}.")
             prior.check_start(name, self.unknowns.value(name, self.unknowns.present()))
-        static = self.observation.layout.static_channels
-        self.moving = torch.tensor([channel for channel, fixed in enumerate(static) if not fixed], device=device)
-        self._take(starts if isinstance(starts, NoisyStarts) else None)
         self.discrepancy: Process | None = None
         self.repeats: Tensor | None = None
         self.aside: Tensor | None = None
@@ -99,23 +95,23 @@ class LeastSquares:
     @property
     def size(self) -> int:
         """Z, numbers in a point."""
-        return len(self.unknowns) + len(self.guess) * self.start_size
+        return len(self.unknowns) + len(self.starts.guess) * self.starts.size
 
     @property
     def points_at_once(self) -> int:
         """Points whose Jacobians take no more memory than the states of one batch; a search holds some copies."""
-        return max(1, AT_ONCE // (8 * self.observation.size * (len(self.unknowns) + self.start_size)))
+        return max(1, AT_ONCE // (8 * self.observation.size * (len(self.unknowns) + self.starts.size)))
 
     @property
     def differentiable_at_once(self) -> int:
         """Pairs of starts whose rollouts, with what their gradients need, take no more memory than one batch."""
-        solver = self.stepper.solver_layout
-        states = 8 * len(self.guess) * solver.channels * math.prod(solver.grid) * (self.observation.num_steps + 1)
+        solver, count = self.stepper.solver_layout, len(self.starts.guess)
+        states = 8 * count * solver.channels * math.prod(solver.grid) * (self.observation.num_steps + 1)
         return max(1, AT_ONCE // (32 * states))
 
     def present(self) -> Float[Tensor, "1 Z"]:
         """The stepper's own values, and the starts as guessed."""
-        z = torch.zeros(1, self.size, dtype=torch.float64, device=self.guess.device)
+        z = torch.zeros(1, self.size, dtype=torch.float64, device=self.starts.guess.device)
         z[0, : len(self.unknowns)] = self.unknowns.present()
         return z
 
@@ -152,17 +148,10 @@ class LeastSquares:
     def with_starts(self, noisy: NoisyStarts, z: Float[Tensor, "P Z"]) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
         """The same problem with another prior of the starts, and points with nearly the same starts."""
         raw, white = self.parts(z)
-        states = self.starts(white)
         twin = copy.copy(self)
-        twin.guess = noisy.guess.to(self.guess)
-        twin._take(noisy)
-        assert twin.modes is not None
-        apart = (states - twin.guess).index_select(2, self.moving).flatten(3).double()
-        apart = apart / noisy.deviation.to(apart)[self.moving, None]
-        modes = twin.modes.flatten(1).double()
-        # They are orthogonal: products of eigenvectors.
-        weights = (apart @ modes.T / modes.square().sum(dim=1)).reshape(len(z), -1)
-        return twin, torch.cat([raw, weights], dim=1)
+        twin.starts = self.starts.with_prior(noisy, self.observation.layout)
+        weights = twin.starts.white(self.starts.states(white))
+        return twin, torch.cat([raw, weights.flatten(1)], dim=1)
 
     def with_roughness(self, step: float, noise: Float[Tensor, " C"]) -> LeastSquares:
         """The same problem whose predictions have errors of their own, and whose differences need longer steps."""
@@ -173,14 +162,14 @@ class LeastSquares:
     def seeing(self, observation: Observation) -> LeastSquares:
         """The same problem of which something else is seen, values of zero: for its derivatives."""
         twin = copy.copy(self)
-        twin.observation = copy.deepcopy(observation).to(self.guess.device)
+        twin.observation = copy.deepcopy(observation).to(self.starts.guess.device)
         twin.values, twin.repeats, twin.discrepancy = self.values.new_zeros(observation.size), None, None
         return twin
 
     def starting_from(self, guess: Float[Tensor, "B C *S"]) -> LeastSquares:
         """The same problem with other starts, or other guesses of them."""
         twin = copy.copy(self)
-        twin.guess = guess
+        twin.starts = replace(self.starts, guess=guess)
         return twin
 
     def tilted(self, tilt: Float[Tensor, " N"], level: Float[Tensor, " N"]) -> LeastSquares:
@@ -259,7 +248,7 @@ class LeastSquares:
     def predicted(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P M"]:
         """What would be measured without noise, not finite where the rollout diverges."""
         raw, white = self.parts(z)
-        return self._predict(raw, self.starts(white)[:, None], self.paces(z))[:, 0]
+        return self._prediction.of(raw, self.starts.states(white)[:, None], self.paces(z))[:, 0]
 
     def weighted(self, predicted: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
         """(prediction − value)/σ of predictions that are known already."""
@@ -272,7 +261,8 @@ class LeastSquares:
     def misfit(self, z: Float[Tensor, "P Z"], paces: list[Pace] | None = None) -> Float[Tensor, "P M"]:
         """(prediction − value)/σ, not finite where the rollout diverges. Without paces, at each point's own."""
         raw, white = self.parts(z)
-        return self._misfit(self._predict(raw, self.starts(white)[:, None], paces or self.paces(z))[:, 0])
+        starts = self.starts.states(white)[:, None]
+        return self._misfit(self._prediction.of(raw, starts, paces or self.paces(z))[:, 0])
 
     def cost(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, " P"]:
         """½ ‖r‖², infinite where the rollout diverges."""
@@ -289,7 +279,7 @@ class LeastSquares:
         """(prediction − value)/σ of one point, for reverse-mode differentiation."""
         raw, white = self.parts(z[None])
         named = {name: value[0].to(self.dtype) for name, value in self.unknowns.split(raw).items()}
-        states = rollout_with(self.stepper, named, self.starts(white)[0], self.observation.num_steps)
+        states = rollout_with(self.stepper, named, self.starts.states(white)[0], self.observation.num_steps)
         return self._misfit(self.observation(states).double()[None])[0]
 
     def along_starts(self, z: Float[Tensor, " Z"], moves: Float[Tensor, "K n"]) -> Float[Tensor, "K M"]:
@@ -300,7 +290,7 @@ class LeastSquares:
         raw, white = self.parts(z[None])
         named = {name: value[0].to(self.dtype) for name, value in self.unknowns.split(raw).items()}
         away = self._differenced * moves[:, None]
-        starts = self.starts(torch.cat([white + away, white - away]))
+        starts = self.starts.states(torch.cat([white + away, white - away]))
         states = rollout_with(checkpointed(self.stepper), named, starts.flatten(0, 1), self.observation.num_steps)
         seen = torch.stack([self.observation(one).double() for one in states.unflatten(0, starts.shape[:2])])
         return self._weighed((seen[: len(moves)] - seen[len(moves) :]) / (2 * self._differenced))
@@ -345,21 +335,12 @@ class LeastSquares:
 
     def paces(self, z: Float[Tensor, "P Z"]) -> list[Pace]:
         """What each point needs by itself, so that it costs the same whichever others are in its batch."""
-        return [self._pace(one) for one in self.parts(z)[0].split(1)]
+        return [self._prediction.pace(one.to(self.dtype)) for one in self.parts(z)[0].split(1)]
 
     def parts(self, z: Float[Tensor, "P Z"]) -> tuple[Float[Tensor, "P N"], Float[Tensor, "P B n"]]:
         """Raw θ and ε."""
         raw, white = z.split([len(self.unknowns), z.shape[1] - len(self.unknowns)], dim=1)
-        return raw, white.reshape(len(z), len(self.guess), self.start_size)
-
-    def starts(self, white: Float[Tensor, "*P B n"]) -> Float[Tensor, "*P B C *S"]:
-        """The initial states that ε means."""
-        starts = self.guess.expand(*white.shape[:-1], *self.guess.shape[1:])
-        if self.noisy is None or self.modes is None:
-            return starts
-        weights = white.unflatten(-1, (len(self.moving), len(self.modes)))
-        weights = (weights * self.noisy.deviation.to(weights)[self.moving, None]).to(self.dtype)
-        return starts.index_add(white.dim() - 1, self.moving, torch.tensordot(weights, self.modes, dims=1))
+        return raw, white.reshape(len(z), len(self.starts.guess), self.starts.size)
 
     @property
     def _coarse(self) -> bool:
@@ -373,15 +354,20 @@ class LeastSquares:
     def _sketched(self) -> float:
         return float((torch.finfo(self.dtype).eps * self.offset) ** 0.5)
 
+    @property
+    def _prediction(self) -> Prediction:
+        return Prediction(self.stepper, self.unknowns, self.observation)
+
     def _linearise(self, z: Tensor, paces: list[Pace], ahead: float, behind: float) -> Linearised:
         raw, white = self.parts(z)
-        starts = self.starts(white)
+        starts = self.starts.states(white)
         moves = torch.eye(raw.shape[1], dtype=torch.float64, device=raw.device)
         back = [raw[:, None] - behind * moves] if behind else []
         ends = torch.cat([raw[:, None], raw[:, None] + ahead * moves, *back], dim=1)
         every = starts[:, None].expand(*ends.shape[:2], *starts.shape[1:]).flatten(0, 1)
         paced = [pace for pace in paces for _ in range(ends.shape[1])]
-        predicted = self._predict(ends.flatten(0, 1), every[:, None], paced).unflatten(0, ends.shape[:2])[:, :, 0]
+        predicted = self._prediction.of(ends.flatten(0, 1), every[:, None], paced)[:, 0]
+        predicted = predicted.unflatten(0, ends.shape[:2])
         here, there = predicted[:, :1], predicted[:, 1 : 1 + len(moves)]
         behind_it = predicted[:, 1 + len(moves) :] if behind else here
         by_white = self._by_white(raw, white, paces, here, ahead, behind)
@@ -402,43 +388,15 @@ class LeastSquares:
     ) -> Float[Tensor, "P M n"]:
         """Of the predictions to ε: one direction for all trajectories at once."""
         columns = [raw.new_zeros(len(raw), self.observation.size, 0)]
-        at_once = max(1, AT_ONCE // (2 * len(raw) * self._bytes()))
-        for first in range(0, self.start_size, at_once):
-            moves = torch.eye(self.start_size, dtype=torch.float64, device=raw.device)[first : first + at_once, None]
+        at_once = max(1, AT_ONCE // (2 * len(raw) * self._prediction.bytes_from(self.starts.guess)))
+        for first in range(0, self.starts.size, at_once):
+            moves = torch.eye(self.starts.size, dtype=torch.float64, device=raw.device)[first : first + at_once, None]
             back = [white[:, None] - behind * moves] if behind else []
             ends = torch.cat([white[:, None] + ahead * moves, *back], dim=1)
-            predicted = self._predict(raw, self.starts(ends), paces)
+            predicted = self._prediction.of(raw, self.starts.states(ends), paces)
             behind_it = predicted[:, len(moves) :] if behind else here
             columns.append(((predicted[:, : len(moves)] - behind_it) / (ahead + behind)).mT)
         return torch.cat(columns, dim=2)
-
-    @torch.no_grad()
-    def _predict(
-        self, raw: Float[Tensor, "P N"], starts: Float[Tensor, "P K B C *S"], paces: list[Pace]
-    ) -> Float[Tensor, "P K M"]:
-        """What is seen of the rollouts with each set of parameters from its K sets of starts."""
-        predicted = raw.new_full((*starts.shape[:2], self.observation.size), torch.inf)
-        for pace in sorted({pace for pace in paces if pace is not None}):
-            stepper = self.stepper.paced(pace)
-            alike = torch.tensor([index for index, own in enumerate(paces) if own == pace], device=raw.device)
-            for some in alike.split(max(1, AT_ONCE // (starts.shape[1] * self._bytes()))):
-                sets = self.unknowns.split(raw[some].to(self.dtype))
-                if len(some) == starts.shape[1] == 1:
-                    # What vmap costs is as much as a rollout on a small grid.
-                    single = {name: value[0] for name, value in sets.items()}
-                    states = rollout_with(stepper, single, starts[some][0, 0], self.observation.num_steps)
-                    predicted[some] = self.observation(states).double()
-                    continue
-                rolled = rollout_sets(stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps)
-                seen = torch.func.vmap(torch.func.vmap(self.observation))(rolled.unflatten(1, starts.shape[1:3]))
-                predicted[some] = seen.double()
-        return predicted
-
-    def _pace(self, raw: Float[Tensor, "1 N"]) -> Pace:
-        try:
-            return at_common_pace(self.stepper, self.unknowns.split(raw.to(self.dtype))).pace()
-        except DivergenceError:
-            return None
 
     def _misfit(self, predicted: Float[Tensor, "P M"]) -> Float[Tensor, "P M"]:
         return self._weighed(predicted - self.values)
@@ -455,13 +413,6 @@ class LeastSquares:
 
     def _height(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, " P"]:
         return ((raw - self.level) * self.tilt).sum(dim=1)
-
-    def _take(self, noisy: NoisyStarts | None) -> None:
-        """The prior of the starts; none where they are known."""
-        self.noisy, self.modes, self.start_size = noisy, None, 0
-        if noisy is not None:
-            self.modes = start_modes(self.observation.layout, noisy.length, noisy.share).to(self.guess)
-            self.start_size = len(self.moving) * len(self.modes)
 
     def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
         if not self.priors and self.anchor is None:
@@ -482,10 +433,6 @@ class LeastSquares:
         parts = [prior.residuals(self.unknowns.value(name, raw)).flatten() for name, prior in self.priors.items()]
         loosely = [] if self.anchor is None else [(raw - self.anchor) / LOOSELY]
         return torch.cat([raw.new_zeros(0), *parts, *loosely])
-
-    def _bytes(self) -> int:
-        """Of one rollout of all trajectories."""
-        return 8 * self.guess.numel() * (self.observation.num_steps + 1)
 
     def _require_enough(self) -> None:
         known = len(self.values) + self._prior(self.present()[:, : len(self.unknowns)]).shape[1]

@@ -47,7 +47,7 @@ class Redone:
 
 def redone(found: Estimation, replicas: Replicas, which: Tensor) -> Iterator[Redone | None]:
     """The estimates of some of the draws, in their order; None where a search did not come to rest."""
-    if replicas.problem.start_size or replicas.problem.discrepancy is not None:
+    if replicas.problem.starts.size or replicas.problem.discrepancy is not None:
         for index in which.tolist():
             yield one_by_one(found, replicas.alone(index), replicas.truth[index])
     else:

@@ -64,7 +64,7 @@ class Replicas:
             # Drawn on the CPU, so that a seed means the same on every device.
             return torch.randn(draws, *shape, generator=generator, dtype=torch.float64).to(device)
 
-        whites = normal(len(problem.guess), problem.start_size)
+        whites = normal(len(problem.starts.guess), problem.starts.size)
         starts: Source = "priors"
         if source_of(found) == "priors":
             uniform = torch.rand(draws, len(problem.unknowns), generator=generator, dtype=torch.float64).to(device)
@@ -78,7 +78,7 @@ class Replicas:
         if problem.discrepancy is not None:
             errors = problem.discrepancy.plain(errors)
         values = problem.predicted(truth) + problem.deviation[problem.observation.channel] * errors
-        return cls(problem, source_of(found), starts if problem.start_size else None, truth, values, aside)
+        return cls(problem, source_of(found), starts if problem.starts.size else None, truth, values, aside)
 
     @property
     def measured(self) -> Tensor:

@@ -108,7 +108,7 @@ def shift(found: Estimation, linear: Linearised, finer: Finer) -> Shift:
     assert isinstance(found.information, FullInformation)
     f, dims = finer.factor, found.problem.observation.layout.dims
     once = _step(found, linear, finer, f)
-    cheap = finer.work(f * f, dims) <= JACOBIANS * (2 * (len(once) + found.problem.start_size) + 1)
+    cheap = finer.work(f * f, dims) <= JACOBIANS * (2 * (len(once) + found.problem.starts.size) + 1)
     try:
         further = _step(found, linear, finer, f * f) - once if cheap else None
     except UncheckedError:

@@ -54,11 +54,11 @@ def with_noise_of_starts(found: Estimation) -> Estimation:
     estimate as it is beyond 300 unknowns, for which J is not made, and where starts are estimated.
     """
     problem, known = found.problem, found.spread
-    if problem.start_size or known is None or not isinstance(found.information, FullInformation):
+    if problem.starts.size or known is None or not isinstance(found.information, FullInformation):
         return found
     z, raw = found.z[None], found.z[: len(problem.unknowns)]
     still = torch.zeros_like(z[:, 0])
-    noisier = (problem.starting_from(problem.guess + noise) for noise in _draws(found))
+    noisier = (problem.starting_from(problem.starts.guess + noise) for noise in _draws(found))
     if found.ensemble is None:
         steps = torch.cat([one.linearise(z).solve(still) for one in noisier])
     else:
@@ -86,9 +86,9 @@ def with_noise_of_starts(found: Estimation) -> Estimation:
 
 def _draws(found: Estimation) -> Iterator[Float[Tensor, "B C *S"]]:
     problem = found.problem
-    static = torch.tensor(problem.observation.layout.static_channels, device=problem.guess.device)
-    level = torch.where(static, 0.0, problem.deviation.nan_to_num().to(problem.guess))
+    static = torch.tensor(problem.observation.layout.static_channels, device=problem.starts.guess.device)
+    level = torch.where(static, 0.0, problem.deviation.nan_to_num().to(problem.starts.guess))
     generator = torch.Generator().manual_seed(0)
     for _ in range(DRAWS):
-        noise = torch.randn(problem.guess.shape, generator=generator, dtype=torch.float64).to(problem.guess)
+        noise = torch.randn(problem.starts.guess.shape, generator=generator, dtype=torch.float64).to(level)
         yield noise * level.view(-1, *[1] * problem.observation.layout.dims)

@@ -44,8 +44,8 @@ def forecast(task: Task) -> Forecast | None:
     return Forecast(
         unknowns=len(problem.unknowns),
         starts=problem.size - len(problem.unknowns),
-        rollouts=1 + len(problem.unknowns) + problem.start_size,
-        trajectories=len(problem.guess),
+        rollouts=1 + len(problem.unknowns) + problem.starts.size,
+        trajectories=len(problem.starts.guess),
         steps=problem.observation.num_steps,
         seconds=BESIDES + JACOBIANS * took,
     )

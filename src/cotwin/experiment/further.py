@@ -41,10 +41,10 @@ def write_estimate(run: Run, task: Task, found: Estimation) -> None:
     """Where the search came to rest, to nine digits more than a table has, with the noise and the starts' prior."""
     problem = found.problem
     tensors = {"z": found.z, "noise": problem.deviation}
-    if problem.noisy is not None:
-        noisy = problem.noisy
+    if problem.starts.noisy is not None:
+        noisy = problem.starts.noisy
         shape = problem.deviation.new_tensor([noisy.length, noisy.share])
-        tensors |= {"guess": problem.guess, "deviation": noisy.deviation, "length_and_share": shape}
+        tensors |= {"guess": problem.starts.guess, "deviation": noisy.deviation, "length_and_share": shape}
     kept = {name: one.detach().cpu().contiguous() for name, one in tensors.items()}
     about = {"origin": json.dumps(origin(task.data, task.experiment)), "converged": json.dumps(found.converged)}
     run.write_bytes(ESTIMATE, safetensors.torch.save(kept, about))
@@ -80,8 +80,8 @@ def foresee(path: Path) -> Foreseen:
     best = Fit(problem, z, float(problem.cost(z[None])), json.loads(about["converged"]), 0, 1, [])
     known = settings.noise is not None
     found = conclude(best, task.stepper, level=settings.level, points=1, noise_is_known=known)
-    windows = len(problem.guess) // len(task.data.train.states)
-    further = next_measurements(found, experiments=[index // windows for index in range(len(problem.guess))])
+    windows = len(problem.starts.guess) // len(task.data.train.states)
+    further = next_measurements(found, experiments=[index // windows for index in range(len(problem.starts.guess))])
     further.notes.extend(_about(found, further, trained.result))
     return Foreseen(further, task.data.layout)
 

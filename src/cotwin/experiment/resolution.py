@@ -88,7 +88,10 @@ class Solving:
         A search takes its rollouts in batches of about a Jacobian; a step costs the calls that it takes, and its
         points.
         """
-        solver, z = self.found.stepper.solver_layout, len(self.found.problem.unknowns) + self.found.problem.start_size
+        solver, z = (
+            self.found.stepper.solver_layout,
+            len(self.found.problem.unknowns) + self.found.problem.starts.size,
+        )
         points = (1 + z) * len(self.found.starts) * math.prod(solver.grid)
         grid, steps = factors.get("grid", 1), factors.get("steps", 1)
         return grid * steps * float(CALLS + points * grid**solver.dims) / (CALLS + points)
@@ -137,7 +140,7 @@ class Solving:
         def make(**changes: int) -> Stepper:
             return self.found.problem.on(self._built(refine | changes)).stepper
 
-        needed = suggest(make, self.data.layout, self.data.train.states.to(self.found.problem.guess))
+        needed = suggest(make, self.data.layout, self.data.train.states.to(self.found.problem.starts.guess))
         return refine if needed <= self.substeps else {**refine, "substeps": needed}
 
     def _with_steps(self, factor: int) -> tuple[Stepper, Stepper]:

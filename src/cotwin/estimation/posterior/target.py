@@ -40,7 +40,9 @@ class Target(Density):
         self.size = len(problem.unknowns)
         self.idle = float(information.values[0]) * problem.unknowns.idle(found.z[: self.size])
         self.by_raw = self.linear.following(information.directions / information.values[:, None])
-        self.factors = [self._factor(index) for index in range(len(problem.guess))] if problem.start_size else []
+        self.factors = (
+            [self._factor(index) for index in range(len(problem.starts.guess))] if problem.starts.size else []
+        )
         channel = problem.observation.channel
         levels = torch.zeros(problem.observation.layout.channels, dtype=torch.float64, device=found.z.device)
         self.channel, self.counts = channel, levels.index_add(0, channel, torch.ones_like(problem.values))
