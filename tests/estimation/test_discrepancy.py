@@ -309,6 +309,31 @@ def test_a_discrepancy_larger_than_was_supposed_is_told() -> None:
     assert not found.reliable
 
 
+def test_of_values_without_noise_or_error_nothing_is_left_to_admit() -> None:
+    model = heat()
+    states, seen = starts(model.layout, 2, seed=1), Grid(model.layout, 2, 10)
+    values = seen(clean(model, states, 10))
+    found = estimate(heat(0.05), states, Measurements(seen, values), points=1, discrepancy=Discrepancy())
+    assert found.discrepancy is not None
+    assert not found.discrepancy.present
+    assert float(found.noise) > 1e-20
+
+
+def test_a_small_error_that_looks_like_the_unknown_is_told_where_the_interval_is_hardly_wider() -> None:
+    """Decay everywhere, which commutes with diffusion, on a plane: 0.03 a time, of modes that diffuse at 1 to 30."""
+    layout = Layout.box([Field("u")], grid=(12, 10), extent=[(0, 1), (0, 1)], boundary="neumann", dt=0.02)
+    rough = torch.randn(2, 1, 12, 10, generator=torch.Generator().manual_seed(9), dtype=F64)
+    states = 3 * clean(Heat(layout, positive(0.5)), rough, 1)[:, -1]
+    slower = torch.exp(-0.03 * 0.02 * torch.arange(13, dtype=F64)).view(-1, 1, 1, 1)
+    seen = Grid(layout, 2, 12)
+    exact = seen(clean(Heat(layout, positive(0.1)), states, 12) * slower)
+    for seed in range(2):
+        values = exact + 0.01 * noise(seen.size, seed=seed)
+        model = Heat(layout, positive(0.08))
+        found = estimate(model, states, Measurements(seen, values), points=1, discrepancy=Discrepancy())
+        assert not found.reliable
+
+
 @pytest.mark.slow
 def test_what_cannot_be_mended_is_told() -> None:
     """Decay everywhere looks like diffusion: all miss the truth, and none passes for reliable."""

@@ -26,12 +26,15 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.known import MOST_BY_JACOBIAN
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.linear import Linearised
+from cotwin.estimation.noise import first_guess
 from cotwin.estimation.problem import LeastSquares
 
 LONGER = 2.0
 """Times as long, for which intervals are to hold too: how smooth an error is, is hardly known."""
 LITTLE = 0.02
 """Of log p, for which it is not worth while to change anything."""
+ROUNDING = 1e-10
+"""Of what values vary by: what is left below that is rounding, and no error of a simulator."""
 EVALUATIONS = 60
 """For each number that is sought."""
 FAR, NEAR = 1.0, 0.2
@@ -71,6 +74,8 @@ def most_likely(problem: LeastSquares, linear: Linearised, noise_is_known: bool)
         return problem
     likelihood = Likelihood(problem, linear, noise_is_known)
     alone, none = likelihood.noise_alone(), replace(known, ratio=torch.zeros_like(known.ratio))
+    if bool((alone < ROUNDING * first_guess(problem))[likelihood.seen].all()):
+        return problem
     if known.present:
         found = [likelihood.sought(problem.deviation, known, NEAR)]
     else:

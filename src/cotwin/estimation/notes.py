@@ -23,6 +23,8 @@ LARGEST_DISCREPANCY = 2.5
 """Scales of its prior, beyond which a discrepancy's deviation lies once in 80."""
 MOSTLY = 1.5
 """Times as wide as by noise alone, from which on an interval is mostly of a discrepancy."""
+DECIDED = 0.5
+"""Half widths by which a discrepancy may move an unknown: of such a bias it may leave as much as it takes."""
 LARGEST_NOISE = 0.7
 """Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
 ON_A_BOUND = 1e-3
@@ -127,7 +129,7 @@ def on_discrepancy(
 ) -> Iterator[Note]:
     """Whether estimates hang on what is supposed of the simulator's error. linear, known: around z.
 
-    They do where without it an unknown would lie beyond its interval, or where the interval is mostly of it.
+    They do where without it an unknown would lie elsewhere in its interval, or where the interval is mostly of it.
     """
     process, size = problem.discrepancy, len(problem.unknowns)
     if process is None or not process.present:
@@ -138,7 +140,7 @@ def on_discrepancy(
     deviation = known.deviations(each)
     moved = (bare.solve(torch.zeros_like(bare.cost))[0, :size].abs() / (quantile * deviation)).nan_to_num()
     wider = (deviation / by_noise.deviations(each)).nan_to_num()
-    if float(moved.max()) > 1 or float(wider.max()) > MOSTLY:
+    if float(moved.max()) > DECIDED or float(wider.max()) > MOSTLY:
         one, other = (problem.unknowns.labels[int(part.argmax())] for part in (moved, wider))
         yield Note(
             "discrepancy_decides",
