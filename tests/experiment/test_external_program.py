@@ -67,6 +67,25 @@ def test_calls_are_counted_in_the_table_and_its_file(folder: Path) -> None:
     assert 0 < effort["calls"] <= 10 * effort["rollouts"]
 
 
+def test_what_to_measure_next_of_a_program_that_rounds_begins_with_the_intervals_of_the_estimate(
+    folder: Path,
+) -> None:
+    """Differences over steps that suit double precision see nothing of results with two digits, or far too much."""
+    rounded = MODEL.replace("np.fft.irfft(", "np.round(np.fft.irfft(").replace(
+        "shape[-1])\n\ndef", "shape[-1]), 2)\n\ndef"
+    )
+    assert rounded.count("np.round(") == rounded.count("), 2)") == 1
+    (folder / "outside.py").write_text(rounded)
+    (folder / "outside.yaml").write_text(dump(configured(resolution="off")))
+    assert cotwin("estimate", "outside.yaml").exit_code == 0
+    (found,) = json.loads((folder / "runs/small-estimate/estimation.json").read_text())["estimates"]
+    done = cotwin("next", "runs/small-estimate")
+    assert done.exit_code == 0, done.output
+    (now,) = json.loads((folder / "runs/small-estimate/next.json").read_text())["unknowns"]
+    low, high = found["independent_interval"]  # wider for noise in the starts, of which more values do not tell
+    assert now["interval"] == pytest.approx([low, high], abs=0.1 * (high - low))
+
+
 def test_an_ensemble_estimates_from_the_command_line(folder: Path) -> None:
     (folder / "outside.yaml").write_text(dump(configured()))
     done = cotwin("estimate", "outside.yaml", "estimation.search=ensemble_kalman", "estimation.members=12")

@@ -17,6 +17,8 @@ from cotwin.estimation import Estimation, Further, LeastSquares, NoisyStarts, ne
 from cotwin.estimation.estimation import conclude
 from cotwin.estimation.fit import Fit
 from cotwin.estimation.further import require_foreseeable
+from cotwin.estimation.note import Note
+from cotwin.estimation.roughness import by_steps
 from cotwin.experiment.calibrate import Task, prepare
 from cotwin.experiment.load import load
 from cotwin.experiment.resume import origin, require_same_origin
@@ -77,12 +79,15 @@ def foresee(path: Path) -> Foreseen:
     z = tensors["z"].to(device)
     if tuple(z.shape) != (problem.size,):
         raise RunError(f"the estimate in {path} is of other unknowns than its configuration; estimate again.")
+    rough = list[Note]()
+    if problem.stepper.effort is not None:
+        problem, rough = by_steps(problem, z)
     best = Fit(problem, z, float(problem.cost(z[None])), json.loads(about["converged"]), 0, 1, [])
     known = settings.noise is not None
     found = conclude(best, task.stepper, level=settings.level, points=1, noise_is_known=known)
     windows = len(problem.starts.guess) // len(task.data.train.states)
     further = next_measurements(found, experiments=[index // windows for index in range(len(problem.starts.guess))])
-    further.notes.extend(_about(found, further, trained.result))
+    further.notes.extend([*map(str, rough), *_about(found, further, trained.result)])
     return Foreseen(further, task.data.layout)
 
 
