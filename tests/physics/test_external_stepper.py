@@ -179,3 +179,14 @@ def test_a_killed_program_is_named_with_its_end() -> None:
 
     with pytest.raises(ProgramError, match=r"dies.* failed in call 1, with rate 0.5: CalledProcessError: .*SIGKILL"):
         rollout(ExternalStepper(LAYOUT, dies, {"rate": scalar(0.5)}), smooth(LAYOUT), 1)
+
+
+def test_a_program_that_would_end_everything_is_named() -> None:
+    """sys.exit would end the command that called it, without a word."""
+
+    def ends(states: Any, dt: float, parameters: dict[str, float]) -> Any:
+        sys.exit(3)
+
+    stepper = ExternalStepper(box([Field("u")], (8,)), ends, {"rate": scalar(0.5)})
+    with pytest.raises(ProgramError, match=r"ends.* failed in call 1, with rate 0.5: SystemExit: 3"):
+        rollout(stepper, smooth(stepper.layout), 1)

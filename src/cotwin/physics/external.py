@@ -110,7 +110,7 @@ class ExternalStepper(NamedStepper):
             return self.program(before, self.layout.dt / self.substeps, dict(values))
         except DivergenceError:
             raise
-        except Exception as error:  # whatever a program of the user's raises
+        except (Exception, SystemExit) as error:  # whatever a program of the user's raises, or how it ends
             given = ", ".join(f"{name} {_shortly(value)}" for name, value in values.items())
             raise ProgramError(
                 f"{_named(self.program)} failed in call {self._effort.calls}, with {given or 'no parameters'}: "
