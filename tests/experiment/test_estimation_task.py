@@ -91,7 +91,7 @@ def test_sixteen_sensors_are_enough_on_a_finer_grid(tmp_path: Path) -> None:
         (["estimation.bootstrap=9", "estimation.block=1e-300"], "less than the time between measurements, 0.2"),
         (["estimation.bootstrap=9", "estimation.block=1e9"], "up to that of the measurements"),
         (["estimation.points=100000000"], "estimation.points"),
-        (["estimation.discrepancy.deviation=-1"], "estimation.discrepancy.Discrepancy.deviation"),
+        (["estimation.discrepancy.deviation=-1"], "estimation.discrepancy.deviation: Input should be greater than 0"),
         (["estimation.discrepancy.deviation=[1, 2]"], "2 deviations for 1 channels"),
         (["estimation.discrepancy=auto", "estimation.bootstrap=9"], "a bootstrap knows of no discrepancy"),
         (["estimation.discrepancy=auto", "estimation.search=ensemble_kalman"], "takes errors as independent"),
