@@ -54,7 +54,6 @@ def train(
         try:
             with errors_explained():
                 state = checkpoint_of(run, "training", checkpoint) if resume else None
-                run.write_text("config.yaml", dump(experiment))
                 done = 0 if state is None else sum(line["steps"] for line in state["metrics"])
                 with _Bars(console, session.total_steps, done) as bars:
                     comparison = run_training(session, run, bars, state)

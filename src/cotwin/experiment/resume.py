@@ -35,8 +35,7 @@ def reopen(path: Path, experiment: Experiment, free: Collection[str] = FREE) -> 
     """The run in `path`, to go on with it; its config.yaml is still of what was begun.
 
     free: blocks and settings that may differ. `hybrid.cycles` may be higher than the run's, of a finished run too.
-    Raises RunError where anything else that
-    decides a training differs, ConfigError where the run's config.yaml cannot be read.
+    Raises RunError where anything else differs, ConfigError where the run's config.yaml cannot be read.
     """
     run = Run.reopen(path)
     try:

@@ -12,6 +12,7 @@ import torch
 from cotwin.experiment.build import build_alpha, build_hybrid, build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
+from cotwin.experiment.load import dump
 from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.trained import write_models
@@ -121,6 +122,8 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     if checkpoint is not None:
         require_same_origin(checkpoint, begun, session.experiment)
         _restore(session, checkpoint)
+        # Only now: a run that cannot be gone on with keeps what it was begun with.
+        run.write_text("config.yaml", dump(session.experiment))
         metrics = checkpoint["metrics"]
     else:
         run.save_checkpoint(0, _state(session, metrics, begun))
