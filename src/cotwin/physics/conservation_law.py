@@ -63,6 +63,9 @@ class ConservationLaw(FiniteVolumeStepper):
         self.max_speed = max_speed
         self.substeps = substeps_for_speed(type(self).__name__, layout, max_speed, COURANT, substeps)
 
+    def substeps_taken(self) -> int:
+        return self.substeps
+
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         return f"A wave may have been faster than max_speed, {self.max_speed:.3g}: raise it."
 
@@ -90,12 +93,7 @@ class ConservationLaw(FiniteVolumeStepper):
                 total = total - scale * difference(face_flux(law, mirrored(cells, axis + 2, signs), axis), axis + 2)
             return total
 
-        def advance(cells: Tensor) -> Tensor:
-            for _ in range(self.substeps):
-                cells = ssp_rk3_step(change, cells)
-            return cells
-
-        return advance
+        return lambda cells: ssp_rk3_step(change, cells)
 
 
 def mirrored(cells: Float[Tensor, "B M *S"], axis: int, signs: Tensor | None) -> Float[Tensor, "B M *P"]:

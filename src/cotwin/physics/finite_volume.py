@@ -12,7 +12,6 @@ Source: Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257, equations 16 to 21.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -21,29 +20,21 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
-from cotwin.stepper import DivergenceError, RolloutStepper
+from cotwin.physics.marching import MarchingStepper
+from cotwin.stepper import DivergenceError
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
 
 MAX_STAGES, MAX_SUBSTEPS = 400, 1000
 
 
-class FiniteVolumeStepper(RolloutStepper):
-    """A stepper on cell values. A subclass gives `prepare`."""
-
-    @abstractmethod
-    def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
-        """The map of the moving channels to one layout.dt later, in the precision of `like`.
-
-        Called once a rollout: what depends on the parameters alone is computed here and closed over.
-        """
+class FiniteVolumeStepper(MarchingStepper):
+    """A stepper on cell values: `prepare` maps the moving channels. A subclass gives it."""
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
-        states = [take_moving(state, self.layout)]
-        advance = self.prepare(states[0])
-        for _ in range(num_steps):
-            states.append(advance(states[-1]))
-        return put_moving(torch.stack(states, dim=1), state, self.layout)
+        cells = take_moving(state, self.layout)
+        states = torch.stack([cells, *self.march(cells, cells, num_steps)], dim=1)
+        return put_moving(states, state, self.layout)
 
 
 def with_ghosts(cells: Float[Tensor, "*S"], axis: int, kind: Boundary) -> Float[Tensor, "*P"]:

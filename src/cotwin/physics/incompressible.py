@@ -21,6 +21,7 @@ from cotwin.physics.finite_volume import (
     substeps_for_speed,
     whole_substeps,
 )
+from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.projection import Projection, divergence, without_gradient
 from cotwin.physics.requirements import (
     require_counts,
@@ -31,10 +32,9 @@ from cotwin.physics.requirements import (
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
 from cotwin.registry import Count, PositiveFloat, simulator
-from cotwin.stepper import RolloutStepper
 
 
-class IncompressibleStepper(RolloutStepper, ABC):
+class IncompressibleStepper(MarchingStepper, ABC):
     """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0, two dimensions, and what the flow carries.
 
     A subclass gives `further`, the force f and the change of channels beyond the velocity, and `moving`, its fields.
@@ -104,15 +104,16 @@ class IncompressibleStepper(RolloutStepper, ABC):
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         start = take_moving(state, self.layout)
-        (substeps,) = self.pace()
-        change = self.change(start, self.layout.dt / substeps)
         cells = torch.cat([self.projection(start[:, :2]), start[:, 2:]], dim=1)
-        states = [start]
-        for _ in range(num_steps):
-            for _ in range(substeps):
-                cells = ssp_rk3_step(change, cells)
-            states.append(cells)
-        return put_moving(torch.stack(states, dim=1), state, self.layout)
+        states = torch.stack([start, *self.march(cells, start, num_steps)], dim=1)
+        return put_moving(states, state, self.layout)
+
+    def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
+        change = self.change(like, self.layout.dt / self.substeps_taken())
+        return lambda cells: ssp_rk3_step(change, cells)
+
+    def substeps_taken(self) -> int:
+        return self.pace()[0]
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         """The right-hand side over the interval; its velocity leaves what it is added to without divergence."""

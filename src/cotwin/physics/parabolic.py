@@ -37,6 +37,9 @@ class ParabolicStepper(FiniteVolumeStepper):
     def decay(self) -> float:
         """An upper bound on the rates at which modes decay with the present parameters, in 1/time."""
 
+    def substeps_taken(self) -> int:
+        return self.substeps
+
     def needed_pace(self) -> tuple[int, ...]:
         """The stages."""
         return (rkl2_stages(self.decay(), self.layout.dt / self.substeps) if self.stages is None else self.stages,)
@@ -55,10 +58,4 @@ class ParabolicStepper(FiniteVolumeStepper):
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         change = self.change(like, self.layout.dt / self.substeps)
         (stages,) = self.pace()
-
-        def advance(cells: Tensor) -> Tensor:
-            for _ in range(self.substeps):
-                cells = rkl2_step(change, cells, stages)
-            return cells
-
-        return advance
+        return lambda cells: rkl2_step(change, cells, stages)

@@ -20,13 +20,13 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
+from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.stability import largest_stable_step
 from cotwin.physics.suggestions import sufficient_substeps
-from cotwin.stepper import RolloutStepper
 
 
-class SpectralStepper(RolloutStepper):
+class SpectralStepper(MarchingStepper):
     """∂u/∂t = L u + N(u), periodic, 1 to 3 dimensions. A subclass gives `symbol` and maybe `nonlinearity`.
 
     substeps: steps of the scheme per layout.dt; of no effect where N is absent.
@@ -58,7 +58,8 @@ class SpectralStepper(RolloutStepper):
         self.substeps, self.scheme = substeps, scheme
         self.axes = tuple(range(-layout.dims, 0))
         # In one dimension cutting a spectrum off and filling it up again costs more than it spares.
-        self.cut = layout.dims > 1 and type(self).nonlinearity is not SpectralStepper.nonlinearity
+        self.is_nonlinear = type(self).nonlinearity is not SpectralStepper.nonlinearity
+        self.cut = layout.dims > 1 and self.is_nonlinear
         for axis, points in enumerate(layout.grid):
             half = axis == layout.dims - 1
             frequencies = torch.fft.rfftfreq(points) if half else torch.fft.fftfreq(points)
@@ -123,17 +124,21 @@ class SpectralStepper(RolloutStepper):
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         start = take_moving(state, self.layout)
         spectrum = self.to_spectrum(start)
-        nonlinear = self.nonlinearity(start)
-        if nonlinear is None:
-            advance = self._exponential(spectrum.dtype)
-        else:
-            advance = self._substepped(nonlinear, spectrum.dtype)
+        if self.is_nonlinear:
             spectrum = spectrum * self.kept_modes()
-        states = [start]
-        for _ in range(num_steps):
-            spectrum = advance(spectrum)
-            states.append(self.to_grid(spectrum))
+        states = [start, *map(self.to_grid, self.march(spectrum, start, num_steps))]
         return put_moving(torch.stack(states, dim=1), state, self.layout)
+
+    def prepare(self, like: Float[Tensor, "B M *S"]) -> SpectralMap:
+        nonlinear, precision = self.nonlinearity(like), like.dtype.to_complex()
+        interval = self.layout.dt / self.substeps_taken()
+        if nonlinear is None:
+            growth = (interval * self.symbol()).exp().to(precision)
+            return lambda spectrum: growth * spectrum
+        return self.scheme(self.symbol(), interval, self.kept_modes(), nonlinear, precision)
+
+    def substeps_taken(self) -> int:
+        return self.substeps if self.is_nonlinear else 1
 
     def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
         """About the longest substep, up to layout.dt, that is stable at these states with the present parameters.
@@ -162,21 +167,6 @@ class SpectralStepper(RolloutStepper):
             else f"use at least {math.ceil(self.layout.dt / stable)} substeps per dt."
         )
         return f"Before it grew, substeps up to about {stable:.3g} were stable; those taken are {substep:.3g}: {cure}"
-
-    def _exponential(self, dtype: torch.dtype) -> SpectralMap:
-        growth = (self.layout.dt * self.symbol()).exp().to(dtype)
-        return lambda spectrum: growth * spectrum
-
-    def _substepped(self, nonlinear: SpectralMap, dtype: torch.dtype) -> SpectralMap:
-        interval = self.layout.dt / self.substeps
-        step = self.scheme(self.symbol(), interval, self.kept_modes(), nonlinear, dtype)
-
-        def advance(spectrum: Tensor) -> Tensor:
-            for _ in range(self.substeps):
-                spectrum = step(spectrum)
-            return spectrum
-
-        return advance
 
     def kept_modes(self) -> Bool[Tensor, "*K"]:
         """Modes whose products do not fold back onto them."""

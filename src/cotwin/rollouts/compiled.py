@@ -43,28 +43,33 @@ class Compiled(Wrapper):
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         states = [take_moving(state, self.layout)]
-        compiled, advance = _compiled(type(self.inner)), self.inner.prepare(states[0])
+        compiled, advance, substeps = (
+            _compiled(type(self.inner)),
+            self.inner.prepare(states[0]),
+            self.inner.substeps_taken(),
+        )
         for first in range(0, num_steps, self.at_once):
-            states += compiled(advance, states[-1], min(self.at_once, num_steps - first))
+            states += compiled(advance, states[-1], min(self.at_once, num_steps - first), substeps)
         return put_moving(torch.stack(states, dim=1), state, self.layout)
 
 
 @cache
-def _compiled(kind: type[FiniteVolumeStepper]) -> Callable[[CellMap, Tensor, int], list[Tensor]]:
-    """A function that compiles so many steps of the map it is given.
+def _compiled(kind: type[FiniteVolumeStepper]) -> Callable[[CellMap, Tensor, int, int], list[Tensor]]:
+    """A function that compiles so many steps, of so many substeps, of the map it is given.
 
     One for each kind of stepper, and not one for each rollout: torch takes a third of a millisecond to make one.
     """
 
-    def advanced(advance: CellMap, cells: Tensor, count: int) -> list[Tensor]:
+    def advanced(advance: CellMap, cells: Tensor, count: int, substeps: int) -> list[Tensor]:
         states = []
         for _ in range(count):
-            cells = advance(cells)
+            for _ in range(substeps):
+                cells = advance(cells)
             states.append(cells)
         return states
 
     # With code of its own, by which torch counts the versions.
     own = FunctionType(advanced.__code__.replace(), globals(), kind.__name__)
     # Not dynamic: loops over steps and stages are unrolled, and sizes that are known make faster code.
-    compiled: Callable[[CellMap, Tensor, int], list[Tensor]] = torch.compile(own, dynamic=False)
+    compiled: Callable[[CellMap, Tensor, int, int], list[Tensor]] = torch.compile(own, dynamic=False)
     return compiled

@@ -1,0 +1,35 @@
+"""Simulators that march: one map, prepared once, taken again and again."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from cotwin.stepper import RolloutStepper
+
+Advance = Callable[[Tensor], Tensor]
+
+
+class MarchingStepper(RolloutStepper):
+    """A simulator that takes equal substeps, in whatever it represents a state by. A subclass gives `prepare`."""
+
+    @abstractmethod
+    def prepare(self, like: Tensor) -> Advance:
+        """The map of what it advances to one substep later, in the precision of `like`.
+
+        Called once a rollout: what depends on the parameters alone is computed here and closed over.
+        """
+
+    def substeps_taken(self) -> int:
+        """Substeps of one layout.dt, at the present pace."""
+        return 1
+
+    def march(self, advanced: Tensor, like: Tensor, num_steps: int) -> Iterator[Tensor]:
+        """What it advances, after each of `num_steps` intervals layout.dt. like: as `prepare` takes it."""
+        advance, substeps = self.prepare(like), self.substeps_taken()
+        for _ in range(num_steps):
+            for _ in range(substeps):
+                advanced = advance(advanced)
+            yield advanced
