@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
-from cotwin.parameters import CoarseField, Known, Positive
+from cotwin.parameters import CoarseField, Known, Positive, Vector
 from cotwin.physics.advection import Advection
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.allen_cahn import AllenCahn
@@ -66,6 +66,11 @@ def field(layout: Layout, value: float) -> CoarseField:
     return CoarseField(Positive(value * torch.exp(0.6 * wave)), layout)
 
 
+def forced(layout: Layout) -> Vector:
+    """A source for each of two channels: a field and a number."""
+    return Vector(field(layout, 0.2), scalar(0.3))
+
+
 def smooth(layout: Layout, count: int = 3, seed: int = 0, modes: int = 2) -> Tensor:
     """Smooth starts in double precision that meet the boundary conditions, static channels included."""
     every = Layout(
@@ -114,9 +119,9 @@ def _refined(layout: Layout) -> Refined:
     return Refined(SpectralBurgers(fine, field(fine, 0.1), substeps=2), layout, 2)
 
 
-def _advection(layout: Layout, diffusivity: Positive | None) -> Advection:
+def _advection(layout: Layout, diffusivity: Positive | None, source: Vector | None = None) -> Advection:
     velocity = torch.tensor([0.7, 0.4, 1.1], dtype=F64)[: layout.dims]
-    return Advection(layout, Positive(velocity), diffusivity)
+    return Advection(layout, Positive(velocity), diffusivity, source)
 
 
 def _burgers_3d(layout: Layout) -> Burgers:
@@ -174,7 +179,13 @@ MIXED: tuple[Boundary, ...] = ("dirichlet", "neumann")
 CASES = [
     Case("spectral Burgers 1-D, scalar", U, (24,), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
     Case("spectral Burgers 1-D, field", U, (25,), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
-    Case("spectral Burgers 2-D, scalar", UV, (12, 15), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
+    Case(
+        "spectral Burgers 2-D, forced",
+        UV,
+        (12, 15),
+        "periodic",
+        lambda y: SpectralBurgers(y, scalar(0.1), source=forced(y)),
+    ),
     Case("spectral Burgers 2-D, field", UV, (15, 12), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
     Case("spectral Burgers 3-D, scalar", UVW, (7, 8, 6), "periodic", lambda y: SpectralBurgers(y, scalar(0.1))),
     Case("spectral Burgers 3-D, field", UVW, (7, 8, 6), "periodic", lambda y: SpectralBurgers(y, field(y, 0.1))),
@@ -182,14 +193,26 @@ CASES = [
     Case("Burgers 1-D, scalar", U, (24,), "periodic", lambda y: Burgers(y, scalar(0.1), 2.0)),
     Case("Burgers 1-D, field, walls", U, (24,), "dirichlet", lambda y: Burgers(y, field(y, 0.1), 2.0)),
     Case("Burgers 2-D, scalar, walls", UV, (10, 14), "dirichlet", lambda y: Burgers(y, scalar(0.1), 2.0, 3)),
-    Case("Burgers 2-D, field", UV, (14, 10), "periodic", lambda y: Burgers(y, field(y, 0.1), 2.0)),
+    Case(
+        "Burgers 2-D, field, forced",
+        UV,
+        (14, 10),
+        "periodic",
+        lambda y: Burgers(y, field(y, 0.1), 2.0, source=forced(y)),
+    ),
     Case("heat 1-D, scalar", U, (24,), "neumann", lambda y: Heat(y, scalar(0.3))),
     Case("heat 1-D, field", U, (24,), "periodic", lambda y: Heat(y, field(y, 0.3))),
-    Case("heat 2-D, field, two fields", (*U, Field("c")), (12, 10), MIXED, lambda y: Heat(y, field(y, 0.3))),
+    Case(
+        "heat 2-D, field, two fields, source",
+        (*U, Field("c")),
+        (12, 10),
+        MIXED,
+        lambda y: Heat(y, field(y, 0.3), source=field(y, 0.2)),
+    ),
     Case("heat 2-D, scalar", U, (11, 12), "periodic", lambda y: Heat(y, scalar(0.3))),
     Case("heat 3-D, field", U, (6, 8, 7), (*MIXED, "periodic"), lambda y: Heat(y, field(y, 0.3))),
     Case("advection 1-D", U, (24,), "periodic", lambda y: Advection(y, scalar(0.7))),
-    Case("advection 2-D", UV, (12, 15), "periodic", lambda y: _advection(y, scalar(0.05))),
+    Case("advection 2-D, source", UV, (12, 15), "periodic", lambda y: _advection(y, scalar(0.05), forced(y))),
     Case("advection 3-D", U, (6, 7, 8), "periodic", lambda y: _advection(y, scalar(0.05))),
     Case("Korteweg-de Vries 1-D", U, (24,), "periodic", lambda y: KortewegDeVries(y, scalar(0.9), scalar(0.01))),
     Case("Zakharov-Kuznetsov 2-D", U, (12, 15), "periodic", lambda y: KortewegDeVries(y, scalar(0.9), scalar(0.01))),
@@ -210,7 +233,13 @@ CASES = [
     Case("Allen-Cahn 1-D", U, (25,), "periodic", lambda y: AllenCahn(y, scalar(0.02), scalar(1.5))),
     Case("Allen-Cahn 2-D", U, (12, 15), "periodic", lambda y: AllenCahn(y, scalar(0.02), scalar(1.5))),
     Case("Swift-Hohenberg 2-D", U, (12, 15), "periodic", lambda y: SwiftHohenberg(y, scalar(0.4), scalar(0.3))),
-    Case("Navier-Stokes, decaying", U, (12, 15), "periodic", lambda y: NavierStokes(y, scalar(0.02))),
+    Case(
+        "Navier-Stokes, source",
+        U,
+        (12, 15),
+        "periodic",
+        lambda y: NavierStokes(y, scalar(0.02), source=field(y, 0.2)),
+    ),
     Case(
         "Navier-Stokes, forced",
         U,
@@ -235,11 +264,11 @@ CASES = [
     ),
     Case("linear shallow water 1-D", (Field("h"), Field("u")), (24,), "periodic", _linear_water),
     Case(
-        "advection-diffusion 2-D, fields",
+        "advection-diffusion 2-D, fields, source",
         U,
         (10, 12),
         MIXED,
-        lambda y: AdvectionDiffusion(y, _stream(y), field(y, 0.1)),
+        lambda y: AdvectionDiffusion(y, _stream(y), field(y, 0.1), source=field(y, 0.2)),
     ),
     Case(
         "advection-diffusion 3-D",

@@ -13,20 +13,25 @@ from cotwin.registry import simulator
 
 @simulator("advection")
 class Advection(SpectralStepper):
-    """∂u/∂t + c·∇u = κ ∇²u, periodic, 1 to 3 dimensions, any number of channels.
+    """∂u/∂t + c·∇u = κ ∇²u + f, periodic, 1 to 3 dimensions, any number of channels.
 
     velocity: c in length/time, one value for each axis; in one dimension a scalar will do.
     diffusivity: κ in length²/time, a scalar; None for none.
-    Scheme: each Fourier mode is multiplied by exp(−(i c·k + κ|k|²) dt); no error in time, and in space none
-    for a start without modes above the grid's highest. On an even grid the highest mode itself is not
-    shifted, since the grid cannot tell its phase.
+    source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
+    Scheme: each Fourier mode is multiplied by exp(−(i c·k + κ|k|²) dt), and what f adds meanwhile is integrated
+    exactly; no error in time, and in space none for a start and f without modes above the grid's highest. On an even
+    grid the highest mode itself is not shifted, since the grid cannot tell its phase.
     Source: Canuto et al. (2006), Spectral Methods: Fundamentals in Single Domains, section 3.
     """
 
     def __init__(
-        self, layout: Layout, velocity: Parameter | tuple[Parameter, ...], diffusivity: Parameter | None = None
+        self,
+        layout: Layout,
+        velocity: Parameter | tuple[Parameter, ...],
+        diffusivity: Parameter | None = None,
+        source: Parameter | None = None,
     ) -> None:
-        super().__init__(layout)
+        super().__init__(layout, source=source)
         velocity = as_vector(velocity)
         shape = tuple(velocity().shape)
         if shape != (layout.dims,) and not (shape == () and layout.dims == 1):

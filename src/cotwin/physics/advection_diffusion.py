@@ -26,6 +26,7 @@ from cotwin.physics.finite_volume import (
     with_ghosts,
 )
 from cotwin.physics.requirements import require_coefficient, require_counts
+from cotwin.physics.source import require_source, source_change, with_source
 from cotwin.registry import Count, simulator
 
 PARTS = (1 / 3, 1 / 2, 1.0)
@@ -33,11 +34,12 @@ PARTS = (1 / 3, 1 / 2, 1.0)
 
 @simulator("advection_diffusion")
 class AdvectionDiffusion(FiniteVolumeStepper):
-    """∂u/∂t + ∇·(c u) = ∇·(κ ∇u), 1 to 3 dimensions, any boundary on each axis, any number of channels.
+    """∂u/∂t + ∇·(c u) = ∇·(κ ∇u) + f, 1 to 3 dimensions, any boundary on each axis, any number of channels.
 
     velocity: c in length/time, of shape (dims,) or (dims, *grid): constant, or a field at the cells; or a parameter
     for each axis.
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
+    source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
     substeps: steps per layout.dt; None for the fewest that are stable for the present velocity.
     Scheme: finite volumes, central fluxes, second order in space. In time three parts, of a third, a half and all of
     the step, each from its beginning: RKL2 diffuses, with the advection of the part before. Second order in dt, at
@@ -55,6 +57,7 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         velocity: Parameter | tuple[Parameter, ...],
         diffusivity: Parameter,
         substeps: Count | None = None,
+        source: Parameter | None = None,
     ) -> None:
         super().__init__(layout)
         velocity = as_vector(velocity)
@@ -65,8 +68,9 @@ class AdvectionDiffusion(FiniteVolumeStepper):
                 f"field of such, ({layout.dims}, {', '.join(map(str, layout.grid))})."
             )
         require_coefficient(diffusivity, layout, "diffusivity")
+        require_source(source, layout)
         require_counts(substeps=substeps)
-        self.velocity, self.diffusivity, self.substeps = velocity, diffusivity, substeps
+        self.velocity, self.diffusivity, self.substeps, self.source = velocity, diffusivity, substeps, source
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         needed = self._stable_substeps()
@@ -94,10 +98,12 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         def spread(cells: Tensor, faces: list[Tensor], carried: Tensor) -> Tensor:
             return diffusion(cells, faces, self.layout.boundary).add_(carried)
 
+        moved = with_source(carry, source_change(self.source, self.layout, like, interval))
+
         def advance(cells: Tensor) -> Tensor:
             after = cells
             for part, along, count in zip(PARTS, faces, stages, strict=True):
-                carried = part * carry(after)
+                carried = part * moved(after)
                 after = rkl2_step(partial(spread, faces=along, carried=carried), cells, count)
             return after
 

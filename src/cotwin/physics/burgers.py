@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, as_vector
 from cotwin.physics.channels import take_moving
 from cotwin.physics.finite_volume import (
     CellMap,
@@ -24,19 +24,21 @@ from cotwin.physics.finite_volume import (
     with_ghosts,
 )
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields, require_positive
+from cotwin.physics.source import require_source, source_change, with_source
 from cotwin.physics.suggestions import beyond_largest
 from cotwin.registry import Count, PositiveFloat, simulator
 
 
 @simulator("burgers")
 class Burgers(FiniteVolumeStepper):
-    """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic or zero at the walls, one to three dimensions.
+    """∂u/∂t + (u·∇)u = ∇·(ν ∇u) + f, periodic or zero at the walls, one to three dimensions.
 
     u: velocity, length/time, one component for each axis.
     viscosity: ν in length²/time, scalar or field on the grid.
     max_speed: the largest |u| of one component that is to remain stable, length/time. Given, never measured:
     substeps that depended on a batch would make its samples influence each other.
     substeps: steps per layout.dt; None for the fewest that are stable for max_speed and the largest ν.
+    source: f in length/time², a scalar or a field for each component of u.
     Scheme: second order in space, central; in one dimension the flux (a² + ab + b²)/6 between cells a and b,
     which conserves the mean and, without viscosity, the energy; in more the advective form. SSP-RK3 in time.
     Fronts must be resolved: central differences oscillate where |u| Δx > 2ν.
@@ -47,7 +49,12 @@ class Burgers(FiniteVolumeStepper):
     suggested = MappingProxyType({"max_speed": beyond_largest})
 
     def __init__(
-        self, layout: Layout, viscosity: Parameter, max_speed: PositiveFloat, substeps: Count | None = None
+        self,
+        layout: Layout,
+        viscosity: Parameter,
+        max_speed: PositiveFloat,
+        substeps: Count | None = None,
+        source: Parameter | tuple[Parameter, ...] | None = None,
     ) -> None:
         super().__init__(layout)
         require_fields(layout, "Burgers", {"u": layout.dims})
@@ -59,6 +66,8 @@ class Burgers(FiniteVolumeStepper):
             )
         require_positive(max_speed=max_speed)
         require_counts(substeps=substeps)
+        self.source = None if source is None else as_vector(source)
+        require_source(self.source, layout)
         self.viscosity = viscosity
         self.max_speed = max_speed
         self.substeps = substeps
@@ -83,7 +92,9 @@ class Burgers(FiniteVolumeStepper):
                 return _conservative_change(cells, faces[0], scales[0], self.layout.boundary[0])
             return _advective_change(cells, faces, scales, self.layout.boundary)
 
-        return lambda cells: ssp_rk3_step(change, cells)
+        entering = source_change(self.source, self.layout, like, interval)
+        forced = with_source(change, entering)
+        return lambda cells: ssp_rk3_step(forced, cells)
 
     def substeps_taken(self) -> int:
         return self.pace()[0]

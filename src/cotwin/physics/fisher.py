@@ -19,13 +19,14 @@ from cotwin.registry import Count, Few, PositiveFloat, simulator
 
 
 class Fisher(ParabolicStepper):
-    """∂u/∂t = ∇·(D(u) ∇u) + r(u) u, one or two dimensions, any boundary on each axis.
+    """∂u/∂t = ∇·(D(u) ∇u) + r(u) u + f, 1 to 3 dimensions, any boundary on each axis.
 
     u: density, in a unit of the data's, not negative.
     diffusivity: D(u) in length²/time. growth: r(u) in 1/time. Closures: Fisher-KPP is Constant(D) with
     Logistic(r, K); porous Fisher is Power(D, K, m) with the same; unknown functions are NetworkClosure.
     ceiling: the largest u that is to remain stable, in the unit of u. Given, never measured: stages that depended on
     a batch would make its samples influence each other.
+    source: f, density/time, scalar or field on the grid: what settles, or is taken away.
     Scheme: finite volumes, the flux through a face with the mean of the two cells' D(u), second order in space; RKL2,
     second order in dt, with as many stages as the largest D(u) needs; r times the substep should stay below about
     one.
@@ -44,9 +45,10 @@ class Fisher(ParabolicStepper):
         ceiling: PositiveFloat,
         substeps: Count = 1,
         stages: Few | None = None,
+        source: Parameter | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages)
-        require_fields(layout, "Fisher", {"u": 1}, dims=(1, 2))
+        super().__init__(layout, substeps, stages, source)
+        require_fields(layout, "Fisher", {"u": 1})
         require_positive(ceiling=ceiling)
         self.diffusivity, self.growth, self.ceiling = diffusivity, growth, ceiling
 
@@ -87,8 +89,9 @@ def fisher(
     exponent: Parameter | None = None,
     substeps: Count = 1,
     stages: Few | None = None,
+    source: Parameter | None = None,
 ) -> Fisher:
-    """∂u/∂t = ∇·(D (u/K)^m ∇u) + r (1 − u/K) u, one or two dimensions, any boundary on each axis.
+    """∂u/∂t = ∇·(D (u/K)^m ∇u) + r (1 − u/K) u + f, 1 to 3 dimensions, any boundary on each axis.
 
     diffusivity: D in length²/time. growth: r in 1/time. capacity: K in the unit of u.
     exponent: m, of the porous form; without it D is constant.
@@ -97,4 +100,4 @@ def fisher(
         "fisher", diffusivity=diffusivity, growth=growth, capacity=capacity, exponent=exponent
     )
     mobility = Constant(diffusivity) if exponent is None else Power(diffusivity, capacity, exponent)
-    return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages)
+    return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages, source)

@@ -15,9 +15,10 @@ from cotwin.registry import Count, Few, simulator
 
 @simulator("heat")
 class Heat(ParabolicStepper):
-    """∂u/∂t = ∇·(κ ∇u), 1 to 3 dimensions, any boundary on each axis, any number of channels.
+    """∂u/∂t = ∇·(κ ∇u) + f, 1 to 3 dimensions, any boundary on each axis, any number of channels.
 
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
+    source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
     Scheme: finite volumes, second order in space; RKL2, second order in dt, with as many stages as the
     largest κ needs, so no κ makes it unstable. The number of stages grows with √(κ dt)/Δx.
     substeps: RKL2 steps per layout.dt. Stable at 1, but RKL2 only about halves the modes that dt is far too
@@ -28,9 +29,14 @@ class Heat(ParabolicStepper):
     batched = True
 
     def __init__(
-        self, layout: Layout, diffusivity: Parameter, substeps: Count = 1, stages: Few | None = None
+        self,
+        layout: Layout,
+        diffusivity: Parameter,
+        substeps: Count = 1,
+        stages: Few | None = None,
+        source: Parameter | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages)
+        super().__init__(layout, substeps, stages, source)
         require_coefficient(diffusivity, layout, "diffusivity")
         self.diffusivity = diffusivity
 

@@ -18,7 +18,7 @@ from cotwin.registry import Count, simulator
 
 @simulator("navier_stokes")
 class NavierStokes(SpectralStepper):
-    """∂ω/∂t + (u·∇)ω = ν ∇²ω − μ ω − A k cos(k (y − y₀)), periodic, two dimensions.
+    """∂ω/∂t + (u·∇)ω = ν ∇²ω − μ ω − A k cos(k (y − y₀)) + f, periodic, two dimensions.
 
     ω = ∂v/∂x − ∂u/∂y: vorticity, 1/time, anticlockwise positive; x is the first axis, y the second.
     u = (∂ψ/∂y, −∂ψ/∂x) with ∇²ψ = −ω: velocity, length/time, without mean.
@@ -27,6 +27,7 @@ class NavierStokes(SpectralStepper):
     y₀ the lower end.
     wavenumber: k · length/(2π), periods of the force along y; not an integer, the force jumps at the period's end.
     All scalars; no drag and no force unless given.
+    source: f in 1/time², scalar or field on the grid: the curl of any other force.
     substeps: steps per layout.dt. Explicit in the advection, so that the substep times the speed should stay below
     about the spacing. Viscosity and drag are exact.
     Scheme: pseudo-spectral in space (2/3 rule), the advection as (∂²/∂x² − ∂²/∂y²)(u v) + ∂²/∂x∂y (v² − u²), which
@@ -46,8 +47,9 @@ class NavierStokes(SpectralStepper):
         wavenumber: Parameter | None = None,
         substeps: Count = 1,
         scheme: Scheme = etdrk2,
+        source: Parameter | None = None,
     ) -> None:
-        super().__init__(layout, substeps, scheme)
+        super().__init__(layout, substeps, scheme, source)
         require_fields(layout, "NavierStokes", {"vorticity": 1}, dims=(2,))
         if (forcing is None) != (wavenumber is None):
             raise ValueError("forcing is an amplitude and a wavenumber; give both or neither.")

@@ -8,23 +8,29 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.parameters import Parameter
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, rkl2_stages, rkl2_step
 from cotwin.physics.requirements import require_counts
+from cotwin.physics.source import require_source, source_change, with_source
 
 
 class ParabolicStepper(FiniteVolumeStepper):
-    """∂u/∂t = M(u), diffusion and perhaps reactions that are slow beside it. A subclass gives `change` and `decay`.
+    """∂u/∂t = M(u) + f, diffusion and perhaps slow reactions. A subclass gives M as `change`, and `decay`.
 
     substeps: RKL2 steps per layout.dt.
     stages: of each RKL2 step, odd; None for the fewest that are stable for the present parameters.
+    source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
     """
 
-    def __init__(self, layout: Layout, substeps: int = 1, stages: int | None = None) -> None:
+    def __init__(
+        self, layout: Layout, substeps: int = 1, stages: int | None = None, source: Parameter | None = None
+    ) -> None:
         super().__init__(layout)
         require_counts(substeps=substeps)
+        require_source(source, layout)
         if stages is not None and (stages < 3 or stages % 2 == 0):
             raise ValueError(f"stages is {stages}; give an odd number from 3 on, or None to choose from stability.")
-        self.substeps, self.stages = substeps, stages
+        self.substeps, self.stages, self.source = substeps, stages, source
 
     @abstractmethod
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
@@ -56,6 +62,8 @@ class ParabolicStepper(FiniteVolumeStepper):
         )
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
-        change = self.change(like, self.layout.dt / self.substeps)
+        interval = self.layout.dt / self.substeps
+        entering = source_change(self.source, self.layout, like, interval)
+        change = with_source(self.change(like, interval), entering)
         (stages,) = self.pace()
         return lambda cells: rkl2_step(change, cells, stages)

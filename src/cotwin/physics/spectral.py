@@ -1,7 +1,7 @@
-"""Pseudo-spectral steppers for ∂u/∂t = L u + N(u) on periodic grids.
+"""Pseudo-spectral steppers for ∂u/∂t = L u + N(u) + f on periodic grids.
 
 L: linear with constant coefficients; the tensor `symbol()`, in 1/time, multiplies the Fourier coefficients.
-N: all the rest, evaluated on the grid; `nonlinearity()`.
+N: all the rest, evaluated on the grid; `nonlinearity()`. f: what enters from outside, a `source`.
 Scheme: real Fourier transforms, spectrally accurate in space, products free of aliasing; exponential Runge-Kutta in
 time, exact where N is absent.
 Source: Cox & Matthews (2002), J. Comput. Phys. 176; Orszag (1971), J. Atmos. Sci. 28 for the removal of aliases.
@@ -18,19 +18,22 @@ from jaxtyping import Bool, Complex, Float, Inexact
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.parameters import Parameter
 from cotwin.physics.channels import put_moving, take_moving
-from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, unaliased
+from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, phi_functions, unaliased
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.requirements import require_counts
+from cotwin.physics.source import require_source, source_change, with_source
 from cotwin.physics.stability import largest_stable_step
 from cotwin.physics.suggestions import sufficient_substeps
 
 
 class SpectralStepper(MarchingStepper):
-    """∂u/∂t = L u + N(u), periodic, 1 to 3 dimensions. A subclass gives `symbol` and maybe `nonlinearity`.
+    """∂u/∂t = L u + N(u) + f, periodic, 1 to 3 dimensions. A subclass gives `symbol` and maybe `nonlinearity`.
 
     substeps: steps of the scheme per layout.dt; of no effect where N is absent.
     scheme: `etdrk2` or `etdrk4`, of second or fourth order (see `cotwin.physics.exponential`).
+    source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel; exact.
 
     Where N is present, modes whose products would be aliases are dropped from the start: those above 1/(degree + 1)
     of the points, where N is a polynomial of that degree. In several dimensions spectra then end with the kept modes
@@ -42,7 +45,9 @@ class SpectralStepper(MarchingStepper):
     degree = 2
     suggested = MappingProxyType({"substeps": sufficient_substeps})
 
-    def __init__(self, layout: Layout, substeps: int = 1, scheme: Scheme = etdrk2) -> None:
+    def __init__(
+        self, layout: Layout, substeps: int = 1, scheme: Scheme = etdrk2, source: Parameter | None = None
+    ) -> None:
         super().__init__(layout)
         if any(kind != "periodic" for kind in layout.boundary):
             raise ValueError(
@@ -55,7 +60,8 @@ class SpectralStepper(MarchingStepper):
                 f"{type(self).__name__} keeps modes below 1/{self.degree + 1} of the points, which leaves only the "
                 f"mean along some axis of the grid {layout.grid}; take at least {self.degree + 2} points along each."
             )
-        self.substeps, self.scheme = substeps, scheme
+        require_source(source, layout)
+        self.substeps, self.scheme, self.source = substeps, scheme, source
         self.axes = tuple(range(-layout.dims, 0))
         # In one dimension cutting a spectrum off and filling it up again costs more than it spares.
         self.is_nonlinear = type(self).nonlinearity is not SpectralStepper.nonlinearity
@@ -131,11 +137,23 @@ class SpectralStepper(MarchingStepper):
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> SpectralMap:
         nonlinear, precision = self.nonlinearity(like), like.dtype.to_complex()
-        interval = self.layout.dt / self.substeps_taken()
-        if nonlinear is None:
+        interval, entering = self.layout.dt / self.substeps_taken(), self._entering(like)
+        if nonlinear is not None:
+            rate = with_source(nonlinear, entering)
+            return self.scheme(self.symbol(), interval, self.kept_modes(), rate, precision)
+        if entering is None:
             growth = (interval * self.symbol()).exp().to(precision)
             return lambda spectrum: growth * spectrum
-        return self.scheme(self.symbol(), interval, self.kept_modes(), nonlinear, precision)
+        growth, phi1 = phi_functions(interval * self.symbol(), 1)
+        growth, entered = growth.to(precision), interval * phi1.to(precision) * entering
+        return lambda spectrum: growth * spectrum + entered
+
+    def _entering(self, like: Float[Tensor, "B M *S"]) -> Complex[Tensor, "B M *K"] | None:
+        """f as a spectrum."""
+        rate = source_change(self.source, self.layout, like, 1.0)
+        if rate is None:
+            return None
+        return self.to_spectrum(rate.expand(torch.broadcast_shapes(rate.shape, (1, 1, *self.layout.grid))))
 
     def substeps_taken(self) -> int:
         return self.substeps if self.is_nonlinear else 1

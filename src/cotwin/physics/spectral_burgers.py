@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, as_vector
 from cotwin.physics.channels import is_uniform
 from cotwin.physics.exponential import SpectralMap
 from cotwin.physics.requirements import require_coefficient, require_fields
@@ -17,12 +17,13 @@ from cotwin.registry import Count, simulator
 
 @simulator("spectral_burgers")
 class SpectralBurgers(SpectralStepper):
-    """∂u/∂t + (u·∇)u = ∇·(ν ∇u), periodic, one to three dimensions.
+    """∂u/∂t + (u·∇)u = ∇·(ν ∇u) + f, periodic, one to three dimensions.
 
     u: velocity, length/time, one component for each axis.
     viscosity: ν in length²/time, scalar or field on the grid.
     substeps: steps per layout.dt. Explicit in the advection, so substeps must keep the speed times the
     substep below about the spacing; no viscosity makes it unstable.
+    source: f in length/time², a scalar or a field for each component of u.
     Scheme: pseudo-spectral in space (2/3 rule), ETDRK2 in time, second order in dt. In one dimension the
     advection is −∂x(u²/2), so the mean is conserved to rounding.
     Source: Cox & Matthews (2002), J. Comput. Phys. 176; Zang (1991), Appl. Numer. Math. 7 for the forms of
@@ -31,8 +32,14 @@ class SpectralBurgers(SpectralStepper):
 
     batched = True
 
-    def __init__(self, layout: Layout, viscosity: Parameter, substeps: Count = 3) -> None:
-        super().__init__(layout, substeps)
+    def __init__(
+        self,
+        layout: Layout,
+        viscosity: Parameter,
+        substeps: Count = 3,
+        source: Parameter | tuple[Parameter, ...] | None = None,
+    ) -> None:
+        super().__init__(layout, substeps, source=None if source is None else as_vector(source))
         require_fields(layout, "SpectralBurgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
         self.viscosity = viscosity
