@@ -148,7 +148,7 @@ class SpectralStepper(MarchingStepper):
         growth, entered = growth.to(precision), interval * phi1.to(precision) * entering
         return lambda spectrum: growth * spectrum + entered
 
-    def _entering(self, like: Float[Tensor, "B M *S"]) -> Complex[Tensor, "B M *K"] | None:
+    def _entering(self, like: Float[Tensor, "B M *S"]) -> Complex[Tensor, "A N *K"] | None:
         """f as a spectrum."""
         rate = source_change(self.source, self.layout, like, 1.0)
         if rate is None:
