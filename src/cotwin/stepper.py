@@ -9,13 +9,15 @@ from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.parameters.outside import Flowing, Ones, Outside
 
 Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], float]
 """(a function that makes the stepper with other arguments, the layout, the training states) -> the argument."""
@@ -64,6 +66,8 @@ class Stepper(nn.Module, ABC):
     batched: ClassVar[bool] = False
     # Whether gradients reach the start of a rollout.
     differentiable = True
+    # Whether a rollout follows parameters that change along it; others are rolled out interval by interval then.
+    marches = True
     # Vector fields whose component a lies on the face below its cell along axis a; others are at the points.
     staggered: frozenset[str] = frozenset()
     fixed_pace: tuple[int, ...] | None = None
@@ -111,9 +115,45 @@ class Stepper(nn.Module, ABC):
         (Fourier coefficients, fields of another library), so that conversion is paid once a rollout.
         """
         states = [state]
-        for _ in range(num_steps):
-            states.append(self(states[-1]))
+        for step in range(num_steps):
+            states.append(self.over(step, step + 1)(states[-1]))
         return torch.stack(states, dim=1)
+
+    def made_of(self) -> Iterator[nn.Module]:
+        """The modules that decide what it promises."""
+        return self.children()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of what has to be given with the starts."""
+        return frozenset(one.name for one in self.modules() if isinstance(one, Outside) and one.name is not None)
+
+    @property
+    def takes_given(self) -> bool:
+        """Whether samples differ by what is given of them, be it only which trajectory they are of."""
+        return any(isinstance(one, Outside) for one in self.modules())
+
+    @property
+    def flows(self) -> bool:
+        """Whether, bound, it changes along a rollout."""
+        return any(isinstance(one, Flowing) for one in self.modules())
+
+    def bound(self, given: Given, ones: Ones) -> Stepper:
+        """This stepper for samples of which this is given, its parameters shared; see `Outside.bound`.
+
+        At the pace of the values of largest size in the data, or in `given` where those are larger.
+        """
+        widest = replaced(self, lambda one: one.widened(given) if isinstance(one, Outside) else None)
+        twin = replaced(self, lambda one: one.bound(given, ones) if isinstance(one, Outside) else None)
+        return twin.paced(widest.pace())
+
+    def over(self, begin: float, end: float) -> Stepper:
+        """This stepper as it is on the average over a stretch of a rollout, counted in intervals of the data."""
+        return replaced(self, lambda one: one.over(begin, end) if isinstance(one, Flowing) else None)
+
+    def later(self, steps: int) -> Stepper:
+        """This stepper for a rollout that begins so many intervals later."""
+        return replaced(self, lambda one: one.later(steps) if isinstance(one, Flowing) else None)
 
     def needed_pace(self) -> tuple[int, ...]:
         """Substeps, stages: counts in one interval that follow from the parameters' present values; () if none do.
@@ -168,6 +208,8 @@ class Stepper(nn.Module, ABC):
 class RolloutStepper(Stepper, ABC):
     """A stepper that is written as its rollout, to stay in another representation between steps."""
 
+    marches = False
+
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         return self.rollout(state, 1)[:, 1]
 
@@ -175,8 +217,66 @@ class RolloutStepper(Stepper, ABC):
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]: ...
 
 
-def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
+M = TypeVar("M", bound=nn.Module)
+
+
+def replaced(module: M, replacement: Callable[[nn.Module], nn.Module | None]) -> M:
+    """The module with others in place of some inside it; itself where there are none. All else is shared."""
+    changes: dict[str, nn.Module] = {}
+    for name, child in module.named_children():
+        other = replacement(child)
+        other = replaced(child, replacement) if other is None else other
+        if other is not child:
+            changes[name] = other
+    if not changes:
+        return module
+    twin = copy(module)
+    twin.__dict__["_modules"] = {**module._modules, **changes}
+    return twin
+
+
+def takes_samples(module: nn.Module) -> bool:
+    """Whether all that a module is made of says that parameters may differ between the samples of a batch."""
+    inside = module.made_of() if isinstance(module, Stepper) else module.children()
+    return vars(type(module)).get("batched", False) and all(map(takes_samples, inside))
+
+
+def rolled(
+    stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int, given: Given | None = None
+) -> Float[Tensor, "B T C *S"]:
+    """`stepper.rollout` where each sample may be given something of its own. Nothing is checked but that."""
+    if not stepper.takes_given:
+        return stepper.rollout(state, num_steps)
+    if given is None:
+        wanted = ", ".join(sorted(stepper.needs)) or "which trajectory each start is of"
+        raise ValueError(
+            f"{type(stepper).__name__} has to be given {wanted}: rollout(stepper, state, num_steps, given)."
+        )
+    given.require(stepper.needs, num_steps)
+    if len(given) != len(state):
+        raise ValueError(f"{len(state)} starts, and what is given is of {len(given)} samples; give one for each.")
+    if takes_samples(stepper):
+        return _followed(stepper.bound(given, (1,) * (stepper.layout.dims + 1)), state, num_steps)
+    rows = (slice(index, index + 1) for index in range(len(state)))
+    return torch.cat([_followed(stepper.bound(given.rows(row), ()), state[row], num_steps) for row in rows])
+
+
+def _followed(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
+    """The rollout of a stepper that is bound to its samples."""
+    if stepper.marches or not stepper.flows:
+        return stepper.rollout(state, num_steps)
+    states = [state]
+    for step in range(num_steps):
+        states.append(stepper.over(step, step + 1).rollout(states[-1], 1)[:, 1])
+    return torch.stack(states, dim=1)
+
+
+def rollout(
+    stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int, given: Given | None = None
+) -> Float[Tensor, "B T C *S"]:
     """`stepper.rollout` with its input and output checked; T = num_steps + 1, the start included.
+
+    given: what comes from outside, for a stepper that takes it; another never sees it.
 
     Raises ValueError if the state does not fit the stepper (`require_state`) or the stepper returns another number
     of states, and `DivergenceError`, naming the first step and the number of samples, if a state is not finite.
@@ -184,7 +284,7 @@ def rollout(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) ->
     stepper.require_state(state)
     if num_steps < 0:
         raise ValueError(f"num_steps is {num_steps}; a rollout goes forward in time.")
-    states = stepper.rollout(state, num_steps)
+    states = rolled(stepper, state, num_steps, given)
     expected = (len(state), num_steps + 1, *state.shape[1:])
     if tuple(states.shape) != expected:
         # One step too few would broadcast against the truth without a word.

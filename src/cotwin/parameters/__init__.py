@@ -1,19 +1,25 @@
 """Unknowns of a physical model: in natural units for people, unconstrained for the optimiser.
 
 `parameter.py` says what a parameter is; `numbers.py` has those that are numbers by themselves, `fields.py` those that
-are made of others: vectors, and fields on a grid.
+are made of others: vectors, and fields on a grid; `outside.py` those that differ between trajectories, or in time.
 """
 
 from cotwin.parameters.fields import CoarseField, GaussianSum, Vector, ZeroMean, as_vector
 from cotwin.parameters.numbers import Bounded, Known, Positive, Real, Simplex, Values
+from cotwin.parameters.outside import Condition, Flowing, Grouped, Input, Outside, largest
 from cotwin.parameters.parameter import Elementwise, Parameter, Unknown, estimated, estimates
 
 __all__ = [
     "Bounded",
     "CoarseField",
+    "Condition",
     "Elementwise",
+    "Flowing",
     "GaussianSum",
+    "Grouped",
+    "Input",
     "Known",
+    "Outside",
     "Parameter",
     "Positive",
     "Real",
@@ -25,4 +31,5 @@ __all__ = [
     "as_vector",
     "estimated",
     "estimates",
+    "largest",
 ]

@@ -24,6 +24,8 @@ class Advection(SpectralStepper):
     Source: Canuto et al. (2006), Spectral Methods: Fundamentals in Single Domains, section 3.
     """
 
+    batched = True
+
     def __init__(
         self,
         layout: Layout,
@@ -48,7 +50,9 @@ class Advection(SpectralStepper):
         self.diffusivity = diffusivity
 
     def symbol(self) -> Complex[Tensor, "*M K"]:
-        velocity: Tensor = self.velocity().double().reshape(self.layout.dims)
+        velocity: Tensor = self.velocity().double()
+        # A scalar, or one for each sample, in one dimension.
+        velocity = velocity[None] if velocity.ndim in (0, self.layout.dims + 2) else velocity
         symbol = -velocity[0] * self.derivative(0)
         for axis in range(1, self.layout.dims):
             symbol = symbol - velocity[axis] * self.derivative(axis)

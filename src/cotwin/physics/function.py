@@ -13,6 +13,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import put_moving, take_moving
+from cotwin.physics.marching import Advance, MarchingStepper
 from cotwin.physics.requirements import require_counts
 from cotwin.stepper import RolloutStepper
 
@@ -38,7 +39,7 @@ class NamedStepper(RolloutStepper):
         return {name: self.get_submodule(name)() for name in self.parameter_names}
 
 
-class FunctionStepper(NamedStepper):
+class FunctionStepper(NamedStepper, MarchingStepper):
     """u(t + dt) = step(u(t), dt, parameters), step any function in torch.
 
     step: takes a batch of states (B, C, *S), a time step and the parameters' values by name, in natural units and in
@@ -65,16 +66,20 @@ class FunctionStepper(NamedStepper):
         self.name_parameters(parameters)
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
-        values = {name: value.to(state.dtype) for name, value in self.parameter_values().items()}
-        states = [state]
-        for _ in range(num_steps):
-            after = states[-1]
-            for _ in range(self.substeps):
-                stepped = self.step(after, self.layout.dt / self.substeps, values)
-                require_stepped(self.step, stepped, after)
-                after = put_moving(take_moving(stepped, self.layout)[:, None], state, self.layout)[:, 0]
-            states.append(after)
-        return torch.stack(states, dim=1)
+        return torch.stack([state, *self.march(state, state, num_steps)], dim=1)
+
+    def substeps_taken(self) -> int:
+        return self.substeps
+
+    def prepare(self, like: Float[Tensor, "B C *S"]) -> Advance:
+        values = {name: value.to(like.dtype) for name, value in self.parameter_values().items()}
+
+        def advance(state: Tensor) -> Tensor:
+            stepped = self.step(state, self.layout.dt / self.substeps, values)
+            require_stepped(self.step, stepped, state)
+            return put_moving(take_moving(stepped, self.layout)[:, None], state, self.layout)[:, 0]
+
+        return advance
 
     def extra_repr(self) -> str:
         return f"{described(self.step)}, substeps={self.substeps}"

@@ -15,13 +15,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from cotwin.given import Given
 from cotwin.parameters import CoarseField
-from cotwin.rollouts.wrapper import Wrapper
-from cotwin.stepper import DivergenceError, Stepper
+from cotwin.stepper import DivergenceError, Stepper, rolled, takes_samples
 
 
 def rollout_with(
-    stepper: Stepper, parameters: Mapping[str, Tensor], state: Float[Tensor, "B C *S"], num_steps: int
+    stepper: Stepper,
+    parameters: Mapping[str, Tensor],
+    state: Float[Tensor, "B C *S"],
+    num_steps: int,
+    given: Given | None = None,
 ) -> Float[Tensor, "B T C *S"]:
     """The rollout with these parameters: a pure function, which `torch.func` differentiates (jacfwd, jacrev).
 
@@ -38,35 +42,45 @@ def rollout_with(
     torch.Size([8])
     """
     named = {f"stepper.{name}": value for name, value in parameters.items()}
-    states: Tensor = _call(_Rollout(stepper, num_steps), named, state)
+    states: Tensor = _call(_Rollout(stepper, num_steps, given), named, state)
     return states
 
 
 def rollout_each(
-    stepper: Stepper, parameters: Mapping[str, Tensor], state: Float[Tensor, "B C *S"], num_steps: int
+    stepper: Stepper,
+    parameters: Mapping[str, Tensor],
+    state: Float[Tensor, "B C *S"],
+    num_steps: int,
+    given: Given | None = None,
 ) -> Float[Tensor, "P B T C *S"]:
     """The rollout from every state with every one of P sets of parameters."""
     stepper.require_state(state)
-    return rollout_sets(stepper, parameters, state.expand(_count(stepper, parameters), *state.shape), num_steps)
+    every = state.expand(_count(stepper, parameters), *state.shape)
+    return rollout_sets(stepper, parameters, every, num_steps, given)
 
 
 def rollout_sets(
-    stepper: Stepper, parameters: Mapping[str, Tensor], states: Float[Tensor, "P B C *S"], num_steps: int
+    stepper: Stepper,
+    parameters: Mapping[str, Tensor],
+    states: Float[Tensor, "P B C *S"],
+    num_steps: int,
+    given: Given | None = None,
 ) -> Float[Tensor, "P B T C *S"]:
-    """The rollouts with each of P sets of parameters from B states of its own."""
+    """The rollouts with each of P sets of parameters from B states of its own, of which the same is given."""
     stepper.require_state(states[0])
     paced = at_common_pace(stepper, parameters)
     if _count(stepper, parameters) != len(states):
         raise ValueError(f"{_count(stepper, parameters)} sets of parameters for {len(states)} sets of states.")
     if not stepper.vmaps:
         pairs = zip(_unstacked(parameters), states.unbind(), strict=True)
-        return torch.stack([rollout_with(paced, one, start, num_steps) for one, start in pairs])
+        return torch.stack([rollout_with(paced, one, start, num_steps, given) for one, start in pairs])
     if is_batched(stepper, parameters):
         each = {name: values.repeat_interleave(states.shape[1], dim=0) for name, values in parameters.items()}
-        flat = _rollout_batch(paced, each, states.flatten(0, 1), num_steps)
+        every = None if given is None else given.repeated(len(states))
+        flat = _rollout_batch(paced, each, states.flatten(0, 1), num_steps, every)
         return flat.view(*states.shape[:2], *flat.shape[1:])
     # Each set with its own view of the states: vmap cannot add in place to what only the states determine.
-    rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start, num_steps))(
+    rolled: Tensor = torch.func.vmap(lambda values, start: rollout_with(paced, values, start, num_steps, given))(
         dict(parameters), states
     )
     return rolled
@@ -96,21 +110,20 @@ def is_batched(stepper: Stepper, parameters: Collection[str]) -> bool:
 
     That spares `vmap`, which on small grids costs as much as the arithmetic.
     """
-    return _says_so(stepper) and set(parameters) <= set(_broadcasting(stepper))
+    return takes_samples(stepper) and set(parameters) <= set(_broadcasting(stepper))
 
 
 def _rollout_batch(
-    paced: Stepper, parameters: Mapping[str, Tensor], state: Float[Tensor, "B C *S"], num_steps: int
+    paced: Stepper,
+    parameters: Mapping[str, Tensor],
+    state: Float[Tensor, "B C *S"],
+    num_steps: int,
+    given: Given | None = None,
 ) -> Float[Tensor, "B T C *S"]:
     """`rollout_paired` where `is_batched`: sets get an axis for the channels, scalars also those of space."""
     ones = (1,) * paced.layout.dims
     shaped = {name: values.view(len(values), 1, *(values.shape[1:] or ones)) for name, values in parameters.items()}
-    return rollout_with(paced, shaped, state, num_steps)
-
-
-def _says_so(module: nn.Module) -> bool:
-    inside = [module.inner] if isinstance(module, Wrapper) else module.children()
-    return vars(type(module)).get("batched", False) and all(map(_says_so, inside))
+    return rollout_with(paced, shaped, state, num_steps, given)
 
 
 def _broadcasting(stepper: Stepper) -> list[str]:
@@ -154,12 +167,12 @@ def _call(module: nn.Module, named: Mapping[str, Tensor], *arguments: Tensor) ->
 class _Rollout(nn.Module):
     """A rollout as a module's forward, for functional_call."""
 
-    def __init__(self, stepper: Stepper, num_steps: int) -> None:
+    def __init__(self, stepper: Stepper, num_steps: int, given: Given | None) -> None:
         super().__init__()
-        self.stepper, self.num_steps = stepper, num_steps
+        self.stepper, self.num_steps, self.given = stepper, num_steps, given
 
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B T C *S"]:
-        return self.stepper.rollout(state, self.num_steps)
+        return rolled(self.stepper, state, self.num_steps, self.given)
 
 
 class _Pace(nn.Module):

@@ -46,7 +46,8 @@ class Checkpointed(Wrapper):
         for first in range(0, num_steps, length):
             # clone: a view would keep the whole segment before it.
             start, steps = parts[-1][:, -1].clone(), min(length, num_steps - first)
-            states: Tensor = checkpoint(rollout_with, self.inner, values, start, steps, use_reentrant=False)
+            inner = self.inner.later(first)
+            states: Tensor = checkpoint(rollout_with, inner, values, start, steps, use_reentrant=False)
             parts.append(states[:, 1:])
         return torch.cat(parts, dim=1)
 

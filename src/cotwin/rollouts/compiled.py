@@ -39,7 +39,7 @@ class Compiled(Wrapper):
             )
         if at_once < 1:
             raise ValueError(f"at_once is {at_once}; at least one step is needed.")
-        self.at_once, self.vmaps = at_once, False
+        self.at_once, self.vmaps, self.marches = at_once, False, False
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         states = [take_moving(state, self.layout)]

@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.data.coarsen import coarsened, require_cells
+from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.parameters.outside import Ones
 from cotwin.physics.channels import put_moving, take_moving
 from cotwin.rollouts.lift import lifted
 from cotwin.rollouts.wrapper import Wrapper
@@ -55,6 +57,9 @@ class Refined(Wrapper):
     def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
         """The inner stepper's."""
         return self.inner.largest_stable_step(self._lifted(state))
+
+    def bound(self, given: Given, ones: Ones) -> Wrapper:
+        return super().bound(given.on_another_grid(lambda fields: lifted(fields, self.layout, self.factor)), ones)
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         fine = self.inner.rollout(self._lifted(state), num_steps)

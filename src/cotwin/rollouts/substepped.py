@@ -8,7 +8,9 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.parameters.outside import Ones
 from cotwin.rollouts.wrapper import Wrapper
 from cotwin.stepper import Stepper
 
@@ -31,6 +33,15 @@ class Substepped(Wrapper):
             )
         super().__init__(inner, layout)
         self.factor = factor
+
+    def bound(self, given: Given, ones: Ones) -> Wrapper:
+        return super().bound(given.slowed(self.factor), ones)
+
+    def over(self, begin: float, end: float) -> Wrapper:
+        return super().over(begin * self.factor, end * self.factor)
+
+    def later(self, steps: int) -> Wrapper:
+        return super().later(steps * self.factor)
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         return self.inner.rollout(state, num_steps * self.factor)[:, :: self.factor]

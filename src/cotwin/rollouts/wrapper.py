@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.parameters.outside import Ones
 from cotwin.stepper import Effort, RolloutStepper, Stepper
 
 
@@ -30,7 +33,7 @@ class Wrapper(RolloutStepper):
         for register in ("_parameters", "_buffers", "_non_persistent_buffers_set", "_modules"):
             self.__dict__[register] = inner.__dict__[register]
         self.composes, self.vmaps, self.staggered = inner.composes, inner.vmaps, inner.staggered
-        self.differentiable = inner.differentiable
+        self.differentiable, self.marches = inner.differentiable, inner.marches
 
     @property
     def device(self) -> torch.device:
@@ -61,6 +64,33 @@ class Wrapper(RolloutStepper):
 
     def paced(self, pace: tuple[int, ...]) -> Wrapper:
         return self.around(self.inner.paced(pace))
+
+    def made_of(self) -> Iterator[nn.Module]:
+        return iter([self.inner])
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The inner stepper's."""
+        return self.inner.needs
+
+    @property
+    def takes_given(self) -> bool:
+        """The inner stepper's, which may be bound already."""
+        return self.inner.takes_given
+
+    @property
+    def flows(self) -> bool:
+        """The inner stepper's."""
+        return self.inner.flows
+
+    def bound(self, given: Given, ones: Ones) -> Wrapper:
+        return self.around(self.inner.bound(given, ones))
+
+    def over(self, begin: float, end: float) -> Wrapper:
+        return self.around(self.inner.over(begin, end))
+
+    def later(self, steps: int) -> Wrapper:
+        return self.around(self.inner.later(steps))
 
     def around(self, inner: Stepper) -> Wrapper:
         """The same around another stepper that shares the parameters of the inner one."""
