@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
-from cotwin.parameters import CoarseField, Known, Positive, Vector
+from cotwin.parameters import CoarseField, Known, PointSources, Positive, Vector
 from cotwin.physics.advection import Advection
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.allen_cahn import AllenCahn
@@ -170,6 +170,10 @@ def _stream(layout: Layout) -> Positive:
     return Positive(torch.stack([0.5 + 0.2 * x + 0.1 * y, 0.4 - 0.1 * x + 0.2 * y]))
 
 
+def _wells(layout: Layout) -> PointSources:
+    return PointSources(Vector(scalar(0.4), known(-0.3), scalar(0.2)), [[-0.9, 1.97], [0.3, 0.2], [0.99, 0.0]], layout)
+
+
 CONCENTRATIONS = (Field("U"), Field("V"))
 SMOKE = (Field("velocity", components=2), Field("smoke"))
 WATER = (Field("h"), Field("u", components=2))
@@ -209,7 +213,7 @@ CASES = [
         MIXED,
         lambda y: Heat(y, field(y, 0.3), source=field(y, 0.2)),
     ),
-    Case("heat 2-D, scalar", U, (11, 12), "periodic", lambda y: Heat(y, scalar(0.3))),
+    Case("heat 2-D, wells", U, (11, 12), ("periodic", "neumann"), lambda y: Heat(y, scalar(0.3), source=_wells(y))),
     Case("heat 3-D, field", U, (6, 8, 7), (*MIXED, "periodic"), lambda y: Heat(y, field(y, 0.3))),
     Case("advection 1-D", U, (24,), "periodic", lambda y: Advection(y, scalar(0.7))),
     Case("advection 2-D, source", UV, (12, 15), "periodic", lambda y: _advection(y, scalar(0.05), forced(y))),
