@@ -171,7 +171,9 @@ def _stream(layout: Layout) -> Positive:
 
 
 def _wells(layout: Layout) -> PointSources:
-    return PointSources(Vector(scalar(0.4), known(-0.3), scalar(0.2)), [[-0.9, 1.97], [0.3, 0.2], [0.99, 0.0]], layout)
+    return PointSources(
+        Vector(scalar(0.4), scalar(0.3), scalar(0.2)), [[-0.9, 1.97], [0.3, 0.2], [0.99, 0.0]], layout
+    )
 
 
 CONCENTRATIONS = (Field("U"), Field("V"))

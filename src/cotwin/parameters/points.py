@@ -53,7 +53,8 @@ class PointSources(_Points):
     rates: q, of shape (n,): what enters at each point, in the unit of u times length^dims over time; negative, it is
     taken out. places: x, of shape (n, dims), in the layout's unit of length.
     δ_h: shares each source among the 2^dims cells around it, by their nearness along each axis; within half a cell of
-    a wall the cell there takes all. Its integral is one wherever the point lies.
+    a wall the cell there takes all. Its integral is one wherever the point lies. It is no smooth function of the
+    place: for unknown places there is `SpreadSources`.
     Source: Birdsall & Fuss (1969), J. Comput. Phys. 3, cloud in cell.
 
     >>> from cotwin.layout import Field
@@ -68,11 +69,6 @@ class PointSources(_Points):
     def __init__(
         self, rates: Parameter, places: Float[Tensor, "K D"] | Sequence[Sequence[float]], layout: Layout
     ) -> None:
-        if isinstance(places, Parameter):
-            raise ValueError(
-                "PointSources needs numbers as places: shared among cells, a source is no smooth function of its "
-                "place. For unknown places take SpreadSources, with a width of two cells or more."
-            )
         places = torch.as_tensor(places, dtype=torch.float64)
         super().__init__(rates, tuple(places.shape), layout)
         for axis in range(layout.dims):
@@ -106,11 +102,11 @@ class SpreadSources(_Points):
     def shares(self, axis: int, like: Tensor) -> Float[Tensor, "K N"]:
         points: Tensor = getattr(self, f"points_{axis}").to(like.dtype)
         away = points - self.places()[:, axis, None]
-        if self.layout.boundary[axis] == "periodic":
-            side = self.layout.upper[axis] - self.layout.lower[axis]
-            away = away - side * (away / side).round()
+        side = self.layout.upper[axis] - self.layout.lower[axis]
+        turns = (-1, 0, 1) if self.layout.boundary[axis] == "periodic" else (0,)
+        nearness = torch.stack([-(((away + turn * side) / self.width) ** 2) for turn in turns]).logsumexp(dim=0)
         # softmax: far from all cells, too, something is left to be divided by.
-        return torch.softmax(-((away / self.width) ** 2), dim=1) / self.layout.spacing[axis]
+        return torch.softmax(nearness, dim=1) / self.layout.spacing[axis]
 
 
 def _multilinear(places: Float[Tensor, "K"], axis: int, layout: Layout) -> Float[Tensor, "K N"]:
