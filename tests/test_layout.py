@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pytest
 import torch
 from tiny import LAYOUT, POINTS, Growth
 from torch import Tensor
 
-from cotwin.layout import Boundary, Field, Layout
+from cotwin.layout import Boundary, Ends, Field, Layout
 from cotwin.networks.surrogate import Surrogate
 from cotwin.stepper import DivergenceError, Stepper, rollout
 
 
-def box(boundary: Boundary = "periodic", fields: list[Field] | None = None) -> Layout:
+def box(boundary: Boundary | tuple[Ends, ...] = "periodic", fields: list[Field] | None = None) -> Layout:
     return Layout.box(fields or [Field("u")], grid=(8, 4), extent=[(0, 2), (1, 3)], boundary=boundary, dt=0.1)
 
 
@@ -30,6 +33,15 @@ def test_a_refined_layout_covers_the_same_domain(boundary: Boundary) -> None:
     assert fine.points(0)[first::3] == pytest.approx(coarse.points(0))
 
 
+def test_ends_that_differ_are_kept_as_a_pair_and_others_as_one_word() -> None:
+    layout = box((("neumann", "neumann"), ("dirichlet", "neumann")))
+    assert layout.boundary == ("neumann", ("dirichlet", "neumann"))
+    assert (layout.sides(0), layout.sides(1)) == (("neumann", "neumann"), ("dirichlet", "neumann"))
+    assert Layout.from_dict(json.loads(json.dumps(asdict(layout)))) == layout
+    with pytest.raises(ValueError, match="along y the lower end is 'dirichlet' and the upper one 'neumann'"):
+        _ = layout.axis_kinds
+
+
 def test_channels_are_the_components_of_the_fields_in_order() -> None:
     layout = box(fields=[Field("v", 2), Field("k", static=True), Field("p")])
     assert layout.channel_names == ("v_x", "v_y", "k", "p")
@@ -45,6 +57,7 @@ def test_channels_are_the_components_of_the_fields_in_order() -> None:
         ({"grid": (2,) * 4, "extent": [(0, 1)] * 4}, "one to three"),
         ({"extent": [(0, 2), (3, 3)]}, "empty"),
         ({"extent": [(0, float("inf")), (0, 1)]}, "empty"),
+        ({"boundary": (("dirichlet", "periodic"), "periodic")}, "periodic at both ends, or at none"),
         ({"dt": 0.0}, "must be positive"),
         ({"dt": float("nan")}, "must be positive"),
         ({"fields": []}, "at least one field"),

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 Boundary = Literal["periodic", "dirichlet", "neumann"]
+Ends = Boundary | tuple[Boundary, Boundary]
+"""Of one axis: the kind at both ends, or those at the lower and at the upper one."""
 LARGEST = 1e30
 """Of lengths and times, in any unit: what is computed with their squares and inverses stays finite."""
 
@@ -46,7 +48,8 @@ class Layout:
     x_i = lower + i Δx, so the upper end, which is the lower end again, is not repeated; along any other axis
     they are the centres of cells, x_i = lower + (i + 1/2) Δx. Either way Δx = (upper − lower) / points.
 
-    Dirichlet means zero on the boundary, Neumann zero normal derivative.
+    Dirichlet means zero on the boundary, Neumann zero normal derivative. An axis is periodic, or has a kind at each
+    of its ends: one word where they are alike, a pair, lower and upper, where they differ.
 
     dt: the interval between two states of the data, in `time_unit`.
 
@@ -61,7 +64,7 @@ class Layout:
     grid: tuple[int, ...]
     lower: tuple[float, ...]
     upper: tuple[float, ...]
-    boundary: tuple[Boundary, ...]
+    boundary: tuple[Ends, ...]
     dt: float
     space_unit: str = "1"
     time_unit: str = "1"
@@ -87,9 +90,7 @@ class Layout:
                     f"the domain [{low}, {high}] is empty or endless; each upper end must lie above its lower end, "
                     f"and both between ±{LARGEST:g}."
                 )
-        for kind in self.boundary:
-            if kind not in get_args(Boundary):
-                raise ValueError(f"unknown boundary {kind!r}; choose among {', '.join(get_args(Boundary))}.")
+        object.__setattr__(self, "boundary", tuple(map(_ends, self.boundary)))
         if not 0 < self.dt < LARGEST:
             raise ValueError(
                 f"dt is {self.dt}; the interval between two states must be positive, and below {LARGEST:g}."
@@ -102,12 +103,17 @@ class Layout:
         *,
         grid: tuple[int, ...],
         extent: list[tuple[float, float]],
-        boundary: Boundary | tuple[Boundary, ...],
+        boundary: Boundary | tuple[Ends, ...],
         dt: float,
         space_unit: str = "1",
         time_unit: str = "1",
     ) -> Layout:
-        """A layout from (lower, upper) pairs, and one boundary for all axes or one for each."""
+        """A layout from (lower, upper) pairs, and one boundary for all axes or one for each, or for each of its ends.
+
+        >>> box = dict(grid=(8,), extent=[(0, 1)], dt=0.1)
+        >>> Layout.box([Field("u")], boundary=(("dirichlet", "neumann"),), **box).sides(0)
+        ('dirichlet', 'neumann')
+        """
         kinds = (boundary,) * len(grid) if isinstance(boundary, str) else boundary
         lower = tuple(float(low) for low, _ in extent)
         upper = tuple(float(high) for _, high in extent)
@@ -123,8 +129,7 @@ class Layout:
         True
         """
         fields = tuple(Field(**field) for field in values["fields"])
-        rest: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**(rest | {"fields": fields}))
+        return cls(**(_frozen(values) | {"fields": fields}))
 
     @property
     def dims(self) -> int:
@@ -160,9 +165,35 @@ class Layout:
             for axis in range(field.components)
         )
 
+    @property
+    def kinds(self) -> frozenset[Boundary]:
+        """What stands at any end of any axis."""
+        return frozenset(kind for axis in range(self.dims) for kind in self.sides(axis))
+
+    @property
+    def axis_kinds(self) -> tuple[Boundary, ...]:
+        """The kind of each axis, for whoever needs its two ends alike. Raises ValueError where they differ."""
+        kinds: list[Boundary] = []
+        for axis, (lower, upper) in enumerate(map(self.sides, range(self.dims))):
+            if lower != upper:
+                raise ValueError(
+                    f"along {'xyz'[axis]} the lower end is {lower!r} and the upper one {upper!r}; here both ends of "
+                    "an axis need the same kind. Finite volumes (heat, advection_diffusion) take ends that differ."
+                )
+            kinds.append(lower)
+        return tuple(kinds)
+
+    def sides(self, axis: int) -> tuple[Boundary, Boundary]:
+        """What stands at the lower and at the upper end of an axis."""
+        return both_ends(self.boundary[axis])
+
+    def is_periodic(self, axis: int) -> bool:
+        """Whether the upper end of an axis is its lower end again."""
+        return self.boundary[axis] == "periodic"
+
     def points(self, axis: int) -> list[float]:
         """Coordinates of the grid points along one axis, in `space_unit`."""
-        offset = 0.0 if self.boundary[axis] == "periodic" else 0.5
+        offset = 0.0 if self.is_periodic(axis) else 0.5
         return [self.lower[axis] + (i + offset) * self.spacing[axis] for i in range(self.grid[axis])]
 
     def refined(self, factor: int) -> Layout:
@@ -188,3 +219,34 @@ class Layout:
             raise ValueError(
                 f"state has grid {tuple(shape[2:])}, layout needs {self.grid}; build both from the same Layout."
             )
+
+
+def both_ends(ends: Ends) -> tuple[Boundary, Boundary]:
+    """The kinds at the lower and at the upper end of an axis.
+
+    >>> both_ends("neumann"), both_ends(("dirichlet", "neumann"))
+    (('neumann', 'neumann'), ('dirichlet', 'neumann'))
+    """
+    return (ends, ends) if isinstance(ends, str) else ends
+
+
+def _ends(ends: Any) -> Ends:
+    """One word where both ends are alike. Raises ValueError for what is no kind, or half a period."""
+    pair: tuple[Any, ...] = (ends, ends) if isinstance(ends, str) else tuple(ends)
+    for kind in pair:
+        if kind not in get_args(Boundary):
+            raise ValueError(f"unknown boundary {kind!r}; choose among {', '.join(get_args(Boundary))}.")
+    if len(pair) != 2:
+        raise ValueError(f"boundary {list(pair)} of one axis has {len(pair)} ends; give the lower and the upper one.")
+    lower, upper = pair
+    if lower != upper and "periodic" in pair:
+        raise ValueError(f"boundary {list(pair)} of one axis: an axis is periodic at both ends, or at none.")
+    merged: Ends = lower if lower == upper else (lower, upper)
+    return merged
+
+
+def _frozen(value: Any) -> Any:
+    """With tuples where JSON has lists, inside each other too."""
+    if isinstance(value, Mapping):
+        return {key: _frozen(inner) for key, inner in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

@@ -49,6 +49,21 @@ def test_round_trip_of_scalar_vector_and_static_fields_in_2d(save):
     assert torch.equal(data.scalars["nu"], torch.full((3, 6), 0.1, dtype=torch.float64))
 
 
+def test_a_file_may_say_what_stands_at_each_end(save):
+    x = X + 1 / 32
+    u = np.sin(np.pi / 2 * x) * (1 + T[:, None])
+    pair = save(x=x, t=T, u=u, boundary=[["dirichlet", "neumann"]])
+    assert read_trajectories(pair).layout.boundary == (("dirichlet", "neumann"),)
+    walls = save(x=x, t=T, u=u, boundary=[["wall", "open"]])
+    assert read_trajectories(walls, boundary=[("dirichlet", "neumann")]).layout.boundary == (
+        ("dirichlet", "neumann"),
+    )
+    with pytest.raises(ValueError, match=r"is 'dirichlet' below and 'neumann' above|\[dirichlet, neumann\] fits"):
+        read_trajectories(walls, boundary="neumann")
+    with pytest.raises(ValueError, match=r"a pair in that list, \[\[dirichlet, neumann\]\]"):
+        read_trajectories(walls, boundary=["dirichlet", "neumann"])
+
+
 def test_one_trajectory_needs_no_trajectory_axis(save):
     u = values(6, 16)
     data = read_trajectories(save(x=X, t=T, u=u), boundary="periodic")

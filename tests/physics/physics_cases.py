@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cotwin.layout import Boundary, Field, Layout
+from cotwin.layout import Boundary, Ends, Field, Layout
 from cotwin.parameters import CoarseField, Known, PointSources, Positive, Vector
 from cotwin.physics.advection import Advection
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
@@ -38,7 +38,7 @@ F64 = torch.float64
 def box(
     fields: list[Field],
     grid: tuple[int, ...],
-    boundary: Boundary | tuple[Boundary, ...] = "periodic",
+    boundary: Boundary | tuple[Ends, ...] = "periodic",
     dt: float = 0.05,
 ) -> Layout:
     """A layout whose axes have different lengths, so that swapped axes show."""
@@ -82,11 +82,15 @@ def smooth(layout: Layout, count: int = 3, seed: int = 0, modes: int = 2) -> Ten
         layout.dt,
     )
     start = random_fourier(every, count, torch.Generator().manual_seed(seed), modes=modes, amplitude=0.5, dtype=F64)
-    for axis, kind in enumerate(layout.boundary):
+    for axis in range(layout.dims):
+        kind, other = layout.sides(axis)
         length = layout.upper[axis] - layout.lower[axis]
         x = (torch.tensor(layout.points(axis), dtype=F64) - layout.lower[axis]) / length
         shape = [-1] + [1] * (layout.dims - 1 - axis)
-        if kind == "dirichlet":
+        if kind != other:
+            quarter = (torch.sin if kind == "dirichlet" else torch.cos)(math.pi / 2 * x)
+            start = start.std(dim=axis + 2, keepdim=True) * quarter.view(shape)
+        elif kind == "dirichlet":
             start = start * torch.sin(math.pi * x).view(shape)
         elif kind == "neumann":
             start = start.mean(dim=axis + 2, keepdim=True) + torch.cos(math.pi * x).view(shape)
@@ -100,7 +104,7 @@ class Case:
     name: str
     moving: tuple[Field, ...]
     grid: tuple[int, ...]
-    boundary: Boundary | tuple[Boundary, ...]
+    boundary: Boundary | tuple[Ends, ...]
     build: Callable[[Layout], Stepper]
     composes: bool = True  # whether two rollouts in sequence are one
 
@@ -207,6 +211,7 @@ CASES = [
         lambda y: Burgers(y, field(y, 0.1), 2.0, source=forced(y)),
     ),
     Case("heat 1-D, scalar", U, (24,), "neumann", lambda y: Heat(y, scalar(0.3))),
+    Case("heat 1-D, two walls", U, (24,), (("dirichlet", "neumann"),), lambda y: Heat(y, scalar(0.3))),
     Case("heat 1-D, field", U, (24,), "periodic", lambda y: Heat(y, field(y, 0.3))),
     Case(
         "heat 2-D, field, two fields, source",

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cotwin.data.boundaries import boundaries
 from cotwin.data.contents import Contents, StoredField, as_type, setting, step, unevenness
-from cotwin.data.grid import Placement, boundaries, place
+from cotwin.data.grid import Placement, place
 from cotwin.data.orders import require_order
 from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.walls import contradictions
-from cotwin.layout import Boundary, Field, Layout
+from cotwin.layout import Boundary, Ends, Field, Layout
 
 Missing = Literal["error", "mask"]
 Walls = Literal["checked", "trusted"]
@@ -26,7 +27,7 @@ def assemble(
     contents: Contents,
     *,
     fields: Sequence[str] | None = None,
-    boundary: Boundary | Sequence[Boundary] | None = None,
+    boundary: Boundary | Sequence[Ends] | None = None,
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
     precision: Precision = "auto",

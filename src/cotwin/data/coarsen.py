@@ -29,9 +29,9 @@ def coarsened(
         )
     if staggered:
         return _flow(states, layout, factor, staggered)
-    for axis, kind in enumerate(layout.boundary, start=3):
+    for axis, ends in enumerate(layout.boundary, start=3):
         cells = states.unflatten(axis, (-1, factor))
-        states = cells.select(axis + 1, 0) if kind == "periodic" else cells.mean(dim=axis + 1)
+        states = cells.select(axis + 1, 0) if ends == "periodic" else cells.mean(dim=axis + 1)
     return states.contiguous()
 
 
@@ -41,8 +41,8 @@ def _flow(
     require_cells(layout, factor)
     channels = []
     for channel, normal in zip(states.unbind(2), normal_axes(layout, staggered), strict=True):
-        for axis, kind in enumerate(layout.boundary):
-            if kind == "periodic":
+        for axis in range(layout.dims):
+            if layout.is_periodic(axis):
                 # The fine cells of the first coarse one begin before the first point.
                 channel = channel.roll(factor // 2, axis + 2)
             cells = channel.unflatten(axis + 2, (-1, factor))
@@ -53,7 +53,7 @@ def _flow(
 
 def require_cells(layout: Layout, factor: int) -> None:
     """Raise ValueError unless the cells of a staggered grid can be made up of `factor` along each axis."""
-    if "periodic" in layout.boundary and factor % 2 == 0:
+    if "periodic" in layout.kinds and factor % 2 == 0:
         raise ValueError(
             f"a cell of a staggered grid cannot be made up of {factor} along a periodic axis: its middle is that of "
             f"a fine one; take an odd number of them, such as {factor + 1} (refine)."

@@ -1,17 +1,11 @@
-"""Where the points of a file lie in a layout: boundaries, ends of the domain, repeated points."""
+"""Where the points of a file lie in a layout: ends of the domain, repeated points."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
-from cotwin.data.contents import Axis, Contents, setting, step, unevenness
-from cotwin.layout import Boundary
-
-KINDS: tuple[Boundary, ...] = get_args(Boundary)
-# A file that says "wall" or "open" does not say what holds there: the caller chooses.
-UNDECIDED = ("wall", "open")
+from cotwin.data.contents import Axis, setting, step, unevenness
+from cotwin.layout import Ends
 
 
 @dataclass(frozen=True)
@@ -22,7 +16,7 @@ class Placement:
     repeats: the last point is the first again, one period later, and has to go.
     """
 
-    boundary: Boundary
+    boundary: Ends
     lower: float
     upper: float
     stated: bool
@@ -30,55 +24,7 @@ class Placement:
     note: str | None = None
 
 
-def boundaries(contents: Contents, boundary: Boundary | Sequence[Boundary] | None) -> tuple[Boundary, ...]:
-    """The boundary of each axis: what the file says, and the caller's word where the file leaves it open.
-
-    boundary: one for each axis, or one for all axes of which the file does not decide.
-    Raises ValueError where neither decides, or the two contradict each other.
-    """
-    if boundary is not None and not isinstance(boundary, str) and len(boundary) != len(contents.axes):
-        raise ValueError(
-            f"{contents.source}: {setting('boundary')} names {len(boundary)} boundaries, the file has the axes "
-            f"{[axis.name for axis in contents.axes]}; give one for each, or one name for all."
-        )
-    decided = all(axis.boundary in KINDS for axis in contents.axes)
-    chosen: list[Boundary] = []
-    for index, axis in enumerate(contents.axes):
-        if not isinstance(boundary, str):
-            asked = None if boundary is None else boundary[index]
-        else:
-            asked = boundary if decided or axis.boundary not in KINDS else None
-        chosen.append(_boundary(axis, asked, contents.source))
-    return tuple(chosen)
-
-
-def _boundary(axis: Axis, asked: Boundary | None, source: str) -> Boundary:
-    where = f"{source}: the boundary along {axis.name}"
-    for kind in KINDS:
-        if axis.boundary == kind:
-            if asked not in (None, kind):
-                raise ValueError(
-                    f"{where} is {kind!r} in the file and {asked!r} in {setting('boundary')}; drop one of them."
-                )
-            return kind
-    said = [] if axis.boundary is None else axis.boundary.split(" and ")
-    unknown = [word for word in said if word not in UNDECIDED]
-    if unknown:
-        known = ", ".join((*KINDS, *UNDECIDED))
-        raise ValueError(f"{where} is {axis.boundary!r} in the file; Cotwin knows {known}.")
-    if said and asked == "periodic":
-        raise ValueError(
-            f"{where} is {axis.boundary!r} in the file and 'periodic' in {setting('boundary')}; "
-            "choose 'dirichlet' (zero there) or 'neumann' (zero normal derivative)."
-        )
-    if asked is None:
-        states = f"is {axis.boundary!r}, which does not say what holds there" if said else "is not in the file"
-        choices = "'dirichlet' or 'neumann'" if said else "'periodic', 'dirichlet' or 'neumann'"
-        raise ValueError(f"{where} {states}; choose {choices} with {setting('boundary')}.")
-    return asked
-
-
-def place(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, source: str) -> Placement:
+def place(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str) -> Placement:
     """The ends of one axis, from its coordinates and what the caller says of them.
 
     Periodic: the domain is one spacing longer than the points, unless `extent` is exactly as long as they
@@ -94,7 +40,7 @@ def place(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, so
     return place_kind(axis, boundary, extent, source)
 
 
-def _periodic(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, source: str) -> Placement:
+def _periodic(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str) -> Placement:
     first, last, spacing = float(axis.coordinates[0]), float(axis.coordinates[-1]), step(axis.coordinates)
     count = len(axis.coordinates)
     if extent is None:
@@ -124,7 +70,7 @@ def _periodic(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None
     return Placement(boundary, first, first + (upper - lower), stated=True, note=note)
 
 
-def _cells(axis: Axis, boundary: Boundary, extent: tuple[float, float] | None, source: str) -> Placement:
+def _cells(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str) -> Placement:
     first, last, spacing = float(axis.coordinates[0]), float(axis.coordinates[-1]), step(axis.coordinates)
     lower, upper = _ends(first - spacing / 2, last + spacing / 2)
     if extent is None:

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.data.boundaries import said_by
 from cotwin.data.contents import Array, Axis, Contents, StoredField
-from cotwin.data.grid import KINDS
 from cotwin.data.orders import require_order
 from cotwin.data.read import open_contents
 from cotwin.layout import Field, Layout
@@ -42,11 +42,11 @@ def read_initial(
 def _along(axis: Axis, layout: Layout, index: int, source: str) -> slice:
     """Which points of an axis are the layout's: all, but for a last one that repeats the first."""
     where = f"{source}: along {axis.name}"
-    if axis.boundary in KINDS and axis.boundary != layout.boundary[index]:
+    if said_by(axis) not in (None, layout.boundary[index]):
         raise ValueError(f"{where} the boundary is {axis.boundary!r}, the model's is {layout.boundary[index]!r}.")
     expected = np.array(layout.points(index))
     found = np.asarray(axis.coordinates, dtype=np.float64)
-    repeats = layout.boundary[index] == "periodic" and len(found) == len(expected) + 1
+    repeats = layout.is_periodic(index) and len(found) == len(expected) + 1
     kept = found[: len(expected)] if repeats else found
     # As for the data of a training: coordinates are often rounded.
     if len(kept) != len(expected) or not (abs(kept - expected) < 0.01 * layout.spacing[index]).all():

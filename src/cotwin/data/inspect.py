@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cotwin.data.assemble import assemble
+from cotwin.data.boundaries import KINDS, said_by
 from cotwin.data.contents import Array, Axis, Contents, StoredField, as_type, setting, step, unevenness
-from cotwin.data.grid import KINDS
 from cotwin.data.read import open_contents
 from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
 
@@ -100,6 +100,6 @@ def _refusals(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[
         if field.first_non_finite is not None:
             yield (f"{field.non_finite} values of {field.name} are not finite, the first at {field.first_non_finite}")
     for axis in contents.axes:
-        if axis.boundary not in KINDS:
+        if said_by(axis) is None:
             says = "not in the file" if axis.boundary is None else f"{axis.boundary!r} in the file"
             yield f"the boundary along {axis.name} is {says}: choose {', '.join(KINDS)} with {setting('boundary')}"

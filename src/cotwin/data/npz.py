@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cotwin.data.archive import Member, open_archive
+from cotwin.data.boundaries import FROM_END_TO_END
 from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
 from cotwin.data.coordinates import along_one_axis
 from cotwin.data.foreign import CURE
@@ -161,9 +162,13 @@ def _boundaries(arrays: dict[str, Member], names: list[str], source: str) -> dic
         return dict.fromkeys(names)
     stored = arrays["boundary"]
     words = [word.lower() for word in _words(stored)]
+    if stored.shape == (len(names), 2):
+        pairs = zip(words[::2], words[1::2], strict=True)
+        words = [lower if lower == upper else f"{lower}{FROM_END_TO_END}{upper}" for lower, upper in pairs]
     if stored.dtype.kind not in "US" or len(words) not in (1, len(names)):
         raise ValueError(
-            f"{source}: boundary holds {words} for the axes {names}; give one word, or one for each axis."
+            f"{source}: boundary holds {words} for the axes {names}; give one word, one for each axis, or a pair for "
+            "each axis."
         )
     return dict(zip(names, words * (len(names) // len(words)), strict=True))
 

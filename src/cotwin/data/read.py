@@ -17,14 +17,14 @@ from cotwin.data.npz import open_npz
 from cotwin.data.precision import Precision
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.well import open_well
-from cotwin.layout import Boundary
+from cotwin.layout import Boundary, Ends
 
 
 class Options(TypedDict, total=False):
     """The options of `read_trajectories`, for whoever hands them on."""
 
     fields: Sequence[str] | None
-    boundary: Boundary | Sequence[Boundary] | None
+    boundary: Boundary | Sequence[Ends] | None
     extent: Sequence[tuple[float, float]] | None
     missing: Missing
     axes: str | None
@@ -36,7 +36,7 @@ def read_trajectories(
     path: str | Path,
     *,
     fields: Sequence[str] | None = None,
-    boundary: Boundary | Sequence[Boundary] | None = None,
+    boundary: Boundary | Sequence[Ends] | None = None,
     extent: Sequence[tuple[float, float]] | None = None,
     missing: Missing = "error",
     axes: str | None = None,
@@ -46,7 +46,7 @@ def read_trajectories(
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
     fields: which to read, in order; default all.
-    boundary: what the file leaves open, for each axis or for all.
+    boundary: what the file leaves open, for each axis, for each of its ends, or for all.
     extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides.
     missing: refuse values that are not finite, or mask them.
     axes: the order of the axes of an npz file's fields, such as "xt"; times first if not given.

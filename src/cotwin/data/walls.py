@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.contents import setting
-from cotwin.layout import Layout
+from cotwin.layout import Boundary, Layout
 
 # Of the outermost three cells, nearest first: what lies at the wall, half a cell before them, by each order. Of the
 # orders the one that speaks for the boundary counts: where the states bend, or are noisy, they differ.
@@ -21,7 +21,7 @@ SLOPE_AT_WALL = ((-1.0, 1.0, 0.0), (-2.0, 3.0, -1.0))
 NOTED, SURE = 0.2, 0.5
 # Along a periodic axis a step between the ends may also be a front that stands there.
 NOTED_JUMP = 3.0
-HOLDS = {"dirichlet": "is zero at the wall", "neumann": "has no slope at the wall"}
+HOLDS: dict[Boundary, str] = {"dirichlet": "is zero at the wall", "neumann": "has no slope at the wall"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class _End:
     mean: float
     scatter: float
 
+    def size(self, kind: Boundary) -> float:
+        """By how much it misses what a kind holds there."""
+        return self.value if kind == "dirichlet" else self.slope
+
 
 def contradictions(
     states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None, layout: Layout
@@ -63,51 +67,58 @@ def contradictions(
         if mask is not None:
             values = values.masked_fill(~mask[:, :, channel], torch.nan)
         size, name = float(values.square().nanmean().sqrt()), layout.channel_names[channel]
-        for axis, kind in enumerate(layout.boundary):
+        for axis in range(layout.dims):
+            kinds = layout.sides(axis)
             steepness = _typical(values.diff(dim=axis + 2), surely=False)
             if layout.grid[axis] < 3 or steepness == 0 or not size > 0:
                 continue
             cells = [[values.select(axis + 2, place) for place in places] for places in ((0, 1, 2), (-1, -2, -3))]
-            if kind == "periodic":
+            if layout.is_periodic(axis):
                 yield from _jump(cells, steepness, name, "xyz"[axis])
             else:
                 both = [_end(*end, size, steepness) for end in zip(("lower", "upper"), cells, strict=True)]
                 lenient = [min(end.value, end.slope) for end in both]
-                strict = [end.value if kind == "dirichlet" else end.slope for end in both]
+                strict = [end.size(kind) for end, kind in zip(both, kinds, strict=True)]
                 sizes = lenient if across[channel] == axis else strict
                 sure = max(strict if len(moving) == 1 else lenient) > SURE
                 if max(sizes) > NOTED:
-                    text = _told(both, sizes, kind, name, "xyz"[axis])
+                    text = _told(both, sizes, kinds, name, "xyz"[axis])
                     yield Contradiction(text, max(sizes), sure)
 
 
-def _told(both: list[_End], sizes: list[float], kind: str, name: str, axis: str) -> str:
+def _told(both: list[_End], sizes: list[float], kinds: tuple[Boundary, Boundary], name: str, axis: str) -> str:
+    against = [(end, kind) for end, kind, size in zip(both, kinds, sizes, strict=True) if size > NOTED]
     at = " and ".join(
         f"at the {end.name} end {end.mean:.3g} (deviation {end.scatter:.2g}) with a slope {end.slope:.2g} times that "
         "inside"
-        for end, size in zip(both, sizes, strict=True)
-        if size > NOTED
+        for end, _ in against
     )
+    said = repr(kinds[0]) if kinds[0] == kinds[1] else f"{kinds[0]!r} below and {kinds[1]!r} above"
+    holds = " and ".join(dict.fromkeys(HOLDS[kind] for _, kind in against))
     return (
-        f"along {axis} the boundary is {kind!r}, so {name} {HOLDS[kind]}, but continued to the wall it is {at}; "
-        f"{_nearest(both, kind)}"
+        f"along {axis} the boundary is {said}, so {name} {holds}, but continued to the wall it is {at}; "
+        f"{_nearest(both, kinds)}"
     )
 
 
-def _nearest(both: list[_End], kind: str) -> str:
+def _nearest(both: list[_End], kinds: tuple[Boundary, Boundary]) -> str:
     """What the data can be told as instead."""
-    other = "neumann" if kind == "dirichlet" else "dirichlet"
-    if all((end.slope if other == "neumann" else end.value) < NOTED for end in both):
-        return f"{other!r} fits both ends ({setting('boundary')})"
+    fit = [
+        next((one for one in (kind, *HOLDS) if end.size(one) < NOTED), None)
+        for end, kind in zip(both, kinds, strict=True)
+    ]
+    if None not in fit:
+        words = f"{fit[0]!r} fits both ends" if fit[0] == fit[1] else f"[{', '.join(map(str, fit))}] fits its ends"
+        return f"{words} ({setting('boundary')})"
     one, two = both
     constant = all(end.scatter < 0.05 * abs(end.mean) for end in both) and abs(one.mean - two.mean) < 0.05 * abs(
         one.mean
     )
-    if kind == "dirichlet" and constant:
+    if kinds == ("dirichlet", "dirichlet") and constant:
         return f"where the equation does not mind a constant, subtract {one.mean:.4g} from the data"
     return (
-        "no boundary of Cotwin holds a value or lets in a flux, or differs from end to end: cut off what such a wall "
-        "reaches, or write the model yourself (docs/adapters.md)"
+        "no boundary of Cotwin holds a value or lets in a flux: cut off what such a wall reaches, or write the model "
+        "yourself (docs/adapters.md)"
     )
 
 

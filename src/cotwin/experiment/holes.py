@@ -106,9 +106,9 @@ def _about(first: int, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str
 def _operator(layout: Layout, length: float) -> Any:
     """1 − (length²/3) ∇², walls mirrored."""
     laplacian: Any = scipy.sparse.csc_array((1, 1))
-    for points, spacing, boundary in zip(layout.grid, layout.spacing, layout.boundary, strict=True):
+    for points, spacing, ends in zip(layout.grid, layout.spacing, layout.boundary, strict=True):
         second = scipy.sparse.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(points, points)).tolil()
         for end in (0, points - 1):
-            second[end, points - 1 - end if boundary == "periodic" else end] += 1.0
+            second[end, points - 1 - end if ends == "periodic" else end] += 1.0
         laplacian = scipy.sparse.kronsum(second / spacing**2, laplacian)
     return scipy.sparse.csc_array(scipy.sparse.eye_array(laplacian.shape[0]) - length**2 / 3 * laplacian)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings, Unknown
 from cotwin.experiment.prior_settings import Prior
-from cotwin.layout import Boundary
+from cotwin.layout import Boundary, Ends
 from cotwin.registry import Count, PositiveFloat, Settings, sampler
 
 MOST_SIMULATED = 2**31
@@ -68,7 +68,7 @@ class Simulated(Settings):
     fields: tuple[SimulatedField, ...]
     grid: tuple[Annotated[int, Field(ge=4, le=1_000_000)], ...]
     extent: tuple[tuple[float, float], ...]
-    boundary: Boundary | tuple[Boundary, ...] = "periodic"
+    boundary: Boundary | tuple[Ends, ...] = "periodic"
     dt: PositiveFloat
     num_steps: Count
     truth: dict[str, Coefficients] = Field(
@@ -121,7 +121,9 @@ class FileData(Settings):
     kind: Literal["file"]
     path: str
     fields: tuple[str, ...] | None = Field(None, description="which to read; all if not given")
-    boundary: Boundary | tuple[Boundary, ...] | None = Field(None, description="where the file does not say")
+    boundary: Boundary | tuple[Ends, ...] | None = Field(
+        None, description="of all axes, of each, or of each one's lower and upper end; where the file does not say"
+    )
     extent: tuple[tuple[float, float], ...] | None = Field(None, description="of the domain, for each axis")
     missing: Literal["error", "mask"] = Field("error", description="what to do with values that are not finite")
     axes: str | None = Field(

@@ -79,8 +79,7 @@ class _Block(nn.Module):
 def _fits(layout: Layout, kernel_size: int, dilation: int) -> bool:
     """Whether a kernel reaches no more than half of any periodic axis to each side."""
     reach = dilation * (kernel_size - 1)
-    axes = zip(layout.grid, layout.boundary, strict=True)
-    return all(kind != "periodic" or reach <= points for points, kind in axes)
+    return all(reach <= points for axis, points in enumerate(layout.grid) if layout.is_periodic(axis))
 
 
 def start_near_zero(last: PaddedConv) -> None:

@@ -1,4 +1,4 @@
-"""Convolutions that know the boundaries of the domain, one kind for each axis.
+"""Convolutions that know the boundaries of the domain, one kind for each end of each axis.
 
 periodic: the values of the other end.
 neumann: the value next to the wall, continued; its normal derivative is zero.
@@ -13,13 +13,12 @@ kernels from two dimensions on: on a CPU, dilated convolutions train up to twice
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cotwin.layout import Layout
+from cotwin.layout import Ends, Layout, both_ends
 
 _CONVOLUTIONS: dict[int, Callable[..., nn.Conv2d | nn.Conv3d]] = {1: nn.Conv2d, 2: nn.Conv2d, 3: nn.Conv3d}
 
@@ -35,21 +34,27 @@ def from_image(image: Float[Tensor, "B C *I"], layout: Layout) -> Float[Tensor, 
     return (image.squeeze(2) if layout.dims == 1 else image).contiguous()
 
 
-def extend(values: Tensor, axis: int, width: int, boundary: Literal["periodic", "neumann"]) -> Tensor:
+def extend(values: Tensor, axis: int, width: int, ends: Ends) -> Tensor:
     """`values` with `width` more points at both ends of an axis.
 
     >>> extend(torch.arange(4.0), 0, 2, "periodic")
     tensor([2., 3., 0., 1., 2., 3., 0., 1.])
     >>> extend(torch.arange(4.0), 0, 2, "neumann")
     tensor([0., 0., 0., 1., 2., 3., 3., 3.])
+    >>> extend(torch.arange(4.0), 0, 2, ("neumann", "dirichlet"))
+    tensor([0., 0., 0., 1., 2., 3., 0., 0.])
     """
     # By split, not by slices: the gradient of each slice would be a whole array, mostly zeros.
     points = values.shape[axis]
-    reach = width if boundary == "periodic" else 1
+    reach = width if ends == "periodic" else 1
     first, middle, last = torch.split(values, [reach, points - 2 * reach, reach], dim=axis)
-    if boundary == "periodic":
+    if ends == "periodic":
         return torch.cat((last, first, middle, last, first), dim=axis)
-    before, after = (end.repeat_interleave(width, dim=axis) for end in (first, last))
+    repeated = (end.repeat_interleave(width, dim=axis) for end in (first, last))
+    before, after = (
+        torch.zeros_like(beyond) if kind == "dirichlet" else beyond
+        for beyond, kind in zip(repeated, both_ends(ends), strict=True)
+    )
     return torch.cat((before, values, after), dim=axis)
 
 
@@ -65,19 +70,19 @@ class PaddedConv(nn.Module):
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}; it must be odd, so that it has a centre.")
         width = dilation * (kernel_size - 1) // 2
-        for points, kind in zip(layout.grid, layout.boundary, strict=True):
-            if kind == "periodic" and 2 * width > points:
+        for axis, points in enumerate(layout.grid):
+            if layout.is_periodic(axis) and 2 * width > points:
                 raise ValueError(
                     f"a kernel of {kernel_size} points with dilation {dilation} reaches {width} points to each "
                     f"side, more than half a periodic axis of {points}; use smaller dilations or kernels."
                 )
         lifted = (1,) if layout.dims == 1 else ()
-        zeros = tuple(width if kind == "dirichlet" else 0 for kind in layout.boundary)
-        # Zero padding inside the convolution costs no copy; the other kinds are padded before it.
+        zeros = tuple(width if ends == "dirichlet" else 0 for ends in layout.boundary)
+        # Zero padding inside the convolution costs no copy; all else is padded before it.
         self.extensions = tuple(
-            (axis + 2 + len(lifted), kind)
-            for axis, kind in enumerate(layout.boundary)
-            if kind != "dirichlet" and width > 0
+            (axis + 2 + len(lifted), ends)
+            for axis, ends in enumerate(layout.boundary)
+            if ends != "dirichlet" and width > 0
         )
         self.width = width
         self.convolution = _CONVOLUTIONS[layout.dims](
@@ -91,8 +96,8 @@ class PaddedConv(nn.Module):
         weight.data = weight.data.contiguous(memory_format=_memory_format(weight.dim()))
 
     def forward(self, image: Float[Tensor, "B C *I"]) -> Float[Tensor, "B D *I"]:
-        for axis, boundary in self.extensions:
-            image = extend(image, axis, self.width, boundary)
+        for axis, ends in self.extensions:
+            image = extend(image, axis, self.width, ends)
         result: Tensor = self.convolution(image)
         return result
 

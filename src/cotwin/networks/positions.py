@@ -56,7 +56,7 @@ def position_channels(layout: Layout) -> Float[Tensor, "P *S"]:
         shape = [1] * layout.dims
         shape[axis] = -1
         place = along.reshape(shape).expand(layout.grid)
-        if layout.boundary[axis] == "periodic":
+        if layout.is_periodic(axis):
             for harmonic in range(1, HARMONICS + 1):
                 angle = 2 * math.pi * harmonic * place
                 channels += [angle.sin(), angle.cos()]

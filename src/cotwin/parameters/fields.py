@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.layout import Boundary, Layout
+from cotwin.layout import Layout
 from cotwin.parameters.parameter import Parameter
 
 
@@ -134,7 +134,7 @@ class CoarseField(Parameter):
             raise ValueError(f"coarse grid {coarse} must have between two points and the grid's {layout.grid}.")
         self.dims = layout.dims
         for axis in range(layout.dims):
-            weights = spline_weights(coarse[axis], layout.grid[axis], layout.boundary[axis])
+            weights = spline_weights(coarse[axis], layout.grid[axis], layout.is_periodic(axis))
             self.register_buffer(f"weights_{axis}", weights, persistent=False)
 
     def forward(self) -> Float[Tensor, "*S"]:
@@ -152,9 +152,9 @@ class CoarseField(Parameter):
         return self.coefficients.bounded(numbers)
 
 
-def spline_weights(num_coarse: int, num_fine: int, boundary: Boundary) -> Float[Tensor, "N K"]:
+def spline_weights(num_coarse: int, num_fine: int, periodic: bool) -> Float[Tensor, "N K"]:
     """Cubic B-spline weights from coarse to fine points of one axis; each row sums to one."""
-    offset = 0.0 if boundary == "periodic" else 0.5
+    offset = 0.0 if periodic else 0.5
     fine = (torch.arange(num_fine, dtype=torch.float64) + offset) * num_coarse / num_fine - offset
     left = fine.floor()
     t = fine - left
@@ -163,6 +163,6 @@ def spline_weights(num_coarse: int, num_fine: int, boundary: Boundary) -> Float[
     weights = torch.zeros(num_fine, num_coarse, dtype=torch.float64)
     for shift, piece in zip((-1, 0, 1, 2), pieces, strict=True):
         index = (left + shift).long()
-        index = index % num_coarse if boundary == "periodic" else index.clamp(0, num_coarse - 1)
+        index = index % num_coarse if periodic else index.clamp(0, num_coarse - 1)
         weights.scatter_add_(1, index[:, None], piece[:, None] / 6)
     return weights

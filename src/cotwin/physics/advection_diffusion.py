@@ -90,8 +90,8 @@ class AdvectionDiffusion(FiniteVolumeStepper):
 
         def carry(cells: Tensor) -> Tensor:
             total = torch.zeros_like(cells)
-            for axis, (speed, kind) in enumerate(zip(speeds, self.layout.boundary, strict=True), start=2):
-                padded = with_ghosts(cells, axis, kind)
+            for axis, (speed, ends) in enumerate(zip(speeds, self.layout.boundary, strict=True), start=2):
+                padded = with_ghosts(cells, axis, ends)
                 total = total - difference(speed * (lower(padded, axis) + upper(padded, axis)), axis)
             return total
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.layout import Boundary, Layout
+from cotwin.layout import Ends, Layout
 from cotwin.parameters import Parameter, as_vector
 from cotwin.physics.channels import take_moving
 from cotwin.physics.finite_volume import (
@@ -59,7 +59,7 @@ class Burgers(FiniteVolumeStepper):
         super().__init__(layout)
         require_fields(layout, "Burgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
-        if "neumann" in layout.boundary:
+        if "neumann" in layout.kinds:
             raise ValueError(
                 f"Burgers needs periodic or dirichlet boundaries, the layout has {layout.boundary}; "
                 "through a Neumann wall fluid would flow unknown."
@@ -113,21 +113,19 @@ class Burgers(FiniteVolumeStepper):
         return (whole_substeps(needed, "Burgers", cause, self.substeps),)
 
 
-def _conservative_change(cells: Tensor, kappa: Tensor, scale: float, kind: Boundary) -> Tensor:
+def _conservative_change(cells: Tensor, kappa: Tensor, scale: float, ends: Ends) -> Tensor:
     """interval · ∂x(ν ∂x u − u²/2), one dimension."""
-    padded = with_ghosts(cells, 2, kind)
+    padded = with_ghosts(cells, 2, ends)
     a, b = lower(padded, 2), upper(padded, 2)
     flux = (b - a) * kappa - torch.addcmul(a * a, b, a + b) * (scale / 6)
     return difference(flux, 2)
 
 
-def _advective_change(
-    cells: Tensor, faces: list[Tensor], scales: list[float], boundary: tuple[Boundary, ...]
-) -> Tensor:
+def _advective_change(cells: Tensor, faces: list[Tensor], scales: list[float], boundary: tuple[Ends, ...]) -> Tensor:
     """interval · (∇·(ν ∇u) − (u·∇)u), several dimensions; the faces' differences serve both terms."""
     total: Tensor | None = None
-    for axis, (kappa, scale, kind) in enumerate(zip(faces, scales, boundary, strict=True), start=2):
-        slopes = difference(with_ghosts(cells, axis, kind), axis)
+    for axis, (kappa, scale, ends) in enumerate(zip(faces, scales, boundary, strict=True), start=2):
+        slopes = difference(with_ghosts(cells, axis, ends), axis)
         flux = slopes * kappa
         total = difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
         central = lower(slopes, axis) + upper(slopes, axis)

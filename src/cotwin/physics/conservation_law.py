@@ -83,8 +83,8 @@ class ConservationLaw(FiniteVolumeStepper):
         law, interval = self.law(like), self.layout.dt / self.substeps
         scales = [interval / dx for dx in self.layout.spacing]
         walls = [
-            None if kind == "periodic" else like.new_tensor(self.signs(axis)).view(-1, *[1] * self.layout.dims)
-            for axis, kind in enumerate(self.layout.boundary)
+            None if ends == "periodic" else like.new_tensor(self.signs(axis)).view(-1, *[1] * self.layout.dims)
+            for axis, ends in enumerate(self.layout.boundary)
         ]
 
         def change(cells: Tensor) -> Tensor:

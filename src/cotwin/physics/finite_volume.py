@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.layout import Boundary, Layout
+from cotwin.layout import Boundary, Ends, Layout, both_ends
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
 from cotwin.physics.marching import MarchingStepper
 from cotwin.stepper import DivergenceError
@@ -37,14 +37,17 @@ class FiniteVolumeStepper(MarchingStepper):
         return put_moving(states, state, self.layout)
 
 
-def with_ghosts(cells: Float[Tensor, "*S"], axis: int, kind: Boundary) -> Float[Tensor, "*P"]:
+def with_ghosts(cells: Float[Tensor, "*S"], axis: int, ends: Ends) -> Float[Tensor, "*P"]:
     """One ghost cell at both ends of an axis."""
     first, last = cells.narrow(axis, 0, 1), cells.narrow(axis, -1, 1)
-    if kind == "periodic":
+    if ends == "periodic":
         return torch.cat([last, cells, first], dim=axis)
-    if kind == "dirichlet":
-        return torch.cat([-first, cells, -last], dim=axis)
-    return torch.cat([first, cells, last], dim=axis)
+    low, high = both_ends(ends)
+    return torch.cat([_mirrored(first, low), cells, _mirrored(last, high)], dim=axis)
+
+
+def _mirrored(outermost: Tensor, kind: Boundary) -> Tensor:
+    return -outermost if kind == "dirichlet" else outermost
 
 
 def lower(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:
@@ -67,7 +70,7 @@ def on_faces(cells: Float[Tensor, "*S"], axis: int, layout: Layout) -> Float[Ten
     if is_uniform(cells, layout.dims):
         return cells
     along = axis - layout.dims
-    padded = with_ghosts(cells, along, "periodic" if layout.boundary[axis] == "periodic" else "neumann")
+    padded = with_ghosts(cells, along, "periodic" if layout.is_periodic(axis) else "neumann")
     return (lower(padded, along) + upper(padded, along)) * 0.5
 
 
@@ -77,12 +80,12 @@ def face_diffusivities(diffusivity: Float[Tensor, "*S"], layout: Layout, interva
 
 
 def diffusion(
-    cells: Float[Tensor, "B M *S"], faces: Sequence[Tensor], boundary: Sequence[Boundary]
+    cells: Float[Tensor, "B M *S"], faces: Sequence[Tensor], boundary: Sequence[Ends]
 ) -> Float[Tensor, "B M *S"]:
     """∇·(κ ∇u) times the interval for which `face_diffusivities` were made."""
     total: Tensor | None = None
-    for axis, (kappa, kind) in enumerate(zip(faces, boundary, strict=True), start=2):
-        flux = difference(with_ghosts(cells, axis, kind), axis) * kappa
+    for axis, (kappa, ends) in enumerate(zip(faces, boundary, strict=True), start=2):
+        flux = difference(with_ghosts(cells, axis, ends), axis) * kappa
         # In place: sums keep nothing for their gradient, and each temporary saved is a pass over memory.
         total = difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
     assert total is not None

@@ -65,10 +65,10 @@ class Fisher(ParabolicStepper):
         def change(cells: Tensor) -> Tensor:
             mobility = diffusivity(cells)
             total = interval * growth(cells) * cells
-            for axis, (scale, kind) in enumerate(zip(scales, self.layout.boundary, strict=True), start=2):
+            for axis, (scale, ends) in enumerate(zip(scales, self.layout.boundary, strict=True), start=2):
                 # The density's ghosts may mirror its sign; the mobility's do not.
-                moved = with_ghosts(mobility, axis, "periodic" if kind == "periodic" else "neumann")
-                flux = difference(with_ghosts(cells, axis, kind), axis) * (lower(moved, axis) + upper(moved, axis))
+                moved = with_ghosts(mobility, axis, "periodic" if ends == "periodic" else "neumann")
+                flux = difference(with_ghosts(cells, axis, ends), axis) * (lower(moved, axis) + upper(moved, axis))
                 total = total + scale * difference(flux, axis)
             return total
 

@@ -26,7 +26,8 @@ def random_fourier(
     """Smooth random states u(x) = Σ_k w(k) g_k e_k(x) that meet the boundaries, with independent standard normal g_k.
 
     e_k: products over the axes of 1, √2 cos(2π k x/length) and √2 sin(2π k x/length) along a periodic axis, of 1 and
-    √2 cos(π k x/length) along a Neumann axis, of √2 sin(π k x/length) along a Dirichlet axis; k up to `modes`.
+    √2 cos(π k x/length) along a Neumann axis, of √2 sin(π k x/length) along a Dirichlet axis, in these with halves of
+    odd numbers where the upper end is of the other kind; k up to `modes`.
     w(k): proportional to exp(−2|k|²/modes²), so the spectrum decays smoothly and is small at the highest mode.
     amplitude: root mean square of each channel, in the mean over samples, in the field's unit.
     zero_mean: whether the constant is left out.
@@ -45,7 +46,7 @@ def random_fourier(
     bases = [_basis(layout, axis, modes, device) for axis in range(layout.dims)]
     squares = [frequencies**2 for frequencies, _ in bases]
     weights = torch.exp(-2 * sum(torch.meshgrid(*squares, indexing="ij"), start=torch.zeros(())) / modes**2)
-    if zero_mean and "dirichlet" not in layout.boundary:
+    if zero_mean and "dirichlet" not in layout.kinds:
         weights.view(-1)[0] = 0.0
     weights = weights * (amplitude / weights.square().sum().sqrt())
     moving = layout.static_channels.count(False)
@@ -64,13 +65,17 @@ def _basis(
     layout: Layout, axis: int, modes: int, device: torch.device
 ) -> tuple[Float[Tensor, "K"], Float[Tensor, "N K"]]:
     """Orders k of the functions along one axis, and their values at its points."""
-    kind, length = layout.boundary[axis], layout.upper[axis] - layout.lower[axis]
+    (low, high), length = layout.sides(axis), layout.upper[axis] - layout.lower[axis]
     positions = torch.tensor(layout.points(axis), dtype=torch.float64, device=device)
     places = ((positions - layout.lower[axis]) / length)[:, None]
     orders = torch.arange(modes + 1, dtype=torch.float64, device=device)
-    if kind == "dirichlet":
+    if low != high:
+        orders = orders[1:] - 0.5
+        wave = torch.sin if low == "dirichlet" else torch.cos
+        return orders, math.sqrt(2) * wave(math.pi * orders * places)
+    if low == "dirichlet":
         return orders[1:], math.sqrt(2) * torch.sin(math.pi * orders[1:] * places)
-    if kind == "neumann":
+    if low == "neumann":
         frequencies, angles = orders, math.pi * orders * places
         basis = math.sqrt(2) * torch.cos(angles)
     else:

@@ -43,7 +43,8 @@ def random_flow(
         raise ValueError(f"modes is {modes}; a grid of {layout.grid} resolves 1 to {(min(layout.grid) - 1) // 2}.")
     device = generator.device
     (at_x, k_x), (at_y, k_y) = (
-        _corner_basis(kind, points, modes, device) for kind, points in zip(layout.boundary, layout.grid, strict=True)
+        _corner_basis(kind, points, modes, device)
+        for kind, points in zip(layout.axis_kinds, layout.grid, strict=True)
     )
     dx, dy = layout.spacing
     slope_x, slope_y = at_x.diff(dim=0) / dx, at_y.diff(dim=0) / dy

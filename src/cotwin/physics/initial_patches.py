@@ -72,10 +72,10 @@ def bells(layout: Layout, centres: Float[Tensor, "B N D"], radii: Float[Tensor, 
     """exp(−|x − c|²/(2r²)) of N places; along periodic axes the distance is the shorter way round."""
     ones = [1] * layout.dims
     product = torch.ones_like(radii).view(*radii.shape, *ones)
-    for axis, kind in enumerate(layout.boundary):
+    for axis, ends in enumerate(layout.boundary):
         points = torch.tensor(layout.points(axis), dtype=centres.dtype, device=centres.device)
         away = points - centres[..., axis, None]
-        if kind == "periodic":
+        if ends == "periodic":
             side = layout.upper[axis] - layout.lower[axis]
             away = away - side * (away / side).round()
         shape = [*radii.shape, *ones]
@@ -96,9 +96,9 @@ def _covered(
     )
     sides = [high - low for low, high in zip(layout.lower, layout.upper, strict=True)]
     centres = torch.empty_like(draws[..., 1:])
-    for axis, (low, side, kind) in enumerate(zip(layout.lower, sides, layout.boundary, strict=True)):
+    for axis, (low, side, ends) in enumerate(zip(layout.lower, sides, layout.boundary, strict=True)):
         share = draws[..., 1 + axis]
-        centres[..., axis] = low + side * (share if kind == "periodic" else 0.25 + 0.5 * share)
+        centres[..., axis] = low + side * (share if ends == "periodic" else 0.25 + 0.5 * share)
     radii = radius * min(sides) * (0.5 + 0.5 * draws[..., 0])
     return 1 - (1 - bells(layout, centres, radii)).prod(dim=1)
 

@@ -39,7 +39,7 @@ class InviscidBurgers(ConservationLaw):
     ) -> None:
         super().__init__(layout, max_speed, substeps)
         require_fields(layout, "InviscidBurgers", {"u": layout.dims}, dims=(1, 2))
-        if set(layout.boundary) != {"periodic"}:
+        if layout.kinds != {"periodic"}:
             raise ValueError(f"InviscidBurgers needs periodic axes, the layout has {layout.boundary}.")
         if potential is not None:
             require_coefficient(potential, layout, "potential")

@@ -40,7 +40,7 @@ class Projection(nn.Module):
         super().__init__()
         if layout.dims != 2:
             raise ValueError(f"the layout has {layout.dims} axes; the staggered grid is made for two.")
-        if layout.boundary == ("neumann", "neumann"):
+        if layout.axis_kinds == ("neumann", "neumann"):
             raise ValueError(
                 "both axes have open (neumann) ends; of the two outer faces of a corner's cell a state could hold "
                 "neither, and its divergence tells but one. Make one axis closed (dirichlet) or periodic."
@@ -59,7 +59,7 @@ class Projection(nn.Module):
 
         Called once a rollout: the matrices are made here.
         """
-        kinds = [PRESSURE[kind] for kind in self.layout.boundary]
+        kinds = [PRESSURE[kind] for kind in self.layout.axis_kinds]
         orders: list[Tensor] = [getattr(self, f"orders_{axis}") for axis in range(2)]
         (x, rates_x), (y, rates_y) = (second_difference(n, kind) for n, kind in zip(orders, kinds, strict=True))
         dx, dy = self.layout.spacing
@@ -77,7 +77,7 @@ class Projection(nn.Module):
     def free_faces(self, like: Tensor) -> Float[Tensor, "2 *S"]:
         """One on the faces that fluid may pass, zero on those in walls."""
         free = like.new_ones(2, *self.layout.grid)
-        for axis, kind in enumerate(self.layout.boundary):
+        for axis, kind in enumerate(self.layout.axis_kinds):
             if kind == "dirichlet":
                 free[axis].select(axis, 0).zero_()
         return free
@@ -113,13 +113,13 @@ def with_end_face(velocity: Float[Tensor, "B 2 *S"], layout: Layout) -> Float[Te
     """With open ends along an axis, one index more there: the normal face above the last cell, whose divergence is
     zero; the other component, which has no such face, is continued.
     """
-    if "neumann" not in layout.boundary:
+    if "neumann" not in layout.axis_kinds:
         return velocity
-    axis = layout.boundary.index("neumann")
+    axis = layout.axis_kinds.index("neumann")
     across = 1 - axis
     last = velocity.narrow(axis + 2, -1, 1)
     along = last[:, across : across + 1]
-    leaving = closed(along, across, layout.boundary[across]).diff(dim=across + 2)
+    leaving = closed(along, across, layout.axis_kinds[across]).diff(dim=across + 2)
     outer = last[:, axis : axis + 1] - leaving * (layout.spacing[axis] / layout.spacing[across])
     ends = [along, along]
     ends[axis] = outer
@@ -129,7 +129,7 @@ def with_end_face(velocity: Float[Tensor, "B 2 *S"], layout: Layout) -> Float[Te
 def divergence(faces: Float[Tensor, "B 2 *F"], layout: Layout) -> Float[Tensor, "B 1 *S"]:
     """∇·u of every cell, 1/time, of faces as `with_end_face` makes them; what they hold in walls is not read."""
     total: Tensor | None = None
-    for axis, (kind, dx) in enumerate(zip(layout.boundary, layout.spacing, strict=True)):
+    for axis, (kind, dx) in enumerate(zip(layout.axis_kinds, layout.spacing, strict=True)):
         across = 1 - axis
         component = faces[:, axis : axis + 1].narrow(across + 2, 0, layout.grid[across])
         part = difference(closed(component, axis, kind), axis + 2)
@@ -143,7 +143,7 @@ def without_gradient(
 ) -> Float[Tensor, "B 2 *S"]:
     """u − ∇p on the face below each cell; ∇p is zero in walls."""
     components = []
-    for axis, (kind, dx) in enumerate(zip(layout.boundary, layout.spacing, strict=True)):
+    for axis, (kind, dx) in enumerate(zip(layout.axis_kinds, layout.spacing, strict=True)):
         slope = difference(lower(with_ghosts(pressure, axis + 2, PRESSURE[kind]), axis + 2), axis + 2)
         component = faces[:, axis : axis + 1, : layout.grid[0], : layout.grid[1]]
         components.append(torch.sub(component, slope, alpha=1 / dx))

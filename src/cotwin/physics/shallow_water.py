@@ -23,7 +23,7 @@ class _Water(ConservationLaw, ABC):
         super().__init__(layout, max_speed, substeps)
         name = type(self).__name__
         require_fields(layout, name, {"height": 1, "velocity": layout.dims}, dims=(1, 2))
-        if "dirichlet" in layout.boundary:
+        if "dirichlet" in layout.kinds:
             raise ValueError(
                 f"{name} has periodic axes and walls, the layout has {layout.boundary}; a wall is neumann, since the "
                 "height has no slope there."

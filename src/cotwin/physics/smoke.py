@@ -68,7 +68,7 @@ class Smoke(IncompressibleStepper):
         entering = self._entering(like, interval)
         spreading = None if self.diffusivity is None else self.diffusivity().to(like.dtype)
         faces = None if spreading is None else face_diffusivities(spreading, layout, interval)
-        ends: list[Boundary] = ["periodic" if kind == "periodic" else "neumann" for kind in layout.boundary]
+        ends: list[Boundary] = ["periodic" if kind == "periodic" else "neumann" for kind in layout.axis_kinds]
 
         def force(padded: Tensor) -> Tensor:
             smoke = inner(padded[:, 2:], 2)

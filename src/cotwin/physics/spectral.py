@@ -49,7 +49,7 @@ class SpectralStepper(MarchingStepper):
         self, layout: Layout, substeps: int = 1, scheme: Scheme = etdrk2, source: Parameter | None = None
     ) -> None:
         super().__init__(layout)
-        if any(kind != "periodic" for kind in layout.boundary):
+        if layout.kinds != {"periodic"}:
             raise ValueError(
                 f"{type(self).__name__} is spectral and needs periodic boundaries, the layout has "
                 f"{layout.boundary}; use a finite-volume stepper."

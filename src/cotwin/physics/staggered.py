@@ -30,7 +30,7 @@ def wall_signs(layout: Layout, channels: int, slip: bool, like: Tensor) -> list[
     slips; 1 for what is carried.
     """
     signs: list[Tensor | None] = []
-    for axis, kind in enumerate(layout.boundary):
+    for axis, kind in enumerate(layout.axis_kinds):
         sign = like.new_ones(channels, 1, 1)
         sign[1 - axis] = 1.0 if slip else -1.0
         sign[axis] = 0.0
@@ -43,7 +43,7 @@ def with_flow_ghosts(
 ) -> Float[Tensor, "B M *P"]:
     """The state with ghosts along both axes; at open ends without normal derivative."""
     padded = _beyond_open_ends(cells, layout)
-    for axis, (kind, sign) in enumerate(zip(layout.boundary, signs, strict=True)):
+    for axis, (kind, sign) in enumerate(zip(layout.axis_kinds, signs, strict=True)):
         if kind == "neumann":
             continue
         dim = axis + 2
@@ -54,9 +54,9 @@ def with_flow_ghosts(
 
 
 def _beyond_open_ends(cells: Tensor, layout: Layout) -> Tensor:
-    if "neumann" not in layout.boundary:
+    if "neumann" not in layout.axis_kinds:
         return cells
-    axis = layout.boundary.index("neumann")
+    axis = layout.axis_kinds.index("neumann")
     dim = axis + 2
     first, second, last = cells.narrow(dim, 0, 1), cells.narrow(dim, 1, 1), cells.narrow(dim, -1, 1)
     end = torch.cat([with_end_face(cells[:, :2], layout).narrow(dim, -1, 1), last[:, 2:]], dim=1)
@@ -75,12 +75,12 @@ def momentum_change(
     u, v = padded[:, :1], padded[:, 1:2]
     # At the corners, where the momentum of each component passes with the other; twice the means of two.
     there = [upper(upper(u, 2), 3) + lower(upper(u, 2), 3), upper(upper(v, 2), 3) + lower(upper(v, 3), 2)]
-    if "neumann" in layout.boundary:
-        axis = layout.boundary.index("neumann")
+    if "neumann" in layout.axis_kinds:
+        axis = layout.axis_kinds.index("neumann")
         there[axis] = _leaving(there[axis], axis + 2)
     corner = there[0] * there[1]
     changes = []
-    for axis, (component, kind) in enumerate(zip((u, v), layout.boundary, strict=True)):
+    for axis, (component, kind) in enumerate(zip((u, v), layout.axis_kinds, strict=True)):
         along, across = axis + 2, 3 - axis
         central = inner(component, across)
         # The friction first: what depends on a batched parameter cannot be added in place to what does not.
@@ -124,7 +124,7 @@ def carried_change(
 ) -> Float[Tensor, "B K *S"]:
     """−interval · ∇·(u s) of cell values s, by upwind fluxes of limited slopes; nothing passes a wall."""
     total: Tensor | None = None
-    for axis, (kind, scale) in enumerate(zip(layout.boundary, scales, strict=True)):
+    for axis, (kind, scale) in enumerate(zip(layout.axis_kinds, scales, strict=True)):
         dim, across = axis + 2, 3 - axis
         faces = padded[:, axis : axis + 1].narrow(dim, 1, layout.grid[axis] + 1)
         speed = scale * faces.narrow(across, 1, layout.grid[1 - axis])

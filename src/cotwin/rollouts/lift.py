@@ -40,8 +40,8 @@ def lifted(
     if factor == 1:
         return states
     if not staggered:
-        for axis, kind in enumerate(layout.boundary, start=2):
-            states = _trigonometric(states, axis, factor) if kind == "periodic" else _cells(states, axis, factor)
+        for axis, ends in enumerate(layout.boundary, start=2):
+            states = _trigonometric(states, axis, factor) if ends == "periodic" else _cells(states, axis, factor)
         return states
     require_cells(layout, factor)
     channels = enumerate(normal_axes(layout, staggered))
@@ -60,9 +60,9 @@ def _staggered(
         for across, points in enumerate(layout.grid):
             if across != normal:
                 whole = whole.narrow(across + 2, 0, points)
-        values = closed(whole, normal, layout.boundary[normal])
-    for axis, kind in enumerate(layout.boundary, start=2):
-        around = kind == "periodic"
+        values = closed(whole, normal, layout.axis_kinds[normal])
+    for axis, ends in enumerate(layout.boundary, start=2):
+        around = ends == "periodic"
         lift = _faces if axis - 2 == normal else _cells
         values = lift(values, axis, factor, around)
         if around:

@@ -43,7 +43,7 @@ def perturbed(states: Float[Tensor, "M C *S"] | PickedStates, layout: Layout) ->
     """
     if any(layout.static_channels):
         raise ValueError("perturbed starts would shift the layout's static fields too; use real ones.")
-    axes = [axis for axis in range(layout.dims) if layout.boundary[axis] == "periodic"]
+    axes = [axis for axis in range(layout.dims) if layout.is_periodic(axis)]
     if not axes:
         raise ValueError("perturbed starts are shifted along periodic axes, and the layout has none; use real ones.")
     draw_real = real(states)
@@ -96,7 +96,7 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
 
     initial: the first states of the real training trajectories.
     """
-    if any(kind != "periodic" for kind in layout.boundary) or any(layout.static_channels):
+    if layout.kinds != {"periodic"} or any(layout.static_channels):
         raise ValueError(
             "simulated starts are drawn from a Fourier spectrum, so every axis must be periodic and no field static; "
             "use real ones."

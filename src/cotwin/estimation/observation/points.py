@@ -84,8 +84,8 @@ class Points(Observation):
         stencil = Stencil(which[:, None], torch.ones_like(steps)[:, None])
         stencil = stencil.inside(lagrange(steps, num_steps + 1), num_steps + 1)
         stencil = stencil.inside(Stencil(seen[:, None], torch.ones_like(steps)[:, None]), layout.channels)
-        for axis, (count, kind) in enumerate(zip(layout.grid, layout.boundary, strict=True)):
-            along = periodic_lagrange if kind == "periodic" else lagrange
+        for axis, (count, ends) in enumerate(zip(layout.grid, layout.boundary, strict=True)):
+            along = periodic_lagrange if ends == "periodic" else lagrange
             stencil = stencil.inside(along(cells[:, axis], count), count)
         notes = [*time_notes(steps, num_steps, layout), *_end_notes(layout, cells)]
         super().__init__(layout, num_trajectories, num_steps, which, time_of(steps, layout), seen.clone(), notes)
@@ -227,8 +227,8 @@ def _offsets_of(layout: Layout, channel: Tensor, offsets: Tensor | None) -> Floa
 
 def _end_notes(layout: Layout, cells: Float[Tensor, "M dims"]) -> list[str]:
     beyond = torch.zeros(len(cells), dtype=torch.bool, device=cells.device)
-    for axis, (count, kind) in enumerate(zip(layout.grid, layout.boundary, strict=True)):
-        if kind != "periodic":
+    for axis, (count, ends) in enumerate(zip(layout.grid, layout.boundary, strict=True)):
+        if ends != "periodic":
             beyond |= (cells[:, axis] < 0) | (cells[:, axis] > count - 1)
     if not beyond.any():
         return []

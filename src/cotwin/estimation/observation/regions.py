@@ -129,7 +129,7 @@ def box_region(layout: Layout, ends: Sequence[tuple[float, float]]) -> Float[Ten
     shares = torch.ones((), dtype=torch.float64)
     for axis, (low, high) in enumerate(ends):
         bottom, length = layout.lower[axis], layout.upper[axis] - layout.lower[axis]
-        periodic = layout.boundary[axis] == "periodic"
+        periodic = layout.is_periodic(axis)
         latest = low + length if periodic else layout.upper[axis]
         if not (bottom <= low < high <= latest and low <= layout.upper[axis]):
             raise ValueError(

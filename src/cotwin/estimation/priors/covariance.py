@@ -22,7 +22,7 @@ def correlation(layout: Layout, axis: int, length: float) -> Float[Tensor, "N N"
         return torch.eye(len(points), dtype=torch.float64)
     rate = math.sqrt(3) / length
     apart = (points[:, None] - points[None, :]).abs()
-    if layout.boundary[axis] != "periodic":
+    if not layout.is_periodic(axis):
         return (1 + rate * apart) * torch.exp(-rate * apart)
     around = layout.upper[axis] - layout.lower[axis]
     # Of the images, those at r, r + P, … and those at P − r, 2 P − r, …; `rest` sums exp(−rate n P), n from 0.
@@ -56,7 +56,7 @@ def smoother(apart: Float[Tensor, "*K"], length: float, around: float | None = N
 
 def circumference(layout: Layout, axis: int) -> float | None:
     """Of a periodic axis; None for others."""
-    return layout.upper[axis] - layout.lower[axis] if layout.boundary[axis] == "periodic" else None
+    return layout.upper[axis] - layout.lower[axis] if layout.is_periodic(axis) else None
 
 
 def roots(layout: Layout, axis: int, length: float) -> tuple[Float[Tensor, "N N"], Float[Tensor, "N N"], float]:

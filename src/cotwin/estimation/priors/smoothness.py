@@ -93,6 +93,6 @@ def slopes(value: Float[Tensor, "*S"], layout: Layout) -> Float[Tensor, "D *S"]:
     """(v_{i+1} − v_i) / Δx along each axis, at i; zero at the last point before a wall, which has no next one."""
     found = []
     for axis in range(layout.dims):
-        last = 0 if layout.boundary[axis] == "periodic" else layout.grid[axis] - 1
+        last = 0 if layout.is_periodic(axis) else layout.grid[axis] - 1
         found.append(torch.diff(value, dim=axis, append=value.narrow(axis, last, 1)) / layout.spacing[axis])
     return torch.stack(found)

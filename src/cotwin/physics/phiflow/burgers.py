@@ -39,7 +39,7 @@ class PhiFlowBurgers(PhiFlowStepper):
             raise ValueError("PhiFlowBurgers is for two or three axes; in one dimension use the native Burgers.")
         require_fields(layout, "PhiFlowBurgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
-        if set(layout.boundary) != {"periodic"}:
+        if layout.kinds != {"periodic"}:
             raise ValueError(f"PhiFlowBurgers needs periodic axes, the layout has {layout.boundary}.")
         (self.velocity,) = self.dynamic
         self.viscosity = viscosity

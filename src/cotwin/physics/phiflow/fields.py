@@ -82,7 +82,7 @@ def from_fields(fields: dict[str, Field], layout: Layout) -> Float[Tensor, "B C 
         for spec in layout.fields:
             field = fields[spec.name]
             for axis, component in enumerate(_components(field, spec.name, spec.components)):
-                wall = field.is_staggered and layout.boundary[axis] == "dirichlet"
+                wall = field.is_staggered and layout.axis_kinds[axis] == "dirichlet"
                 shape = _shape(size, layout, without_first=axis if wall else None)
                 component = torch.as_tensor(_native(component, shape, spec.name), dtype=dtype, device=device)
                 channels.append(_with_wall(component, axis) if wall else component)
@@ -113,7 +113,7 @@ def _centres(channels: Tensor, layout: Layout) -> Field:
 def _faces(channels: Tensor, layout: Layout) -> Field:
     names = _names(layout)
     components = []
-    for axis, kind in enumerate(layout.boundary):
+    for axis, kind in enumerate(layout.axis_kinds):
         values = channels[:, axis]
         if kind == "dirichlet":
             values = values.narrow(axis + 1, 1, layout.grid[axis] - 1)
@@ -153,13 +153,13 @@ def _shape(size: int, layout: Layout, without_first: int | None) -> Shape:
 def _box(layout: Layout) -> Box:
     bounds = {}
     for axis, name in enumerate(_names(layout).split(",")):
-        shift = layout.spacing[axis] / 2 if layout.boundary[axis] == "periodic" else 0.0
+        shift = layout.spacing[axis] / 2 if layout.axis_kinds[axis] == "periodic" else 0.0
         bounds[name] = (layout.lower[axis] - shift, layout.upper[axis] - shift)
     return Box(**bounds)
 
 
 def _boundary(layout: Layout) -> Extrapolation:
-    kinds = (BOUNDARIES[kind] for kind in layout.boundary)
+    kinds = (BOUNDARIES[kind] for kind in layout.axis_kinds)
     return combine_sides(**dict(zip(_names(layout).split(","), kinds, strict=True)))
 
 
@@ -177,7 +177,7 @@ def _require_faces(name: str, layout: Layout) -> None:
             f"staggered field {name!r} has {components[name]} components on {layout.dims} axes; "
             "each axis has faces of its own: give it one component for each."
         )
-    if "neumann" in layout.boundary:
+    if "neumann" in layout.axis_kinds:
         raise ValueError(
             f"staggered field {name!r} has one face more than cells along a Neumann axis, and a state has no room "
             "for it; keep the field at cell centres, or make that axis Dirichlet or periodic."

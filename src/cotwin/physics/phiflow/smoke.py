@@ -42,7 +42,7 @@ class PhiFlowSmoke(PhiFlowStepper):
         tolerance: float = 1e-5,
     ) -> None:
         super().__init__(layout, staggered={"velocity"}, substeps=substeps)
-        if set(layout.boundary) != {"dirichlet"}:
+        if layout.kinds != {"dirichlet"}:
             raise ValueError(f"PhiFlowSmoke needs closed walls, dirichlet; the layout has {layout.boundary}.")
         require_scalar_coefficients("PhiFlowSmoke", viscosity=viscosity, buoyancy=buoyancy, inflow=inflow)
         self.viscosity, self.buoyancy, self.inflow = viscosity, buoyancy, inflow
