@@ -87,7 +87,11 @@ def _choices(path: str, classes: list[type[BaseModel]]) -> Iterator[Line]:
     for choice in classes:
         below = partial(explain, choice, f"{path}.", {"kind", *common.model_fields})
         (tag,) = tags(choice)
-        yield Line(path, f"{path}.kind={tag}: {_doc(choice)}", tag, below)
+        if "kind" in choice.model_fields:
+            yield Line(path, f"{path}.kind={tag}: {_doc(choice)}", tag, below)
+        else:
+            yield Line(path, f"{path}: {_doc(choice)}")
+            yield from below()
 
 
 def _kind(annotation: Any, metadata: list[Any]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cotwin.experiment.prior_settings import Prior
 from cotwin.registry import Count, PositiveFloat, Settings
@@ -40,6 +40,31 @@ class Unknown(Component):
     prior: Prior | None = Field(
         None, description="what is known of it beforehand", json_schema_extra={"as": "priors.NAME"}
     )
+
+
+def _known(value: Any) -> Any:
+    """A number, as the settings of a constant."""
+    return {"initial": value, "fixed": True} if isinstance(value, int | float) else value
+
+
+Part = Annotated[Component, BeforeValidator(_known)]
+"""A number that is known, or a parameter to estimate."""
+
+
+class SourcePoints(Settings):
+    """Sources at points: what enters at each."""
+
+    points: tuple[tuple[Part, ...], ...] = Field(description="a place for each, numbers along each axis")
+    rates: tuple[Part, ...] = Field(description="what enters at each, over time; negative, it is taken out")
+    width: PositiveFloat | None = Field(
+        None, description="spreads each by a Gaussian exp(−|x|²/width²); needed where places are unknown"
+    )
+
+    @model_validator(mode="after")
+    def _numbers(self) -> SourcePoints:
+        if any(part.grid is not None for part in (*self.rates, *(one for place in self.points for one in place))):
+            raise ValueError("places and rates are numbers; leave out their grid")
+        return self
 
 
 class Adam(Settings):

@@ -89,7 +89,8 @@ def _explain(problem: ErrorDetails, experiment: type[Experiment]) -> str:
     given = problem["input"]
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
     field = owner.model_fields.get(where[-1]) if where else None
-    choices = [] if field is None else list(settings_classes(field.annotation))
+    # Where a kind was chosen by what is given, its class holds no setting of the last name: it is that setting.
+    choices = [owner] if field is None else list(settings_classes(field.annotation))
     if problem["type"].startswith("union_tag") and choices:
         key = problem["ctx"]["discriminator"].strip("'")
         said = f" (given: {problem['ctx']['tag']!r})" if "tag" in problem["ctx"] else ""
@@ -150,8 +151,8 @@ def settings_classes(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def tags(model: type[BaseModel]) -> tuple[str, ...]:
-    """The names by which a kind is chosen."""
+    """The names by which a kind is chosen; that of the class where what it holds tells which it is."""
     for name in ("kind", "model", "network"):
         if name in model.model_fields:
             return get_args(model.model_fields[name].annotation)
-    return ()
+    return (model.__name__,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, get_origin
 
@@ -10,9 +11,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.experiment.declared import suggested
-from cotwin.experiment.learner_settings import Component, PhysicalSettings, Rollout
+from cotwin.experiment.learner_settings import Component, PhysicalSettings, Rollout, SourcePoints
 from cotwin.layout import Layout
-from cotwin.parameters import Bounded, CoarseField, Known, Parameter, Positive
+from cotwin.parameters import (
+    Bounded,
+    CoarseField,
+    Known,
+    Parameter,
+    PointSources,
+    Positive,
+    SpreadSources,
+    Vector,
+)
 from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.registry import simulator
 from cotwin.rollouts import Checkpointed, Compiled, Refined
@@ -50,8 +60,7 @@ def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Steppe
         raise ValueError(f"{settings.model} takes no layout; write layout: Layout among its arguments.")
     for name, argument in given.items():
         if isinstance(argument, Parameter):
-            # Wherever in the stepper it goes: people know it by the name that they set it by.
-            argument.called = name
+            _call(argument, name)
     stepper = thing(layout=solver, **{**given, **changes})
     _require_stepper(settings.model, stepper, solver)
     stepper = _rolled_out(stepper, settings.rollout)
@@ -62,13 +71,12 @@ def as_argument(value: Any, annotation: Any, layout: Layout) -> Any:
     """A setting as a class or function takes it: unknowns as parameters, all else as it is."""
     if isinstance(value, Component):
         return _parameter(value, layout)
+    if isinstance(value, SourcePoints):
+        return _at_points(value, layout)
     if not (isinstance(value, tuple) and value and all(isinstance(part, Component) for part in value)):
         return value
-    first = value[0]
-    alike = first.grid is None and len({(part.bounds, part.grid, part.unit, part.fixed) for part in value}) == 1
-    if alike and get_origin(annotation) is not tuple:
-        # Components that are alike are one array, which is estimated as such.
-        return _leaf(first, torch.tensor([part.initial for part in value]))
+    if _alike(value) and get_origin(annotation) is not tuple:
+        return _leaf(value[0], torch.tensor([part.initial for part in value]))
     return tuple(_parameter(part, layout) for part in value)
 
 
@@ -96,6 +104,45 @@ def _parameter(settings: Component, layout: Layout) -> Parameter:
             f"{list(layout.grid)}; choose fewer."
         )
     return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
+
+
+def _alike(parts: Sequence[Component]) -> bool:
+    """Whether these are one array, which is estimated as such."""
+    return parts[0].grid is None and len({(part.bounds, part.grid, part.unit, part.fixed) for part in parts}) == 1
+
+
+def _numbers(parts: Sequence[Component]) -> Parameter:
+    if _alike(parts):
+        return _leaf(parts[0], torch.tensor([part.initial for part in parts]))
+    return Vector(*(_leaf(part, part.initial) for part in parts))
+
+
+def _at_points(settings: SourcePoints, layout: Layout) -> Parameter:
+    known = all(part.fixed for place in settings.points for part in place)
+    if any(len(place) != layout.dims for place in settings.points) or len(settings.points) != len(settings.rates):
+        raise ValueError(
+            f"{len(settings.points)} points of {'/'.join(str(len(place)) for place in settings.points)} numbers and "
+            f"{len(settings.rates)} rates do not fit; give each point {layout.dims} numbers and one rate."
+        )
+    rates = _numbers(settings.rates)
+    if settings.width is not None:
+        places = Vector(*(_numbers(place) for place in settings.points))
+        return SpreadSources(rates, places, settings.width, layout)
+    if known:
+        return PointSources(rates, [[part.initial for part in place] for place in settings.points], layout)
+    raise ValueError(
+        "unknown places of points cannot be found: what the cells around share is no smooth function of them. Give a "
+        f"width, of two cells or more, {2 * max(layout.spacing):.3g}."
+    )
+
+
+def _call(parameter: Parameter, name: str) -> None:
+    """Wherever in the stepper it goes: people know it by the name that they set it by."""
+    parameter.called = name
+    if parameter.by_parts:
+        for part, inside in parameter.named_children():
+            if isinstance(inside, Parameter):
+                _call(inside, f"{name}.{part}")
 
 
 def _leaf(settings: Component, initial: float | Tensor) -> Parameter:

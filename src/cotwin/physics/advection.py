@@ -6,7 +6,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, as_vector
+from cotwin.parameters import Parameter, Source, as_vector
 from cotwin.physics.spectral import SpectralStepper
 from cotwin.registry import simulator
 
@@ -31,7 +31,7 @@ class Advection(SpectralStepper):
         layout: Layout,
         velocity: Parameter | tuple[Parameter, ...],
         diffusivity: Parameter | None = None,
-        source: Parameter | None = None,
+        source: Source | None = None,
     ) -> None:
         super().__init__(layout, source=source)
         velocity = as_vector(velocity)

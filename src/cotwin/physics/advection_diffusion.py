@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, as_vector
+from cotwin.parameters import Parameter, Source, as_vector
 from cotwin.physics.finite_volume import (
     CellMap,
     FiniteVolumeStepper,
@@ -57,7 +57,7 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         velocity: Parameter | tuple[Parameter, ...],
         diffusivity: Parameter,
         substeps: Count | None = None,
-        source: Parameter | None = None,
+        source: Source | None = None,
     ) -> None:
         super().__init__(layout)
         velocity = as_vector(velocity)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, Source
 from cotwin.physics.channels import take_moving
 from cotwin.physics.closures import Closure, Constant, Logistic, Power
 from cotwin.physics.finite_volume import CellMap, difference, lower, upper, with_ghosts
@@ -45,7 +45,7 @@ class Fisher(ParabolicStepper):
         ceiling: PositiveFloat,
         substeps: Count = 1,
         stages: Few | None = None,
-        source: Parameter | None = None,
+        source: Source | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages, source)
         require_fields(layout, "Fisher", {"u": 1})
@@ -89,7 +89,7 @@ def fisher(
     exponent: Parameter | None = None,
     substeps: Count = 1,
     stages: Few | None = None,
-    source: Parameter | None = None,
+    source: Source | None = None,
 ) -> Fisher:
     """∂u/∂t = ∇·(D (u/K)^m ∇u) + r (1 − u/K) u + f, 1 to 3 dimensions, any boundary on each axis.
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, Source
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient
@@ -34,7 +34,7 @@ class Heat(ParabolicStepper):
         diffusivity: Parameter,
         substeps: Count = 1,
         stages: Few | None = None,
-        source: Parameter | None = None,
+        source: Source | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages, source)
         require_coefficient(diffusivity, layout, "diffusivity")

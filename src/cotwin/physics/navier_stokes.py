@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, Source
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
@@ -47,7 +47,7 @@ class NavierStokes(SpectralStepper):
         wavenumber: Parameter | None = None,
         substeps: Count = 1,
         scheme: Scheme = etdrk2,
-        source: Parameter | None = None,
+        source: Source | None = None,
     ) -> None:
         super().__init__(layout, substeps, scheme, source)
         require_fields(layout, "NavierStokes", {"vorticity": 1}, dims=(2,))

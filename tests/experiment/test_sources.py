@@ -1,0 +1,77 @@
+"""Sources in a configuration: fields, rates at points, places that are looked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_command import cotwin
+
+from cotwin.experiment.load import ConfigError, load, validate
+from cotwin.experiment.simulators import build_physical
+from cotwin.layout import Field, Layout
+from cotwin.parameters import estimates
+from cotwin.stepper import Stepper
+
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+FREE = {"initial": 0.5, "bounds": [-1, 1]}
+
+
+def heated(source: Any) -> Stepper:
+    base = load("heat").model_dump()
+    base["physical"] = {"model": "heat", "diffusivity": {"initial": 0.1}, "source": source}
+    layout = Layout.box([Field("u")], grid=(10, 10), extent=[(0.0, 1.0)] * 2, boundary="neumann", dt=0.1)
+    return build_physical(validate(base).physical, layout)
+
+
+def test_the_leak_of_the_docs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("leak.yaml").write_text(block)
+    quick = ["data.test=1", "data.refine=1", "estimation.points=1", "estimation.resolution=off"]
+    assert cotwin("estimate", "leak.yaml", *quick).exit_code == 0
+    found = {
+        one["name"]: one for one in json.loads(Path("runs/leak-estimate/estimation.json").read_text())["estimates"]
+    }
+    assert torch.allclose(torch.tensor(found["source.rates"]["value"]), torch.tensor([1.2, -0.3]), atol=0.02)
+    assert torch.allclose(
+        torch.tensor(found["source.places"]["value"]), torch.tensor([[0.31, 0.62], [0.8, 0.1]]), atol=0.005
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        (FREE, ["diffusivity", "source"]),
+        ({**FREE, "grid": [3, 3]}, ["diffusivity", "source"]),
+        ({"points": [[0.3, 0.2], [1, 1]], "rates": [FREE, FREE]}, ["diffusivity", "source.rates"]),
+        ({"points": [[0.3, 0.2]], "rates": [1]}, ["diffusivity"]),
+    ],
+)
+def test_unknown_sources_go_by_the_words_of_the_settings(source: Any, names: list[str]) -> None:
+    stepper = heated(source)
+    assert sorted(estimates(stepper)) == names
+    assert bool((stepper(torch.zeros(1, 1, 10, 10)) != 0).any())
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"points": [[0.5, FREE]], "rates": [1]}, "unknown places .* Give a width, of two cells or more, 0.2"),
+        ({"points": [[0.5]], "rates": [1]}, "give each point 2 numbers and one rate"),
+        ({"points": [[0.5, 0.5]], "rates": [1, 2]}, "1 points of 2 numbers and 2 rates do not fit"),
+        ({"points": [[0.5, 1.5]], "rates": [1]}, "not all within the domain"),
+        ({"points": [[0.5, 0.5]], "rates": [{**FREE, "grid": [3, 3]}]}, "places and rates are numbers"),
+        ({"points": [[0.5, 0.5]], "rates": [1], "widht": 1}, r"physical\.source\.widht: .*did you mean width"),
+        ({"points": [[0.5, 0.5]]}, r"physical\.source\.rates: is required"),
+        ({"initial": 0}, "without bounds the parameter is positive"),
+        (3, r"physical\.source: is a block of settings, \{initial: "),
+    ],
+)
+def test_sources_that_cannot_be_are_refused_with_the_cure(source: Any, message: str) -> None:
+    with pytest.raises((ValueError, ConfigError), match=message):
+        heated(source)
