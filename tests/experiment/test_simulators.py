@@ -44,6 +44,7 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
     ),
     "linear_shallow_water": ({"gravity": P, "depth": P, "max_speed": 1}, (8, 8), ["h", "uv"]),
     "shallow_water": ({"gravity": P, "max_speed": 9}, (8, 8), ["h", "uv"]),
+    "wave": ({"speed": P, "damping": P}, (16,), ["u", "v"]),
     "phiflow_burgers": ({"viscosity": P}, (8, 8), ["uv"]),
     "phiflow_smoke": (
         {

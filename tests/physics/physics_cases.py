@@ -29,6 +29,7 @@ from cotwin.physics.shallow_water import LinearShallowWater
 from cotwin.physics.smoke import Smoke
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.physics.swift_hohenberg import SwiftHohenberg
+from cotwin.physics.wave import Wave
 from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
 
@@ -287,6 +288,14 @@ CASES = [
         (6, 7, 8),
         (*MIXED, "periodic"),
         lambda y: AdvectionDiffusion(y, Positive(torch.tensor([0.7, 0.4, 1.1], dtype=F64)), scalar(0.05)),
+    ),
+    Case("wave 1-D", (Field("u"), Field("v")), (24,), ("dirichlet",), lambda y: Wave(y, scalar(0.9))),
+    Case(
+        "wave 3-D, field, damped, source",
+        (Field("u"), Field("v")),
+        (6, 7, 8),
+        (*MIXED, "periodic"),
+        lambda y: Wave(y, field(y, 0.8), scalar(0.5), field(y, 0.3)),
     ),
     Case("flow, closed", UV, (10, 12), "dirichlet", lambda y: IncompressibleFlow(y, scalar(0.05), 3.0)),
     Case("flow, periodic", UV, (12, 9), "periodic", lambda y: IncompressibleFlow(y, scalar(0.05), 3.0, substeps=3)),

@@ -103,7 +103,7 @@ class SpreadSources(_Points):
         points: Tensor = getattr(self, f"points_{axis}").to(like.dtype)
         away = points - self.places()[:, axis, None]
         side = self.layout.upper[axis] - self.layout.lower[axis]
-        turns = (-1, 0, 1) if self.layout.boundary[axis] == "periodic" else (0,)
+        turns = (-1, 0, 1) if self.layout.is_periodic(axis) else (0,)
         nearness = torch.stack([-(((away + turn * side) / self.width) ** 2) for turn in turns]).logsumexp(dim=0)
         # softmax: far from all cells, too, something is left to be divided by.
         return torch.softmax(nearness, dim=1) / self.layout.spacing[axis]
@@ -119,6 +119,6 @@ def _multilinear(places: Float[Tensor, "K"], axis: int, layout: Layout) -> Float
     shares = torch.zeros(len(places), count, dtype=torch.float64)
     for index, share in ((below, 1 - (nearby - below)), (below + 1, nearby - below)):
         cell = index.long()
-        cell = cell % count if layout.boundary[axis] == "periodic" else cell.clamp(0, count - 1)
+        cell = cell % count if layout.is_periodic(axis) else cell.clamp(0, count - 1)
         shares.scatter_add_(1, cell[:, None], share[:, None])
     return shares / layout.spacing[axis]
