@@ -33,7 +33,7 @@ def test_a_pulse_parts_into_two_that_run_apart() -> None:
             return torch.exp(4 * (torch.cos(2 * math.pi * x) - 1))
 
         start = torch.stack([pulse(x), torch.zeros_like(x)])[None]
-        end = rollout(Wave(layout, known(0.8)), start, 20)[0, -1, 0]
+        end = rollout(Wave(layout, known(0.8), substeps=points // 32), start, 20)[0, -1, 0]
         errors.append(float((end - (pulse(x - 0.32) + pulse(x + 0.32)) / 2).abs().max()))
     assert errors[0] / errors[1] == pytest.approx(4, abs=0.8)
     assert errors[1] < 2e-3
@@ -67,7 +67,7 @@ def test_without_damping_the_energy_is_kept_to_the_square_of_the_step() -> None:
     for substeps in (2, 4):
         u, v = rollout(Wave(layout, speed, substeps=substeps), start, 300).detach().chunk(2, dim=2)
         strain = -(u * diffusion(u.flatten(0, 1), faces, layout.boundary).view_as(u))
-        energy = (v**2 + strain).sum(dim=(2, 3, 4))
+        energy = (v**2 + strain).sum(dim=(2, 3, 4)).detach()
         change = energy / energy[:, :1] - 1
         worst.append(float(change.abs().max()))
         early, late = (change[:, part].abs().amax(dim=1) for part in (slice(0, 100), slice(200, 300)))
@@ -77,9 +77,11 @@ def test_without_damping_the_energy_is_kept_to_the_square_of_the_step() -> None:
 
 def test_waves_run_back_as_they_came() -> None:
     layout, _ = line(24, "dirichlet")
-    model, start = Wave(layout, field(layout, 0.9)), smooth(line(24, "dirichlet")[0])
+    model, start = Wave(layout, field(layout, 0.9)), smooth(layout)
     back = start.new_tensor([1.0, -1.0]).view(2, 1)
-    assert torch.allclose(rollout(model, rollout(model, start, 30)[:, -1] * back, 30)[:, -1] * back, start, atol=1e-12)
+    assert torch.allclose(
+        rollout(model, rollout(model, start, 30)[:, -1] * back, 30)[:, -1] * back, start, atol=1e-12
+    )
 
 
 def test_a_steady_force_is_answered_by_the_steady_displacement() -> None:

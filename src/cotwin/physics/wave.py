@@ -66,9 +66,7 @@ class Wave(FiniteVolumeStepper):
         )
         # What damping leaves of v over the interval, and of what is added to it evenly meanwhile.
         kept, share = (
-            (None, None)
-            if self.damping is None
-            else phi_functions(-interval * self.damping().to(like.dtype), 1)
+            (None, None) if self.damping is None else phi_functions(-interval * self.damping().to(like.dtype), 1)
         )
 
         def advance(cells: Tensor) -> Tensor:
