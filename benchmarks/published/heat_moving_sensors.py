@@ -51,7 +51,8 @@ class BumpyHeat(ParabolicStepper):
     def change(self, like: Tensor, interval: float) -> CellMap:
         kappa = interval * self.bumps().clamp(max=CLIP).to(like.dtype)
         faces = [like.new_tensor(1 / dx**2) for dx in self.layout.spacing]
-        return lambda u: kappa * diffusion(u, faces, self.layout.boundary)
+        ends = self.ends(like, interval)
+        return lambda u: kappa * diffusion(u, faces, ends)
 
     def decay(self) -> float:
         return CLIP * sum(4 / dx**2 for dx in self.layout.spacing)

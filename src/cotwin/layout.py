@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-Boundary = Literal["periodic", "dirichlet", "neumann"]
+Boundary = Literal["periodic", "dirichlet", "neumann", "robin", "outflow"]
 Ends = Boundary | tuple[Boundary, Boundary]
 """Of one axis: the kind at both ends, or those at the lower and at the upper one."""
 LARGEST = 1e30
@@ -48,8 +48,9 @@ class Layout:
     x_i = lower + i Δx, so the upper end, which is the lower end again, is not repeated; along any other axis
     they are the centres of cells, x_i = lower + (i + 1/2) Δx. Either way Δx = (upper − lower) / points.
 
-    Dirichlet means zero on the boundary, Neumann zero normal derivative. An axis is periodic, or has a kind at each
-    of its ends: one word where they are alike, a pair, lower and upper, where they differ.
+    An axis is periodic, or has a kind at each of its ends: one word where they are alike, a pair, lower and upper,
+    where they differ. dirichlet: a value; neumann: a flux; robin: an exchange with what is outside; outflow: no
+    normal derivative of what leaves. What value and what flux the simulator knows (`physics.walls`); without, zero.
 
     dt: the interval between two states of the data, in `time_unit`.
 

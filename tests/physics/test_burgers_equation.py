@@ -181,7 +181,7 @@ def test_layouts_that_do_not_fit_are_refused() -> None:
         Burgers(box(U, (8, 8)), scalar(0.1), 1.0)
     with pytest.raises(ValueError, match=r"moves Field\(.u., components=[12]\), on 1 or 2 or 3 axes"):
         SpectralBurgers(box([*U, Field("v")], (8, 8)), scalar(0.1))
-    with pytest.raises(ValueError, match="periodic or dirichlet"):
+    with pytest.raises(ValueError, match="periodic, dirichlet or outflow"):
         Burgers(box(U, (8,), "neumann"), scalar(0.1), 1.0)
     with pytest.raises(ValueError, match="CoarseField"):
         SpectralBurgers(box(U, (8,)), Known(torch.ones(4)))

@@ -8,7 +8,8 @@ from physics_cases import F64, UV, box
 from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
-from cotwin.physics.finite_volume import difference, with_ghosts
+from cotwin.physics.ends import with_ghosts
+from cotwin.physics.finite_volume import difference
 from cotwin.physics.projection import Projection, divergence, second_difference, with_end_face, without_gradient
 
 Ends = tuple[Boundary, Boundary]

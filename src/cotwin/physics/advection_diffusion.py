@@ -13,20 +13,17 @@ from cotwin.parameters import Parameter, Source, as_vector
 from cotwin.physics.finite_volume import (
     CellMap,
     FiniteVolumeStepper,
-    difference,
     diffusion,
     diffusion_bound,
     face_diffusivities,
-    lower,
     on_faces,
     rkl2_stages,
     rkl2_step,
-    upper,
     whole_substeps,
-    with_ghosts,
 )
 from cotwin.physics.requirements import require_coefficient, require_counts
 from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.walls import Walls, require_walls
 from cotwin.registry import Count, simulator
 
 PARTS = (1 / 3, 1 / 2, 1.0)
@@ -40,6 +37,9 @@ class AdvectionDiffusion(FiniteVolumeStepper):
     for each axis.
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
     source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
+    walls: what stands at the ends of the axes (`physics.walls`); without, zero. What flows in at a dirichlet end has
+    its value; at others what flows passes besides the flux, with u as it is there. A flow that brings u_in is a robin
+    end with transfer |c| and outside u_in. Through an outflow end fluid only leaves.
     substeps: steps per layout.dt; None for the fewest that are stable for the present velocity.
     Scheme: finite volumes, central fluxes, second order in space. In time three parts, of a third, a half and all of
     the step, each from its beginning: RKL2 diffuses, with the advection of the part before. Second order in dt, at
@@ -58,8 +58,9 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         diffusivity: Parameter,
         substeps: Count | None = None,
         source: Source | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout)
+        super().__init__(layout, walls)
         velocity = as_vector(velocity)
         shape = tuple(velocity().shape)
         if shape not in ((layout.dims,), (layout.dims, *layout.grid)):
@@ -69,7 +70,9 @@ class AdvectionDiffusion(FiniteVolumeStepper):
             )
         require_coefficient(diffusivity, layout, "diffusivity")
         require_source(source, layout)
+        require_walls(walls, layout, "AdvectionDiffusion")
         require_counts(substeps=substeps)
+        _require_outflow(velocity(), layout)
         self.velocity, self.diffusivity, self.substeps, self.source = velocity, diffusivity, substeps, source
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
@@ -87,24 +90,24 @@ class AdvectionDiffusion(FiniteVolumeStepper):
         speeds = self._face_speeds(interval, like.dtype)
         diffusivity = self.diffusivity().to(like.dtype)
         faces = [face_diffusivities(diffusivity, self.layout, part * interval) for part in PARTS]
+        ends = [self.ends(like, part * interval) for part in PARTS]
 
         def carry(cells: Tensor) -> Tensor:
             total = torch.zeros_like(cells)
-            for axis, (speed, ends) in enumerate(zip(speeds, self.layout.boundary, strict=True), start=2):
-                padded = with_ghosts(cells, axis, ends)
-                total = total - difference(speed * (lower(padded, axis) + upper(padded, axis)), axis)
+            for speed, kappa, along in zip(speeds, faces[-1], ends[-1], strict=True):
+                total = total - along.gained(speed * along.twice_on_faces(cells, kappa))
             return total
 
-        def spread(cells: Tensor, faces: list[Tensor], carried: Tensor) -> Tensor:
-            return diffusion(cells, faces, self.layout.boundary).add_(carried)
+        def spread(cells: Tensor, part: int, carried: Tensor) -> Tensor:
+            return diffusion(cells, faces[part], ends[part]).add_(carried)
 
         moved = with_source(carry, source_change(self.source, self.layout, like, interval))
 
         def advance(cells: Tensor) -> Tensor:
             after = cells
-            for part, along, count in zip(PARTS, faces, stages, strict=True):
-                carried = part * moved(after)
-                after = rkl2_step(partial(spread, faces=along, carried=carried), cells, count)
+            for part, count in enumerate(stages):
+                carried = PARTS[part] * moved(after)
+                after = rkl2_step(partial(spread, part=part, carried=carried), cells, count)
             return after
 
         return advance
@@ -138,3 +141,17 @@ class AdvectionDiffusion(FiniteVolumeStepper):
             on_faces(velocity[axis] * (interval / (2 * dx)), axis, self.layout)
             for axis, dx in enumerate(self.layout.spacing)
         ]
+
+
+def _require_outflow(velocity: Float[Tensor, "D *S"], layout: Layout) -> None:
+    """Raise ValueError where fluid enters through an outflow end."""
+    for axis in range(layout.dims):
+        for end, (kind, outwards) in enumerate(zip(layout.sides(axis), (-1, 1), strict=True)):
+            along = velocity[axis].detach() * outwards
+            there = along if along.ndim == 0 else along.select(axis, -end)
+            if kind == "outflow" and bool((there < 0).any()):
+                raise ValueError(
+                    f"through the {('lower', 'upper')[end]} end along {'xyz'[axis]} fluid enters, at up to "
+                    f"{-float(there.min()):.3g}, and an outflow end says nothing of what it brings; make the end "
+                    "dirichlet, with its value, or robin."
+                )

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.layout import Ends, Layout
+from cotwin.layout import Layout
 from cotwin.parameters import Parameter, as_vector
 from cotwin.physics.channels import take_moving
+from cotwin.physics.ends import AxisEnds
 from cotwin.physics.finite_volume import (
     CellMap,
     FiniteVolumeStepper,
@@ -21,17 +22,17 @@ from cotwin.physics.finite_volume import (
     ssp_rk3_step,
     upper,
     whole_substeps,
-    with_ghosts,
 )
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields, require_positive
 from cotwin.physics.source import require_source, source_change, with_source
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.walls import Walls, require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 
 
 @simulator("burgers")
 class Burgers(FiniteVolumeStepper):
-    """∂u/∂t + (u·∇)u = ∇·(ν ∇u) + f, periodic or zero at the walls, one to three dimensions.
+    """∂u/∂t + (u·∇)u = ∇·(ν ∇u) + f, one to three dimensions, periodic, or with values at the ends.
 
     u: velocity, length/time, one component for each axis.
     viscosity: ν in length²/time, scalar or field on the grid.
@@ -39,6 +40,7 @@ class Burgers(FiniteVolumeStepper):
     substeps that depended on a batch would make its samples influence each other.
     substeps: steps per layout.dt; None for the fewest that are stable for max_speed and the largest ν.
     source: f in length/time², a scalar or a field for each component of u.
+    walls: the velocity at dirichlet ends (`physics.walls`), without it zero; at outflow ends it has no slope.
     Scheme: second order in space, central; in one dimension the flux (a² + ab + b²)/6 between cells a and b,
     which conserves the mean and, without viscosity, the energy; in more the advective form. SSP-RK3 in time.
     Fronts must be resolved: central differences oscillate where |u| Δx > 2ν.
@@ -55,15 +57,17 @@ class Burgers(FiniteVolumeStepper):
         max_speed: PositiveFloat,
         substeps: Count | None = None,
         source: Parameter | tuple[Parameter, ...] | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout)
+        super().__init__(layout, walls)
         require_fields(layout, "Burgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
         if "neumann" in layout.kinds:
             raise ValueError(
-                f"Burgers needs periodic or dirichlet boundaries, the layout has {layout.boundary}; "
+                f"Burgers needs periodic, dirichlet or outflow boundaries, the layout has {layout.boundary}; "
                 "through a Neumann wall fluid would flow unknown."
             )
+        require_walls(walls, layout, "Burgers", {"dirichlet": ("value",), "outflow": ()})
         require_positive(max_speed=max_speed)
         require_counts(substeps=substeps)
         self.source = None if source is None else as_vector(source)
@@ -86,11 +90,12 @@ class Burgers(FiniteVolumeStepper):
         interval = self.layout.dt / self.substeps_taken()
         faces = face_diffusivities(viscosity, self.layout, interval)
         scales = [interval / dx for dx in self.layout.spacing]
+        ends = self.ends(like, interval)
 
         def change(cells: Tensor) -> Tensor:
             if len(scales) == 1:
-                return _conservative_change(cells, faces[0], scales[0], self.layout.boundary[0])
-            return _advective_change(cells, faces, scales, self.layout.boundary)
+                return _conservative_change(cells, faces[0], scales[0], ends[0])
+            return _advective_change(cells, faces, scales, ends)
 
         entering = source_change(self.source, self.layout, like, interval)
         forced = with_source(change, entering)
@@ -113,19 +118,20 @@ class Burgers(FiniteVolumeStepper):
         return (whole_substeps(needed, "Burgers", cause, self.substeps),)
 
 
-def _conservative_change(cells: Tensor, kappa: Tensor, scale: float, ends: Ends) -> Tensor:
+def _conservative_change(cells: Tensor, kappa: Tensor, scale: float, ends: AxisEnds) -> Tensor:
     """interval · ∂x(ν ∂x u − u²/2), one dimension."""
-    padded = with_ghosts(cells, 2, ends)
+    padded = ends.with_ghosts(cells)
     a, b = lower(padded, 2), upper(padded, 2)
     flux = (b - a) * kappa - torch.addcmul(a * a, b, a + b) * (scale / 6)
     return difference(flux, 2)
 
 
-def _advective_change(cells: Tensor, faces: list[Tensor], scales: list[float], boundary: tuple[Ends, ...]) -> Tensor:
+def _advective_change(cells: Tensor, faces: list[Tensor], scales: list[float], ends: list[AxisEnds]) -> Tensor:
     """interval · (∇·(ν ∇u) − (u·∇)u), several dimensions; the faces' differences serve both terms."""
     total: Tensor | None = None
-    for axis, (kappa, scale, ends) in enumerate(zip(faces, scales, boundary, strict=True), start=2):
-        slopes = difference(with_ghosts(cells, axis, ends), axis)
+    for kappa, scale, along in zip(faces, scales, ends, strict=True):
+        axis = along.dim
+        slopes = difference(along.with_ghosts(cells), axis)
         flux = slopes * kappa
         total = difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
         central = lower(slopes, axis) + upper(slopes, axis)

@@ -2,7 +2,8 @@
 
 Space: MUSCL, linear reconstruction with van Albada's limiter, second order where the solution is smooth; Rusanov's
 flux. Time: SSP-RK3, third order, with substeps for the largest wave speed.
-Walls: two ghost cells mirrored behind each, with a sign for each channel.
+Ends: two ghost cells behind each; at a neumann end, a wall, mirrored with a sign for each channel; at a dirichlet end
+with what stands there; at an outflow end like the outermost one.
 Source: van Leer (1979), J. Comput. Phys. 32; van Albada, van Leer & Roberts (1982), Astron. Astrophys. 108; Rusanov
 (1961); Gottlieb, Shu & Tadmor (2001), SIAM Review 43.
 """
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.physics.ends import AxisEnds, End
 from cotwin.physics.finite_volume import (
     CellMap,
     FiniteVolumeStepper,
@@ -28,6 +30,7 @@ from cotwin.physics.finite_volume import (
     upper,
 )
 from cotwin.physics.requirements import require_counts, require_positive
+from cotwin.physics.walls import Walls
 
 COURANT = 0.6  # of MUSCL with SSP-RK3, summed over the axes
 ROUNDING = 0.05  # of corners, as where the larger of two speeds changes sides, so that gradients are smooth
@@ -51,13 +54,17 @@ class Law:
 class ConservationLaw(FiniteVolumeStepper):
     """∂u/∂t + Σ ∂F_a(u)/∂x_a = S(u). A subclass gives `law`, and `signs` if there may be walls.
 
+    walls: what stands at dirichlet ends, for each channel.
+
     max_speed: the largest wave speed that is to remain stable, length/time. Given, never measured: substeps that
     depended on a batch would make its samples influence each other.
     substeps: SSP-RK3 steps per layout.dt; None for the fewest that are stable for max_speed.
     """
 
-    def __init__(self, layout: Layout, max_speed: float, substeps: int | None = None) -> None:
-        super().__init__(layout)
+    def __init__(
+        self, layout: Layout, max_speed: float, substeps: int | None = None, walls: Walls | None = None
+    ) -> None:
+        super().__init__(layout, walls)
         require_positive(max_speed=max_speed)
         require_counts(substeps=substeps)
         self.max_speed = max_speed
@@ -76,24 +83,48 @@ class ConservationLaw(FiniteVolumeStepper):
     def signs(self, axis: int) -> list[int]:
         """By what each channel is multiplied in the mirror behind a wall across an axis."""
         raise ValueError(
-            f"{type(self).__name__} has no walls, the layout has {self.layout.boundary}; make every axis periodic."
+            f"{type(self).__name__} has no walls, the layout has {self.layout.boundary}; make its ends periodic, "
+            "dirichlet or outflow."
         )
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         law, interval = self.law(like), self.layout.dt / self.substeps
         scales = [interval / dx for dx in self.layout.spacing]
-        walls = [
-            None if ends == "periodic" else like.new_tensor(self.signs(axis)).view(-1, *[1] * self.layout.dims)
-            for axis, ends in enumerate(self.layout.boundary)
+        ends = self.ends(like, interval)
+        signs = [
+            like.new_tensor(self.signs(axis)).view(-1, *[1] * self.layout.dims)
+            if "neumann" in self.layout.sides(axis)
+            else None
+            for axis in range(self.layout.dims)
         ]
 
         def change(cells: Tensor) -> Tensor:
             total = torch.zeros_like(cells) if law.source is None else interval * law.source(cells)
-            for axis, (scale, signs) in enumerate(zip(scales, walls, strict=True)):
-                total = total - scale * difference(face_flux(law, mirrored(cells, axis + 2, signs), axis), axis + 2)
+            for axis, (scale, along, mirror) in enumerate(zip(scales, ends, signs, strict=True)):
+                padded = with_two_ghosts(cells, along, mirror)
+                total = total - scale * difference(face_flux(law, padded, axis), axis + 2)
             return total
 
         return lambda cells: ssp_rk3_step(change, cells)
+
+
+def with_two_ghosts(cells: Float[Tensor, "B M *S"], ends: AxisEnds, signs: Tensor | None) -> Float[Tensor, "B M *P"]:
+    """Two ghost cells at both ends of an axis. signs: of the mirror image behind a wall."""
+    if ends.kinds == "periodic" or {ends.low.kind, ends.high.kind} == {"neumann"}:
+        return mirrored(cells, ends.dim, signs)
+    first, last = cells.narrow(ends.dim, 0, 2), cells.narrow(ends.dim, -2, 2)
+    low = _beyond(ends.low, first, first.narrow(ends.dim, 0, 1), ends.dim, signs)
+    high = _beyond(ends.high, last, last.narrow(ends.dim, 1, 1), ends.dim, signs)
+    return torch.cat([low, cells, high], dim=ends.dim)
+
+
+def _beyond(end: End, two: Tensor, outermost: Tensor, dim: int, signs: Tensor | None) -> Tensor:
+    if end.kind == "neumann":
+        assert signs is not None
+        return signs * two.flip(dim)
+    if end.kind == "dirichlet":
+        return torch.zeros_like(two) if end.value is None else end.value.expand_as(two)
+    return outermost.expand_as(two)
 
 
 def mirrored(cells: Float[Tensor, "B M *S"], axis: int, signs: Tensor | None) -> Float[Tensor, "B M *P"]:

@@ -3,7 +3,7 @@
 u: cell values (B, C, *S); κ: diffusivity in length²/time, scalar or one value a cell.
 Space: the flux −κ ∂u through a face is the mean of the two cells' κ times the difference of their u over Δx;
 what leaves one cell enters the next. Second order. Periodic points are taken as cell centres.
-Walls: one ghost cell beyond the wall, −interior for Dirichlet (zero at the wall), +interior for Neumann.
+Walls: `ends.py`; what stands at them `walls.py`.
 Time: RKL2, Runge-Kutta-Legendre super-time-stepping, second order; s stages are stable up to
 (s² + s − 2)/4 times the explicit limit, so the number of stages follows from κ.
 Source: Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257, equations 16 to 21.
@@ -18,9 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.layout import Boundary, Ends, Layout, both_ends
+from cotwin.layout import Layout
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
+from cotwin.physics.ends import AxisEnds, with_ghosts
 from cotwin.physics.marching import MarchingStepper
+from cotwin.physics.walls import Walls, ends_of
 from cotwin.stepper import DivergenceError
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
@@ -29,25 +31,23 @@ MAX_STAGES, MAX_SUBSTEPS = 400, 1000
 
 
 class FiniteVolumeStepper(MarchingStepper):
-    """A stepper on cell values: `prepare` maps the moving channels. A subclass gives it."""
+    """A stepper on cell values: `prepare` maps the moving channels. A subclass gives it.
+
+    walls: what stands at the ends of the axes; None for zero.
+    """
+
+    def __init__(self, layout: Layout, walls: Walls | None = None) -> None:
+        super().__init__(layout)
+        self.walls = walls
+
+    def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+        """What stands at the ends of each axis with the present parameters, for steps of an interval."""
+        return ends_of(self.layout, self.walls, like, interval)
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         cells = take_moving(state, self.layout)
         states = torch.stack([cells, *self.march(cells, cells, num_steps)], dim=1)
         return put_moving(states, state, self.layout)
-
-
-def with_ghosts(cells: Float[Tensor, "*S"], axis: int, ends: Ends) -> Float[Tensor, "*P"]:
-    """One ghost cell at both ends of an axis."""
-    first, last = cells.narrow(axis, 0, 1), cells.narrow(axis, -1, 1)
-    if ends == "periodic":
-        return torch.cat([last, cells, first], dim=axis)
-    low, high = both_ends(ends)
-    return torch.cat([_mirrored(first, low), cells, _mirrored(last, high)], dim=axis)
-
-
-def _mirrored(outermost: Tensor, kind: Boundary) -> Tensor:
-    return -outermost if kind == "dirichlet" else outermost
 
 
 def lower(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:
@@ -80,14 +80,19 @@ def face_diffusivities(diffusivity: Float[Tensor, "*S"], layout: Layout, interva
 
 
 def diffusion(
-    cells: Float[Tensor, "B M *S"], faces: Sequence[Tensor], boundary: Sequence[Ends]
+    cells: Float[Tensor, "B M *S"], faces: Sequence[Tensor], ends: Sequence[AxisEnds]
 ) -> Float[Tensor, "B M *S"]:
-    """∇·(κ ∇u) times the interval for which `face_diffusivities` were made."""
+    """∇·(κ ∇u) times the interval for which `face_diffusivities` and the ends were made."""
     total: Tensor | None = None
-    for axis, (kappa, ends) in enumerate(zip(faces, boundary, strict=True), start=2):
-        flux = difference(with_ghosts(cells, axis, ends), axis) * kappa
-        # In place: sums keep nothing for their gradient, and each temporary saved is a pass over memory.
-        total = difference(flux, axis) if total is None else total.add_(upper(flux, axis)).sub_(lower(flux, axis))
+    for kappa, along in zip(faces, ends, strict=True):
+        flux, axis = along.flux(cells, kappa), along.dim
+        if total is None:
+            total = along.gained(flux)
+        elif along.plain:
+            # In place: sums keep nothing for their gradient, and each temporary saved is a pass over memory.
+            total.add_(upper(flux, axis)).sub_(lower(flux, axis))
+        else:
+            total = total + along.gained(flux)
     assert total is not None
     return total
 

@@ -11,10 +11,12 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source
 from cotwin.physics.channels import take_moving
 from cotwin.physics.closures import Closure, Constant, Logistic, Power
-from cotwin.physics.finite_volume import CellMap, difference, lower, upper, with_ghosts
+from cotwin.physics.ends import with_ghosts
+from cotwin.physics.finite_volume import CellMap, lower, upper
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_fields, require_positive, require_scalar_coefficients
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.walls import Walls
 from cotwin.registry import Count, Few, PositiveFloat, simulator
 
 
@@ -27,6 +29,7 @@ class Fisher(ParabolicStepper):
     ceiling: the largest u that is to remain stable, in the unit of u. Given, never measured: stages that depended on
     a batch would make its samples influence each other.
     source: f, density/time, scalar or field on the grid: what settles, or is taken away.
+    walls: what stands at the ends of the axes (`physics.walls`); without, zero.
     Scheme: finite volumes, the flux through a face with the mean of the two cells' D(u), second order in space; RKL2,
     second order in dt, with as many stages as the largest D(u) needs; r times the substep should stay below about
     one.
@@ -46,8 +49,9 @@ class Fisher(ParabolicStepper):
         substeps: Count = 1,
         stages: Few | None = None,
         source: Source | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages, source)
+        super().__init__(layout, substeps, stages, source, walls)
         require_fields(layout, "Fisher", {"u": 1})
         require_positive(ceiling=ceiling)
         self.diffusivity, self.growth, self.ceiling = diffusivity, growth, ceiling
@@ -61,15 +65,16 @@ class Fisher(ParabolicStepper):
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         diffusivity, growth = self.diffusivity.prepare(like), self.growth.prepare(like)
         scales = [interval / (2 * dx**2) for dx in self.layout.spacing]
+        ends = self.ends(like, interval)
 
         def change(cells: Tensor) -> Tensor:
             mobility = diffusivity(cells)
             total = interval * growth(cells) * cells
-            for axis, (scale, ends) in enumerate(zip(scales, self.layout.boundary, strict=True), start=2):
+            for scale, along in zip(scales, ends, strict=True):
                 # The density's ghosts may mirror its sign; the mobility's do not.
-                moved = with_ghosts(mobility, axis, "periodic" if ends == "periodic" else "neumann")
-                flux = difference(with_ghosts(cells, axis, ends), axis) * (lower(moved, axis) + upper(moved, axis))
-                total = total + scale * difference(flux, axis)
+                moved = with_ghosts(mobility, along.dim, "periodic" if along.kinds == "periodic" else "neumann")
+                kappa = scale * (lower(moved, along.dim) + upper(moved, along.dim))
+                total = total + along.gained(along.flux(cells, kappa))
             return total
 
         return change
@@ -90,6 +95,7 @@ def fisher(
     substeps: Count = 1,
     stages: Few | None = None,
     source: Source | None = None,
+    walls: Walls | None = None,
 ) -> Fisher:
     """∂u/∂t = ∇·(D (u/K)^m ∇u) + r (1 − u/K) u + f, 1 to 3 dimensions, any boundary on each axis.
 
@@ -100,4 +106,4 @@ def fisher(
         "fisher", diffusivity=diffusivity, growth=growth, capacity=capacity, exponent=exponent
     )
     mobility = Constant(diffusivity) if exponent is None else Power(diffusivity, capacity, exponent)
-    return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages, source)
+    return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages, source, walls)

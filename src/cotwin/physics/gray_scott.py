@@ -14,6 +14,7 @@ from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.walls import Walls
 from cotwin.registry import Count, Few, simulator
 
 
@@ -72,6 +73,7 @@ class GrayScott(ParabolicStepper):
     """The equations of `SpectralGrayScott` on finite volumes, two or three dimensions, any boundary on each axis.
 
     diffusivity_u, diffusivity_v: D_U and D_V in length²/time. feed: F in 1/time. kill: K in 1/time.
+    walls: what stands at the ends of the axes (`physics.walls`); without, zero.
     Scheme: second order in space; RKL2, second order in dt, with as many stages as the larger diffusivity needs; V²
     times the substep should stay below about one.
     Source: Gray & Scott (1984), Chem. Eng. Sci. 39; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
@@ -88,8 +90,9 @@ class GrayScott(ParabolicStepper):
         kill: Parameter,
         substeps: Count = 1,
         stages: Few | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages)
+        super().__init__(layout, substeps, stages, walls=walls)
         require_fields(layout, "GrayScott", {"U": 1, "V": 1}, dims=(2, 3))
         require_scalar_coefficients(
             "GrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
@@ -99,6 +102,7 @@ class GrayScott(ParabolicStepper):
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         both = side_by_side(self.diffusivity_u(), self.diffusivity_v(), dims=self.layout.dims).to(like.dtype)
         faces = [both * (interval / dx**2) for dx in self.layout.spacing]
+        ends = self.ends(like, interval)
         feed = interval * self.feed().to(like.dtype)
         removal = feed + interval * self.kill().to(like.dtype)
 
@@ -106,7 +110,7 @@ class GrayScott(ParabolicStepper):
             u, v = cells.chunk(2, dim=1)
             consumed = interval * u * v * v
             reaction = torch.cat([feed - feed * u - consumed, consumed - removal * v], dim=1)
-            return reaction.add_(diffusion(cells, faces, self.layout.boundary))
+            return reaction.add_(diffusion(cells, faces, ends))
 
         return change
 

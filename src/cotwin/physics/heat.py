@@ -10,6 +10,7 @@ from cotwin.parameters import Parameter, Source
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient
+from cotwin.physics.walls import Walls
 from cotwin.registry import Count, Few, simulator
 
 
@@ -19,6 +20,7 @@ class Heat(ParabolicStepper):
 
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
     source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
+    walls: what stands at the ends of the axes (`physics.walls`); without, zero.
     Scheme: finite volumes, second order in space; RKL2, second order in dt, with as many stages as the
     largest κ needs, so no κ makes it unstable. The number of stages grows with √(κ dt)/Δx.
     substeps: RKL2 steps per layout.dt. Stable at 1, but RKL2 only about halves the modes that dt is far too
@@ -35,14 +37,16 @@ class Heat(ParabolicStepper):
         substeps: Count = 1,
         stages: Few | None = None,
         source: Source | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages, source)
+        super().__init__(layout, substeps, stages, source, walls)
         require_coefficient(diffusivity, layout, "diffusivity")
         self.diffusivity = diffusivity
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         faces = face_diffusivities(self.diffusivity().to(like.dtype), self.layout, interval)
-        return lambda cells: diffusion(cells, faces, self.layout.boundary)
+        ends = self.ends(like, interval)
+        return lambda cells: diffusion(cells, faces, ends)
 
     def decay(self) -> float:
         return diffusion_bound(self.diffusivity(), self.layout)

@@ -26,8 +26,8 @@ def random_fourier(
     """Smooth random states u(x) = Σ_k w(k) g_k e_k(x) that meet the boundaries, with independent standard normal g_k.
 
     e_k: products over the axes of 1, √2 cos(2π k x/length) and √2 sin(2π k x/length) along a periodic axis, of 1 and
-    √2 cos(π k x/length) along a Neumann axis, of √2 sin(π k x/length) along a Dirichlet axis, in these with halves of
-    odd numbers where the upper end is of the other kind; k up to `modes`.
+    √2 cos(π k x/length) along a Neumann axis, of √2 sin(π k x/length) along a Dirichlet axis; with k + 1/2 where
+    the upper end is of the other kind. robin and outflow count as Neumann. k goes up to `modes`.
     w(k): proportional to exp(−2|k|²/modes²), so the spectrum decays smoothly and is small at the highest mode.
     amplitude: root mean square of each channel, in the mean over samples, in the field's unit.
     zero_mean: whether the constant is left out.
@@ -65,7 +65,9 @@ def _basis(
     layout: Layout, axis: int, modes: int, device: torch.device
 ) -> tuple[Float[Tensor, "K"], Float[Tensor, "N K"]]:
     """Orders k of the functions along one axis, and their values at its points."""
-    (low, high), length = layout.sides(axis), layout.upper[axis] - layout.lower[axis]
+    # What exchanges or leaves has a slope that the states decide; without one they begin.
+    low, high = (kind if kind in ("periodic", "dirichlet") else "neumann" for kind in layout.sides(axis))
+    length = layout.upper[axis] - layout.lower[axis]
     positions = torch.tensor(layout.points(axis), dtype=torch.float64, device=device)
     places = ((positions - layout.lower[axis]) / length)[:, None]
     orders = torch.arange(modes + 1, dtype=torch.float64, device=device)

@@ -13,6 +13,7 @@ from torch import Tensor
 from cotwin.layout import Boundary, Layout
 from cotwin.physics.channels import put_moving
 from cotwin.physics.initial_patches import Radius, bells
+from cotwin.physics.requirements import require_kinds
 from cotwin.registry import PositiveFloat, sampler
 
 
@@ -116,6 +117,7 @@ def _state(moving: Tensor, layout: Layout) -> Tensor:
 
 
 def _require_flow(layout: Layout, channels: int) -> None:
+    require_kinds(layout, "a flow", ("dirichlet", "neumann"))
     moving = [field.components for field in layout.fields if not field.static]
     if layout.dims != 2 or moving[:1] != [2] or sum(moving) < channels:
         raise ValueError(

@@ -11,18 +11,20 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, ZeroMean
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
-from cotwin.physics.finite_volume import with_ghosts
+from cotwin.physics.ends import with_ghosts
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.walls import Walls, require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 
 
 class InviscidBurgers(ConservationLaw):
-    """∂u/∂t + ∇(|u|²/2) = −∇φ, periodic, one or two dimensions.
+    """∂u/∂t + ∇(|u|²/2) = −∇φ, one or two dimensions, periodic, or with values (`walls`) or outflow.
 
     u: velocity, length/time, one component for each axis. For a u without rotation this is ∂u/∂t + (u·∇)u = −∇φ, and
     u stays without rotation, also across shocks; a start that rotates solves the equation above, not that one.
-    potential: φ in length²/time², a field on the grid. Its constant has no effect: its mean is taken out.
+    potential: φ in length²/time², a field on a periodic grid. Its constant has no effect: its mean is taken out.
+    walls: u at dirichlet ends (`physics.walls`), without it zero; at outflow ends shocks leave.
     max_speed: the largest |u| of one component that is to remain stable. substeps: see ConservationLaw.
     Scheme: MUSCL, Rusanov, SSP-RK3; second order where u is smooth, shocks over a few cells. The mean is conserved.
     Source: Bec & Khanin (2007), Phys. Rep. 447; for the scheme see `cotwin.physics.conservation_law`.
@@ -36,11 +38,15 @@ class InviscidBurgers(ConservationLaw):
         max_speed: PositiveFloat,
         potential: Parameter | None = None,
         substeps: Count | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout, max_speed, substeps)
+        super().__init__(layout, max_speed, substeps, walls)
         require_fields(layout, "InviscidBurgers", {"u": layout.dims}, dims=(1, 2))
-        if layout.kinds != {"periodic"}:
-            raise ValueError(f"InviscidBurgers needs periodic axes, the layout has {layout.boundary}.")
+        require_walls(walls, layout, "InviscidBurgers", {"dirichlet": ("value",), "outflow": ()})
+        if potential is not None and layout.kinds != {"periodic"}:
+            raise ValueError(
+                f"a potential needs periodic axes, the layout has {layout.boundary}; leave the potential out."
+            )
         if potential is not None:
             require_coefficient(potential, layout, "potential")
         self.potential = potential
@@ -77,10 +83,14 @@ class InviscidBurgers(ConservationLaw):
 
 @simulator("inviscid_burgers")
 def inviscid_burgers(
-    layout: Layout, max_speed: PositiveFloat, potential: Parameter | None = None, substeps: Count | None = None
+    layout: Layout,
+    max_speed: PositiveFloat,
+    potential: Parameter | None = None,
+    substeps: Count | None = None,
+    walls: Walls | None = None,
 ) -> InviscidBurgers:
-    """∂u/∂t + ∇(|u|²/2) = −∇φ, periodic, one or two dimensions, shocks included.
+    """∂u/∂t + ∇(|u|²/2) = −∇φ, one or two dimensions, shocks included; periodic, or with values or outflow.
 
     potential: φ in length²/time², a field, of which the mean is taken out.
     """
-    return InviscidBurgers(layout, max_speed, None if potential is None else ZeroMean(potential), substeps)
+    return InviscidBurgers(layout, max_speed, None if potential is None else ZeroMean(potential), substeps, walls)

@@ -12,6 +12,7 @@ from cotwin.parameters import Parameter
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, rkl2_stages, rkl2_step
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.walls import Walls, require_walls
 
 
 class ParabolicStepper(FiniteVolumeStepper):
@@ -20,12 +21,19 @@ class ParabolicStepper(FiniteVolumeStepper):
     substeps: RKL2 steps per layout.dt.
     stages: of each RKL2 step, odd; None for the fewest that are stable for the present parameters.
     source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
+    walls: what stands at the ends of the axes (`physics.walls`); None for zero.
     """
 
     def __init__(
-        self, layout: Layout, substeps: int = 1, stages: int | None = None, source: Parameter | None = None
+        self,
+        layout: Layout,
+        substeps: int = 1,
+        stages: int | None = None,
+        source: Parameter | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout)
+        super().__init__(layout, walls)
+        require_walls(walls, layout, type(self).__name__)
         require_counts(substeps=substeps)
         require_source(source, layout)
         if stages is not None and (stages < 3 or stages % 2 == 0):

@@ -21,7 +21,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cotwin.layout import Boundary, Layout
-from cotwin.physics.finite_volume import difference, lower, with_ghosts
+from cotwin.physics.ends import with_ghosts
+from cotwin.physics.finite_volume import difference, lower
+from cotwin.physics.requirements import require_kinds
 
 # How the pressure continues beyond the ends of an axis, in the words of `with_ghosts`.
 PRESSURE: dict[Boundary, Boundary] = {"periodic": "periodic", "dirichlet": "neumann", "neumann": "dirichlet"}
@@ -40,6 +42,7 @@ class Projection(nn.Module):
         super().__init__()
         if layout.dims != 2:
             raise ValueError(f"the layout has {layout.dims} axes; the staggered grid is made for two.")
+        require_kinds(layout, "the staggered grid", ("dirichlet", "neumann"))
         if layout.axis_kinds == ("neumann", "neumann"):
             raise ValueError(
                 "both axes have open (neumann) ends; of the two outer faces of a corner's cell a state could hold "

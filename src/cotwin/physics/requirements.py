@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
-from cotwin.layout import Layout
+from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter
 
 
@@ -27,6 +27,17 @@ def require_fields(
             f"{' or '.join(map(str, dims))} axes; the layout of {layout.dims} axes moves {found}. Names are free; "
             "mark given fields as static."
         )
+
+
+def require_kinds(layout: Layout, equation: str, kinds: Collection[Boundary]) -> None:
+    """Raise ValueError where an end of the layout is of another kind, or the two of an axis differ."""
+    others = sorted(layout.kinds - {"periodic", *kinds})
+    if others:
+        raise ValueError(
+            f"{equation} takes no {' or '.join(others)} ends, which the layout has; it takes periodic axes"
+            f"{''.join(f', {kind}' for kind in kinds)}. Finite volumes (heat, advection_diffusion) take all kinds."
+        )
+    _ = layout.axis_kinds
 
 
 def require_scalar_coefficients(equation: str, **parameters: Parameter | None) -> None:

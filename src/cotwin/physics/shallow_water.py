@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.layout import Layout
+from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
+from cotwin.physics.ends import AxisEnds, End
 from cotwin.physics.finite_volume import CellMap
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
+from cotwin.physics.walls import Walls, require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
+
+TAKES: dict[Boundary, tuple[str, ...]] = {"neumann": (), "dirichlet": ("value",), "outflow": ()}
 
 
 class _Water(ConservationLaw, ABC):
-    """A height and a velocity. A wall, which the layout calls neumann, lets no water through and brakes none."""
+    """A height and a velocity. A wall, which the layout calls neumann, lets no water through and brakes none.
 
-    def __init__(self, layout: Layout, max_speed: PositiveFloat, substeps: Count | None) -> None:
-        super().__init__(layout, max_speed, substeps)
+    At a dirichlet end both are given by `walls`; at an outflow end waves leave.
+    """
+
+    def __init__(self, layout: Layout, max_speed: PositiveFloat, substeps: Count | None, walls: Walls | None) -> None:
+        super().__init__(layout, max_speed, substeps, walls)
         name = type(self).__name__
         require_fields(layout, name, {"height": 1, "velocity": layout.dims}, dims=(1, 2))
-        if "dirichlet" in layout.kinds:
-            raise ValueError(
-                f"{name} has periodic axes and walls, the layout has {layout.boundary}; a wall is neumann, since the "
-                "height has no slope there."
-            )
+        require_walls(walls, layout, name, TAKES, needs=("value",))
 
     def signs(self, axis: int) -> list[int]:
         return [1, *(-1 if along == axis else 1 for along in range(self.layout.dims))]
@@ -55,8 +59,9 @@ class LinearShallowWater(_Water):
         max_speed: PositiveFloat,
         drag: Parameter | None = None,
         substeps: Count | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout, max_speed, substeps)
+        super().__init__(layout, max_speed, substeps, walls)
         require_scalar_coefficients("LinearShallowWater", gravity=gravity, depth=depth, drag=drag)
         self.gravity, self.depth, self.drag = gravity, depth, drag
 
@@ -95,8 +100,9 @@ class ShallowWater(_Water):
         max_speed: PositiveFloat,
         drag: Parameter | None = None,
         substeps: Count | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout, max_speed, substeps)
+        super().__init__(layout, max_speed, substeps, walls)
         require_scalar_coefficients("ShallowWater", gravity=gravity, drag=drag)
         self.gravity, self.drag = gravity, drag
 
@@ -118,6 +124,18 @@ class ShallowWater(_Water):
             return (velocity.square() + ROUNDING**2 * squared).sqrt() + squared.sqrt()
 
         return Law(flux, speed, _friction(self.drag, like))
+
+    def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+        def of_momentum(end: End) -> End:
+            if end.value is None:
+                return end
+            depth, velocity = end.value.tensor_split([1], dim=-self.layout.dims - 1)
+            return replace(end, value=torch.cat([depth, depth * velocity], dim=-self.layout.dims - 1))
+
+        return [
+            replace(along, low=of_momentum(along.low), high=of_momentum(along.high))
+            for along in super().ends(like, interval)
+        ]
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         advance = super().prepare(like)

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.layout import Boundary, Layout
+from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.conservation_law import COURANT
+from cotwin.physics.ends import plain_ends
 from cotwin.physics.finite_volume import CellMap, diffusion, face_diffusivities, lower, upper
 from cotwin.physics.incompressible import IncompressibleStepper
 from cotwin.physics.requirements import require_scalar_coefficients
@@ -68,7 +69,7 @@ class Smoke(IncompressibleStepper):
         entering = self._entering(like, interval)
         spreading = None if self.diffusivity is None else self.diffusivity().to(like.dtype)
         faces = None if spreading is None else face_diffusivities(spreading, layout, interval)
-        ends: list[Boundary] = ["periodic" if kind == "periodic" else "neumann" for kind in layout.axis_kinds]
+        ends = plain_ends(["periodic" if kind == "periodic" else "neumann" for kind in layout.axis_kinds])
 
         def force(padded: Tensor) -> Tensor:
             smoke = inner(padded[:, 2:], 2)

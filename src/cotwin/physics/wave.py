@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,7 @@ from cotwin.physics.finite_volume import (
 )
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields
 from cotwin.physics.source import source_change, with_source
+from cotwin.physics.walls import Walls, ends_of, require_walls
 from cotwin.registry import Count, simulator
 
 SHARE = 0.9  # of the longest stable substep
@@ -31,7 +33,8 @@ class Wave(FiniteVolumeStepper):
     """∂²u/∂t² = ∇·(c² ∇u) − γ ∂u/∂t + f, as ∂u/∂t = v, ∂v/∂t = ∇·(c² ∇u) − γ v + f, 1 to 3 dimensions.
 
     u: displacement or pressure, any unit, the first moving field; v: its rate of change, the second.
-    Ends of an axis: periodic; dirichlet reflects with the sign changed, neumann without.
+    Ends of an axis: periodic; dirichlet reflects with the sign changed, neumann without. walls: the value of u, or
+    the flux c² ∂u/∂n, n outward (`physics.walls`); without, zero.
     speed: c in length/time, scalar or field on the grid. damping: γ in 1/time, scalar or field; None for none.
     source: f in the unit of u over time², scalar or field.
     substeps: steps per layout.dt; None for the fewest that are stable for the present c.
@@ -49,9 +52,12 @@ class Wave(FiniteVolumeStepper):
         damping: Parameter | None = None,
         source: Source | None = None,
         substeps: Count | None = None,
+        walls: Walls | None = None,
     ) -> None:
-        super().__init__(layout)
+        super().__init__(layout, walls)
         require_fields(layout, "Wave", {"u": 1, "v": 1})
+        self.displacement = replace(layout, fields=tuple(field for field in layout.fields if not field.static)[:1])
+        require_walls(walls, self.displacement, "Wave", {"dirichlet": ("value",), "neumann": ("flux",)})
         for name, one in {"speed": speed, "damping": damping, "source": source}.items():
             if one is not None:
                 require_coefficient(one, layout, name)
@@ -61,9 +67,8 @@ class Wave(FiniteVolumeStepper):
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         layout, interval = self.layout, self.layout.dt / self.substeps_taken()
         faces = face_diffusivities(self.speed().to(like.dtype) ** 2, layout, interval)
-        kick = with_source(
-            lambda u: diffusion(u, faces, layout.boundary), source_change(self.source, layout, like, interval)
-        )
+        ends = ends_of(self.displacement, self.walls, like, interval)
+        kick = with_source(lambda u: diffusion(u, faces, ends), source_change(self.source, layout, like, interval))
         # What damping leaves of v over the interval, and of what is added to it evenly meanwhile.
         kept, share = (
             (None, None) if self.damping is None else phi_functions(-interval * self.damping().to(like.dtype), 1)
@@ -72,7 +77,7 @@ class Wave(FiniteVolumeStepper):
         def advance(cells: Tensor) -> Tensor:
             u, v = cells.chunk(2, dim=1)
             u = torch.add(u, v, alpha=interval / 2)
-            v = v + kick(u) if kept is None else v * kept + kick(u) * share
+            v = v + kick(u) if kept is None or share is None else v * kept + kick(u) * share
             return torch.cat([torch.add(u, v, alpha=interval / 2), v], dim=1)
 
         return advance

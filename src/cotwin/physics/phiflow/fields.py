@@ -21,6 +21,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.physics.phiflow.backend import phiflow_context
+from cotwin.physics.requirements import require_kinds
 
 BOUNDARIES = {"periodic": PERIODIC, "dirichlet": ZERO, "neumann": ZERO_GRADIENT}
 
@@ -159,6 +160,7 @@ def _box(layout: Layout) -> Box:
 
 
 def _boundary(layout: Layout) -> Extrapolation:
+    require_kinds(layout, "PhiFlow", ("dirichlet", "neumann"))
     kinds = (BOUNDARIES[kind] for kind in layout.axis_kinds)
     return combine_sides(**dict(zip(_names(layout).split(","), kinds, strict=True)))
 

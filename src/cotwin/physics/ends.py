@@ -1,0 +1,168 @@
+"""The ends of an axis as a scheme meets them: what passes the outermost faces, and what u is there.
+
+u: values (B, M, *S). What stands at an end broadcasts against a slice of them, (B, M, *F), one place along the axis.
+Cells: the end lies half a cell beyond the outermost one. Dirichlet: the ghost is 2 v − u. Neumann: q enters. Robin:
+q = h (u_outside − u_end) has to pass the half cell too, so q = h' (u_outside − u), 1/h' = 1/h + Δx/(2κ).
+Nodes: the outermost one lies on the end, and its control volume is half as wide. Dirichlet: it holds v. Neumann and
+Robin: q, or h (u_outside − u), enters the half volume.
+Outflow: no normal derivative. All of second order in space.
+Source: LeVeque (2007), Finite Difference Methods for Ordinary and Partial Differential Equations, chapter 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Boundary, Ends, both_ends
+
+
+def with_ghosts(cells: Float[Tensor, "*S"], axis: int, ends: Ends) -> Float[Tensor, "*P"]:
+    """One ghost cell at both ends of an axis: zero at a Dirichlet end, no normal derivative at others."""
+    first, last = cells.narrow(axis, 0, 1), cells.narrow(axis, -1, 1)
+    if ends == "periodic":
+        return torch.cat([last, cells, first], dim=axis)
+    low, high = both_ends(ends)
+    return torch.cat([_mirrored(first, low), cells, _mirrored(last, high)], dim=axis)
+
+
+def _mirrored(outermost: Tensor, kind: Boundary) -> Tensor:
+    return -outermost if kind == "dirichlet" else outermost
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of an axis, and what stands there, as far as it is given.
+
+    value: u at a Dirichlet end. outside: what a Robin end has outside.
+    flux: κ ∂u/∂n of a Neumann end, n outward; transfer: h of a Robin end; both times interval/Δx.
+    on_node: whether the outermost u lies on the end itself.
+    """
+
+    kind: Boundary
+    value: Tensor | None = None
+    flux: Tensor | None = None
+    transfer: Tensor | None = None
+    outside: Tensor | None = None
+    on_node: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether `with_ghosts` says all there is."""
+        return not self.on_node and self.value is None and self.flux is None and self.transfer is None
+
+    def ghost(self, first: Float[Tensor, "B M *F"], second: Float[Tensor, "B M *F"]) -> Float[Tensor, "B M *F"]:
+        """Beyond an end that holds a value or has no normal derivative; first, second: the outermost u."""
+        if self.on_node and self.kind != "dirichlet":
+            return second
+        return _mirrored(first, self.kind) if self.value is None else 2 * self.value - first
+
+    def entering(self, outermost: Float[Tensor, "B M *F"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
+        """κ ∂u/∂n times interval/Δx, n outward: what it adds to a whole cell. kappa: κ interval/Δx²."""
+        if self.kind == "dirichlet" and not self.on_node:
+            return 2 * kappa * ((0 if self.value is None else self.value) - outermost)
+        if self.transfer is not None and self.outside is not None:
+            # Of cells two resistances, of the end and of half a cell.
+            passed = self.transfer if self.on_node else 2 * kappa * self.transfer / (2 * kappa + self.transfer)
+            return passed * (self.outside - outermost)
+        return torch.zeros_like(outermost) if self.flux is None else self.flux.expand_as(outermost)
+
+    def at_end(self, outermost: Float[Tensor, "B M *F"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
+        """u at the end itself."""
+        if self.on_node:
+            return outermost
+        if self.kind == "dirichlet":
+            return torch.zeros_like(outermost) if self.value is None else self.value.expand_as(outermost)
+        return outermost if self.plain else outermost + self.entering(outermost, kappa) / (2 * kappa)
+
+
+@dataclass(frozen=True)
+class AxisEnds:
+    """Both ends of an axis. dim: of the axis in states."""
+
+    dim: int
+    low: End
+    high: End
+
+    @property
+    def plain(self) -> bool:
+        """Whether `with_ghosts` says all there is."""
+        return self.low.plain and self.high.plain
+
+    @property
+    def kinds(self) -> Ends:
+        """Of the lower and the upper end."""
+        return "periodic" if self.low.kind == "periodic" else (self.low.kind, self.high.kind)
+
+    def with_ghosts(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *P"]:
+        """One ghost beyond each end, where neither has a flux."""
+        if self.plain:
+            return with_ghosts(cells, self.dim, self.kinds)
+        first, second, before, last = (cells.narrow(self.dim, place, 1) for place in (0, 1, -2, -1))
+        return torch.cat([self.low.ghost(first, second), cells, self.high.ghost(last, before)], dim=self.dim)
+
+    def flux(self, cells: Float[Tensor, "B M *S"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
+        """κ ∂u interval/Δx through every face. kappa: κ interval/Δx² on all faces, or the same everywhere."""
+        if self.plain:
+            return with_ghosts(cells, self.dim, self.kinds).diff(dim=self.dim) * kappa
+        below, inside, above = self._on_faces(kappa, cells.dim())
+        low = self.low.entering(cells.narrow(self.dim, 0, 1), below)
+        high = self.high.entering(cells.narrow(self.dim, -1, 1), above)
+        return torch.cat([-low, cells.diff(dim=self.dim) * inside, high], dim=self.dim)
+
+    def twice_on_faces(self, cells: Float[Tensor, "B M *S"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
+        """Twice u on every face, inside the sum of what is beside it. kappa: as for `flux`."""
+        first, last = cells.narrow(self.dim, 0, 1), cells.narrow(self.dim, -1, 1)
+        if self.plain:
+            padded = with_ghosts(cells, self.dim, self.kinds)
+        else:
+            below, _, above = self._on_faces(kappa, cells.dim())
+            low, high = self.low.at_end(first, below), self.high.at_end(last, above)
+            padded = torch.cat([2 * low - first, cells, 2 * high - last], dim=self.dim)
+        count = padded.shape[self.dim] - 1
+        return padded.narrow(self.dim, 0, count) + padded.narrow(self.dim, 1, count)
+
+    def gained(self, flux: Float[Tensor, "B M *F"]) -> Float[Tensor, "B M *S"]:
+        """What stays of a flux through every face, by each control volume."""
+        gained = flux.diff(dim=self.dim)
+        if not (self.low.on_node or self.high.on_node):
+            return gained
+        first, last = gained.narrow(self.dim, 0, 1), gained.narrow(self.dim, -1, 1)
+        inner = gained.narrow(self.dim, 1, gained.shape[self.dim] - 2)
+        return torch.cat([2 * first, inner, 2 * last], dim=self.dim)
+
+    def _on_faces(self, kappa: Tensor, dims: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a coefficient what is on the lowest face, on those inside and on the highest."""
+        along = self.dim - dims
+        if kappa.dim() < -along or kappa.shape[along] == 1:
+            return kappa, kappa, kappa
+        return kappa.narrow(along, 0, 1), kappa.narrow(along, 1, kappa.shape[along] - 2), kappa.narrow(along, -1, 1)
+
+
+def plain_ends(boundary: Sequence[Ends]) -> list[AxisEnds]:
+    """Cells with nothing given at the ends: zero at Dirichlet ones, no normal derivative at others."""
+    return [AxisEnds(dim, *map(End, both_ends(ends))) for dim, ends in enumerate(boundary, start=2)]
+
+
+class Held:
+    """Nodes on Dirichlet ends: they have what stands there, whatever else changes.
+
+    free: one where u may change, zero where it is held. value: what is held there, zero elsewhere.
+    """
+
+    def __init__(self, ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> None:
+        self.free, self.value = torch.ones_like(like[:1, :1]), torch.zeros_like(like)
+        for axis in ends:
+            for end, place in ((axis.low, 0), (axis.high, -1)):
+                if end.on_node and end.kind == "dirichlet":
+                    rest = torch.ones_like(self.free)
+                    rest.select(axis.dim, place).zero_()
+                    self.free = self.free * rest
+                    self.value = self.value * rest + (1 - rest) * (0.0 if end.value is None else end.value)
+
+    def __call__(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
+        return cells * self.free + self.value

@@ -1,0 +1,204 @@
+"""What stands at the walls of a domain: values, fluxes, what is outside; known or unknown as any other parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from itertools import product
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cotwin.layout import Boundary, Layout
+from cotwin.parameters import Parameter
+from cotwin.physics.ends import AxisEnds, End
+
+SIDES = tuple(f"{axis}_{side}" for axis, side in product("xyz", ("lower", "upper")))
+TAKES: dict[Boundary, tuple[str, ...]] = {
+    "dirichlet": ("value",),
+    "neumann": ("flux",),
+    "robin": ("transfer", "outside"),
+    "outflow": (),
+}
+"""What may be given where the layout has a kind of end."""
+Quantity = Parameter | Mapping[str, Parameter]
+
+
+class ByField(nn.Module):
+    """One parameter for each moving channel, by its name."""
+
+    batched = True
+
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        super().__init__()
+        for name, parameter in parameters.items():
+            self.add_module(name, parameter)
+
+    @property
+    def parameters_by_name(self) -> dict[str, Parameter]:
+        """In the order in which they were given."""
+        return {name: one for name, one in self._modules.items() if isinstance(one, Parameter)}
+
+
+class Wall(nn.Module):
+    """What stands at one end of an axis; what of it may be given the layout's kind of end says.
+
+    value: u at the end (dirichlet). flux: κ ∂u/∂n, n outward, so that positive it enters (neumann).
+    transfer, outside: h and u_outside of κ ∂u/∂n = h (u_outside − u) (robin); h in length/time.
+    Each is a scalar, a field along the face, or one of these for each moving channel, by the channel's name.
+    """
+
+    batched = True
+
+    def __init__(
+        self,
+        value: Quantity | None = None,
+        flux: Quantity | None = None,
+        transfer: Quantity | None = None,
+        outside: Quantity | None = None,
+    ) -> None:
+        super().__init__()
+        self.value, self.flux, self.transfer, self.outside = map(_as_module, (value, flux, transfer, outside))
+
+    @property
+    def given(self) -> dict[str, Parameter | ByField]:
+        """What is, by name."""
+        return {name: one for name, one in self._modules.items() if isinstance(one, Parameter | ByField)}
+
+
+class Walls(nn.Module):
+    """What stands at the ends of the axes; an end that is left out has zero: no value, no flux.
+
+    >>> from cotwin.parameters import Known, Positive
+    >>> walls = Walls(x_lower=Wall(value=Known(1.0)), x_upper=Wall(flux=Positive(0.5)))
+    """
+
+    batched = True
+
+    def __init__(
+        self,
+        x_lower: Wall | None = None,
+        x_upper: Wall | None = None,
+        y_lower: Wall | None = None,
+        y_upper: Wall | None = None,
+        z_lower: Wall | None = None,
+        z_upper: Wall | None = None,
+    ) -> None:
+        super().__init__()
+        for side, wall in zip(SIDES, (x_lower, x_upper, y_lower, y_upper, z_lower, z_upper), strict=True):
+            if wall is not None:
+                self.add_module(side, wall)
+
+    def at(self, axis: int, end: int) -> Wall | None:
+        """What stands at the lower (0) or the upper (1) end of an axis."""
+        wall = self._modules.get(SIDES[2 * axis + end])
+        return wall if isinstance(wall, Wall) else None
+
+
+def require_walls(
+    walls: Walls | None,
+    layout: Layout,
+    equation: str,
+    takes: Mapping[Boundary, Collection[str]] = TAKES,
+    needs: Collection[str] = ("transfer", "outside"),
+) -> None:
+    """Raise ValueError where an equation does not take the layout's ends, or what is given does not fit them.
+
+    takes: the kinds of ends that it takes, beside periodic axes, and what may be given there. needs: what of it must.
+    """
+    for place, side in enumerate(SIDES):
+        axis, end = divmod(place, 2)
+        wall = None if walls is None else walls.at(axis, end)
+        if axis >= layout.dims:
+            if wall is not None:
+                raise ValueError(f"walls.{side}: the layout has {layout.dims} axes; leave it out.")
+            continue
+        kind = layout.sides(axis)[end]
+        if kind not in ("periodic", *takes):
+            raise ValueError(
+                f"{equation} takes no {kind} end, which the layout has at {side}; it takes periodic axes and "
+                f"{', '.join(takes)} ends (data.boundary)."
+            )
+        given = {} if wall is None else wall.given
+        for name, quantity in given.items():
+            _require_fit(name, kind, side, takes)
+            _require_quantity(quantity, f"walls.{side}.{name}", layout, side)
+        missing = [name for name in takes.get(kind, ()) if name in needs and name not in given]
+        if missing:
+            raise ValueError(
+                f"the layout's end {side} is {kind}, and {' and '.join(missing)} of it "
+                f"{'is' if len(missing) == 1 else 'are'} not given; give walls.{side}.{missing[0]}."
+            )
+
+
+def _require_fit(name: str, kind: Boundary, side: str, takes: Mapping[Boundary, Collection[str]]) -> None:
+    if name in takes.get(kind, ()):
+        return
+    others = [other for other, names in takes.items() if name in names]
+    cure = f", or make the end {' or '.join(others)} (data.boundary)" if others else ""
+    if kind == "periodic":
+        raise ValueError(f"walls.{side}.{name}: the axis is periodic and has no end there; leave it out{cure}.")
+    words = " and ".join(takes[kind]) or "nothing"
+    raise ValueError(f"walls.{side}.{name}: the layout's end is {kind}, which takes {words}; leave it out{cure}.")
+
+
+def _require_quantity(quantity: Parameter | ByField, name: str, layout: Layout, side: str) -> None:
+    moving = [
+        channel for channel, static in zip(layout.channel_names, layout.static_channels, strict=True) if not static
+    ]
+    if isinstance(quantity, ByField) and set(quantity.parameters_by_name) != set(moving):
+        raise ValueError(
+            f"{name} is given for {', '.join(quantity.parameters_by_name)}; give it for each of {', '.join(moving)}."
+        )
+    axis = "xyz".index(side[0])
+    face = tuple(points for along, points in enumerate(layout.grid) if along != axis)
+    for one in quantity.parameters_by_name.values() if isinstance(quantity, ByField) else [quantity]:
+        shape = tuple(one().shape)
+        if shape not in ((), face):
+            raise ValueError(f"{name} of shape {shape} is neither a scalar nor a field along the face, {face}.")
+
+
+def ends_of(layout: Layout, walls: Walls | None, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+    """The ends of each axis with the walls' present values, in the precision of `like`, for steps of an interval.
+
+    Without walls nothing is given: zero at Dirichlet ends, no normal derivative at others.
+    """
+    found = []
+    for axis in range(layout.dims):
+        ends = []
+        for end, kind in enumerate(layout.sides(axis)):
+            wall = None if walls is None else walls.at(axis, end)
+            if wall is None:
+                ends.append(End(kind))
+                continue
+            scale = interval / layout.spacing[axis]
+            given = {name: _on_face(one, axis, layout).to(like.dtype) for name, one in wall.given.items()}
+            rates = {name: scale * given[name] for name in ("flux", "transfer") if name in given}
+            stands = (given.get("value"), rates.get("flux"), rates.get("transfer"), given.get("outside"))
+            ends.append(End(kind, *stands))
+        found.append(AxisEnds(axis + 2, *ends))
+    return found
+
+
+def _on_face(quantity: Parameter | ByField, axis: int, layout: Layout) -> Float[Tensor, "*B M *F"]:
+    """A quantity as it broadcasts against states that have one place along the axis."""
+    if isinstance(quantity, ByField):
+        named = quantity.parameters_by_name
+        moving = zip(layout.channel_names, layout.static_channels, strict=True)
+        channels = [_of_one_channel(named[name](), axis, layout.dims) for name, static in moving if not static]
+        return torch.cat(torch.broadcast_tensors(*channels), dim=-layout.dims - 1)
+    return _of_one_channel(quantity(), axis, layout.dims)
+
+
+def _of_one_channel(value: Tensor, axis: int, dims: int) -> Float[Tensor, "*B 1 *F"]:
+    """A scalar or a field along the face, or either of these for each sample, with all axes of a state's slice."""
+    if value.ndim == 0:
+        return value.view((1,) * (dims + 1))
+    if value.ndim == dims + 2:
+        return value
+    face = value.unsqueeze(axis - dims)
+    return face if face.ndim > dims else face.unsqueeze(0)
+
+
+def _as_module(quantity: Quantity | None) -> Parameter | ByField | None:
+    return ByField(quantity) if isinstance(quantity, Mapping) else quantity
