@@ -70,14 +70,12 @@ class Wave(FiniteVolumeStepper):
         ends = ends_of(self.displacement, self.walls, like, interval)
         kick = with_source(lambda u: diffusion(u, faces, ends), source_change(self.source, layout, like, interval))
         # What damping leaves of v over the interval, and of what is added to it evenly meanwhile.
-        kept, share = (
-            (None, None) if self.damping is None else phi_functions(-interval * self.damping().to(like.dtype), 1)
-        )
+        damped = None if self.damping is None else phi_functions(-interval * self.damping().to(like.dtype), 1)
 
         def advance(cells: Tensor) -> Tensor:
             u, v = cells.chunk(2, dim=1)
             u = torch.add(u, v, alpha=interval / 2)
-            v = v + kick(u) if kept is None or share is None else v * kept + kick(u) * share
+            v = v + kick(u) if damped is None else v * damped[0] + kick(u) * damped[1]
             return torch.cat([torch.add(u, v, alpha=interval / 2), v], dim=1)
 
         return advance
