@@ -91,6 +91,12 @@ class Given:
         return len(self.trajectory)
 
     @property
+    def size(self) -> int:
+        """How many numbers are given."""
+        known = (*self.conditions.values(), *(course.values for course in self.inputs.values()))
+        return sum(values.numel() for values in known)
+
+    @property
     def names(self) -> frozenset[str]:
         """Of all conditions and inputs."""
         return frozenset((*self.conditions, *self.inputs))
@@ -139,6 +145,18 @@ class Given:
         some = self.rows(rows)
         return replace(
             some, frame=some.frame + frames, inputs={name: stretch(one) for name, one in self.inputs.items()}
+        )
+
+    def begun_at(self, frames: Int[Tensor, " B"]) -> Given:
+        """From a frame of its own on for each sample; inputs keep their length, their last values going on."""
+
+        def shifted(course: Course) -> Course:
+            knots = torch.arange(course.values.shape[1]) + frames[:, None] * round(course.per_step)
+            rows = torch.arange(len(frames))[:, None]
+            return replace(course, values=course.values[rows, knots.clamp(max=course.values.shape[1] - 1)])
+
+        return replace(
+            self, frame=self.frame + frames, inputs={name: shifted(one) for name, one in self.inputs.items()}
         )
 
     def on_another_grid(self, moved: Callable[[Float[Tensor, "R 1 *S"]], Float[Tensor, "R 1 *F"]]) -> Given:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.parameters.numbers import Known
 from cotwin.parameters.outside import Flowing, Ones, Outside
 
 Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], float]
@@ -147,6 +148,10 @@ class Stepper(nn.Module, ABC):
         twin = replaced(self, lambda one: one.bound(given, ones) if isinstance(one, Outside) else None)
         return twin.paced(widest.pace())
 
+    def at_largest(self) -> Stepper:
+        """This stepper with the values of largest size in the data of whatever differs between samples."""
+        return replaced(self, lambda one: Known(one().detach()) if isinstance(one, Outside) else None)
+
     def over(self, begin: float, end: float) -> Stepper:
         """This stepper as it is on the average over a stretch of a rollout, counted in intervals of the data."""
         return replaced(self, lambda one: one.over(begin, end) if isinstance(one, Flowing) else None)
@@ -252,6 +257,7 @@ def rolled(
         raise ValueError(
             f"{type(stepper).__name__} has to be given {wanted}: rollout(stepper, state, num_steps, given)."
         )
+    given = given.to(state.device)
     given.require(stepper.needs, num_steps)
     if len(given) != len(state):
         raise ValueError(f"{len(state)} starts, and what is given is of {len(given)} samples; give one for each.")

@@ -46,7 +46,7 @@ def test_round_trip_of_scalar_vector_and_static_fields_in_2d(save):
     ).astype(np.float32)
     assert np.array_equal(data.states.numpy(), expected)
     assert data.mask is None
-    assert torch.equal(data.scalars["nu"], torch.full((3, 6), 0.1, dtype=torch.float64))
+    assert torch.equal(data.given.conditions["nu"], torch.full((3,), 0.1))
 
 
 def test_a_file_may_say_what_stands_at_each_end(save):

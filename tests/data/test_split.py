@@ -5,6 +5,7 @@ import torch
 
 from cotwin.data.split import split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
+from cotwin.given import Course, Given
 from cotwin.layout import Field, Layout
 
 
@@ -13,7 +14,12 @@ def numbered(count, frames):
     layout = Layout.box([Field("u")], grid=(4,), extent=[(0, 1)], boundary="periodic", dt=0.1)
     numbers = torch.arange(float(count * frames)).reshape(count, frames)
     states = numbers[:, :, None, None].expand(count, frames, 1, 4).clone()
-    return Trajectories(states, layout, torch.ones_like(states, dtype=torch.bool), scalars={"id": numbers})
+    return Trajectories(
+        states,
+        layout,
+        torch.ones_like(states, dtype=torch.bool),
+        given=Given.of(count, inputs={"id": Course(numbers)}),
+    )
 
 
 def frames_of(part):
@@ -27,7 +33,7 @@ def test_whole_trajectories_are_shared_by_no_two_parts():
     assert [len(part) for part in parts] == [20, 5, 10]
     assert set.union(*parts) == frames_of(data)
     assert "first 4 train, the next 1 validate, the last 2 test" in split.note
-    assert torch.equal(split.test.scalars["id"], data.scalars["id"][5:])
+    assert torch.equal(split.test.given.inputs["id"].values, data.given.inputs["id"].values[5:])
     assert split.test.mask.shape == split.test.states.shape
     # A view: data that barely fit in memory can be split.
     assert split.train.states.data_ptr() == data.states.data_ptr()
@@ -59,7 +65,8 @@ def test_validation_starts_right_after_the_last_frame_that_trains(frames, fracti
     assert frames_of(split.validation) == set(range(start, frames))
     assert split.test is None
     assert f"the first {start} train" in split.note
-    assert torch.equal(split.validation.scalars["id"], data.scalars["id"][:, start:])
+    known = data.given.inputs["id"].values
+    assert torch.equal(split.validation.given.inputs["id"].values, known[:, start:])
 
 
 def test_the_held_out_part_is_the_last_fifth_unless_said():

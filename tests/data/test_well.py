@@ -32,10 +32,10 @@ def test_their_dummy_file_reads_as_in_their_own_reader(tmp_path):
         assert torch.equal(ours.states[index, :, :2], moving)
         static = sample["constant_fields"].movedim(-1, 0).expand(10, 1, 32, 32)
         assert torch.equal(ours.states[index, :, 2:], static)
-        numbers = torch.stack([ours.scalars["a"][index, 0], ours.scalars["b"][index, 0]])
-        assert torch.equal(numbers, sample["constant_scalars"].double())
+        numbers = torch.stack([ours.given.conditions[name][index] for name in "ab"])
+        assert torch.equal(numbers, sample["constant_scalars"])
         varying = torch.cat([sample["input_scalars"], sample["output_scalars"]]).flatten()
-        assert torch.equal(ours.scalars["time_varying_scalar"][index], varying.double())
+        assert torch.equal(ours.given.inputs["time_varying_scalar"].values[index], varying.float())
         times = torch.cat([sample["input_time_grid"], sample["output_time_grid"]])
         assert torch.allclose(times, ours.layout.dt * torch.arange(10))
     grid = theirs[0]["space_grid"]
@@ -81,9 +81,9 @@ def test_all_kinds_of_field_and_scalar_together(path):
     assert np.array_equal(data.states[:, :, 1:3], np.moveaxis(v, -1, 2))
     assert np.array_equal(data.states[:, :, 3], np.broadcast_to(k, u.shape))
     assert np.array_equal(data.states[:, :, 4], np.broadcast_to(h[:, None], u.shape))
-    assert (data.scalars["nu"] == 0.25).all()
-    assert torch.equal(data.scalars["force"][:, 2], torch.arange(3.0, dtype=torch.float64))
-    assert "tensor" not in data.scalars
+    assert (data.given.conditions["nu"] == 0.25).all()
+    assert torch.equal(data.given.conditions["force"], torch.arange(3.0))
+    assert "tensor" not in data.given.names
     assert any("scalar tensor has shape (2, 2)" in note for note in data.notes)
     assert read_trajectories(path, fields=["v", "h"]).layout.channel_names == ("v_x", "v_y", "h")
 
@@ -143,7 +143,7 @@ def test_a_complex_parameter_is_not_cut_to_its_real_part(path):
     with h5py.File(path, "r+") as file:
         file.attrs["nu"] = 0.5 + 1j
     data = read_trajectories(path)
-    assert data.scalars == {}
+    assert not data.given.names
     assert "scalar nu has shape () and type complex128, no real number: not read" in data.notes
 
 
@@ -152,7 +152,7 @@ def test_a_parameter_that_is_named_and_missing_is_no_number(path):
     with h5py.File(path, "r+") as file:
         del file.attrs["nu"]
     data = read_trajectories(path)
-    assert data.scalars == {}
+    assert not data.given.names
     assert "scalar nu is named, but has no value: not read" in data.notes
 
 
@@ -184,7 +184,7 @@ def test_files_without_the_optional_groups_and_attributes(path):
             del file["t0_fields/u"].attrs[name]
     data = read_trajectories(path, boundary="periodic")
     assert np.array_equal(data.states[:, :, 0], u)
-    assert data.scalars == {}
+    assert not data.given.names
 
 
 def test_trajectories_may_start_at_times_of_their_own(path):

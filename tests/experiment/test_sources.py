@@ -69,7 +69,7 @@ def test_unknown_sources_go_by_the_words_of_the_settings(source: Any, names: lis
         ({"points": [[0.5, 0.5]], "rates": [1], "widht": 1}, r"physical\.source\.widht: .*did you mean width"),
         ({"points": [[0.5, 0.5]]}, r"physical\.source\.rates: is required"),
         ({"initial": 0}, "without bounds the parameter is positive"),
-        (3, r"physical\.source: is a block of settings, \{initial: "),
+        ("three", r"physical\.source: is a block of settings, \{initial: "),
     ],
 )
 def test_sources_that_cannot_be_are_refused_with_the_cure(source: Any, message: str) -> None:

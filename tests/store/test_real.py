@@ -33,8 +33,8 @@ def measured(path: Path, gaps: int = 5) -> Path:
 
 def same(one: Trajectories, other: Trajectories) -> bool:
     assert (one.layout, one.source, one.notes) == (other.layout, other.source, other.notes)
-    assert one.scalars.keys() == other.scalars.keys()
-    assert all(torch.equal(one.scalars[name].double(), other.scalars[name].double()) for name in one.scalars)
+    assert one.given.names == other.given.names
+    assert all(torch.equal(value, other.given.conditions[name]) for name, value in one.given.conditions.items())
     assert (one.mask is None) == (other.mask is None)
     assert one.mask is None or other.mask is None or torch.equal(one.mask, other.mask)
     return torch.equal(one.states, other.states)

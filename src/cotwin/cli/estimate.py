@@ -118,10 +118,10 @@ def _write(directory: Run, task: Task, calibration: Calibration) -> None:
     from cotwin.experiment.trained import write_models
     from cotwin.report.fit import draw
 
-    train, model = task.data.train, calibration.estimation.stepper
+    model = calibration.estimation.stepper
     physical = task.experiment.physical.model_copy(update=calibration.changes)
     solved = task.experiment.model_copy(update={"physical": physical})
-    write_models(directory, solved, train.states, train.layout, {"physical": model})
+    write_models(directory, solved, task.data, {"physical": model})
     write_estimate(directory, task, calibration.estimation)
     directory.write_result("estimation.json", calibration.as_json(), OF_ESTIMATE)
     directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))

@@ -13,6 +13,7 @@ from cotwin.data.boundaries import boundaries
 from cotwin.data.contents import Contents, StoredField, as_type, setting, step, unevenness
 from cotwin.data.grid import Placement, place
 from cotwin.data.orders import require_order
+from cotwin.data.outside import given_of
 from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
@@ -32,6 +33,7 @@ def assemble(
     missing: Missing = "error",
     precision: Precision = "auto",
     walls: Walls = "checked",
+    given: Sequence[str] = (),
 ) -> Trajectories:
     """Trajectories of the chosen fields; `docs/data.md` explains the options.
 
@@ -42,7 +44,7 @@ def assemble(
         raise ValueError(f"{source}: {contents.refusals[0]}")
     if contents.num_trajectories == 0:
         raise ValueError(f"{source}: the fields hold no trajectory; there is nothing to learn.")
-    chosen = _choose(contents, fields)
+    chosen = _choose(contents, fields, given)
     if extent is not None and len(extent) != len(contents.axes):
         raise ValueError(
             f"{source}: {setting('extent')} has {len(extent)} pairs, the file has the axes "
@@ -73,7 +75,6 @@ def assemble(
     units = {axis.unit for axis in contents.axes}
     if len(units) > 1:
         notes.append(f"the axes have several units ({', '.join(sorted(units))}), and none is converted")
-    scalars = {name: torch.from_numpy(values) for name, values in contents.scalars.items()}
     layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), dt)
     try:
         require_order(states, mask, layout, chosen)
@@ -82,11 +83,12 @@ def assemble(
     notes += _require_walls(states, mask, layout, walls, source)
     states, said = in_precision(states, mask, layout, precision)
     notes += said
-    return Trajectories(states, layout, mask, source, tuple(notes), scalars)
+    known = given_of(contents, given, layout).to(states.dtype)
+    return Trajectories(states, layout, mask, source, tuple(notes), known)
 
 
-def _choose(contents: Contents, names: Sequence[str] | None) -> list[StoredField]:
-    known = {field.name: field for field in contents.fields}
+def _choose(contents: Contents, names: Sequence[str] | None, given: Sequence[str]) -> list[StoredField]:
+    known = {field.name: field for field in contents.fields if field.name not in given}
     wanted = [*known, *contents.misfits] if names is None else list(names)
     for name in wanted:
         if name in contents.misfits:

@@ -15,6 +15,7 @@ from cotwin.data.boundaries import FROM_END_TO_END
 from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
 from cotwin.data.coordinates import along_one_axis
 from cotwin.data.foreign import CURE
+from cotwin.data.numbers import numbers_of
 from cotwin.data.reading import Frame, Reading, order_of
 
 KNOWN = ("x", "y", "z", "t", "mask", "boundary")
@@ -51,6 +52,11 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
                 f"array {field.name!r} has shape {field.shape}, "
                 f"{'one trajectory' if number == 1 else f'{number} trajectories'}, where others have {count}."
             )
+    numbers = numbers_of(
+        {name: array for name, array in arrays.items() if name in misfits or (array.ndim == 0 and name not in KNOWN)},
+        count,
+        frame.sizes["t"],
+    )
     said = _boundaries(arrays, names, source)
     return Contents(
         source=source,
@@ -60,12 +66,11 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
         num_trajectories=count,
         fields=tuple(field for field, _ in fields if field.name not in misfits),
         time_unit=_unit(arrays, "t"),
-        scalars={
-            name: np.full((count, frame.sizes["t"]), float(array.values))
-            for name, array in arrays.items()
-            if array.ndim == 0 and array.dtype.kind in "fiu" and name not in KNOWN
-        },
-        misfits=unreadable | misfits,
+        scalars=numbers.scalars,
+        courses=numbers.courses,
+        misfits=unreadable
+        | {name: why for name, why in misfits.items() if name not in numbers.taken}
+        | numbers.refused,
         notes=() if axes else tuple(_assumed(arrays, names)),
     )
 

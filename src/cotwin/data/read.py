@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     axes: str | None
     precision: Precision
     walls: Walls
+    given: Sequence[str]
 
 
 def read_trajectories(
@@ -42,6 +43,7 @@ def read_trajectories(
     axes: str | None = None,
     precision: Precision = "auto",
     walls: Walls = "checked",
+    given: Sequence[str] = (),
 ) -> Trajectories:
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
@@ -51,6 +53,7 @@ def read_trajectories(
     missing: refuse values that are not finite, or mask them.
     axes: the order of the axes of an npz file's fields, such as "xt"; times first if not given.
     precision: of the states; see `cotwin.data.precision.in_precision` for what auto decides.
+    given: fields that are no part of the state but given with it: known coefficients, forcings. Numbers always are.
     walls: refuse data that surely contradict the boundary, or trust it and note them.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
@@ -64,6 +67,7 @@ def read_trajectories(
             missing=missing,
             precision=precision,
             walls=walls,
+            given=given,
         )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.layout import Layout
 
 
@@ -20,7 +20,8 @@ class Trajectories:
     mask: like states, True where observed; None if all of it was.
     source: where they come from, for messages.
     notes: what was decided in reading them that the user should see.
-    scalars: numbers that come with the trajectories, such as known parameters; (N, T) for each name.
+    given: what comes from outside with them: known parameters, courses in time; nothing but their numbers if not
+        stated.
 
     Raises ValueError, naming trajectory, time step and field, for the first value that is not finite.
     """
@@ -30,9 +31,11 @@ class Trajectories:
     mask: Bool[Tensor, "N T C *S"] | None = None
     source: str = "memory"
     notes: tuple[str, ...] = ()
-    scalars: Mapping[str, Tensor] = field(default_factory=dict)
+    given: Given = field(default_factory=lambda: Given.of(0))
 
     def __post_init__(self) -> None:
+        if not len(self.given):
+            object.__setattr__(self, "given", Given.of(len(self.states)))
         if self.states.dim() != self.layout.dims + 3:
             raise ValueError(
                 f"{self.source}: states of shape {tuple(self.states.shape)} need the axes "
@@ -74,14 +77,15 @@ class Trajectories:
             self,
             states=self.states[indices],
             mask=None if self.mask is None else self.mask[indices],
-            scalars={name: values[indices] for name, values in self.scalars.items()},
+            given=self.given.rows(indices),
         )
 
     def frames(self, start: int, stop: int) -> Trajectories:
         """A stretch of time of every trajectory."""
+        every = torch.arange(len(self))
         return replace(
             self,
             states=self.states[:, start:stop].contiguous(),
             mask=None if self.mask is None else self.mask[:, start:stop].contiguous(),
-            scalars={name: values[:, start:stop] for name, values in self.scalars.items()},
+            given=self.given.window(every, torch.full_like(every, start), stop - 1 - start),
         )

@@ -19,7 +19,7 @@ from cotwin.estimation.note import Note, reasons
 from cotwin.estimation.resolution import Kind, Shift
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.parameters import estimates
-from cotwin.stepper import Effort, Stepper
+from cotwin.stepper import Effort, Stepper, rolled
 
 Ends = tuple[Tensor, Tensor]
 
@@ -197,7 +197,7 @@ def calibrate(
             found.warnings.append(Note("no_bootstrap", f"there are no intervals by bootstrap: {error}"))
     posterior = _posterior(found, drawing, seed)
     with torch.no_grad():
-        fitted = found.stepper.rollout(found.starts, found.problem.observation.num_steps).cpu()
+        fitted = rolled(found.stepper, found.starts, found.problem.observation.num_steps, found.problem.given).cpu()
     # The estimate is in double precision, whatever the data are in.
     calibrated = copy.deepcopy(found.stepper).to(validation.dtype)
     return Calibration(

@@ -27,6 +27,7 @@ from cotwin.estimation.priors import Prior
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.roughness import by_steps
 from cotwin.estimation.stages import UNSEEN, Stages
+from cotwin.given import Given
 from cotwin.stepper import DivergenceError, Stepper
 
 
@@ -42,6 +43,7 @@ def estimate(
     horizons: Sequence[float] | None = None,
     seed: int = 0,
     discrepancy: Discrepancy | None = None,
+    given: Given | None = None,
     stages: Stages = UNSEEN,
 ) -> Estimation:
     """The unknowns that fit the measurements best, given what is known beforehand, and how sure that is.
@@ -63,6 +65,7 @@ def estimate(
         data, and its cost has many minima.
     discrepancy: an error of the simulator that is admitted; how large it is the data say, under its prior. Intervals
         hold it. Not for networks, ensembles and more than 300 unknown numbers.
+    given: what comes from outside with the starts, for a stepper that takes it.
     stages: what becomes of each stage; nothing if not given.
 
     Intervals are Laplace's: the normal distribution whose covariance is (JᵀJ)⁻¹ at the estimate, in the raw numbers
@@ -72,7 +75,7 @@ def estimate(
     Raises ValueError for what cannot be estimated, and DivergenceError if no starting point gives finite states.
     """
     _require_sense(level, points)
-    problem = LeastSquares(stepper, starts, measurements, priors)
+    problem = LeastSquares(stepper, starts, measurements, priors, given)
     if not problem.unknowns.closures and len(problem.unknowns) > MOST_BY_JACOBIAN:
         require_priors(problem)
     problem = admit(problem, discrepancy, search)

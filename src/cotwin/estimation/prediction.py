@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.unknowns import Unknowns
+from cotwin.given import Given
 from cotwin.rollouts import at_common_pace, rollout_sets, rollout_with
 from cotwin.stepper import DivergenceError, Stepper
 
@@ -22,17 +23,22 @@ Pace = tuple[int, ...] | None
 
 @dataclass(frozen=True)
 class Prediction:
-    """Rollouts of a stepper with other values of its unknowns, as an observation sees them."""
+    """Rollouts of a stepper with other values of its unknowns, as an observation sees them.
+
+    given: what comes from outside with each start.
+    """
 
     stepper: Stepper
     unknowns: Unknowns
     observation: Observation
+    given: Given | None = None
 
     @torch.no_grad()
     def of(
         self, raw: Float[Tensor, "P N"], starts: Float[Tensor, "P K B C *S"], paces: list[Pace]
     ) -> Float[Tensor, "P K M"]:
         """With each set of parameters from its K sets of starts; not finite where the rollout diverges."""
+        given = self.given and self.given.repeated(starts.shape[1])
         predicted = raw.new_full((*starts.shape[:2], self.observation.size), torch.inf)
         for pace in sorted({pace for pace in paces if pace is not None}):
             stepper = self.stepper.paced(pace)
@@ -42,10 +48,10 @@ class Prediction:
                 if len(some) == starts.shape[1] == 1:
                     # What many sets cost beside their arithmetic is as much as a rollout on a small grid.
                     single = {name: value[0] for name, value in sets.items()}
-                    states = rollout_with(stepper, single, starts[some][0, 0], self.observation.num_steps)
+                    states = rollout_with(stepper, single, starts[some][0, 0], self.observation.num_steps, given)
                     predicted[some] = self.observation(states).double()
                     continue
-                rolled = rollout_sets(stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps)
+                rolled = rollout_sets(stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps, given)
                 seen = torch.func.vmap(torch.func.vmap(self.observation))(rolled.unflatten(1, starts.shape[1:3]))
                 predicted[some] = seen.double()
         return predicted

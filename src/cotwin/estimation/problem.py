@@ -19,6 +19,7 @@ from cotwin.estimation.prediction import AT_ONCE, Pace, Prediction
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.starts import Starts
 from cotwin.estimation.unknowns import Unknowns
+from cotwin.given import Given
 from cotwin.rollouts import checkpointed, rollout_with
 from cotwin.stepper import Stepper
 
@@ -38,7 +39,7 @@ class LeastSquares:
     whitened: Σ^(−1/2) in place of 1/σ, Σ = σ² + cov δ. So are all misfits and their Jacobians here.
 
     stepper: with the unknowns θ, at their initial values. starts: s, (B, C, *S), or s as `NoisyStarts` of ε.
-    priors: by the names that `estimates` gives.
+    priors: by the names that `estimates` gives. given: what comes from outside with the starts.
 
     Many points z = (raw θ, ε) at once, (P, Z): their rollouts are one batch, or a few. All on the stepper's device,
     and in double precision unless the stepper takes another alone. Jacobians are central differences: a batch of
@@ -55,6 +56,7 @@ class LeastSquares:
         starts: Float[Tensor, "B C *S"] | NoisyStarts,
         measurements: Measurements,
         priors: Mapping[str, Prior] | None = None,
+        given: Given | None = None,
     ) -> None:
         self.dtype = stepper.dtype or torch.float64
         self.difference = DIFFERENCES[self.dtype]
@@ -78,6 +80,7 @@ class LeastSquares:
                 f"{len(self.starts.guess)} starts, and an observation of {self.observation.num_trajectories} "
                 "trajectories; give one start for each."
             )
+        self.given = _required(self.stepper, given, len(self.starts.guess))
         self.priors = {name: copy.deepcopy(prior).to(device) for name, prior in (priors or {}).items()}
         for name, prior in self.priors.items():
             if name not in self.unknowns.parameters:
@@ -279,7 +282,8 @@ class LeastSquares:
         """(prediction − value)/σ of one point, for reverse-mode differentiation."""
         raw, white = self.parts(z[None])
         named = {name: value[0].to(self.dtype) for name, value in self.unknowns.split(raw).items()}
-        states = rollout_with(self.stepper, named, self.starts.states(white)[0], self.observation.num_steps)
+        steps = self.observation.num_steps
+        states = rollout_with(self.stepper, named, self.starts.states(white)[0], steps, self.given)
         return self._misfit(self.observation(states).double()[None])[0]
 
     def along_starts(self, z: Float[Tensor, " Z"], moves: Float[Tensor, "K n"]) -> Float[Tensor, "K M"]:
@@ -291,7 +295,8 @@ class LeastSquares:
         named = {name: value[0].to(self.dtype) for name, value in self.unknowns.split(raw).items()}
         away = self._differenced * moves[:, None]
         starts = self.starts.states(torch.cat([white + away, white - away]))
-        states = rollout_with(checkpointed(self.stepper), named, starts.flatten(0, 1), self.observation.num_steps)
+        given, steps = self.given and self.given.repeated(len(starts)), self.observation.num_steps
+        states = rollout_with(checkpointed(self.stepper), named, starts.flatten(0, 1), steps, given)
         seen = torch.stack([self.observation(one).double() for one in states.unflatten(0, starts.shape[:2])])
         return self._weighed((seen[: len(moves)] - seen[len(moves) :]) / (2 * self._differenced))
 
@@ -356,7 +361,7 @@ class LeastSquares:
 
     @property
     def _prediction(self) -> Prediction:
-        return Prediction(self.stepper, self.unknowns, self.observation)
+        return Prediction(self.stepper, self.unknowns, self.observation, self.given)
 
     def _linearise(self, z: Tensor, paces: list[Pace], ahead: float, behind: float) -> Linearised:
         raw, white = self.parts(z)
@@ -442,6 +447,18 @@ class LeastSquares:
                 f"{len(self.values)} values do not determine {self.size} unknowns; observe more, estimate less "
                 "(Known, a coarser field), or say with priors what is known beforehand."
             )
+
+
+def _required(stepper: Stepper, given: Given | None, count: int) -> Given | None:
+    """What a stepper is given in every rollout, where it is; None for one that takes nothing."""
+    if not stepper.takes_given:
+        return None
+    if given is None or len(given) != count:
+        raise ValueError(
+            f"{type(stepper).__name__} has to be told what is given with each of {count} starts, and of which "
+            "trajectory it is: given=Given.of(…)."
+        )
+    return given.to(stepper.device)
 
 
 def _offset(values: Float[Tensor, " M"], channel: Int[Tensor, " M"]) -> float:

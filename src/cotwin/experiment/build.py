@@ -108,14 +108,16 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
     device = find_device(experiment.device)
     # Layers of models that take no seed draw from torch's own generator.
     with torch_seeded(experiment.seed):
-        physical = build_physical(experiment.physical, data.layout, data.train.states).to(device)
+        physical = build_physical(experiment.physical, data.layout, data.train.states, data.given).to(device)
         synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
     if data.train.states.dtype == torch.float64:
         physical, synthetic = physical.double(), synthetic.double()
     priors = build_priors(experiment.known_beforehand, physical)
+    # The windows of both go to both.
+    needs_given = physical.takes_given or synthetic.takes_given
     return HybridTrainer(
-        _learner(experiment, "physical", physical, data, priors),
-        _learner(experiment, "synthetic", synthetic, data, {}),
+        _learner(experiment, "physical", physical, data, priors, needs_given),
+        _learner(experiment, "synthetic", synthetic, data, {}, needs_given),
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
@@ -126,12 +128,18 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
 
 
 def _learner(
-    experiment: s.Experiment, role: Role, stepper: Stepper, data: Dataset, priors: Mapping[str, Prior]
+    experiment: s.Experiment,
+    role: Role,
+    stepper: Stepper,
+    data: Dataset,
+    priors: Mapping[str, Prior],
+    needs_given: bool,
 ) -> Learner:
     settings: LearnerSettings = getattr(experiment, role)
     train = data.train
     window = data.steps(settings.window, f"{role}.window")
-    real = SlidingWindows(train.states, window, train.mask, settings.stride, data.starts)
+    given = train.given if needs_given else None
+    real = SlidingWindows(train.states, window, train.mask, settings.stride, data.starts, given)
     loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer
     total = settings.warmup_steps + experiment.hybrid.cycles * settings.steps
@@ -181,4 +189,8 @@ def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> S
         case "perturbed":
             return cotwin.windows.starts.perturbed(real.starts(), data.layout)
         case "simulated":
-            return cotwin.windows.starts.simulated(data.initial, data.layout, data.train.num_frames - 1)
+            initial, given = data.initial
+            steps = data.train.num_frames - 1
+            return cotwin.windows.starts.simulated(
+                initial, data.layout, steps, given if real.given is not None else None, real.window_shape[0] - 1
+            )

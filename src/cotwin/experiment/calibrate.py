@@ -39,6 +39,7 @@ from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
+from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.parameters import Elementwise, estimates
 from cotwin.seeds import torch_seeded
@@ -61,6 +62,7 @@ class Task:
     priors: dict[str, Prior]
     starts: Tensor | NoisyStarts
     measurements: Measurements
+    given: Given
     recorded: Tensor
     notes: list[str]
 
@@ -80,14 +82,15 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
     """The same from data that are loaded already. Raises ValueError with the cure."""
     device = find_device(experiment.device)
     with torch_seeded(experiment.seed):
-        stepper = build_physical(experiment.physical, data.layout, data.train.states).to(device)
+        stepper = build_physical(experiment.physical, data.layout, data.train.states, data.given).to(device)
     if not estimates(stepper):
         raise ValueError(
             "physical has no unknown, all parameters are fixed; set fixed: false for those that are to be estimated."
         )
-    starts, measurements, recorded, notes = _measured(experiment.estimation, data, stepper)
+    measured = _measured(experiment.estimation, data, stepper)
+    starts, measurements, given, notes = measured.starts, measured.measurements, measured.given, measured.notes
     priors = build_priors(experiment.known_beforehand, stepper)
-    problem = LeastSquares(stepper, starts, measurements, priors)
+    problem = LeastSquares(stepper, starts, measurements, priors, given)
     settings = experiment.estimation
     if settings.search == "ensemble_kalman":
         EnsembleKalman(members=settings.members).first(problem, problem.present()[0])
@@ -98,13 +101,26 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
         require_sampled(problem, settings.posterior, settings.chains)
     if settings.profile and not any(isinstance(one, Elementwise) for one in problem.unknowns.parameters.values()):
         notes.append("There are no profiles: no unknown is a number of its own.")
-    return Task(experiment, data, stepper, priors, starts, measurements, recorded, [*data.notes, *notes])
+    return Task(
+        experiment, data, stepper, priors, starts, measurements, given, measured.recorded, [*data.notes, *notes]
+    )
 
 
-def _measured(
-    settings: Estimation, data: Dataset, stepper: Stepper
-) -> tuple[Tensor | NoisyStarts, Measurements, Float[Tensor, "T C *S"], list[str]]:
-    """The starts of windows of the training data, what is measured along them, the first as measured, and notes."""
+@dataclass(frozen=True)
+class _Measured:
+    """The starts of windows of the training data, what is measured along and given with them, and notes.
+
+    recorded: the first as measured.
+    """
+
+    starts: Tensor | NoisyStarts
+    measurements: Measurements
+    given: Given
+    recorded: Float[Tensor, "T C *S"]
+    notes: list[str]
+
+
+def _measured(settings: Estimation, data: Dataset, stepper: Stepper) -> _Measured:
     train = data.train
     first = filled(train.states, train.mask)[:, 0]
     length = _length(settings.start_length, first, train.layout)
@@ -116,6 +132,10 @@ def _measured(
     stride = steps + 1 if estimated else steps
     states = _windows(train.states, steps, stride)
     mask = None if train.mask is None else _windows(train.mask, steps, stride)
+    firsts = torch.arange(0, train.num_frames - steps, stride)
+    given = train.given.window(
+        torch.arange(len(train)).repeat_interleave(len(firsts)), firsts.repeat(len(train)), steps
+    )
     observation = Grid(train.layout, len(states), steps, mask, first=0 if estimated else 1)
     measurements = Measurements(observation, observation(states).double(), settings.noise)
     recorded = states[0] if mask is None else torch.where(mask[0], states[0], torch.nan)
@@ -129,13 +149,13 @@ def _measured(
         )
     if estimated:
         starts = noisy_starts(states, mask, train.layout, length, adapt=settings.start_length is None)
-        return starts, measurements, recorded, notes
+        return _Measured(starts, measurements, given, recorded, notes)
     if mask is not None and not bool(shows_all(mask[:, :1], train.layout).all()):
         raise ValueError(
             "some windows start from a state of which a field is not observed at all; estimate it: "
             "estimation.starts=estimated."
         )
-    return states[:, 0].double(), measurements, recorded, notes
+    return _Measured(states[:, 0].double(), measurements, given, recorded, notes)
 
 
 def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
@@ -152,6 +172,7 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
         level=settings.level,
         seed=seed,
         discrepancy=_discrepancy(settings.discrepancy),
+        given=task.given,
         stages=stages,
     )
     stages.say("estimated; grid and time steps are looked at")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,8 +19,10 @@ from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
 from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.measured_starts import correlation_length
+from cotwin.experiment.outside import names_given
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
+from cotwin.given import Given
 from cotwin.layout import Field, Layout
 from cotwin.seeds import seeded
 from cotwin.store.real import read_once
@@ -46,17 +49,24 @@ class Dataset:
     starts: Bool[Tensor, "N T"] | None = None
 
     @property
+    def given(self) -> list[Given]:
+        """What comes from outside with all trajectories, those that train first."""
+        held_out = [one.given for one in (self.validation, self.test) if one is not None and one.given is not None]
+        return [self.train.given, *held_out]
+
+    @property
     def layout(self) -> Layout:
         """Of all trajectories."""
         return self.train.layout
 
     @property
-    def initial(self) -> Float[Tensor, "M C *S"]:
-        """The first state of each training trajectory that a rollout may start from."""
+    def initial(self) -> tuple[Float[Tensor, "M C *S"], Given]:
+        """The first state of each training trajectory that a rollout may start from, and what is given with it."""
         if self.starts is None:
-            return self.train.states[:, 0]
-        first = self.starts.int().argmax(dim=1)
-        return self.train.states[torch.arange(len(first)), first][self.starts.any(dim=1)]
+            return self.train.states[:, 0], self.train.given
+        first, there = self.starts.int().argmax(dim=1), self.starts.any(dim=1)
+        given = self.train.given.begun_at(first).rows(there.nonzero().flatten())
+        return self.train.states[torch.arange(len(first)), first][there], given
 
     @property
     def interpolated(self) -> list[HeldOut]:
@@ -88,7 +98,7 @@ def load_dataset(settings: Data, physical: PhysicalSettings, seed: int, store: S
             clean, truth = simulate(settings, physical, seed)
             return _with_noise(clean, settings, truth, seed)
         case FileData():
-            return _from_file(settings, store)
+            return _from_file(settings, store, names_given(physical))
 
 
 def _simulated_burgers(settings: SimulatedBurgers, seed: int) -> Dataset:
@@ -124,8 +134,10 @@ def _with_noise(
     assert split.test is not None
     return Dataset(
         train,
-        HeldOut(validation.states, variance=variances(train.states), clean=settings.noise == 0),
-        HeldOut(split.test.states, variance=variances(train.states), clean=True),
+        HeldOut(
+            validation.states, variance=variances(train.states), given=validation.given, clean=settings.noise == 0
+        ),
+        HeldOut(split.test.states, variance=variances(train.states), given=split.test.given, clean=True),
         truth,
         [
             f"{settings.train} training and {settings.validation} validation trajectories with {settings.noise:.0%} "
@@ -134,7 +146,7 @@ def _with_noise(
     )
 
 
-def _from_file(settings: FileData, store: Store) -> Dataset:
+def _from_file(settings: FileData, store: Store, named: Sequence[str]) -> Dataset:
     trajectories = read_once(
         settings.path,
         store.shelf("real"),
@@ -145,6 +157,7 @@ def _from_file(settings: FileData, store: Store) -> Dataset:
         axes=settings.axes,
         precision=settings.precision,
         walls=settings.walls,
+        given=tuple(dict.fromkeys((*settings.given, *named))),
     )
     _nothing_said_in_vain(settings, len(trajectories))
     if len(trajectories) == 1:
@@ -207,6 +220,6 @@ def _held_out(
     """Held-out trajectories, from their first on in the file; length: over which training states are alike."""
     variance = variances(train.states, train.mask)
     if trajectories.mask is None:
-        return HeldOut(trajectories.states, None, scored_from, variance)
+        return HeldOut(trajectories.states, None, scored_from, variance, given=trajectories.given)
     begun, skipped, about = begin_whole(trajectories, first, scored_from, length)
-    return HeldOut(begun.states, begun.mask, scored_from - skipped, variance, about)
+    return HeldOut(begun.states, begun.mask, scored_from - skipped, variance, about, begun.given)

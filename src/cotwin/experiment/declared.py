@@ -8,15 +8,10 @@ from inspect import Parameter as Argument
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import Discriminator, Field, Tag, create_model
+from pydantic import Field, create_model
 
-from cotwin.experiment.learner_settings import (
-    Component,
-    NetworkSettings,
-    PhysicalSettings,
-    SourcePoints,
-    Unknown,
-)
+from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
+from cotwin.experiment.parameter_settings import Number, Part, SourceTerm
 from cotwin.experiment.settings import Experiment, FileData, Simulated, SimulatedBurgers, Starts
 from cotwin.parameters import Parameter, Source
 from cotwin.registry import Registry, RegistryError, Settings, made_by, network, sampler, simulator, summary
@@ -77,22 +72,16 @@ def as_setting(annotation: Any) -> Any:
     """The type of a setting for an argument of this type: parameters are unknowns, in a tuple components."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation is Parameter:
-        return Unknown
+        return Number
     if annotation == Source:
-        kinds = Annotated[Unknown, Tag(Unknown.__name__)] | Annotated[SourcePoints, Tag(SourcePoints.__name__)]
-        return Annotated[kinds, Discriminator(_kind_of_source)]
+        return SourceTerm
     if origin is tuple and inner == (Parameter, ...):
-        return tuple[Component, ...]
+        return tuple[Part, ...]
     if origin in (Union, UnionType):
         vector = any(get_origin(part) is tuple and Parameter in get_args(part) for part in inner)
         # A vector may also be given as one parameter, in a script; its settings are those of its components.
         return Union[tuple(as_setting(part) for part in inner if not (vector and part is Parameter))]  # noqa: UP007
     return annotation
-
-
-def _kind_of_source(value: Any) -> str:
-    at_points = isinstance(value, SourcePoints) or (isinstance(value, Mapping) and "points" in value)
-    return (SourcePoints if at_points else Unknown).__name__
 
 
 def _named(

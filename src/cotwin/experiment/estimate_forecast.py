@@ -33,7 +33,7 @@ class Forecast:
 
 def forecast(task: Task) -> Forecast | None:
     """By timing one Jacobian; None where the search goes along gradients: networks, more than 300 numbers."""
-    problem = LeastSquares(task.stepper, task.starts, task.measurements, task.priors)
+    problem = LeastSquares(task.stepper, task.starts, task.measurements, task.priors, task.given)
     if problem.unknowns.closures or len(problem.unknowns) > MOST_BY_JACOBIAN:
         return None
     z = problem.present()

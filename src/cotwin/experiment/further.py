@@ -74,7 +74,7 @@ def foresee(path: Path) -> Foreseen:
         length, share = tensors["length_and_share"].tolist()
         starts = NoisyStarts(tensors["guess"], tensors["deviation"], length, share=share)
     settings, device = task.experiment.estimation, task.stepper.device
-    problem = LeastSquares(task.stepper, starts, task.measurements, task.priors)
+    problem = LeastSquares(task.stepper, starts, task.measurements, task.priors, task.given)
     problem = problem.with_noise(tensors["noise"].to(device)).on(trained.physical.to(device))
     z = tensors["z"].to(device)
     if tuple(z.shape) != (problem.size,):

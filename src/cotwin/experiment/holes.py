@@ -81,7 +81,8 @@ def begin_whole(
     about = _about(first, skipped, ~mask[:, 0])
     states[:, :1] = fill_holes(states[:, :1], mask[:, :1], layout, length)
     mask[:, 0] = True
-    return replace(trajectories, states=states, mask=mask), max(skipped) if scored_from > 1 else 0, about
+    given = trajectories.given.begun_at(torch.tensor(skipped))
+    return replace(trajectories, states=states, mask=mask, given=given), max(skipped) if scored_from > 1 else 0, about
 
 
 def _about(first: int, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str:

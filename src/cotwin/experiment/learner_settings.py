@@ -1,70 +1,12 @@
-"""What the settings of models share: unknowns, optimisers, how a model trains and is rolled out."""
+"""What the settings of models share: optimisers, how a model trains and is rolled out."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from cotwin.experiment.prior_settings import Prior
 from cotwin.registry import Count, PositiveFloat, Settings
-
-
-class Component(Settings):
-    """A parameter to estimate: positive, or bounded; scalar, or a field of coefficients on a coarse grid."""
-
-    initial: Annotated[float, Field(ge=-1e30, le=1e30)]
-    bounds: tuple[float, float] | None = Field(
-        None, description="without them it is positive, learned by its logarithm"
-    )
-    grid: tuple[Annotated[int, Field(ge=2, le=1_000_000)], ...] | None = Field(
-        None, description="of coefficients, for a field; without it a scalar"
-    )
-    unit: str = "1"
-    fixed: bool = Field(False, description="hold it at initial: a known constant")
-
-    @model_validator(mode="after")
-    def _inside(self) -> Component:
-        if self.fixed:
-            return self
-        if self.bounds is None and not self.initial > 0:
-            raise ValueError(f"initial is {self.initial}; without bounds the parameter is positive")
-        if self.bounds is not None and not self.bounds[0] < self.initial < self.bounds[1]:
-            raise ValueError(f"initial is {self.initial}, not strictly inside the bounds {list(self.bounds)}")
-        return self
-
-
-class Unknown(Component):
-    """A parameter to estimate: positive, or bounded; scalar, or a field of coefficients on a coarse grid."""
-
-    prior: Prior | None = Field(
-        None, description="what is known of it beforehand", json_schema_extra={"as": "priors.NAME"}
-    )
-
-
-def _known(value: Any) -> Any:
-    """A number, as the settings of a constant."""
-    return {"initial": value, "fixed": True} if isinstance(value, int | float) else value
-
-
-Part = Annotated[Component, BeforeValidator(_known)]
-"""A number that is known, or a parameter to estimate."""
-
-
-class SourcePoints(Settings):
-    """Sources at points: what enters at each."""
-
-    points: tuple[tuple[Part, ...], ...] = Field(description="a place for each, numbers along each axis")
-    rates: tuple[Part, ...] = Field(description="what enters at each, over time; negative, it is taken out")
-    width: PositiveFloat | None = Field(
-        None, description="spreads each by a Gaussian exp(−|x|²/width²); needed where places are unknown"
-    )
-
-    @model_validator(mode="after")
-    def _numbers(self) -> SourcePoints:
-        if any(part.grid is not None for part in (*self.rates, *(one for place in self.points for one in place))):
-            raise ValueError("places and rates are numbers; leave out their grid")
-        return self
 
 
 class Adam(Settings):

@@ -129,6 +129,9 @@ def _locate(location: tuple[int | str, ...], experiment: type[Experiment]) -> tu
             continue
         if re.fullmatch(r"(constrained-)?(float|int|str|bool)|\w+\[.*\]", str(part)):
             continue
+        if isinstance(part, int) and candidates:
+            path.append(str(part))  # one of several of a kind
+            continue
         if len(candidates) == 1:
             owner = candidates[0]
         path.append(str(part))

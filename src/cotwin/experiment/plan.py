@@ -150,7 +150,8 @@ class Trial:
         learner = hybrid.learners[phase.learner]
         if (phase.learner, batch) not in self._steps:
             rows = [index % len(learner.real) for index in range(batch)]
-            windows = StoredWindows(InMemory(learner.real.__getitems__(rows).states))
+            some = learner.real.__getitems__(rows)
+            windows = StoredWindows(InMemory(some.states), lambda indices: some.rows(indices).given)
             self._steps[phase.learner, batch] = _seconds_a_step(learner.trainer, windows)
         return self._steps[phase.learner, batch]
 
@@ -182,7 +183,9 @@ def _seconds_to_make(windows: RolloutWindows, count: int, store: Store) -> float
     begin = time.perf_counter()
     # An untrained network may diverge; the time is the same.
     with suppress(DivergenceError):
-        part = RolloutWindows(windows.teacher, windows.starts.take(range(count)), windows.num_steps)
+        some = range(count)
+        given = windows.given_with(some)
+        part = RolloutWindows(windows.teacher, windows.starts.take(some), windows.num_steps, given=given)
         with store.keep(part) as kept:
             if kept.choice.placement == "on_the_fly":
                 kept.windows.__getitems__(range(count))

@@ -58,6 +58,9 @@ def merge(base: Any, change: Any, shared: Shared) -> Any:
     """`change` over `base`. A mapping whose kind changes keeps of the old one only what kinds share."""
     if not isinstance(base, dict) or not isinstance(change, dict):
         return change
+    if ("given" in change) != ("given" in base) and not {*base, *change} & {"kind", "model", "network"}:
+        # What the data give has nothing of an unknown, nor an unknown of it.
+        return change
     for tag, kept in shared.items():
         if tag in change and tag in base and change[tag] != base[tag]:
             return {**{key: value for key, value in base.items() if key in kept}, **change}

@@ -107,7 +107,9 @@ class Solving:
     def again(self, changes: Mapping[str, int]) -> Solving:
         """Estimated again with other settings."""
         physical = self.physical.model_copy(update=changes)
-        stepper = build_physical(physical, self.data.layout, self.data.train.states).to(self.found.stepper.device)
+        stepper = build_physical(physical, self.data.layout, self.data.train.states, self.data.given).to(
+            self.found.stepper.device
+        )
         # Searches with another finer model would begin from the same numbers: a stage that tells them apart.
         self.stages.take("finer", [self.found.z, self.found.z.new_tensor(list(changes.values()))], dict)
         found = with_finer_fields(with_noise_of_starts(again(self.found, stepper, self.stages)))
@@ -156,7 +158,8 @@ class Solving:
         """The simulator with other settings, its unknowns where they begin."""
         # A few rollouts are not worth compiling for.
         settings = self.physical.model_copy(update={**changes, "rollout": Rollout()})
-        stepper = build_physical(settings, layout or self.data.layout, self.data.train.states)
+        data = self.data
+        stepper = build_physical(settings, layout or data.layout, data.train.states, data.given)
         return stepper.to(self.found.stepper.device)
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cotwin.experiment.estimation_settings import Estimation
-from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings, Unknown
+from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
+from cotwin.experiment.parameter_settings import Unknown
 from cotwin.experiment.prior_settings import Prior
 from cotwin.layout import Boundary, Ends
 from cotwin.registry import Count, PositiveFloat, Settings, sampler
@@ -134,6 +135,11 @@ class FileData(Settings):
     )
     precision: Literal["auto", "single", "double"] = Field(
         "auto", description="of states and models; auto: double where single would round off what changes in time"
+    )
+    given: tuple[str, ...] = Field(
+        (),
+        description="fields of the file that are no part of the state but given with it: known coefficients, "
+        "forcings; numbers, and what physical names as given, always are",
     )
     validation: Count = Field(1, description="held-out trajectories, where the file holds several")
     test: Annotated[int, Field(ge=0, le=1_000_000)] = Field(

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, get_origin
+from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.experiment.declared import suggested
-from cotwin.experiment.learner_settings import Component, PhysicalSettings, Rollout, SourcePoints
+from cotwin.experiment.learner_settings import PhysicalSettings, Rollout
+from cotwin.experiment.outside import with_data
+from cotwin.experiment.parameters import as_argument, name_parameter
+from cotwin.given import Given
 from cotwin.layout import Layout
-from cotwin.parameters import (
-    Bounded,
-    CoarseField,
-    Known,
-    Parameter,
-    PointSources,
-    Positive,
-    SpreadSources,
-    Vector,
-)
+from cotwin.parameters import Parameter
 from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.registry import simulator
 from cotwin.rollouts import Checkpointed, Compiled, Refined
@@ -30,18 +23,30 @@ from cotwin.stepper import Stepper
 
 
 def build_physical(
-    settings: PhysicalSettings, layout: Layout, states: Float[Tensor, "N T C *S"] | None = None
+    settings: PhysicalSettings,
+    layout: Layout,
+    states: Float[Tensor, "N T C *S"] | None = None,
+    given: Sequence[Given] = (),
 ) -> Stepper:
-    """The simulator. states: of the training data; not needed where the settings are `settled`.
+    """The simulator. states, given: as `settled` takes them; not needed where the settings are.
 
     Raises ValueError where what the configuration names returns no stepper of the layout. What a user's own code
     raises is not touched.
     """
-    return _built(settings if states is None else settled(settings, layout, states), layout)
+    return _built(settings if states is None else settled(settings, layout, states, given), layout)
 
 
-def settled(settings: PhysicalSettings, layout: Layout, states: Float[Tensor, "N T C *S"]) -> PhysicalSettings:
-    """The settings with what the training data decide filled in: from these the simulator is built without data."""
+def settled(
+    settings: PhysicalSettings,
+    layout: Layout,
+    states: Float[Tensor, "N T C *S"],
+    given: Sequence[Given] = (),
+) -> PhysicalSettings:
+    """The settings with what the data decide filled in: from these the simulator is built without data.
+
+    states: of the training data. given: with the trajectories, those that train first.
+    """
+    settings = with_data(settings, given)
     for name, suggest in suggested(simulator.find(settings.model)).items():
         if getattr(settings, name, name) is None:
             settings = settings.model_copy(update={name: suggest(partial(_built, settings, layout), layout, states)})
@@ -60,24 +65,11 @@ def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Steppe
         raise ValueError(f"{settings.model} takes no layout; write layout: Layout among its arguments.")
     for name, argument in given.items():
         if isinstance(argument, Parameter):
-            _call(argument, name)
+            name_parameter(argument, name)
     stepper = thing(layout=solver, **{**given, **changes})
     _require_stepper(settings.model, stepper, solver)
     stepper = _rolled_out(stepper, settings.rollout)
     return stepper if settings.refine == 1 else Refined(stepper, layout, settings.refine)
-
-
-def as_argument(value: Any, annotation: Any, layout: Layout) -> Any:
-    """A setting as a class or function takes it: unknowns as parameters, all else as it is."""
-    if isinstance(value, Component):
-        return _parameter(value, layout)
-    if isinstance(value, SourcePoints):
-        return _at_points(value, layout)
-    if not (isinstance(value, tuple) and value and all(isinstance(part, Component) for part in value)):
-        return value
-    if _alike(value) and get_origin(annotation) is not tuple:
-        return _leaf(value[0], torch.tensor([part.initial for part in value]))
-    return tuple(_parameter(part, layout) for part in value)
 
 
 def _rolled_out(stepper: Stepper, settings: Rollout) -> Stepper:
@@ -91,66 +83,6 @@ def _rolled_out(stepper: Stepper, settings: Rollout) -> Stepper:
     if settings.checkpoint is None:
         return stepper
     return Checkpointed(stepper, None if settings.checkpoint == "sqrt" else settings.checkpoint)
-
-
-def _parameter(settings: Component, layout: Layout) -> Parameter:
-    if settings.grid is None:
-        return _leaf(settings, settings.initial)
-    if len(settings.grid) != layout.dims:
-        raise ValueError(f"grid {list(settings.grid)} needs one number for each of the {layout.dims} axes.")
-    if any(k > n for k, n in zip(settings.grid, layout.grid, strict=True)):
-        raise ValueError(
-            f"grid {list(settings.grid)} has more coefficients than the solver has points, "
-            f"{list(layout.grid)}; choose fewer."
-        )
-    return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
-
-
-def _alike(parts: Sequence[Component]) -> bool:
-    """Whether these are one array, which is estimated as such."""
-    return parts[0].grid is None and len({(part.bounds, part.grid, part.unit, part.fixed) for part in parts}) == 1
-
-
-def _numbers(parts: Sequence[Component]) -> Parameter:
-    if _alike(parts):
-        return _leaf(parts[0], torch.tensor([part.initial for part in parts]))
-    return Vector(*(_leaf(part, part.initial) for part in parts))
-
-
-def _at_points(settings: SourcePoints, layout: Layout) -> Parameter:
-    known = all(part.fixed for place in settings.points for part in place)
-    if any(len(place) != layout.dims for place in settings.points) or len(settings.points) != len(settings.rates):
-        raise ValueError(
-            f"{len(settings.points)} points of {'/'.join(str(len(place)) for place in settings.points)} numbers and "
-            f"{len(settings.rates)} rates do not fit; give each point {layout.dims} numbers and one rate."
-        )
-    rates = _numbers(settings.rates)
-    if settings.width is not None:
-        places = Vector(*(_numbers(place) for place in settings.points))
-        return SpreadSources(rates, places, settings.width, layout)
-    if known:
-        return PointSources(rates, [[part.initial for part in place] for place in settings.points], layout)
-    raise ValueError(
-        "unknown places of points cannot be found: what the cells around share is no smooth function of them. Give a "
-        f"width, of two cells or more, {2 * max(layout.spacing):.3g}."
-    )
-
-
-def _call(parameter: Parameter, name: str) -> None:
-    """Wherever in the stepper it goes: people know it by the name that they set it by."""
-    parameter.called = name
-    if parameter.by_parts:
-        for part, inside in parameter.named_children():
-            if isinstance(inside, Parameter):
-                _call(inside, f"{name}.{part}")
-
-
-def _leaf(settings: Component, initial: float | Tensor) -> Parameter:
-    if settings.fixed:
-        return Known(initial, unit=settings.unit)
-    if settings.bounds is None:
-        return Positive(initial, unit=settings.unit)
-    return Bounded(initial, *settings.bounds, unit=settings.unit)
 
 
 def _require_stepper(model: str, stepper: object, layout: Layout) -> None:

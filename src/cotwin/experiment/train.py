@@ -196,7 +196,7 @@ def _conclude(session: Session, run: Run, metrics: list[dict[str, Any]], shelf: 
     }
     together: dict[Role, Stepper] = {role: models[role, "together"] for role, _ in models}
     # What counts most comes first, and last the figure, which may fail.
-    write_models(run, session.experiment, data.train.states, data.layout, together)
+    write_models(run, session.experiment, data, together)
     comparison = compare(models, session.start, data.truth, data.validation, data.test)
     run.write_json("result.json", comparison.as_json())
     shown = data.validation if data.test is None else data.test

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cotwin.experiment.build import build_network
+from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import validate
 from cotwin.experiment.resume import models_code
 from cotwin.experiment.settings import Experiment
@@ -113,11 +114,11 @@ def load_run(path: str | Path) -> TrainedRun:
     return TrainedRun(path, layout, precision, settings, models)
 
 
-def write_models(
-    run: Run, experiment: Experiment, states: Tensor, layout: Layout, models: Mapping[Role, Stepper]
-) -> None:
-    """All that `load_run` needs. states: of the training data, which decide what the settings leave open."""
-    filled_in = experiment.model_copy(update={"physical": settled(experiment.physical, layout, states)})
+def write_models(run: Run, experiment: Experiment, data: Dataset, models: Mapping[Role, Stepper]) -> None:
+    """All that `load_run` needs. data: which decide what the settings leave open."""
+    states, layout = data.train.states, data.layout
+    physical = settled(experiment.physical, layout, states, data.given)
+    filled_in = experiment.model_copy(update={"physical": physical})
     described = {
         "settings": filled_in.model_dump(mode="json"),
         "code": models_code(experiment),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cotwin.given import Course, Given
 from cotwin.parameters.numbers import Known
-from cotwin.parameters.parameter import Parameter, Unknown
+from cotwin.parameters.parameter import Parameter
 
 Ones = tuple[int, ...]
 """Axes of length one behind that of the samples, so that numbers broadcast against states; () for none."""
@@ -58,13 +58,13 @@ class Flowing(Parameter, ABC):
 class Condition(Outside):
     """A known number or static field of each trajectory.
 
-    called: by which name it is given. largest: its value of largest size in the data.
+    name: by which it is given. largest: its value of largest size in the data.
     """
 
     batched = True
     largest: Tensor
 
-    def __init__(self, name: str, largest: float | Float[Tensor, "*K"], unit: str = "1") -> None:
+    def __init__(self, name: str, largest: float | Float[Tensor, ""], unit: str = "1") -> None:
         super().__init__(unit)
         self._name = name
         self.register_buffer("largest", torch.as_tensor(largest, dtype=torch.get_default_dtype()).clone())
@@ -74,7 +74,7 @@ class Condition(Outside):
         """By which it is given."""
         return self._name
 
-    def forward(self) -> Float[Tensor, "*K"]:
+    def forward(self) -> Float[Tensor, ""]:
         return self.largest
 
     def known(self, given: Given) -> Float[Tensor, "R *S"]:
@@ -83,11 +83,7 @@ class Condition(Outside):
 
     def widened(self, given: Given) -> Parameter | None:
         here = largest(self.known(given))
-        return (
-            None
-            if bool((here.abs() <= self.largest.abs()).all())
-            else Known(largest(torch.stack([here, self.largest.to(here)])))
-        )
+        return Known(here) if bool(here.abs() > self.largest.abs()) else None
 
     def bound(self, given: Given, ones: Ones) -> Parameter:
         return Known(_shaped(given.conditions[self.name], ones))
@@ -126,20 +122,21 @@ class Grouped(Outside):
     """An unknown number with a value of its own for each group of trajectories.
 
     each: an unknown of G numbers, one for each group. groups: of each trajectory by its number in the data, (N,),
-    from 0 to G − 1. Trajectories of no group (−1), and others than these N, have the mean of the raw numbers, the
-    groups' common centre.
+    from 0 to G − 1. Trajectories of no group (−1), and others than these N, have the groups' common centre, the
+    mean of what is free of any bound.
     """
 
     by_parts = True
     batched = True
     groups: Tensor
 
-    def __init__(self, each: Unknown, groups: Int[Tensor, " N"]) -> None:
+    def __init__(self, each: Parameter, groups: Int[Tensor, " N"]) -> None:
         super().__init__(each.unit)
-        count = len(each.raw) if each.raw.dim() == 1 else 0
+        shape = tuple(each().shape)
+        count = shape[0] if len(shape) == 1 else 0
         if not count or len(groups) == 0 or int(groups.max()) != count - 1 or int(groups.min()) < -1:
             raise ValueError(
-                f"an unknown of shape {tuple(each.raw.shape)} for groups {groups.unique().tolist()}: it needs one "
+                f"an unknown of shape {shape} for groups {groups.unique().tolist()}: it needs one "
                 "number for each group, counted from 0."
             )
         self.each = each
@@ -168,15 +165,15 @@ class OfSamples(Parameter):
     by_parts = True
     batched = True
 
-    def __init__(self, each: Unknown, groups: Int[Tensor, " B"], ones: Ones) -> None:
+    def __init__(self, each: Parameter, groups: Int[Tensor, " B"], ones: Ones) -> None:
         super().__init__(each.unit)
         self.each, self.groups, self.ones = each, groups, ones
 
     def forward(self) -> Float[Tensor, "B *ones"]:
-        raw = self.each.raw
-        # The centre stands last, where the group −1 finds it.
-        values = self.each.to_natural(torch.cat([raw, raw.mean(dim=0, keepdim=True)]))
-        return _shaped(values[self.groups], self.ones)
+        values = self.each()
+        centre = self.each.bounded(self.each.unbounded(values).mean(dim=0, keepdim=True))
+        # It stands last, where the group −1 finds it.
+        return _shaped(torch.cat([values, centre])[self.groups], self.ones)
 
 
 def _shaped(values: Float[Tensor, "B *S"], ones: Ones) -> Tensor:
@@ -186,6 +183,6 @@ def _shaped(values: Float[Tensor, "B *S"], ones: Ones) -> Tensor:
     return values.view(-1, *ones) if values.dim() == 1 else values.unsqueeze(1)
 
 
-def largest(rows: Float[Tensor, "R *S"]) -> Float[Tensor, "*S"]:
-    """Of numbers the one of largest size; of fields at each point."""
-    return rows.gather(0, rows.abs().argmax(dim=0, keepdim=True))[0]
+def largest(values: Float[Tensor, "*K"]) -> Float[Tensor, ""]:
+    """The number of largest size, with its sign."""
+    return values.flatten()[values.abs().argmax()]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.physics.channels import take_moving
-from cotwin.stepper import DivergenceError, Stepper, rollout
+from cotwin.stepper import DivergenceError, Stepper
 
 MOST_SUBSTEPS = 1_000_000
 ACCURATE, MOST_DOUBLED = 2e-3, 16
@@ -60,7 +60,9 @@ def _long_waves(states: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
 def _error(make: Callable[..., Stepper], states: Float[Tensor, "B C *S"], substeps: int) -> float:
     """By how much half as long steps change the states after one interval, root-mean-square."""
     try:
-        here, there = (rollout(make(substeps=count), states, 1)[:, 1] for count in (substeps, 2 * substeps))
+        here, there = (
+            make(substeps=count).at_largest().rollout(states, 1)[:, 1] for count in (substeps, 2 * substeps)
+        )
     except DivergenceError:
         return math.inf
     return float((here - there).square().mean().sqrt())

@@ -86,6 +86,9 @@ class Wrapper(RolloutStepper):
     def bound(self, given: Given, ones: Ones) -> Wrapper:
         return self.around(self.inner.bound(given, ones))
 
+    def at_largest(self) -> Wrapper:
+        return self.around(self.inner.at_largest())
+
     def over(self, begin: float, end: float) -> Wrapper:
         return self.around(self.inner.over(begin, end))
 

@@ -13,9 +13,13 @@ from torch import Tensor
 
 from cotwin.data.read import Options, is_self_contained, read_trajectories
 from cotwin.data.trajectories import Trajectories
+from cotwin.given import Course, Given
 from cotwin.layout import Layout
 from cotwin.store.shelf import Shelf
 from cotwin.store.version import code_version
+
+MOST_BESIDE = 100_000
+"""Numbers given with the states that are kept beside them; with more, a file is read each time."""
 
 
 def read_once(path: str | Path, shelf: Shelf | None, **options: Unpack[Options]) -> Trajectories:
@@ -31,6 +35,8 @@ def read_once(path: str | Path, shelf: Shelf | None, **options: Unpack[Options])
     if found is not None:
         return _restored(*found, source=str(path))
     trajectories = read_trajectories(path, **options)
+    if trajectories.given.size > MOST_BESIDE:
+        return trajectories
     shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))
     return trajectories
 
@@ -57,18 +63,25 @@ def _meta(trajectories: Trajectories) -> dict[str, Any]:
         "layout": asdict(trajectories.layout),
         "masked": trajectories.mask is not None,
         "notes": list(trajectories.notes),
-        "scalars": {name: values.tolist() for name, values in trajectories.scalars.items()},
+        "conditions": {name: values.tolist() for name, values in trajectories.given.conditions.items()},
+        "inputs": {
+            name: (course.values.tolist(), course.per_step) for name, course in trajectories.given.inputs.items()
+        },
     }
 
 
 def _restored(states: Tensor, meta: dict[str, Any], source: str) -> Trajectories:
     mask = torch.isfinite(states) if meta["masked"] else None
-    scalars = {name: torch.tensor(values, dtype=torch.float64) for name, values in meta["scalars"].items()}
+    conditions = {name: torch.tensor(values, dtype=states.dtype) for name, values in meta["conditions"].items()}
+    inputs = {
+        name: Course(torch.tensor(values, dtype=states.dtype), per_step)
+        for name, (values, per_step) in meta["inputs"].items()
+    }
     return Trajectories(
         states if mask is None else states.nan_to_num_(nan=0.0),
         Layout.from_dict(meta["layout"]),
         mask,
         source,
         tuple(meta["notes"]),
-        scalars,
+        Given.of(len(states), conditions, inputs),
     )

@@ -21,7 +21,7 @@ from cotwin.store.root import check_root, claim_root, open_root
 from cotwin.store.shelf import Shelf, ShelfName
 from cotwin.store.show import show
 from cotwin.store.window_file import WindowFile
-from cotwin.windows import PickedStates, RolloutWindows, StoredWindows, Windows, copy_windows
+from cotwin.windows import DrawnStates, RolloutWindows, StoredWindows, Windows, copy_windows
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Store:
             if choice.placement == "memory":
                 memory = InMemory(torch.empty(len(windows), *windows.window_shape, dtype=windows.dtype))
                 self._fill(memory, windows)
-                kept = Kept(StoredWindows(memory), choice)
+                kept = Kept(StoredWindows(memory, windows.given_with), choice)
             elif choice.placement == "cache":
                 kept = self._cached(windows, choice, stack)
             else:
@@ -130,7 +130,7 @@ class Store:
                 self._fill(file, windows)
                 file.sync()
                 stack.push(attempt.pop_all())
-            return Kept(StoredWindows(file), choice)
+            return Kept(StoredWindows(file, windows.given_with), choice)
         except OSError as error:
             reason = f"the disk does not take {in_words(windows.num_bytes)} ({error.strerror or error})"
             logger.warning("%s; the windows are generated as they are read.", reason)
@@ -154,11 +154,11 @@ class Store:
         starts, fresh, budget = windows.starts, windows.fresh_starts, self.bytes_ahead(windows)
         if not starts.random_access:
             if fresh is None:
-                starts = PickedStates(starts.every())
+                starts = DrawnStates(starts)
             else:
                 draw = fresh
-                fresh = lambda number: PickedStates(draw(number).every())  # noqa: E731
-        return RolloutWindows(windows.teacher, starts, windows.num_steps, budget, fresh)
+                fresh = lambda number: DrawnStates(draw(number))  # noqa: E731
+        return RolloutWindows(windows.teacher, starts, windows.num_steps, budget, fresh, windows.given)
 
     def bytes_ahead(self, windows: RolloutWindows) -> int:
         """What batches generated ahead may hold: the budget, less starts that have to be drawn beforehand."""

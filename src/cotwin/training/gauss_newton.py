@@ -159,7 +159,7 @@ class SumOfSquares:
             parts = []
             for some in z.split(max(1, AT_ONCE // (8 * batch.states.numel()))):
                 every = starts.expand(len(some), *starts.shape)
-                states = rollout_sets(paced, self.unknowns.split(some.to(self.dtype)), every, steps)
+                states = rollout_sets(paced, self.unknowns.split(some.to(self.dtype)), every, steps, batch.given)
                 parts.append(root * (states[:, :, 1:].double() - truth))
             yield batch, torch.cat(parts)
 

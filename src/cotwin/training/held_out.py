@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.stepper import DivergenceError, Stepper, evaluating, rollout
 from cotwin.training.metrics import variances, vrmse
@@ -64,6 +65,7 @@ class HeldOut:
     variance: of each channel in the training data, (C,), as `metrics.variances` gives it: what the errors that decide
         are measured by. Of these states themselves if not given.
     about: what a person should know of where the rollouts start.
+    given: what comes from outside with the trajectories, for models that need it.
     clean: the states were simulated, and no noise added: they are the truth. Others were measured.
 
     Raises ValueError for what cannot score.
@@ -76,6 +78,7 @@ class HeldOut:
         scored_from: int = 1,
         variance: Float[Tensor, " C"] | None = None,
         about: str = "",
+        given: Given | None = None,
         *,
         clean: bool = False,
     ) -> None:
@@ -100,7 +103,7 @@ class HeldOut:
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
         self.states, self.mask, self.scored_from, self.about = states, mask, scored_from, about
-        self.clean = clean
+        self.clean, self.given = clean, given
         self.variance = variances(states, mask) if variance is None else variance
 
     @property
@@ -111,7 +114,8 @@ class HeldOut:
     def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
         """The full rollout from each first frame, on the CPU. Raises DivergenceError."""
         with evaluating(stepper), torch.no_grad():
-            return rollout(stepper, self.states[:, 0].to(stepper.device), self.states.shape[1] - 1).cpu()
+            starts, steps = self.states[:, 0].to(stepper.device), self.states.shape[1] - 1
+            return rollout(stepper, starts, steps, self.given).cpu()
 
     def measure(self, stepper: Stepper) -> Errors:
         """The errors of full rollouts; infinite, all of them, if one diverges.

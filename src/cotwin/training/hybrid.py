@@ -187,7 +187,8 @@ class HybridTrainer:
             return learner.starts(count, teacher, seeded(self.seed, number, epoch))
 
         steps = learner.real.window_shape[0] - 1
-        return RolloutWindows(teacher, draw(0), steps, fresh_starts=draw if self.fresh_starts else None)
+        fresh = draw if self.fresh_starts else None
+        return RolloutWindows(teacher, draw(0), steps, fresh_starts=fresh, given=learner.real.given)
 
     def state_dict(self) -> dict[str, Any]:
         """Both models, their optimisers and the place in the schedule."""

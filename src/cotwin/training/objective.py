@@ -63,7 +63,7 @@ class Objective:
         self.stepper.zero_grad()
         value, measured = torch.zeros(()), torch.zeros(())
         for batch in self.batches():
-            prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1)
+            prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1, batch.given)
             losses = self.loss.of_each(prediction, batch)
             part = losses.sum() / len(self)
             if not torch.isfinite(part):

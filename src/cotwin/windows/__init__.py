@@ -7,14 +7,16 @@ of `starts.py`, `stored.py` reads kept ones, `joined.py` weighs both, and `servi
 from cotwin.windows.joined import JoinedWindows
 from cotwin.windows.rollout import RolloutWindows
 from cotwin.windows.sliding import SlidingWindows
-from cotwin.windows.start_states import PickedStates, StartStates, as_start_states
+from cotwin.windows.start_states import DrawnStates, PickedStates, Places, StartStates, as_start_states
 from cotwin.windows.stored import Source, StoredWindows
 from cotwin.windows.windows import Batch, Windows, collate, copy_windows
 
 __all__ = [
     "Batch",
+    "DrawnStates",
     "JoinedWindows",
     "PickedStates",
+    "Places",
     "RolloutWindows",
     "SlidingWindows",
     "Source",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
+
+from cotwin.given import Given, joined
 from cotwin.windows.windows import Batch, Windows
 
 
@@ -62,6 +65,17 @@ class JoinedWindows(Windows):
                 own_indices, own_rows = zip(*part, strict=True)
                 windows.write(own_indices, batch, own_rows)
                 batch.weight[list(own_rows)] *= weight
+
+    def given_with(self, indices: Sequence[int]) -> Given | None:
+        first = len(self.real)
+        order = sorted(range(len(indices)), key=lambda row: indices[row] >= first)
+        count = sum(index < first for index in indices)
+        parts = [
+            self.real.given_with([indices[row] for row in order[:count]]),
+            self.generated.given_with([indices[row] - first for row in order[count:]]),
+        ]
+        known = [part for part in parts if part is not None and len(part)]
+        return joined(known).rows(torch.tensor(order).argsort()) if known else None
 
     def will_read(self, indices: Sequence[int]) -> None:
         first = len(self.real)

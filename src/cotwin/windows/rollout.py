@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.stepper import Stepper, rollout
 from cotwin.windows.start_states import StartStates, as_start_states
 from cotwin.windows.windows import Batch, Windows
@@ -19,6 +20,7 @@ class RolloutWindows(Windows):
     starts: (M, C, *S). Nothing is kept: reading twice generates twice, with the same result to rounding.
     ahead_bytes: what batches generated ahead, while others train, may hold in memory.
     fresh_starts: from an epoch's number to its own starts, as many; without it all epochs have the same.
+    given: what comes from outside with the trajectories that the starts are of, where teacher or learner needs it.
     """
 
     def __init__(
@@ -28,12 +30,13 @@ class RolloutWindows(Windows):
         num_steps: int,
         ahead_bytes: int = 0,
         fresh_starts: Callable[[int], StartStates] | None = None,
+        given: Given | None = None,
     ) -> None:
         self.starts = as_start_states(starts)
         teacher.layout.require_state((len(self.starts), *self.starts.state_shape))
         if num_steps < 1:
             raise ValueError(f"num_steps is {num_steps}; a window has at least one step.")
-        self.teacher, self.num_steps = teacher, num_steps
+        self.teacher, self.num_steps, self.given = teacher, num_steps, given
         self.ahead_bytes, self.fresh_starts, self.dtype = ahead_bytes, fresh_starts, self.starts.dtype
         self.renewed = fresh_starts is not None
         self._stream: torch.cuda.Stream | None = None  # which torch.cuda.stream takes for no change
@@ -57,11 +60,14 @@ class RolloutWindows(Windows):
         if self.fresh_starts is None:
             return self
         return RolloutWindows(
-            self.teacher, self.fresh_starts(number), self.num_steps, self.ahead_bytes, self.fresh_starts
+            self.teacher, self.fresh_starts(number), self.num_steps, self.ahead_bytes, self.fresh_starts, self.given
         )
+
+    def given_with(self, indices: Sequence[int]) -> Given | None:
+        return None if self.given is None else self.given.window(*self.starts.places(indices), self.num_steps)
 
     def generate(self, indices: Sequence[int]) -> Float[Tensor, "B T C *S"]:
         """The windows at these indices, made in one rollout; an inference tensor on the teacher's device."""
         starts = self.starts.take(indices)
         with torch.inference_mode():
-            return rollout(self.teacher, starts.to(self.teacher.device), self.num_steps)
+            return rollout(self.teacher, starts.to(self.teacher.device), self.num_steps, self.given_with(indices))

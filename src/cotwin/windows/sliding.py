@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.windows.start_states import PickedStates
 from cotwin.windows.windows import Batch, Windows, copy_windows
 
@@ -21,6 +22,7 @@ class SlidingWindows(Windows):
     stride: frames between the starts of successive windows.
     starts: (N, T), the frames that a rollout may start from; others start no window. Where they are not given, those
         that are wholly observed.
+    given: what comes from outside with the trajectories, for models that need it.
 
     Raises ValueError if the window is longer than the trajectories, or no window can start.
 
@@ -36,6 +38,7 @@ class SlidingWindows(Windows):
         mask: Bool[Tensor, "N T C *S"] | None = None,
         stride: int = 1,
         starts: Bool[Tensor, "N T"] | None = None,
+        given: Given | None = None,
     ) -> None:
         count, frames = trajectories.shape[:2]
         if num_steps < 1 or stride < 1:
@@ -50,7 +53,7 @@ class SlidingWindows(Windows):
         self.view = _overlapping(trajectories, num_steps)
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
         self._mask = None if mask is None else mask.flatten(0, 1)
-        self.masked, self.dtype = mask is not None, trajectories.dtype
+        self.masked, self.dtype, self.given = mask is not None, trajectories.dtype, given
         # Kept only if some are left out: of small trajectories the list could take more memory than they do.
         self._chosen_starts: Tensor | None = None
         if starts is None and mask is not None:
@@ -77,6 +80,12 @@ class SlidingWindows(Windows):
         if self.mask_view is not None and batch.mask is not None:
             copy_windows(self.mask_view, frames, batch.mask, rows)
 
+    def given_with(self, indices: Sequence[int]) -> Given | None:
+        if self.given is None:
+            return None
+        frames = self._starts_of(torch.as_tensor(indices))
+        return self.given.window(frames // self._frames, frames % self._frames, self.window_shape[0] - 1)
+
     def scored_values(self, static: Sequence[bool]) -> int:
         """How many measured values predictions are compared with, each counted once although windows overlap.
 
@@ -94,7 +103,7 @@ class SlidingWindows(Windows):
     def starts(self) -> PickedStates:
         """The first state of every window, a view: where generated windows may start."""
         every = self._every_start() if self._chosen_starts is None else self._chosen_starts
-        return PickedStates(self.view[:, 0], every)
+        return PickedStates(self.view[:, 0], every, self._frames)
 
     def _starts_of(self, indices: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
         """The frames, counted over all trajectories, where these windows start."""

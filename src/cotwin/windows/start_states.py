@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+class Places(NamedTuple):
+    """Trajectories, by their rows, and frames in them, each (B,)."""
+
+    rows: Int[Tensor, " B"]
+    frames: Int[Tensor, " B"]
 
 
 class StartStates(ABC):
@@ -33,6 +41,14 @@ class StartStates(ABC):
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
         """The states at these indices, as new memory."""
 
+    def places(self, indices: Sequence[int]) -> Places:
+        """Where these states are in the trajectories that something is given with.
+
+        Here state i is the first of trajectory i.
+        """
+        rows = torch.as_tensor(indices, dtype=torch.long)
+        return Places(rows, torch.zeros_like(rows))
+
     def every(self) -> Float[Tensor, "M C *S"]:
         """All of them at once."""
         return self.take(range(len(self)))
@@ -43,10 +59,13 @@ class PickedStates(StartStates):
 
     states: (F, C, *S); kept as they are, so that a view stays one.
     order: which of them; all in their order if not given.
+    frames: how many of the states come from each trajectory, one after the other.
     """
 
-    def __init__(self, states: Float[Tensor, "F C *S"], order: Int[Tensor, "M"] | None = None) -> None:
-        self.states, self.dtype = states, states.dtype
+    def __init__(
+        self, states: Float[Tensor, "F C *S"], order: Int[Tensor, "M"] | None = None, frames: int = 1
+    ) -> None:
+        self.states, self.dtype, self.frames = states, states.dtype, frames
         self.order = torch.arange(len(states)) if order is None else order
 
     def __len__(self) -> int:
@@ -59,9 +78,25 @@ class PickedStates(StartStates):
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
         return self.states[self.order[torch.as_tensor(indices)]]
 
+    def places(self, indices: Sequence[int]) -> Places:
+        index = self.order[torch.as_tensor(indices)]
+        return Places(index // self.frames, index % self.frames)
+
     def picked(self, order: Int[Tensor, "M"]) -> PickedStates:
         """Some of these."""
-        return PickedStates(self.states, self.order[order])
+        return PickedStates(self.states, self.order[order], self.frames)
+
+
+class DrawnStates(PickedStates):
+    """States that were drawn before they are asked for, and where they are."""
+
+    def __init__(self, drawn: StartStates) -> None:
+        super().__init__(drawn.every())
+        self.drawn_at = drawn.places(range(len(drawn)))
+
+    def places(self, indices: Sequence[int]) -> Places:
+        index = torch.as_tensor(indices)
+        return Places(self.drawn_at.rows[index], self.drawn_at.frames[index])
 
 
 def as_start_states(states: Tensor | StartStates) -> StartStates:

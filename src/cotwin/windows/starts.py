@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.seeds import seeded
-from cotwin.stepper import DivergenceError, Stepper
-from cotwin.windows.start_states import PickedStates, StartStates
+from cotwin.stepper import DivergenceError, Stepper, rolled
+from cotwin.windows.start_states import PickedStates, Places, StartStates
 
 MOST_DRAWS = 8  # rounds of replacing initial states from which the teacher diverges
 ROLLOUTS_AT_ONCE = 64  # fewer where their states, many times what is drawn from them, take more than
@@ -72,6 +74,9 @@ class ShiftedStates(StartStates):
     def state_shape(self) -> tuple[int, ...]:
         return self.states.state_shape
 
+    def places(self, indices: Sequence[int]) -> Places:
+        return self.states.places(indices)
+
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
         chosen = self.states.take(indices)
         for axis, shifts in self.shifts.items():
@@ -83,7 +88,9 @@ class ShiftedStates(StartStates):
         return chosen
 
 
-def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) -> Starts:
+def simulated(
+    initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int, given: Given | None = None, window: int = 0
+) -> Starts:
     """States along trajectories that the teacher rolls out from random initial states like the real ones.
 
     Each initial state is the mean of the real ones plus what sets one of them apart, with one random phase for each
@@ -94,7 +101,8 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
     periodic axes and no static fields. Raises ValueError otherwise, and, when states are taken, DivergenceError if
     the teacher diverges from most draws.
 
-    initial: the first states of the real training trajectories.
+    initial: the first states of the real training trajectories. given: what comes from outside with these; the
+    rollouts, of so many steps, and the windows of so many more that start at their states, are given the same.
     """
     if layout.kinds != {"periodic"} or any(layout.static_channels):
         raise ValueError(
@@ -106,9 +114,17 @@ def simulated(initial: Float[Tensor, "N C *S"], layout: Layout, horizon: int) ->
 
     def draw(count: int, teacher: Stepper, generator: torch.Generator) -> SimulatedStates:
         seed = int(torch.randint(2**62, (), generator=generator))
-        return SimulatedStates(teacher, initial, horizon, count, seed)
+        return SimulatedStates(teacher, initial, horizon, count, seed, given, window)
 
     return draw
+
+
+class Drawn(NamedTuple):
+    """States, and where what is given with them is known: rows and frames, as `Places` has them."""
+
+    states: Float[Tensor, "K C *S"]
+    rows: Int[Tensor, " K"]
+    frames: Int[Tensor, " K"]
 
 
 class SimulatedStates(StartStates):
@@ -121,9 +137,19 @@ class SimulatedStates(StartStates):
     random_access = False
 
     def __init__(
-        self, teacher: Stepper, initial: Float[Tensor, "N C *S"], horizon: int, count: int, seed: int
+        self,
+        teacher: Stepper,
+        initial: Float[Tensor, "N C *S"],
+        horizon: int,
+        count: int,
+        seed: int,
+        given: Given | None = None,
+        window: int = 0,
     ) -> None:
         axes = tuple(range(2, initial.dim()))
+        self.given = given
+        # A window must not end after what is given with it.
+        horizon = horizon - window if given is not None and given.inputs else horizon
         self.teacher, self.initial, self.horizon, self.count, self.seed = teacher, initial, horizon, count, seed
         self.dtype = initial.dtype
         self.mean = initial.mean(dim=(0, *axes), keepdim=True)
@@ -135,7 +161,7 @@ class SimulatedStates(StartStates):
         fitting = BYTES_AT_ONCE // (initial.itemsize * (horizon + 1) * math.prod(self.state_shape))
         self.rollouts = max(1, min(fitting, ROLLOUTS_AT_ONCE))
         self.block_size = self.rollouts * self.per_rollout
-        self._block = (-1, torch.empty(0))
+        self._block = (-1, Drawn(*(torch.empty(0, dtype=kind) for kind in (self.dtype, torch.long, torch.long))))
 
     def __len__(self) -> int:
         return self.count
@@ -145,35 +171,41 @@ class SimulatedStates(StartStates):
         return tuple(self.initial.shape[1:])
 
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
+        return self._drawn(indices).states
+
+    def places(self, indices: Sequence[int]) -> Places:
+        drawn = self._drawn(indices)
+        return Places(drawn.rows, drawn.frames)
+
+    def _drawn(self, indices: Sequence[int]) -> Drawn:
         wanted = torch.as_tensor(indices)
         blocks = wanted // self.block_size
-        states = torch.empty(len(wanted), *self.state_shape, dtype=self.dtype)
-        for block in sorted(set(blocks.tolist())):
-            here = blocks == block
-            states[here] = self._states(block)[wanted[here] % self.block_size]
-        return states
+        order, parts = [], []
+        for block in blocks.unique().tolist():
+            here = (blocks == block).nonzero().flatten()
+            if self._block[0] != block:
+                self._block = (block, self._draw(block))
+            order.append(here)
+            parts.append([values[wanted[here] % self.block_size] for values in self._block[1]])
+        back = torch.cat(order).argsort()
+        return Drawn(*(torch.cat(alike)[back] for alike in zip(*parts, strict=True)))
 
-    def _states(self, block: int) -> Float[Tensor, "K C *S"]:
-        if self._block[0] != block:
-            self._block = (block, self._draw(block))
-        return self._block[1]
-
-    def _draw(self, block: int) -> Float[Tensor, "K C *S"]:
+    def _draw(self, block: int) -> Drawn:
         generator = seeded(self.seed, block)
         wanted = min(self.rollouts, math.ceil((self.count - block * self.block_size) / self.per_rollout))
-        parts: list[Tensor] = []
+        parts: list[Drawn] = []
         found = 0
         for _ in range(MOST_DRAWS):
             parts.append(self._rollouts(wanted - found, generator))
-            found += len(parts[-1])
+            found += len(parts[-1].states) // self.per_rollout
             if found == wanted:
-                return torch.cat(parts).flatten(0, 1)
+                return Drawn(*(torch.cat(alike) for alike in zip(*parts, strict=True)))
         raise DivergenceError(
             f"{type(self.teacher).__name__} diverges from most initial states like the real ones; "
             "take more substeps, or use real starts."
         )
 
-    def _rollouts(self, count: int, generator: torch.Generator) -> Float[Tensor, "R P C *S"]:
+    def _rollouts(self, count: int, generator: torch.Generator) -> Drawn:
         """`per_rollout` states of each of at most `count` rollouts, less those that diverge."""
         axes = tuple(range(2, self.initial.dim()))
         which = torch.randint(len(self.initial), (count,), generator=generator)
@@ -184,8 +216,11 @@ class SimulatedStates(StartStates):
         fields = torch.fft.irfftn(spectrum * phases, s=self.initial.shape[2:], dim=axes)
         largest = (fields.abs() / self.furthest).flatten(1).amax(dim=1).clamp(min=1.0)
         fields = fields / largest.reshape(-1, *(1,) * (fields.dim() - 1))
+        given = None if self.given is None else self.given.rows(which)
         with torch.no_grad():
-            states = self.teacher.rollout((self.mean + fields).to(self.teacher.device), self.horizon).cpu()
-        states = states[torch.isfinite(states).flatten(1).all(dim=1)]
+            states = rolled(self.teacher, (self.mean + fields).to(self.teacher.device), self.horizon, given).cpu()
+        finite = torch.isfinite(states).flatten(1).all(dim=1)
+        states, which = states[finite], which[finite]
         times = torch.rand(len(states), self.horizon + 1, generator=generator).argsort(dim=1)[:, : self.per_rollout]
-        return states[torch.arange(len(states))[:, None], times]
+        chosen = states[torch.arange(len(states))[:, None], times].flatten(0, 1)
+        return Drawn(chosen, which.repeat_interleave(times.shape[1]), times.flatten())

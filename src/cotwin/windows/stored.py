@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.windows.windows import Batch, Windows
 
 
@@ -29,10 +30,13 @@ class Source(Protocol):
 
 
 class StoredWindows(Windows):
-    """Windows that a store keeps, read from where it put them."""
+    """Windows that a store keeps, read from where it put them.
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.dtype = source, source.dtype
+    given: from some of them to what comes from outside with these.
+    """
+
+    def __init__(self, source: Source, given: Callable[[Sequence[int]], Given | None] | None = None) -> None:
+        self.source, self.dtype, self.given = source, source.dtype, given
 
     def __len__(self) -> int:
         return self.source.shape[0]
@@ -40,6 +44,9 @@ class StoredWindows(Windows):
     @property
     def window_shape(self) -> tuple[int, ...]:
         return tuple(self.source.shape[1:])
+
+    def given_with(self, indices: Sequence[int]) -> Given | None:
+        return None if self.given is None else self.given(indices)
 
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
         self.source.write(indices, batch.states, rows)

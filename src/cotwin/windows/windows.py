@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cotwin.given import Given
+
 
 class Batch(NamedTuple):
     """Windows side by side.
@@ -26,23 +28,27 @@ class Batch(NamedTuple):
     weight: (B,), the influence of each window on the loss.
     measured: (B,), True for windows of real trajectories, False for generated ones.
     mask: like states, True where a state was observed; None where all of them were.
+    given: what comes from outside with each window; None where models need nothing.
     """
 
     states: Tensor
     weight: Tensor
     measured: Tensor
     mask: Tensor | None = None
+    given: Given | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         mask = None if self.mask is None else self.mask.to(device)
-        return Batch(self.states.to(device), self.weight.to(device), self.measured.to(device), mask)
+        given = None if self.given is None else self.given.to(device)
+        return Batch(self.states.to(device), self.weight.to(device), self.measured.to(device), mask, given)
 
     def rows(self, rows: slice | Sequence[int]) -> Batch:
         """Some of the windows."""
         rows = rows if isinstance(rows, slice) else list(rows)
         mask = None if self.mask is None else self.mask[rows]
-        return Batch(self.states[rows], self.weight[rows], self.measured[rows], mask)
+        given = None if self.given is None else self.given.rows(rows)
+        return Batch(self.states[rows], self.weight[rows], self.measured[rows], mask, given)
 
 
 def collate(batch: Batch) -> Batch:
@@ -77,6 +83,10 @@ class Windows(Dataset[Batch], ABC):
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
         """Put the windows at `indices` into these rows of a batch, where weights are one, measured and masks True."""
 
+    def given_with(self, indices: Sequence[int]) -> Given | None:
+        """What comes from outside with these windows; None where there is nothing."""
+        return None
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """One collated batch. Raises IndexError for an index outside 0 … len − 1."""
         if len(indices) and not (min(indices) >= 0 and max(indices) < len(self)):
@@ -86,6 +96,7 @@ class Windows(Dataset[Batch], ABC):
         # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
         states = torch.from_numpy(np.empty(shape, dtype=str(self.dtype).removeprefix("torch.")))
         batch = Batch(states, torch.ones(len(indices)), torch.ones(len(indices), dtype=torch.bool), mask)
+        batch = batch._replace(given=self.given_with(indices))
         self.write(indices, batch, range(len(indices)))
         return batch
 
