@@ -12,7 +12,6 @@ from torch import Tensor
 from cotwin.layout import Ends, Field, Layout
 from cotwin.parameters import Known
 from cotwin.physics.ends import plain_ends
-from cotwin.physics.ends import plain_ends
 from cotwin.physics.finite_volume import diffusion, face_diffusivities
 from cotwin.physics.wave import Wave
 from cotwin.stepper import DivergenceError, rollout
