@@ -197,6 +197,17 @@ class Layout:
         offset = 0.0 if self.is_periodic(axis) else 0.5
         return [self.lower[axis] + (i + offset) * self.spacing[axis] for i in range(self.grid[axis])]
 
+    def face(self, axis: int) -> Layout:
+        """The layout of one end of an axis, of two or more: all but that axis."""
+        below, above = slice(None, axis), slice(axis + 1, None)
+        return replace(
+            self,
+            grid=self.grid[below] + self.grid[above],
+            lower=self.lower[below] + self.lower[above],
+            upper=self.upper[below] + self.upper[above],
+            boundary=self.boundary[below] + self.boundary[above],
+        )
+
     def refined(self, factor: int) -> Layout:
         """The same domain with `factor` times as many points along each axis."""
         if factor < 1:

@@ -51,18 +51,22 @@ def read(tmp_path, u, boundary, **options):
 def test_a_wall_that_is_held_at_one_is_no_dirichlet_of_zero(tmp_path):
     u = diffused(np.zeros(POINTS), held_at_one, closed) + 0.005 * NOISE
     with pytest.raises(
-        ValueError, match=r"u is zero at the wall, but .* lower end 0\.9\d.*no boundary of Cotwin"
+        ValueError,
+        match=r"u is zero at the wall, but .* lower end 0\.9\d.*model.*walls\.x_lower\.value",
     ) as error:
         read(tmp_path, u, "dirichlet")
     assert "'trusted' as data.walls (in Python walls=)" in str(error.value)
     notes = read(tmp_path, u, "dirichlet", walls="trusted").notes
     assert any(note.startswith("the data speak against the boundary: along x") for note in notes)
+    mixed = read(tmp_path, u, [("dirichlet", "neumann")], given_at=["x_lower"])
+    assert not any("boundary:" in note for note in mixed.notes)
 
 
 def test_a_flux_through_a_wall_is_no_neumann_of_zero(tmp_path):
     u = diffused(HILL, fed, closed) + 0.002 * NOISE
     with pytest.raises(ValueError, match=r"no slope at the wall, but .* lower end .* slope 2\..* times that inside"):
         read(tmp_path, u, "neumann")
+    assert not any("boundary:" in note for note in read(tmp_path, u, "neumann", given_at=["x_lower"]).notes)
 
 
 def test_one_kind_of_wall_for_the_other_is_told_which_fits(tmp_path):

@@ -34,6 +34,7 @@ def assemble(
     precision: Precision = "auto",
     walls: Walls = "checked",
     given: Sequence[str] = (),
+    given_at: Sequence[str] = (),
 ) -> Trajectories:
     """Trajectories of the chosen fields; `docs/data.md` explains the options.
 
@@ -80,7 +81,7 @@ def assemble(
         require_order(states, mask, layout, chosen)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    notes += _require_walls(states, mask, layout, walls, source)
+    notes += _require_walls(states, mask, layout, walls, given_at, source)
     states, said = in_precision(states, mask, layout, precision)
     notes += said
     known = given_of(contents, given, layout).to(states.dtype)
@@ -201,10 +202,12 @@ def _spread(states: Tensor, mask: Tensor | None, channel: int) -> Tensor:
     return values[known].std(correction=0)
 
 
-def _require_walls(states: Tensor, mask: Tensor | None, layout: Layout, walls: Walls, source: str) -> list[str]:
+def _require_walls(
+    states: Tensor, mask: Tensor | None, layout: Layout, walls: Walls, given_at: Sequence[str], source: str
+) -> list[str]:
     """What speaks against the boundary; raises ValueError where that is sure, unless the caller trusts it."""
     notes = []
-    for found in contradictions(states, mask, layout):
+    for found in contradictions(states, mask, layout, given_at):
         if found.sure and walls == "checked":
             raise ValueError(
                 f"{source}: {found.text}. If the wall is right all the same (a layer thinner than a cell, a model of "

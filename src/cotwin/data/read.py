@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
     precision: Precision
     walls: Walls
     given: Sequence[str]
+    given_at: Sequence[str]
 
 
 def read_trajectories(
@@ -44,6 +45,7 @@ def read_trajectories(
     precision: Precision = "auto",
     walls: Walls = "checked",
     given: Sequence[str] = (),
+    given_at: Sequence[str] = (),
 ) -> Trajectories:
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
@@ -55,6 +57,7 @@ def read_trajectories(
     precision: of the states; see `cotwin.data.precision.in_precision` for what auto decides.
     given: fields that are no part of the state but given with it: known coefficients, forcings. Numbers always are.
     walls: refuse data that surely contradict the boundary, or trust it and note them.
+    given_at: ends at which a model of theirs has a value or a flux, "x_lower" and so on; elsewhere that is zero.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
@@ -68,6 +71,7 @@ def read_trajectories(
             precision=precision,
             walls=walls,
             given=given,
+            given_at=given_at,
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,14 +48,19 @@ class _End:
     scatter: float
 
     def size(self, kind: Boundary) -> float:
-        """By how much it misses what a kind holds there."""
-        return self.value if kind == "dirichlet" else self.slope
+        """By how much it misses what a kind holds there; robin and outflow ends hold nothing that data could miss."""
+        return {"dirichlet": self.value, "neumann": self.slope}.get(kind, 0.0)
 
 
 def contradictions(
-    states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None, layout: Layout
+    states: Float[Tensor, "N T C *S"],
+    mask: Bool[Tensor, "N T C *S"] | None,
+    layout: Layout,
+    given_at: Sequence[str] = (),
 ) -> Iterator[Contradiction]:
     """Where the states of a channel that moves do not meet the layout's boundary.
+
+    given_at: ends at which a value or a flux is given, "x_lower" and so on: what the states do there is not judged.
 
     The component of a vector across a wall may vanish where all else has no slope. With several moving channels only
     what does neither is sure, since a model may have walls that mean one thing for each.
@@ -77,7 +82,12 @@ def contradictions(
                 yield from _jump(cells, steepness, name, "xyz"[axis])
             else:
                 both = [_end(*end, size, steepness) for end in zip(("lower", "upper"), cells, strict=True)]
-                lenient = [min(end.value, end.slope) for end in both]
+                for place, side in enumerate(("lower", "upper")):
+                    if f"{'xyz'[axis]}_{side}" in given_at:
+                        both[place] = replace(both[place], value=0.0, slope=0.0)
+                lenient = [
+                    end.size(kind) and min(end.value, end.slope) for end, kind in zip(both, kinds, strict=True)
+                ]
                 strict = [end.size(kind) for end, kind in zip(both, kinds, strict=True)]
                 sizes = lenient if across[channel] == axis else strict
                 sure = max(strict if len(moving) == 1 else lenient) > SURE
@@ -97,11 +107,11 @@ def _told(both: list[_End], sizes: list[float], kinds: tuple[Boundary, Boundary]
     holds = " and ".join(dict.fromkeys(HOLDS[kind] for _, kind in against))
     return (
         f"along {axis} the boundary is {said}, so {name} {holds}, but continued to the wall it is {at}; "
-        f"{_nearest(both, kinds)}"
+        f"{_nearest(both, kinds, axis)}"
     )
 
 
-def _nearest(both: list[_End], kinds: tuple[Boundary, Boundary]) -> str:
+def _nearest(both: list[_End], kinds: tuple[Boundary, Boundary], axis: str) -> str:
     """What the data can be told as instead."""
     fit = [
         next((one for one in (kind, *HOLDS) if end.size(one) < NOTED), None)
@@ -115,10 +125,12 @@ def _nearest(both: list[_End], kinds: tuple[Boundary, Boundary]) -> str:
         one.mean
     )
     if kinds == ("dirichlet", "dirichlet") and constant:
-        return f"where the equation does not mind a constant, subtract {one.mean:.4g} from the data"
+        stands = f"physical.walls.{axis}_lower.value and {axis}_upper.value can say {one.mean:.4g}"
+        return f"{stands}; or, where the equation does not mind a constant, subtract {one.mean:.4g} from the data"
     return (
-        "no boundary of Cotwin holds a value or lets in a flux: cut off what such a wall reaches, or write the model "
-        "yourself (docs/adapters.md)"
+        "a value or a flux that is not zero stands in the model, known or unknown: "
+        f"physical.walls.{axis}_lower.value, at a neumann end .flux (docs/walls.md; in Python walls= of the "
+        "simulator, and given_at=)"
     )
 
 

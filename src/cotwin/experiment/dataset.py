@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -22,6 +21,7 @@ from cotwin.experiment.measured_starts import correlation_length
 from cotwin.experiment.outside import names_given
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
+from cotwin.experiment.wall_settings import WallsSettings
 from cotwin.given import Given
 from cotwin.layout import Field, Layout
 from cotwin.seeds import seeded
@@ -98,7 +98,7 @@ def load_dataset(settings: Data, physical: PhysicalSettings, seed: int, store: S
             clean, truth = simulate(settings, physical, seed)
             return _with_noise(clean, settings, truth, seed)
         case FileData():
-            return _from_file(settings, store, names_given(physical))
+            return _from_file(settings, physical, store)
 
 
 def _simulated_burgers(settings: SimulatedBurgers, seed: int) -> Dataset:
@@ -146,7 +146,7 @@ def _with_noise(
     )
 
 
-def _from_file(settings: FileData, store: Store, named: Sequence[str]) -> Dataset:
+def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> Dataset:
     trajectories = read_once(
         settings.path,
         store.shelf("real"),
@@ -157,7 +157,8 @@ def _from_file(settings: FileData, store: Store, named: Sequence[str]) -> Datase
         axes=settings.axes,
         precision=settings.precision,
         walls=settings.walls,
-        given=tuple(dict.fromkeys((*settings.given, *named))),
+        given=tuple(dict.fromkeys((*settings.given, *names_given(physical)))),
+        given_at=_given_at(physical),
     )
     _nothing_said_in_vain(settings, len(trajectories))
     if len(trajectories) == 1:
@@ -165,6 +166,12 @@ def _from_file(settings: FileData, store: Store, named: Sequence[str]) -> Datase
     else:
         split = split_trajectories(trajectories, settings.validation, settings.test)
     return _without_holes(trajectories, split)
+
+
+def _given_at(physical: PhysicalSettings) -> tuple[str, ...]:
+    """The ends at which the simulator has a value or a flux."""
+    walls = getattr(physical, "walls", None)
+    return walls.given if isinstance(walls, WallsSettings) else ()
 
 
 def _nothing_said_in_vain(settings: FileData, count: int) -> None:

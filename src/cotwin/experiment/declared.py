@@ -13,7 +13,8 @@ from pydantic import Field, create_model
 from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.parameter_settings import Number, Part, SourceTerm
 from cotwin.experiment.settings import Experiment, FileData, Simulated, SimulatedBurgers, Starts
-from cotwin.parameters import Parameter, Source
+from cotwin.experiment.wall_settings import WallsSettings
+from cotwin.parameters import Parameter, Source, Walls
 from cotwin.registry import Registry, RegistryError, Settings, made_by, network, sampler, simulator, summary
 
 OPEN: dict[type[Settings], tuple[Registry, str]] = {
@@ -73,6 +74,8 @@ def as_setting(annotation: Any) -> Any:
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation is Parameter:
         return Number
+    if annotation is Walls:
+        return WallsSettings
     if annotation == Source:
         return SourceTerm
     if origin is tuple and inner == (Parameter, ...):

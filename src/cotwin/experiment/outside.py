@@ -80,6 +80,8 @@ def _mapped(value: Any, change: Callable[[Component | FromData], Component | Fro
         return change(value)
     if isinstance(value, tuple):
         return tuple(_mapped(part, change) for part in value)
+    if isinstance(value, dict):
+        return {name: _mapped(part, change) for name, part in value.items()}
     if isinstance(value, BaseModel):
         return value.model_copy(update={name: _mapped(part, change) for name, part in value})
     return value

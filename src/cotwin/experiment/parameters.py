@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cotwin.experiment.parameter_settings import Component, FromData, SourcePoints
+from cotwin.experiment.wall_settings import WallsSettings
 from cotwin.layout import Layout
 from cotwin.parameters import (
     Bounded,
@@ -22,6 +23,8 @@ from cotwin.parameters import (
     Positive,
     SpreadSources,
     Vector,
+    Wall,
+    Walls,
 )
 
 
@@ -31,6 +34,8 @@ def as_argument(value: Any, annotation: Any, layout: Layout) -> Any:
         return _parameter(value, layout)
     if isinstance(value, SourcePoints):
         return _at_points(value, layout)
+    if isinstance(value, WallsSettings):
+        return _walls(value, layout)
     if not (isinstance(value, tuple) and value and all(isinstance(part, Component | FromData) for part in value)):
         return value
     if (alike := _alike(value)) and get_origin(annotation) is not tuple:
@@ -96,8 +101,37 @@ def _at_points(settings: SourcePoints, layout: Layout) -> Parameter:
     )
 
 
-def name_parameter(parameter: Parameter, name: str) -> None:
+def _walls(settings: WallsSettings, layout: Layout) -> Walls:
+    walls = {}
+    for side in settings.given:
+        face = None if layout.dims == 1 else layout.face("xyz".index(side[0]))
+        given: dict[str, Parameter | dict[str, Parameter]] = {}
+        for name, quantity in getattr(settings, side):
+            try:
+                if isinstance(quantity, dict):
+                    given[name] = {field: _at_wall(one, face) for field, one in quantity.items()}
+                elif quantity is not None:
+                    given[name] = _at_wall(quantity, face)
+            except ValueError as error:
+                raise ValueError(f"{side}.{name}: {error}") from error
+        walls[side] = Wall(**given)
+    return Walls(**walls)
+
+
+def _at_wall(settings: Component | FromData, face: Layout | None) -> Parameter:
+    if face is not None:
+        return _parameter(settings, face)
+    if isinstance(settings, Component) and settings.grid is not None:
+        raise ValueError("an end of a single axis is a point, so it takes a number; leave the grid out.")
+    return _number(settings)
+
+
+def name_parameter(parameter: Parameter | Walls, name: str) -> None:
     """Wherever in the stepper it goes: people know it by the name that they set it by."""
+    if isinstance(parameter, Walls):
+        for path, one in parameter.outermost():
+            name_parameter(one, f"{name}.{path}")
+        return
     parameter.called = name
     if isinstance(parameter, Grouped):
         parameter.each.called = name

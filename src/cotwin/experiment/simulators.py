@@ -15,7 +15,7 @@ from cotwin.experiment.outside import with_data
 from cotwin.experiment.parameters import as_argument, name_parameter
 from cotwin.given import Given
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, Walls
 from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.registry import simulator
 from cotwin.rollouts import Checkpointed, Compiled, Refined
@@ -64,7 +64,7 @@ def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Steppe
     if not simulator.takes(thing, "layout"):
         raise ValueError(f"{settings.model} takes no layout; write layout: Layout among its arguments.")
     for name, argument in given.items():
-        if isinstance(argument, Parameter):
+        if isinstance(argument, Parameter | Walls):
             name_parameter(argument, name)
     stepper = thing(layout=solver, **{**given, **changes})
     _require_stepper(settings.model, stepper, solver)

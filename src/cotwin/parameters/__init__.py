@@ -10,6 +10,7 @@ from cotwin.parameters.numbers import Bounded, Known, Positive, Real, Simplex, V
 from cotwin.parameters.outside import Condition, Flowing, Grouped, Input, Outside, largest
 from cotwin.parameters.parameter import Elementwise, Parameter, Unknown, estimated, estimates
 from cotwin.parameters.points import PointSources, Source, SpreadSources
+from cotwin.parameters.walls import Wall, Walls
 
 __all__ = [
     "Bounded",
@@ -32,6 +33,8 @@ __all__ = [
     "Unknown",
     "Values",
     "Vector",
+    "Wall",
+    "Walls",
     "ZeroMean",
     "as_vector",
     "estimated",

@@ -6,10 +6,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, Source, as_vector
+from cotwin.parameters import Parameter, Source, Walls, as_vector
 from cotwin.physics.requirements import require_coefficient
 from cotwin.physics.transport import TransportStepper
-from cotwin.physics.walls import Walls
 from cotwin.registry import Count, simulator
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, as_vector
+from cotwin.parameters import Parameter, Walls, as_vector
 from cotwin.physics.channels import take_moving
 from cotwin.physics.ends import AxisEnds
 from cotwin.physics.finite_volume import (
@@ -26,7 +26,7 @@ from cotwin.physics.finite_volume import (
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields, require_positive
 from cotwin.physics.source import require_source, source_change, with_source
 from cotwin.physics.suggestions import beyond_largest
-from cotwin.physics.walls import Walls, require_walls
+from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 
 

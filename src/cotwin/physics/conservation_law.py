@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.parameters import Walls
 from cotwin.physics.ends import AxisEnds, End
 from cotwin.physics.finite_volume import (
     CellMap,
@@ -30,7 +31,6 @@ from cotwin.physics.finite_volume import (
     upper,
 )
 from cotwin.physics.requirements import require_counts, require_positive
-from cotwin.physics.walls import Walls
 
 COURANT = 0.6  # of MUSCL with SSP-RK3, summed over the axes
 ROUNDING = 0.05  # of corners, as where the larger of two speeds changes sides, so that gradients are smooth

@@ -19,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.parameters import Walls
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
 from cotwin.physics.ends import AxisEnds, with_ghosts
 from cotwin.physics.marching import MarchingStepper
-from cotwin.physics.walls import Walls, ends_of
+from cotwin.physics.walls import ends_of
 from cotwin.stepper import DivergenceError
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]

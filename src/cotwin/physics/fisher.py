@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, Source
+from cotwin.parameters import Parameter, Source, Walls
 from cotwin.physics.channels import take_moving
 from cotwin.physics.closures import Closure, Constant, Logistic, Power
 from cotwin.physics.ends import with_ghosts
@@ -16,7 +16,6 @@ from cotwin.physics.finite_volume import CellMap, lower, upper
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_fields, require_positive, require_scalar_coefficients
 from cotwin.physics.suggestions import beyond_largest
-from cotwin.physics.walls import Walls
 from cotwin.registry import Count, Few, PositiveFloat, simulator
 
 

@@ -6,11 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, Source
+from cotwin.parameters import Parameter, Source, Walls
 from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient
-from cotwin.physics.walls import Walls
 from cotwin.registry import Count, Few, simulator
 
 

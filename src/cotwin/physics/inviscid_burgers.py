@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, ZeroMean
+from cotwin.parameters import Parameter, Walls, ZeroMean
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.ends import with_ghosts
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.suggestions import beyond_largest
-from cotwin.physics.walls import Walls, require_walls
+from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 
 

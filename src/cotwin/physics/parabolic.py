@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, Walls
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, rkl2_stages, rkl2_step
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
-from cotwin.physics.walls import Walls, require_walls
+from cotwin.physics.walls import require_walls
 
 
 class ParabolicStepper(FiniteVolumeStepper):

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, Source
+from cotwin.parameters import Parameter, Source, Walls
 from cotwin.physics.exponential import phi_functions
 from cotwin.physics.finite_volume import (
     CellMap,
@@ -22,7 +22,7 @@ from cotwin.physics.finite_volume import (
 )
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields
 from cotwin.physics.source import source_change, with_source
-from cotwin.physics.walls import Walls, ends_of, require_walls
+from cotwin.physics.walls import ends_of, require_walls
 from cotwin.registry import Count, simulator
 
 SHARE = 0.9  # of the longest stable substep

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cotwin.parameters import Parameter
+from cotwin.parameters import Parameter, Walls
 
 PositiveFloat = Annotated[float, Field(gt=0, le=1e30)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -99,7 +99,7 @@ def _is_setting(annotation: Any) -> bool:
         return _is_setting(inner[0])
     if origin in (Union, UnionType, tuple):
         return all(_is_setting(part) for part in inner if part is not Ellipsis)
-    if origin is Literal or annotation in (bool, int, float, str, NoneType, Parameter):
+    if origin is Literal or annotation in (bool, int, float, str, NoneType, Parameter, Walls):
         return True
     return isinstance(annotation, type) and issubclass(annotation, Settings)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from cotwin.layout import Boundary, Ends, Field, Layout
-from cotwin.parameters import Known, Positive, Real
+from cotwin.parameters import Known, Positive, Real, Wall, Walls
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.closures import Constant, Logistic, Power
@@ -23,7 +23,6 @@ from cotwin.physics.gray_scott import GrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.shallow_water import LinearShallowWater, ShallowWater
-from cotwin.physics.walls import Wall, Walls
 from cotwin.rollouts.batched import rollout_each, rollout_with
 from cotwin.stepper import Stepper, rollout
 
