@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from small import SMALL
+from test_command import cotwin
 from test_resume import StopAt
 
 from cotwin import registry
@@ -22,6 +23,7 @@ from cotwin.estimation.unknowns import Unknowns
 from cotwin.experiment import lookup
 from cotwin.experiment.load import ConfigError, dump, load, validate
 from cotwin.experiment.priors import build_priors
+from cotwin.experiment.resume import models_code
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulated import set_parameters
 from cotwin.experiment.simulators import build_physical
@@ -273,3 +275,20 @@ def test_the_seed_decides_the_weights_of_an_own_network(network: str, width: int
 def test_an_own_network_beyond_the_memory_is_refused_before_it_is_built(network: str) -> None:
     with pytest.raises(ValueError, match="the surrogate with its optimiser"):
         prepare(own_network(network, width=10**10))
+
+
+def test_a_rate_law_of_the_docs_is_estimated(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    section = page[page.index("## Your own reactions") :]
+    for name, language in (("my_rates.py", "python"), ("toggle.yaml", "yaml")):
+        (block,) = re.findall(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)
+        (folder / name).write_text(block)
+    quick = ["data.test=1", "data.refine=1", "estimation.points=1", "estimation.resolution=off"]
+    prior = "physical.parameters.strength.prior={kind: log_normal, median: 2.0, factor: 2}"
+    assert load("toggle.yaml", [prior]).known_beforehand.keys() == {"strength"}
+    assert cotwin("estimate", "toggle.yaml", *quick).exit_code == 0
+    result = json.loads((folder / "runs" / "toggle-estimate" / "estimation.json").read_text())
+    found = {one["name"]: one["value"] for one in result["estimates"]}
+    assert found["strength"] == pytest.approx(3.0, rel=0.01)
+    assert found["diffusivities"] == pytest.approx([0.2, 0.1], rel=0.05)
+    assert models_code(load("toggle.yaml")).keys() == {"my_rates:toggle"}

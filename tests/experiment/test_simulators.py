@@ -45,6 +45,16 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
     "linear_shallow_water": ({"gravity": P, "depth": P, "max_speed": 1}, (8, 8), ["h", "uv"]),
     "shallow_water": ({"gravity": P, "max_speed": 9}, (8, 8), ["h", "uv"]),
     "wave": ({"speed": P, "damping": P}, (16,), ["u", "v"]),
+    "advection_diffusion_reaction": (
+        {
+            "rate": "lotka_volterra",
+            "diffusivities": [P, P],
+            "velocity": [P],
+            "parameters": {"growth": P, "predation": P, "gain": P, "death": 0.3},
+        },
+        (16,),
+        ["prey", "predators"],
+    ),
     "phiflow_burgers": ({"viscosity": P}, (8, 8), ["uv"]),
     "phiflow_smoke": (
         {

@@ -29,7 +29,7 @@ def heated(source: Any) -> Stepper:
 
 
 def test_the_leak_of_the_docs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    block, *_ = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     Path("leak.yaml").write_text(block)
     quick = ["data.test=1", "data.refine=1", "estimation.points=1", "estimation.resolution=off"]

@@ -13,6 +13,7 @@ from cotwin.layout import Boundary, Ends, Field, Layout
 from cotwin.parameters import CoarseField, Known, PointSources, Positive, Vector
 from cotwin.physics.advection import Advection
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
+from cotwin.physics.advection_diffusion_reaction import AdvectionDiffusionReaction
 from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.closures import Constant, Logistic, NetworkClosure, Power
@@ -25,6 +26,7 @@ from cotwin.physics.inviscid_burgers import InviscidBurgers
 from cotwin.physics.korteweg_de_vries import KortewegDeVries
 from cotwin.physics.kuramoto_sivashinsky import KuramotoSivashinsky
 from cotwin.physics.navier_stokes import NavierStokes
+from cotwin.physics.rate_laws import lotka_volterra
 from cotwin.physics.shallow_water import LinearShallowWater
 from cotwin.physics.smoke import Smoke
 from cotwin.physics.spectral_burgers import SpectralBurgers
@@ -181,6 +183,10 @@ def _wells(layout: Layout) -> PointSources:
     )
 
 
+def _prey() -> dict[str, Positive]:
+    return {"growth": scalar(1.0), "predation": scalar(0.7), "gain": scalar(0.5), "death": scalar(0.6)}
+
+
 CONCENTRATIONS = (Field("U"), Field("V"))
 SMOKE = (Field("velocity", components=2), Field("smoke"))
 WATER = (Field("h"), Field("u", components=2))
@@ -288,6 +294,15 @@ CASES = [
         (6, 7, 8),
         (*MIXED, "periodic"),
         lambda y: AdvectionDiffusion(y, Positive(torch.tensor([0.7, 0.4, 1.1], dtype=F64)), scalar(0.05)),
+    ),
+    Case(
+        "reactions 2-D, carried",
+        CONCENTRATIONS,
+        (10, 12),
+        ("neumann", "periodic"),
+        lambda y: AdvectionDiffusionReaction(
+            y, lotka_volterra, (scalar(0.02), field(y, 0.05)), _prey(), (scalar(0.3), scalar(0.6))
+        ),
     ),
     Case("wave 1-D", (Field("u"), Field("v")), (24,), ("dirichlet",), lambda y: Wave(y, scalar(0.9))),
     Case(

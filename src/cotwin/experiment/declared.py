@@ -80,6 +80,8 @@ def as_setting(annotation: Any) -> Any:
         return SourceTerm
     if origin is tuple and inner == (Parameter, ...):
         return tuple[Part, ...]
+    if origin is dict and inner == (str, Parameter):
+        return dict[str, Number]
     if origin in (Union, UnionType):
         vector = any(get_origin(part) is tuple and Parameter in get_args(part) for part in inner)
         # A vector may also be given as one parameter, in a script; its settings are those of its components.

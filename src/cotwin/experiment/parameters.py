@@ -36,6 +36,8 @@ def as_argument(value: Any, annotation: Any, layout: Layout) -> Any:
         return _at_points(value, layout)
     if isinstance(value, WallsSettings):
         return _walls(value, layout)
+    if isinstance(value, dict):
+        return {name: as_argument(one, annotation, layout) for name, one in value.items()}
     if not (isinstance(value, tuple) and value and all(isinstance(part, Component | FromData) for part in value)):
         return value
     if (alike := _alike(value)) and get_origin(annotation) is not tuple:

@@ -13,7 +13,7 @@ from torch import Tensor
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import load
 from cotwin.experiment.settings import Experiment, FileData, Simulated
-from cotwin.registry import Registry, network, sampler, simulator
+from cotwin.registry import Registry, network, rate_law, sampler, simulator
 from cotwin.run import Run, RunError
 from cotwin.store.version import code_version, sources_version
 
@@ -74,7 +74,10 @@ def origin(data: Dataset, experiment: Experiment) -> dict[str, str]:
 
 def models_code(experiment: Experiment) -> dict[str, str]:
     """By name, hashes of the code of models that are not Cotwin's."""
-    return _others_code([(simulator, experiment.physical.model), (network, experiment.synthetic.network)])
+    # Of a simulator of reactions, whose rate law is code by name too.
+    law = getattr(experiment.physical, "rate", None)
+    laws = [(rate_law, law)] if isinstance(law, str) else []
+    return _others_code([(simulator, experiment.physical.model), *laws, (network, experiment.synthetic.network)])
 
 
 def require_same_origin(checkpoint: Mapping[str, Any], now: Mapping[str, str], experiment: Experiment) -> None:

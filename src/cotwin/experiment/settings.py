@@ -254,20 +254,23 @@ class Experiment(Settings):
     @property
     def known_beforehand(self) -> dict[str, Prior]:
         """The priors, by the names of the unknowns: those of `priors`, and those that stand beside an unknown."""
-        return {**self._beside_unknowns(), **self.priors}
+        beside = {name: one.prior for name, one in self._with_priors().items() if one.prior is not None}
+        return {**beside, **self.priors}
 
     @model_validator(mode="after")
     def _one_prior_each(self) -> Experiment:
-        for name in self._beside_unknowns():
-            if getattr(self.physical, name).fixed:
+        for name, unknown in self._with_priors().items():
+            if unknown.fixed:
                 raise ValueError(f"physical.{name} is fixed, so it has no prior; leave one of them out")
             if name in self.priors:
                 raise ValueError(f"physical.{name}.prior and priors.{name} are both given; leave one of them out")
         return self
 
-    def _beside_unknowns(self) -> dict[str, Prior]:
-        unknowns = {name: value for name, value in self.physical if isinstance(value, Unknown)}
-        return {name: value.prior for name, value in unknowns.items() if value.prior is not None}
+    def _with_priors(self) -> dict[str, Unknown]:
+        """Unknowns with a prior beside them, those of a model that names its own too."""
+        blocks = [dict(self.physical), *(value for _, value in self.physical if isinstance(value, dict))]
+        unknowns = (pair for block in blocks for pair in block.items())
+        return {name: one for name, one in unknowns if isinstance(one, Unknown) and one.prior is not None}
 
     @model_validator(mode="after")
     def _fresh_starts_are_not_kept(self) -> Experiment:

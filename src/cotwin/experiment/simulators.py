@@ -64,8 +64,10 @@ def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Steppe
     if not simulator.takes(thing, "layout"):
         raise ValueError(f"{settings.model} takes no layout; write layout: Layout among its arguments.")
     for name, argument in given.items():
-        if isinstance(argument, Parameter | Walls):
-            name_parameter(argument, name)
+        named = argument if isinstance(argument, dict) else {name: argument}
+        for called, one in named.items():
+            if isinstance(one, Parameter | Walls):
+                name_parameter(one, called)
     stepper = thing(layout=solver, **{**given, **changes})
     _require_stepper(settings.model, stepper, solver)
     stepper = _rolled_out(stepper, settings.rollout)

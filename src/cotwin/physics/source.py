@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
+from cotwin.physics.channels import by_channel
 from cotwin.physics.finite_volume import CellMap
 
 
@@ -33,15 +33,10 @@ def source_change(
     value, dims = source().to(like.dtype) * interval, layout.dims
     if value.ndim in (0, dims + 2) or tuple(value.shape) == layout.grid:
         return value
-    return torch.cat([_of_one_channel(one, dims) for one in value.unbind()], dim=-dims - 1)
+    return by_channel(value, dims)
 
 
 def with_source(change: CellMap, entering: Tensor | None) -> CellMap:
     """The change, and what enters meanwhile."""
     # Not in place: what depends on a batched parameter cannot be added so to what does not.
     return change if entering is None else lambda cells: change(cells) + entering
-
-
-def _of_one_channel(value: Tensor, dims: int) -> Float[Tensor, "*B 1 *F"]:
-    """A scalar, a field, or either of these for each sample, with an axis for the channel."""
-    return value if value.ndim == dims + 2 else value.view(1, *(value.shape or (1,) * dims))

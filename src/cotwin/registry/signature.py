@@ -97,7 +97,7 @@ def _is_setting(annotation: Any) -> bool:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _is_setting(inner[0])
-    if origin in (Union, UnionType, tuple):
+    if origin in (Union, UnionType, tuple, dict):
         return all(_is_setting(part) for part in inner if part is not Ellipsis)
     if origin is Literal or annotation in (bool, int, float, str, NoneType, Parameter, Walls):
         return True
