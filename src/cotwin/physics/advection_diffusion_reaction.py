@@ -9,13 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter, as_vector
+from cotwin.parameters import Parameter, Walls, as_vector
 from cotwin.physics.channels import by_channel
 from cotwin.physics.finite_volume import CellMap
 from cotwin.physics.function import NamedStepper, described
 from cotwin.physics.rate_laws import Rate
 from cotwin.physics.transport import TransportStepper
-from cotwin.physics.walls import Walls
 from cotwin.registry import Count, PositiveFloat, rate_law, simulator
 
 
