@@ -147,6 +147,11 @@ class Given:
             some, frame=some.frame + frames, inputs={name: stretch(one) for name, one in self.inputs.items()}
         )
 
+    def later(self, steps: int) -> Given:
+        """From so many intervals later on, to the same end."""
+        inputs = {name: course.later(steps) for name, course in self.inputs.items()}
+        return replace(self, frame=self.frame + steps, inputs=inputs)
+
     def begun_at(self, frames: Int[Tensor, " B"]) -> Given:
         """From a frame of its own on for each sample; inputs keep their length, their last values going on."""
 

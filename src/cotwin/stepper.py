@@ -115,9 +115,10 @@ class Stepper(nn.Module, ABC):
         Callers use `cotwin.rollout`, which checks. A `RolloutStepper` stays in another representation between steps
         (Fourier coefficients, fields of another library), so that conversion is paid once a rollout.
         """
-        states = [state]
+        states, flows = [state], self.flows
         for step in range(num_steps):
-            states.append(self.over(step, step + 1)(states[-1]))
+            now = self.over(step, step + 1) if flows else self
+            states.append(now(states[-1]))
         return torch.stack(states, dim=1)
 
     def made_of(self) -> Iterator[nn.Module]:

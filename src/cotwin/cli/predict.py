@@ -22,10 +22,26 @@ def predict(
     axes: Annotated[
         str | None, typer.Option(help="The order of the axes of its fields, as the setting data.axes.")
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=NUMBER that the model has to be given, instead of what the file says; repeatable."),
+    ] = None,
 ) -> None:
     """Roll a trained model out from a state of yours; neither the training data nor its cache is needed."""
     from cotwin.experiment.predict import predict as roll_out
 
     with errors_explained():
-        states = roll_out(run, model, initial, frame, steps, out, axes)
+        states = roll_out(run, model, initial, frame, steps, out, axes, _numbers(given or []))
     typer.echo(f"{len(states)} × {steps} steps of the {model} model written to {out}.")
+
+
+def _numbers(given: list[str]) -> dict[str, float]:
+    """From NAME=NUMBER. Raises ValueError for what is not of that form."""
+    numbers = {}
+    for one in given:
+        name, _, value = one.partition("=")
+        try:
+            numbers[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--given {one!r} is not of the form NAME=NUMBER.") from None
+    return numbers

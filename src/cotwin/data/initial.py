@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,23 @@ from torch import Tensor
 from cotwin.data.boundaries import said_by
 from cotwin.data.contents import Array, Axis, Contents, StoredField
 from cotwin.data.orders import require_order
+from cotwin.data.outside import given_of
 from cotwin.data.read import open_contents
+from cotwin.given import Given
 from cotwin.layout import Field, Layout
 
 
 def read_initial(
-    path: str | Path, layout: Layout, frame: int = 0, axes: str | None = None
-) -> Float[Tensor, "N C *S"]:
+    path: str | Path,
+    layout: Layout,
+    frame: int = 0,
+    axes: str | None = None,
+    given: Collection[str] = (),
+) -> tuple[Float[Tensor, "N C *S"], Given]:
     """The fields of a layout at one frame of every trajectory, from npz or HDF5; the file may hold that frame alone.
 
-    Fields are found by name; others may stand beside them.
+    Fields are found by name; others may stand beside them. With them comes what else the file gives from that frame
+    on, fields of the names in `given` among it.
     axes: as for `read_trajectories`.
     Raises ValueError for a field that is missing or whose axes may come in another order, a grid or boundary that is
     not the layout's, a frame that is not there, and values that are missing or not finite.
@@ -36,7 +44,9 @@ def read_initial(
         inside = (_along(axis, layout, index, str(path)) for index, axis in enumerate(contents.axes))
         points: tuple[Any, ...] = (..., *inside)
         fields = [_field(contents, field, layout, points, frame) for field in layout.fields]
-    return torch.from_numpy(np.concatenate(fields, axis=1))
+        there = {*contents.scalars, *contents.courses, *(field.name for field in contents.fields)}
+        known = given_of(contents, sorted(there.intersection(given)), layout)
+    return torch.from_numpy(np.concatenate(fields, axis=1)), known.later(frame)
 
 
 def _along(axis: Axis, layout: Layout, index: int, source: str) -> slice:

@@ -36,6 +36,8 @@ def numbers_of(arrays: Mapping[str, Member], count: int, num_times: int) -> Numb
     found = Numbers()
     arrays = {name: array for name, array in arrays.items() if array.dtype.kind in "fiub"}
     for name, array in arrays.items():
+        if name.endswith(OWN_TIMES) and name.removesuffix(OWN_TIMES) in arrays:
+            continue
         own = arrays.get(f"{name}{OWN_TIMES}")
         if own is not None and own.ndim == 1 and array.shape in (own.shape, (count, *own.shape)):
             rows = np.broadcast_to(np.asarray(array.values, dtype=np.float64), (count, *own.shape))

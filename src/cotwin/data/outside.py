@@ -34,7 +34,7 @@ def given_of(contents: Contents, names: Sequence[str], layout: Layout) -> Given:
         if name in names or np.isfinite(rows).all():
             known[name] = Course(torch.from_numpy(rows))
     for name, (times, rows) in contents.courses.items():
-        known[name] = _with_own_times(contents, name, times, torch.from_numpy(rows.copy()))
+        known[name] = _with_own_times(contents, name, times, torch.from_numpy(rows.copy()), layout.dt)
     fields = {field.name: field for field in contents.fields}
     for name in names:
         if name in fields:
@@ -90,15 +90,17 @@ def _field(contents: Contents, field: StoredField, layout: Layout) -> Float[Tens
     return flat[:, :, 0] if bool((flat == flat[:, :, :1]).all()) else values
 
 
-def _with_own_times(contents: Contents, name: str, times: Array, rows: Float[Tensor, "N J"]) -> Course:
-    """A course known at any times, at the least equal parts of the data's interval that miss none of them."""
+def _with_own_times(contents: Contents, name: str, times: Array, rows: Float[Tensor, "N J"], dt: float) -> Course:
+    """A course known at any times, at the least equal parts of the data's interval that miss none of them.
+
+    It may go on after the last state.
+    """
     frames = np.atleast_2d(np.asarray(contents.times, dtype=np.float64))
     if not (frames == frames[:1]).all():
         raise ValueError(
             f"{contents.source}: {name} has times of its own, and each trajectory has other times; give it at theirs."
         )
     start, end, own = frames[0, 0], frames[0, -1], np.asarray(times, dtype=np.float64)
-    dt = (end - start) / (frames.shape[1] - 1)
     if not (np.isfinite(own).all() and (np.diff(own) > 0).all()):
         raise ValueError(f"{contents.source}: the times of {name} do not rise; sort them.")
     if own[0] > start + 1e-6 * dt or own[-1] < end - 1e-6 * dt:
@@ -109,6 +111,6 @@ def _with_own_times(contents: Contents, name: str, times: Array, rows: Float[Ten
     places = (own - start) / dt
     whole = (m for m in range(1, MOST_KNOTS) if np.allclose(places * m, np.round(places * m), atol=1e-6))
     per_step = next(whole, MOST_KNOTS)
-    wanted = start + dt * np.arange((frames.shape[1] - 1) * per_step + 1) / per_step
+    wanted = start + dt * np.arange(int(places[-1] * per_step + 1e-6) + 1) / per_step
     values = np.stack([np.interp(wanted, own, row) for row in rows.numpy()])
     return Course(torch.from_numpy(values), per_step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,12 +23,16 @@ from cotwin.experiment.learner_settings import (
     LevenbergMarquardt,
     NetworkSettings,
     Optimizer,
+    ToldOne,
 )
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.simulators import build_physical
-from cotwin.layout import Layout
+from cotwin.given import Given
+from cotwin.layout import Field, Layout
 from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
+from cotwin.networks.told import Told, Way
+from cotwin.parameters import Condition, Input
 from cotwin.registry import network
 from cotwin.seeds import torch_seeded
 from cotwin.stepper import Stepper
@@ -46,17 +51,52 @@ GB = 10**9
 
 
 def build_synthetic(settings: NetworkSettings, data: Dataset, seed: int) -> Stepper:
-    """The untrained surrogate, normalised by the training data."""
+    """The untrained surrogate, normalised by the training data. Raises ValueError for a name that is not given."""
+    settings = told_by(settings, data.train.given)
+    names = [one.name for one in settings.told or ()]
+    told = Told.fitted(data.train.given, names, way_of(settings)) if names else None
     built = build_network(settings, data.layout, seed)
-    return Surrogate.fitted(built, data.layout, data.train.states, mask=data.train.mask)
+    return Surrogate.fitted(built, data.layout, data.train.states, mask=data.train.mask, told=told)
+
+
+def told_by(settings: NetworkSettings, given: Given) -> NetworkSettings:
+    """The settings with what the surrogate is told filled in: what is named, or else what differs in the data."""
+    if settings.told is not None:
+        return settings
+    every = {**given.conditions, **{name: course.values for name, course in given.inputs.items()}}
+    differing = [name for name, values in every.items() if bool((values != values.flatten()[0]).any())]
+    names = differing if settings.given is None else list(settings.given)
+    given.require(names, 0)
+    told = tuple(
+        ToldOne(name=name, course=name in given.inputs, field=every[name].dim() > 1 + (name in given.inputs))
+        for name in sorted(names)
+    )
+    return settings.model_copy(update={"told": told})
+
+
+def way_of(settings: NetworkSettings) -> Way:
+    """How the network gets the numbers that it is told."""
+    return settings.conditioning if network.takes(network.find(settings.network), "numbers") else "channels"
+
+
+def build_told(settings: NetworkSettings) -> Told | None:
+    """What a surrogate is told, before its statistics are known."""
+    kinds: dict[bool, list[Condition]] = {False: [], True: []}
+    for one in settings.told or ():
+        kinds[one.field].append((Input if one.course else Condition)(one.name, 1.0))
+    return Told(kinds[False], kinds[True], way_of(settings)) if settings.told else None
 
 
 def build_network(settings: NetworkSettings, layout: Layout, seed: int) -> nn.Module:
-    """The network inside the surrogate, which needs no data."""
-    thing = network.find(settings.network)
+    """The network inside the surrogate, which needs no data where the settings are `told_by` them."""
+    thing, told = network.find(settings.network), build_told(settings)
     given = {setting.name: getattr(settings, setting.name) for setting in network.settings(thing)}
     if network.takes(thing, "seed"):
         given["seed"] = seed
+    if told is not None:
+        further = (Field(f"given {channel}", static=True) for channel in range(told.channels))
+        layout = replace(layout, fields=(*layout.fields, *further))
+        given |= {"numbers": told.modulating} if told.modulating else {}
 
     def build(layout: Layout) -> nn.Module:
         built: nn.Module = thing(layout, **given)

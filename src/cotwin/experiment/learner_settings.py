@@ -90,6 +90,14 @@ class PhysicalSettings(LearnerSettings):
     )
 
 
+class ToldOne(Settings):
+    """One thing that a surrogate is told. course: whether it changes in time; field: whether in space."""
+
+    name: str
+    course: bool
+    field: bool
+
+
 class NetworkSettings(LearnerSettings):
     """What all networks have."""
 
@@ -98,6 +106,15 @@ class NetworkSettings(LearnerSettings):
     warmup_steps: WarmupSteps = 300
     steps: Steps = 150
     positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
+    given: tuple[str, ...] | None = Field(
+        None, description="what it is told of all that the data give beside the states; what differs if not given"
+    )
+    conditioning: Literal["modulation", "channels"] = Field(
+        "modulation",
+        description="how it gets given numbers: to scale and shift its features by, or as channels; given fields are "
+        "channels, and networks that take no numbers get all as channels",
+    )
+    told: tuple[ToldOne, ...] | None = Field(None, description="found in the data: what is given, and what it is")
 
     @model_validator(mode="after")
     def _many_weights(self) -> NetworkSettings:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -13,7 +15,9 @@ from cotwin.data.initial import read_initial
 from cotwin.data.room import require_room
 from cotwin.data.write import require_new, write_npz
 from cotwin.experiment.trained import load_run
+from cotwin.given import Course, Given
 from cotwin.networks.surrogate import Surrogate
+from cotwin.parameters import Grouped
 from cotwin.stepper import rollout
 from cotwin.training.hybrid import Role
 
@@ -25,11 +29,19 @@ noise stay below, other units do not."""
 
 
 def predict(
-    run: Path, role: Role, initial: Path, frame: int, steps: int, out: Path, axes: str | None = None
+    run: Path,
+    role: Role,
+    initial: Path,
+    frame: int,
+    steps: int,
+    out: Path,
+    axes: str | None = None,
+    said: Mapping[str, float] = MappingProxyType({}),
 ) -> Float[Tensor, "N T C *S"]:
     """From one frame of every trajectory in `initial`, so many data intervals on; the start is the first state.
 
     axes: the order of the axes of the fields in `initial`, as for `read_trajectories`.
+    said: numbers that the model has to be given, the same for all starts and times, in place of what the file says.
 
     A warning names channels that start far outside the data that a surrogate was trained on.
 
@@ -37,17 +49,31 @@ def predict(
     """
     require_new(out)
     trained = load_run(run)
-    start = read_initial(initial, trained.layout, frame, axes).to(trained.precision)
+    model = trained.model(role)
+    states, given = read_initial(initial, trained.layout, frame, axes, model.needs)
+    start, given = states.to(trained.precision), _for_all(given, said, steps).to(trained.precision)
     shape = (len(start), steps + 1, *start.shape[1:])
     require_room(
         shape, start.element_size(), "what is to be predicted", "take fewer steps at a time, each from the last"
     )
-    if isinstance(surrogate := trained.model(role), Surrogate):
-        _warn_of_strangers(start, surrogate)
+    if isinstance(model, Surrogate):
+        _warn_of_strangers(start, model)
+        for told in model.told.strange(given) if model.told is not None else ():
+            logger.warning("%s: the surrogate was never told anything like it. Take --model physical.", told)
+    if any(isinstance(one, Grouped) for one in model.modules()):
+        logger.warning("Unknowns that differ between trajectories have their common centre: the starts are of none.")
     with torch.no_grad():
-        states = rollout(trained.model(role), start, steps)
+        states = rollout(model, start, steps, given)
     write_npz(out, states, trained.layout)
     return states
+
+
+def _for_all(given: Given, said: Mapping[str, float], steps: int) -> Given:
+    """With numbers for all samples and times; none of the samples is of a trajectory of the training data."""
+    count = len(given)
+    numbers = {name: torch.full((count,), value) for name, value in said.items()}
+    courses = {name: Course(torch.full((count, steps + 1), value)) for name, value in said.items()}
+    return Given(torch.full((count,), -1), given.frame, {**given.conditions, **numbers}, {**given.inputs, **courses})
 
 
 def _warn_of_strangers(start: Float[Tensor, "N C *S"], surrogate: Surrogate) -> None:

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cotwin.experiment.build import build_network
+from cotwin.experiment.build import build_network, build_told, told_by
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import validate
 from cotwin.experiment.resume import models_code
@@ -118,7 +118,8 @@ def write_models(run: Run, experiment: Experiment, data: Dataset, models: Mappin
     """All that `load_run` needs. data: which decide what the settings leave open."""
     states, layout = data.train.states, data.layout
     physical = settled(experiment.physical, layout, states, data.given)
-    filled_in = experiment.model_copy(update={"physical": physical})
+    synthetic = told_by(experiment.synthetic, data.train.given)
+    filled_in = experiment.model_copy(update={"physical": physical, "synthetic": synthetic})
     described = {
         "settings": filled_in.model_dump(mode="json"),
         "code": models_code(experiment),
@@ -166,7 +167,8 @@ def _built(role: Role, settings: Experiment, layout: Layout, state: dict[str, Te
     if role == "physical":
         model = build_physical(settings.physical, layout)
     else:
-        model = Surrogate(build_network(settings.synthetic, layout, settings.seed), layout)
+        built = build_network(settings.synthetic, layout, settings.seed)
+        model = Surrogate(built, layout, told=build_told(settings.synthetic))
     # Estimates are found in double precision, whatever that of the data.
     model = model.to(next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32))
     model.load_state_dict(state)

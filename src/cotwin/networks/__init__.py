@@ -3,6 +3,7 @@
 from cotwin.networks.convolution import ResidualConvNet
 from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
+from cotwin.networks.told import Told
 from cotwin.networks.unet import UNet
 
-__all__ = ["ResidualConvNet", "Surrogate", "UNet", "WithPositions"]
+__all__ = ["ResidualConvNet", "Surrogate", "Told", "UNet", "WithPositions"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from cotwin.layout import Layout
+from cotwin.networks.modulation import Modulation, modulated
 from cotwin.networks.padding import PaddedConv, from_image, to_image
 from cotwin.registry import Count, Few, network
 from cotwin.seeds import torch_seeded
@@ -27,6 +30,7 @@ class ResidualConvNet(nn.Module):
     width: features of each point. depth: blocks.
     dilations: of the blocks in turn. None for 1, 2, 4, 8 as far as kernels then reach no more than a periodic axis.
     kernel_size: points of a kernel along each axis, odd. 3 is cheaper in two dimensions.
+    numbers: how many it is told beside the state; they modulate the features within each block.
     seed: of the initial weights. The projection starts near zero, so a `Surrogate` starts near persistence.
     Source: He et al. (2016), Identity mappings in deep residual networks; Yu & Koltun (2016), dilation.
 
@@ -44,6 +48,7 @@ class ResidualConvNet(nn.Module):
         kernel_size: Count = 5,
         dilations: tuple[Count, ...] | None = None,
         seed: int = 0,
+        numbers: int = 0,
     ) -> None:
         super().__init__()
         if dilations is None:
@@ -57,11 +62,17 @@ class ResidualConvNet(nn.Module):
                 *(_Block(layout, width, kernel_size, dilations[block % len(dilations)]) for block in range(depth))
             )
             self.project = PaddedConv(layout, width, outputs, kernel_size=1)
+            self.modulation = Modulation(numbers, [width] * depth) if numbers else None
         start_near_zero(self.project)
         self.layout = layout
 
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
-        features = self.blocks(self.lift(to_image(state)))
+    def forward(
+        self, state: Float[Tensor, "B C *S"], numbers: Float[Tensor, "B K"] | None = None
+    ) -> Float[Tensor, "B D *S"]:
+        features = self.lift(to_image(state))
+        layers = repeat(None) if self.modulation is None else self.modulation(numbers)
+        for block, by in zip(self.blocks, layers, strict=False):
+            features = block(features, by)
         return from_image(self.project(gelu(features)), self.layout)
 
 
@@ -71,8 +82,10 @@ class _Block(nn.Module):
         self.first = PaddedConv(layout, width, width, kernel_size, dilation)
         self.second = PaddedConv(layout, width, width, kernel_size, dilation)
 
-    def forward(self, features: Float[Tensor, "B C *I"]) -> Float[Tensor, "B C *I"]:
-        change: Tensor = self.second(gelu(self.first(gelu(features))))
+    def forward(
+        self, features: Float[Tensor, "B C *I"], by: Float[Tensor, "B _"] | None = None
+    ) -> Float[Tensor, "B C *I"]:
+        change: Tensor = self.second(gelu(modulated(self.first(gelu(features)), by)))
         return features + change
 
 

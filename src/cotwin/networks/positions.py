@@ -41,9 +41,9 @@ class WithPositions(nn.Module):
         positions = tuple(Field(f"position {channel}", static=True) for channel in range(len(channels)))
         self.network = build(replace(layout, fields=(*layout.fields, *positions)))
 
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
+    def forward(self, state: Float[Tensor, "B C *S"], *numbers: Float[Tensor, "B K"]) -> Float[Tensor, "B D *S"]:
         positions = self.channels.to(state.dtype).expand(state.shape[0], *self.channels.shape)
-        output: Tensor = self.network(torch.cat((state, positions), dim=1))
+        output: Tensor = self.network(torch.cat((state, positions), dim=1), *numbers)
         return output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cotwin.layout import Layout
+from cotwin.networks.told import Told
 from cotwin.stepper import Stepper
 
 
@@ -70,6 +72,8 @@ class Surrogate(Stepper):
     network: f, from all channels (B, C, *S) to the dynamic ones (B, D, *S), any module.
     statistics: μ, σ and σ_Δ, kept as buffers, so in the state_dict. None means 0, 1 and 1: data already in
         natural units, or a state_dict about to be loaded.
+    told: what comes from outside; the network then takes further channels behind the state's, and numbers beside
+        it, (B, K), as `Told` says.
 
     With statistics of the data, rescaling the units of the data rescales the predictions and nothing else.
 
@@ -81,14 +85,22 @@ class Surrogate(Stepper):
     torch.Size([5, 1, 64])
     """
 
+    batched = True
     mean: Tensor
     scale: Tensor
     increment_scale: Tensor
     dynamic: Tensor
     places: Tensor
 
-    def __init__(self, network: nn.Module, layout: Layout, statistics: Statistics | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        layout: Layout,
+        statistics: Statistics | None = None,
+        told: Told | None = None,
+    ) -> None:
         super().__init__(layout)
+        self.told = told
         dynamic = [channel for channel, static in enumerate(layout.static_channels) if not static]
         if statistics is None:
             size = layout.channels
@@ -110,12 +122,16 @@ class Surrogate(Stepper):
         layout: Layout,
         trajectories: Float[Tensor, "N T C *S"],
         mask: Bool[Tensor, "N T C *S"] | None = None,
+        told: Told | None = None,
     ) -> Surrogate:
         """A surrogate with the statistics of real trajectories or windows; the network is not trained.
 
         mask: True where observed.
         """
-        return cls(network, layout, measure(layout, trajectories, mask))
+        return cls(network, layout, measure(layout, trajectories, mask), told)
+
+    def made_of(self) -> Iterator[nn.Module]:
+        return iter(() if self.told is None else (*self.told.numbers, *self.told.fields))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -125,7 +141,7 @@ class Surrogate(Stepper):
     def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         over_grid = (-1, *(1 for _ in self.layout.grid))
         normalised = (state - self.mean.view(over_grid)) / self.scale.view(over_grid)
-        output: Tensor = self.network(normalised)
+        output = self._output(normalised)
         if output.shape[1] != len(self.dynamic):
             raise ValueError(
                 f"{type(self.network).__name__} gives {output.shape[1]} channels, layout "
@@ -137,6 +153,15 @@ class Surrogate(Stepper):
             with_zero = torch.cat([increment, torch.zeros_like(increment[:, :1])], dim=1)
             increment = with_zero.index_select(1, self.places)
         return state + increment
+
+    def _output(self, normalised: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
+        if self.told is None:
+            output: Tensor = self.network(normalised)
+            return output
+        numbers, channels = self.told(normalised)
+        seen = torch.cat([normalised, *channels], dim=1)
+        told: Tensor = self.network(seen) if numbers is None else self.network(seen, numbers)
+        return told
 
 
 def _or_else(value: Tensor, rounding: Tensor, otherwise: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import repeat
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from torch.nn.functional import avg_pool2d, avg_pool3d, gelu, interpolate
 
 from cotwin.layout import Layout
 from cotwin.networks.convolution import start_near_zero
+from cotwin.networks.modulation import Modulation, modulated
 from cotwin.networks.padding import PaddedConv, from_image, to_image
 from cotwin.registry import Count, Few, network
 from cotwin.seeds import torch_seeded
@@ -26,6 +28,7 @@ class UNet(nn.Module):
 
     width: features on the finest level.
     levels: halvings of every axis, with two points or more left; else ValueError names the most there can be.
+    numbers: how many it is told beside the state; they modulate the features within each stage.
     seed: of the initial weights. The last layer starts near zero, so a `Surrogate` starts near persistence.
     Source: Ronneberger et al. (2015), U-Net; without its batch statistics, see `ResidualConvNet`.
 
@@ -36,7 +39,13 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, layout: Layout, width: Few = 16, levels: Few = 3, kernel_size: Count = 3, seed: int = 0
+        self,
+        layout: Layout,
+        width: Few = 16,
+        levels: Few = 3,
+        kernel_size: Count = 3,
+        seed: int = 0,
+        numbers: int = 0,
     ) -> None:
         super().__init__()
         most = most_levels(layout.grid)
@@ -59,19 +68,23 @@ class UNet(nn.Module):
                 for level in reversed(range(levels))
             )
             self.project = PaddedConv(layout, width, outputs, kernel_size=1)
+            self.modulation = Modulation(numbers, [*widths, *widths[-2::-1]]) if numbers else None
         start_near_zero(self.project)
         self.layout = layout
 
-    def forward(self, state: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
-        features = self.down[0](to_image(state))
+    def forward(
+        self, state: Float[Tensor, "B C *S"], numbers: Float[Tensor, "B K"] | None = None
+    ) -> Float[Tensor, "B D *S"]:
+        layers = repeat(None) if self.modulation is None else iter(self.modulation(numbers))
+        features = self.down[0](to_image(state), next(layers))
         finer = []
         for stage in self.down[1:]:
             finer.append(features)
-            features = stage(_coarsen(features, self.layout.dims))
+            features = stage(_coarsen(features, self.layout.dims), next(layers))
         for stage in self.up:
             skipped = finer.pop()
             repeated = interpolate(features, size=skipped.shape[2:], mode="nearest-exact")
-            features = stage(torch.cat((skipped, repeated), dim=1))
+            features = stage(torch.cat((skipped, repeated), dim=1), next(layers))
         return from_image(self.project(gelu(features)), self.layout)
 
 
@@ -84,9 +97,11 @@ class _Stage(nn.Module):
         self.first = PaddedConv(layout, inputs, outputs, kernel_size)
         self.second = PaddedConv(layout, outputs, outputs, kernel_size)
 
-    def forward(self, features: Float[Tensor, "B C *I"]) -> Float[Tensor, "B D *I"]:
+    def forward(
+        self, features: Float[Tensor, "B C *I"], by: Float[Tensor, "B _"] | None = None
+    ) -> Float[Tensor, "B D *I"]:
         shortcut: Tensor = self.shortcut(features)
-        change: Tensor = self.second(gelu(self.first(features)))
+        change: Tensor = self.second(gelu(modulated(self.first(features), by)))
         return shortcut + change
 
 

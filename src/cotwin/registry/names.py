@@ -117,7 +117,7 @@ class Registry:
 
 
 simulator = Registry("simulator", "physics", {"layout"})
-network = Registry("network", "networks", {"layout", "seed"})
+network = Registry("network", "networks", {"layout", "seed", "numbers"})
 rate_law = Registry("rate_law", "physics", set())
 sampler = Registry("sampler", "physics", {"layout", "count", "generator", "modes", "means", "amplitudes"})
 
