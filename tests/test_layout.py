@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -22,6 +22,17 @@ def box(boundary: Boundary | tuple[Ends, ...] = "periodic", fields: list[Field] 
 def test_periodic_points_leave_out_the_upper_end_and_others_are_cell_centres() -> None:
     assert box().points(0) == pytest.approx([0.25 * i for i in range(8)])
     assert box("neumann").points(1) == pytest.approx([1.25, 1.75, 2.25, 2.75])
+
+
+def test_nodes_include_the_ends_and_stay_where_they_are_on_finer_grids() -> None:
+    layout = replace(box(("neumann", "periodic")), centring=("nodes", "nodes"))
+    assert layout.centring == ("nodes", "cells")
+    assert layout.points(0) == pytest.approx([2 / 7 * i for i in range(8)])
+    assert sum(layout.widths(0)) == pytest.approx(2.0)
+    fine = layout.refined(3)
+    assert fine.grid == (22, 12)
+    assert fine.points(0)[::3] == pytest.approx(layout.points(0))
+    assert Layout.from_dict(json.loads(json.dumps(asdict(layout)))) == layout
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])

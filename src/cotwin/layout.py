@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 Boundary = Literal["periodic", "dirichlet", "neumann", "robin", "outflow"]
 Ends = Boundary | tuple[Boundary, Boundary]
 """Of one axis: the kind at both ends, or those at the lower and at the upper one."""
+Centring = Literal["cells", "nodes"]
 LARGEST = 1e30
 """Of lengths and times, in any unit: what is computed with their squares and inverses stays finite."""
 
@@ -47,12 +48,14 @@ class Layout:
     Channels are the components of the fields in order. Along a periodic axis the points are
     x_i = lower + i Δx, so the upper end, which is the lower end again, is not repeated; along any other axis
     they are the centres of cells, x_i = lower + (i + 1/2) Δx. Either way Δx = (upper − lower) / points.
+    Or they are nodes, the first and the last on the ends: x_i = lower + i Δx, Δx = (upper − lower) / (points − 1).
 
     An axis is periodic, or has a kind at each of its ends: one word where they are alike, a pair, lower and upper,
     where they differ. dirichlet: a value; neumann: a flux; robin: an exchange with what is outside; outflow: no
     normal derivative of what leaves. What value and what flux the simulator knows (`physics.walls`); without, zero.
 
     dt: the interval between two states of the data, in `time_unit`.
+    centring: of each axis, whether its points are cells or nodes; cells if left out, and of periodic axes.
 
     >>> layout = Layout.box([Field("u")], grid=(64, 32), extent=[(0, 2), (0, 1)], boundary="periodic", dt=0.1)
     >>> layout.spacing
@@ -69,6 +72,7 @@ class Layout:
     dt: float
     space_unit: str = "1"
     time_unit: str = "1"
+    centring: tuple[Centring, ...] = ()
 
     def __post_init__(self) -> None:
         dims = len(self.grid)
@@ -92,6 +96,12 @@ class Layout:
                     f"and both between ±{LARGEST:g}."
                 )
         object.__setattr__(self, "boundary", tuple(map(_ends, self.boundary)))
+        centring = self.centring or ("cells",) * dims
+        if len(centring) != dims or not set(centring) <= set(get_args(Centring)):
+            raise ValueError(f"centring {centring} needs cells or nodes for each of {dims} axes.")
+        periodic = map(self.is_periodic, range(dims))
+        centring = tuple("cells" if around else one for one, around in zip(centring, periodic, strict=True))
+        object.__setattr__(self, "centring", centring)
         if not 0 < self.dt < LARGEST:
             raise ValueError(
                 f"dt is {self.dt}; the interval between two states must be positive, and below {LARGEST:g}."
@@ -108,8 +118,11 @@ class Layout:
         dt: float,
         space_unit: str = "1",
         time_unit: str = "1",
+        centring: Centring | tuple[Centring, ...] = "cells",
     ) -> Layout:
         """A layout from (lower, upper) pairs, and one boundary for all axes or one for each, or for each of its ends.
+
+        centring: of all axes, or of each.
 
         >>> box = dict(grid=(8,), extent=[(0, 1)], dt=0.1)
         >>> Layout.box([Field("u")], boundary=(("dirichlet", "neumann"),), **box).sides(0)
@@ -118,7 +131,8 @@ class Layout:
         kinds = (boundary,) * len(grid) if isinstance(boundary, str) else boundary
         lower = tuple(float(low) for low, _ in extent)
         upper = tuple(float(high) for _, high in extent)
-        return cls(tuple(fields), tuple(grid), lower, upper, kinds, float(dt), space_unit, time_unit)
+        placed = (centring,) * len(grid) if isinstance(centring, str) else centring
+        return cls(tuple(fields), tuple(grid), lower, upper, kinds, float(dt), space_unit, time_unit, placed)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Layout:
@@ -150,7 +164,8 @@ class Layout:
     @property
     def spacing(self) -> tuple[float, ...]:
         """Δx along each axis, in `space_unit`."""
-        return tuple((high - low) / n for low, high, n in zip(self.lower, self.upper, self.grid, strict=True))
+        intervals = [n - self.has_nodes(axis) for axis, n in enumerate(self.grid)]
+        return tuple((high - low) / n for low, high, n in zip(self.lower, self.upper, intervals, strict=True))
 
     @property
     def static_channels(self) -> tuple[bool, ...]:
@@ -192,9 +207,20 @@ class Layout:
         """Whether the upper end of an axis is its lower end again."""
         return self.boundary[axis] == "periodic"
 
+    def has_nodes(self, axis: int) -> bool:
+        """Whether the first and the last point of an axis lie on its ends."""
+        return self.centring[axis] == "nodes"
+
+    def widths(self, axis: int) -> list[float]:
+        """Of the control volumes of the points along one axis: Δx, and of nodes on the ends half of it."""
+        widths = [self.spacing[axis]] * self.grid[axis]
+        if self.has_nodes(axis):
+            widths[0] = widths[-1] = self.spacing[axis] / 2
+        return widths
+
     def points(self, axis: int) -> list[float]:
         """Coordinates of the grid points along one axis, in `space_unit`."""
-        offset = 0.0 if self.is_periodic(axis) else 0.5
+        offset = 0.0 if self.is_periodic(axis) or self.has_nodes(axis) else 0.5
         return [self.lower[axis] + (i + offset) * self.spacing[axis] for i in range(self.grid[axis])]
 
     def face(self, axis: int) -> Layout:
@@ -206,13 +232,15 @@ class Layout:
             lower=self.lower[below] + self.lower[above],
             upper=self.upper[below] + self.upper[above],
             boundary=self.boundary[below] + self.boundary[above],
+            centring=self.centring[below] + self.centring[above],
         )
 
     def refined(self, factor: int) -> Layout:
-        """The same domain with `factor` times as many points along each axis."""
+        """The same domain with a spacing that is `factor` times smaller along each axis."""
         if factor < 1:
             raise ValueError(f"refinement factor is {factor}; it must be at least 1.")
-        return replace(self, grid=tuple(n * factor for n in self.grid))
+        nodes = [self.has_nodes(axis) for axis in range(self.dims)]
+        return replace(self, grid=tuple((n - one) * factor + one for n, one in zip(self.grid, nodes, strict=True)))
 
     def require_state(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError unless `shape` is (batch, *state_shape)."""

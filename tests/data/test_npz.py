@@ -38,7 +38,7 @@ def test_round_trip_of_scalar_vector_and_static_fields_in_2d(save):
     assert data.layout.static_channels == (False, False, False, True)
     assert data.layout.boundary == ("periodic", "neumann")
     assert data.layout.spacing == pytest.approx((1 / 16, 0.25))
-    assert (data.layout.lower, data.layout.upper) == (pytest.approx((0, -0.125)), pytest.approx((1, 1.875)))
+    assert (data.layout.lower, data.layout.upper) == (pytest.approx((0, 0)), pytest.approx((1, 1.75)))
     assert data.layout.dt == pytest.approx(0.1)
     assert (data.layout.fields[0].unit, data.layout.time_unit) == ("Pa", "s")
     expected = np.concatenate(
@@ -239,7 +239,17 @@ UNEVEN = np.array([0, 0.1, 0.2, 0.35, 0.4, 0.5])
         ({"t": T, "x": X, "u": U}, {"extent": [(0, 3)]}, "does not fit its 16 points from 0 to 0.9375"),
         ({"t": T, "x": X, "u": U}, {"extent": [(0, 15 / 16)]}, "repeats the first, but their values differ by"),
         ({"t": T, "x": X, "u": U}, {"boundary": "dirichlet", "extent": [(0, 3)]}, "they fill (-0.03125, 0.96875)"),
-        ({"t": T, "x": X, "u": U}, {"boundary": "neumann", "extent": [(0, 15 / 16)]}, "average neighbours to 15 "),
+        (
+            {"t": T, "x": X, "u": U},
+            {"boundary": "neumann", "extent": [(0, 15 / 16)], "points": "cells"},
+            "as cells they fill (-0.03125, 0.96875)",
+        ),
+        ({"t": T, "x": X, "u": U, "centring": "corners"}, {"boundary": "neumann"}, "are 'corners' in the file"),
+        (
+            {"t": T, "x": X, "u": U},
+            {"boundary": "neumann", "points": ["cells"] * 2},
+            "data.points (in .* has 2 words",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_with_the_reason(save, arrays, options, message):
@@ -375,6 +385,41 @@ def test_a_period_may_be_counted_from_anywhere(save):
     data = read_trajectories(save(x=X + 1 / 32, t=T, u=U), boundary="periodic", extent=[(0, 1)])
     assert data.layout.points(0) == pytest.approx(list(X + 1 / 32))
     assert any("counted from its first point" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("x", "centring"),
+    [
+        (np.linspace(0, 1, 16), "nodes"),
+        (np.linspace(-1, 1, 16, dtype=np.float32), "nodes"),
+        (np.linspace(0, 2 * np.pi, 33), "nodes"),
+        (3e-9 * np.arange(20), "nodes"),
+        ((np.arange(48) + 0.5) / 48, "cells"),
+        ((np.arange(60) + 0.5).astype(np.float32) * np.float32(0.3 / 60), "cells"),
+        (2 * np.pi * (np.arange(33) + 0.5) / 33, "cells"),
+        (np.arange(10) + 0.5, "cells"),
+    ],
+)
+def test_points_are_nodes_where_they_end_on_round_numbers(save, x, centring):
+    path = save(x=x, t=T, u=np.ones((6, 1)) * np.cos(x) ** 2)
+    data = read_trajectories(path, boundary="neumann", walls="trusted")
+    assert data.layout.centring == (centring,)
+    assert f"taken as {'nodes' if centring == 'nodes' else 'the centres of cells'}" in data.notes[0]
+    assert data.layout.points(0) == pytest.approx(x, rel=1e-5, abs=1e-9 * float(x[-1]))
+    other = {"nodes": "cells", "cells": "nodes"}[centring]
+    told = read_trajectories(path, boundary="neumann", points=other, walls="trusted")
+    assert told.layout.centring == (other,)
+    assert told.layout.points(0) == pytest.approx(x, rel=1e-5, abs=1e-9 * float(x[-1]))
+
+
+def test_an_extent_says_whether_points_are_cells_or_nodes(save):
+    path = save(x=X, t=T, u=U)
+    for ends, centring in (((0, 15 / 16), "nodes"), ((-1 / 32, 31 / 32), "cells")):
+        data = read_trajectories(path, boundary="neumann", extent=[ends], walls="trusted")
+        assert (data.layout.centring, data.layout.lower, data.layout.upper) == (
+            (centring,),
+            *((end,) for end in ends),
+        )
 
 
 def test_cell_centres_are_checked_against_the_extent(save):

@@ -138,6 +138,7 @@ def test_a_vector_field_is_written_as_it_is_read(tmp_path: Path) -> None:
     layout = Layout.box(
         [Field("c", unit="kg"), Field("v", 2)], grid=(5, 7), extent=[(0, 1), (0, 2)],
         boundary=("periodic", ("neumann", "dirichlet")), dt=0.25, space_unit="m", time_unit="s",
+        centring=("cells", "nodes"),
     )  # fmt: skip
     states = torch.randn(2, 4, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     write_npz(tmp_path / "out.npz", states, layout)

@@ -30,6 +30,7 @@ LAYOUTS: dict[str, Layout] = {
     "dirichlet": Layout.box([K, U], grid=(64,), extent=[(0, 1)], boundary="dirichlet", dt=0.1),
     "neumann": Layout.box([U, K], grid=(48,), extent=[(0, 1)], boundary="neumann", dt=0.1),
     "two walls": Layout.box([U], grid=(48,), extent=[(0, 1)], boundary=(("neumann", "dirichlet"),), dt=0.1),
+    "nodes": Layout.box([U], grid=(48,), extent=[(0, 1)], boundary="robin", dt=0.1, centring="nodes"),
     "plane": Layout.box([V], grid=(32, 16), extent=[(0, 2), (0, 1)], boundary="periodic", dt=0.1),
     "channel": Layout.box([U, K, V], grid=(16, 24), extent=[(0, 1)] * 2, boundary=("periodic", "dirichlet"), dt=0.1),
     "walls": Layout.box([U], grid=(16, 16), extent=[(0, 1)] * 2, boundary=("dirichlet", "neumann"), dt=0.1),

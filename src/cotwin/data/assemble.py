@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cotwin.data.boundaries import boundaries
+from cotwin.data.boundaries import boundaries, centrings
 from cotwin.data.contents import Contents, StoredField, as_type, setting, step, unevenness
 from cotwin.data.grid import Placement, place
 from cotwin.data.orders import require_order
@@ -18,7 +18,7 @@ from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.walls import contradictions
-from cotwin.layout import Boundary, Ends, Field, Layout
+from cotwin.layout import Boundary, Centring, Ends, Field, Layout
 
 Missing = Literal["error", "mask"]
 Walls = Literal["checked", "trusted"]
@@ -35,6 +35,7 @@ def assemble(
     walls: Walls = "checked",
     given: Sequence[str] = (),
     given_at: Sequence[str] = (),
+    points: Centring | Sequence[Centring] | None = None,
 ) -> Trajectories:
     """Trajectories of the chosen fields; `docs/data.md` explains the options.
 
@@ -54,7 +55,11 @@ def assemble(
     dt = _time_step(contents)
     kinds = boundaries(contents, boundary)
     ends = extent if extent is not None else [None] * len(contents.axes)
-    placements = [place(axis, kind, end, source) for axis, kind, end in zip(contents.axes, kinds, ends, strict=True)]
+    placed = centrings(contents, points)
+    placements = [
+        place(axis, kind, end, source, one)
+        for axis, kind, end, one in zip(contents.axes, kinds, ends, placed, strict=True)
+    ]
     states, mask = _gather(contents, chosen)
     if missing == "mask":
         mask = _mask_missing(states, mask, chosen, source)
@@ -230,6 +235,7 @@ def _layout(
         grid=grid,
         extent=[(placement.lower, placement.upper) for placement in placements],
         boundary=tuple(placement.boundary for placement in placements),
+        centring=tuple(placement.centring for placement in placements),
         dt=dt,
         space_unit=units.pop() if len(units) == 1 else "1",
         time_unit=contents.time_unit,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from cotwin.data.contents import Axis, Contents, setting
-from cotwin.layout import Boundary, Ends
+from cotwin.layout import Boundary, Centring, Ends
 
 KINDS: tuple[Boundary, ...] = get_args(Boundary)
 # A file that says "wall" or "open" does not say what holds there: the caller chooses.
@@ -35,6 +35,30 @@ def boundaries(contents: Contents, boundary: Boundary | Sequence[Ends] | None) -
         else:
             asked = boundary[index]
         chosen.append(_boundary(axis, asked, contents.source))
+    return tuple(chosen)
+
+
+def centrings(contents: Contents, points: Centring | Sequence[Centring] | None) -> tuple[Centring | None, ...]:
+    """Whether the points of each axis are cells or nodes, as the file or the caller says; None where neither does.
+
+    points: one for each axis, or one for all that are not periodic. Raises ValueError where the two contradict.
+    """
+    asked: Sequence[Centring | None]
+    asked = [points] * len(contents.axes) if points is None or isinstance(points, str) else points
+    if len(asked) != len(contents.axes):
+        raise ValueError(
+            f"{contents.source}: {setting('points')} has {len(asked)} words, the file has the axes "
+            f"{[axis.name for axis in contents.axes]}; give one for each, or one for all."
+        )
+    chosen: list[Centring | None] = []
+    for axis, word in zip(contents.axes, asked, strict=True):
+        said = next((kind for kind in get_args(Centring) if kind == axis.points), None)
+        if (axis.points is not None and said is None) or (word is not None and said not in (None, word)):
+            raise ValueError(
+                f"{contents.source}: the points along {axis.name} are {axis.points!r} in the file; "
+                f"{setting('points')} and the file may say cells or nodes, and both the same."
+            )
+        chosen.append(word or said)
     return tuple(chosen)
 
 

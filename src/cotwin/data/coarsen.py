@@ -16,7 +16,8 @@ def coarsened(
 ) -> Float[Tensor, "N T C *S"]:
     """States of a grid `factor` times finer, on the layout's.
 
-    Along periodic axes its points are among the fine ones; elsewhere they are centres of cells, whose mean is taken.
+    Points of periodic axes, and nodes, are among the fine ones; elsewhere they are centres of cells, whose mean is
+    taken.
     staggered: vector fields whose component a lies on the face below its cell along axis a, as `Stepper.staggered`
     names them. With any, all else is a mean of cells along every axis, and a face the mean of those that make it up:
     what passes is kept, so a flow without divergence has none on the coarse grid.
@@ -30,6 +31,9 @@ def coarsened(
     if staggered:
         return _flow(states, layout, factor, staggered)
     for axis, ends in enumerate(layout.boundary, start=3):
+        if layout.has_nodes(axis - 3):
+            states = states.index_select(axis, torch.arange(0, states.shape[axis], factor, device=states.device))
+            continue
         cells = states.unflatten(axis, (-1, factor))
         states = cells.select(axis + 1, 0) if ends == "periodic" else cells.mean(dim=axis + 1)
     return states.contiguous()

@@ -22,12 +22,14 @@ class Axis:
 
     coordinates: of the points, 1-D, as stored.
     boundary: what the file calls it, in lower case ("periodic", "wall"); None if it says nothing.
+    points: likewise, "cells" or "nodes".
     """
 
     name: str
     coordinates: Array
     boundary: str | None = None
     unit: str = "1"
+    points: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cotwin.data.contents import Axis, setting, step, unevenness
-from cotwin.layout import Ends
+from cotwin.layout import Centring, Ends
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class Placement:
 
     stated: whether the caller gave the ends of the domain.
     repeats: the last point is the first again, one period later, and has to go.
+    centring: whether the points are cells or nodes.
     """
 
     boundary: Ends
@@ -22,22 +24,51 @@ class Placement:
     stated: bool
     repeats: bool = False
     note: str | None = None
+    centring: Centring = "cells"
 
 
-def place(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str) -> Placement:
+def place(
+    axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str, points: Centring | None = None
+) -> Placement:
     """The ends of one axis, from its coordinates and what the caller says of them.
 
     Periodic: the domain is one spacing longer than the points, unless `extent` is exactly as long as they
-    are, so that the last repeats the first. Otherwise the points are the centres of cells, and the domain
-    ends half a spacing beyond them.
+    are, so that the last repeats the first. Otherwise the points are nodes, the outermost of them on the ends of the
+    domain, or centres of cells, and the domain ends half a spacing beyond them: as `points` or `extent` has it, else
+    as `on_nodes` finds.
 
-    Raises ValueError where the coordinates are uneven, or do not fit `extent`.
+    Raises ValueError where the coordinates are uneven, or do not fit `extent` or `points`.
     """
     problem = unevenness(axis.coordinates, "interpolate the data to a uniform grid")
     if problem is not None:
         raise ValueError(f"{source}: coordinates {axis.name} are not equally spaced: {problem}.")
-    place_kind = _periodic if boundary == "periodic" else _cells
-    return place_kind(axis, boundary, extent, source)
+    if boundary == "periodic":
+        return _periodic(axis, boundary, extent, source)
+    return _between_ends(axis, boundary, extent, source, points)
+
+
+def on_nodes(first: float, last: float, spacing: float) -> bool:
+    """Whether points look like nodes, on the ends of a domain, rather than like centres of cells.
+
+    The domain whose ends are rounder numbers is taken; of two that are as round, the nodes where the first point is a
+    whole multiple of the spacing.
+
+    >>> on_nodes(-1.0, 1.0, 2 / 63), on_nodes(0.5, 9.5, 1.0)
+    (True, False)
+    """
+    near = 1e-6 * max(abs(first), abs(last), spacing)
+    nodes, cells = (
+        sum(_digits(end, near) for end in ends) for ends in ((first, last), (first - spacing / 2, last + spacing / 2))
+    )
+    return nodes < cells or (nodes == cells and _same(first, round(first / spacing) * spacing, spacing))
+
+
+def _digits(value: float, near: float) -> int:
+    """Decimals that it takes to write a value to within `near`, from the first that is not zero; of zero none."""
+    if abs(value) < near:
+        return 0
+    leading = math.floor(math.log10(abs(value)))
+    return next((digits for digits in range(1, 8) if abs(value - round(value, digits - 1 - leading)) < near), 8)
 
 
 def _periodic(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str) -> Placement:
@@ -70,29 +101,42 @@ def _periodic(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, so
     return Placement(boundary, first, first + (upper - lower), stated=True, note=note)
 
 
-def _cells(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str) -> Placement:
+def _between_ends(
+    axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str, points: Centring | None
+) -> Placement:
     first, last, spacing = float(axis.coordinates[0]), float(axis.coordinates[-1]), step(axis.coordinates)
-    lower, upper = _ends(first - spacing / 2, last + spacing / 2)
+    domains = {"nodes": _ends(first, last), "cells": _ends(first - spacing / 2, last + spacing / 2)}
+    found: Centring = "nodes" if on_nodes(first, last, spacing) else "cells"
     if extent is None:
-        note = (
-            f"the points along {axis.name} are taken as the centres of cells, so the domain is "
-            f"({lower:.6g}, {upper:.6g}), half a spacing beyond them; give {setting('extent')} to have that checked"
-        )
-        return Placement(boundary, lower, upper, stated=False, note=note)
-    if _same(extent[0], lower, spacing) and _same(extent[1], upper, spacing):
-        return Placement(boundary, *extent, stated=True)
-    if _same(extent[0], first, spacing) and _same(extent[1], last, spacing):
-        raise ValueError(
-            f"{source}: by extent ({first:.6g}, {last:.6g}) the ends of {axis.name} lie on the boundary, and "
-            f"a {boundary} axis needs the centres of cells. Either average neighbours to "
-            f"{len(axis.coordinates) - 1} centres, (u[1:] + u[:-1]) / 2 and likewise for {axis.name}; or say "
-            f"that they are centres, extent ({lower:.6g}, {upper:.6g}), which moves the boundary by half a "
-            "spacing; or, where the data continue beyond it as their odd or even mirror image, read them as "
-            "'periodic'."
-        )
+        chosen = points or found
+        lower, upper = domains[chosen]
+        note = None if points is not None else _taken(axis.name, chosen, domains)
+        return Placement(boundary, lower, upper, stated=points is not None, note=note, centring=chosen)
+    kinds: tuple[Centring, Centring] = ("cells", "nodes")
+    for kind in kinds:
+        if points in (None, kind) and all(_same(*pair, spacing) for pair in zip(extent, domains[kind], strict=True)):
+            return Placement(boundary, *extent, stated=True, centring=kind)
+    fills = ", ".join(
+        f"as {kind} they fill ({lower:.6g}, {upper:.6g})"
+        for kind, (lower, upper) in domains.items()
+        if points in (None, kind)
+    )
     raise ValueError(
         f"{source}: extent {tuple(extent)} along {axis.name} does not fit its {len(axis.coordinates)} points "
-        f"from {first:.6g} to {last:.6g}; as centres of cells they fill ({lower:.6g}, {upper:.6g})."
+        f"from {first:.6g} to {last:.6g}; {fills} ({setting('extent')}, {setting('points')})."
+    )
+
+
+def _taken(name: str, chosen: Centring, domains: dict[str, tuple[float, float]]) -> str:
+    lower, upper = domains[chosen]
+    if chosen == "nodes":
+        return (
+            f"the points along {name} are taken as nodes, the outermost of them on the ends of the domain, "
+            f"({lower:.6g}, {upper:.6g}); if they are the centres of cells, say cells as {setting('points')}"
+        )
+    return (
+        f"the points along {name} are taken as the centres of cells, so the domain is ({lower:.6g}, {upper:.6g}), "
+        f"half a spacing beyond them; if the outermost lie on its ends, say nodes as {setting('points')}"
     )
 
 

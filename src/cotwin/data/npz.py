@@ -18,7 +18,7 @@ from cotwin.data.foreign import CURE
 from cotwin.data.numbers import numbers_of
 from cotwin.data.reading import Frame, Reading, order_of
 
-KNOWN = ("x", "y", "z", "t", "mask", "boundary")
+KNOWN = ("x", "y", "z", "t", "mask", "boundary", "centring")
 
 
 @contextmanager
@@ -57,11 +57,11 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
         count,
         frame.sizes["t"],
     )
-    said = _boundaries(arrays, names, source)
+    said, centred = _boundaries(arrays, names, source), _centrings(arrays, names, source)
     return Contents(
         source=source,
         format="npz",
-        axes=tuple(Axis(name, rows[name], said[name], _unit(arrays, name)) for name in names),
+        axes=tuple(Axis(name, rows[name], said[name], _unit(arrays, name), centred[name]) for name in names),
         times=rows["t"][None],
         num_trajectories=count,
         fields=tuple(field for field, _ in fields if field.name not in misfits),
@@ -160,6 +160,15 @@ def _field(
         order=reading.order,
         other_orders=others,
     )
+
+
+def _centrings(arrays: dict[str, Member], names: list[str], source: str) -> dict[str, str | None]:
+    if "centring" not in arrays:
+        return dict.fromkeys(names)
+    words = _words(arrays["centring"])
+    if len(words) not in (1, len(names)):
+        raise ValueError(f"{source}: centring holds {words} for the axes {names}; give one word, or one for each.")
+    return dict(zip(names, words * (len(names) // len(words)), strict=True))
 
 
 def _boundaries(arrays: dict[str, Member], names: list[str], source: str) -> dict[str, str | None]:

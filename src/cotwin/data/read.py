@@ -17,7 +17,7 @@ from cotwin.data.npz import open_npz
 from cotwin.data.precision import Precision
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.well import open_well
-from cotwin.layout import Boundary, Ends
+from cotwin.layout import Boundary, Centring, Ends
 
 
 class Options(TypedDict, total=False):
@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     walls: Walls
     given: Sequence[str]
     given_at: Sequence[str]
+    points: Centring | Sequence[Centring] | None
 
 
 def read_trajectories(
@@ -46,6 +47,7 @@ def read_trajectories(
     walls: Walls = "checked",
     given: Sequence[str] = (),
     given_at: Sequence[str] = (),
+    points: Centring | Sequence[Centring] | None = None,
 ) -> Trajectories:
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
@@ -57,6 +59,8 @@ def read_trajectories(
     precision: of the states; see `cotwin.data.precision.in_precision` for what auto decides.
     given: fields that are no part of the state but given with it: known coefficients, forcings. Numbers always are.
     walls: refuse data that surely contradict the boundary, or trust it and note them.
+    points: whether those of an axis are nodes, the outermost on the ends of the domain, or centres of cells; for each
+        axis, or for all that are not periodic. Where neither this nor `extent` says it, the coordinates do.
     given_at: ends at which a model of theirs has a value or a flux, "x_lower" and so on; elsewhere that is zero.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
@@ -72,6 +76,7 @@ def read_trajectories(
             walls=walls,
             given=given,
             given_at=given_at,
+            points=points,
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cotwin.data.grid import on_nodes
+
 
 @dataclass(frozen=True)
 class Place:
@@ -58,11 +60,13 @@ class AxisSummary:
 
     @property
     def extent(self) -> tuple[float, float] | None:
-        """The domain by the file alone: one period, or cells around the points; None if it does not say."""
+        """The domain by the file alone: one period, cells around the points, or from the first node to the last."""
         if self.spacing is None or self.boundary is None:
             return None
         if self.boundary == "periodic":
             return self.first, self.first + self.points * self.spacing
+        if on_nodes(self.first, self.last, self.spacing):
+            return self.first, self.last
         return self.first - self.spacing / 2, self.last + self.spacing / 2
 
 

@@ -17,6 +17,9 @@ from cotwin.layout import Boundary, Layout
 # orders the one that speaks for the boundary counts: where the states bend, or are noisy, they differ.
 VALUE_AT_WALL = ((1.0, 0.0, 0.0), (1.5, -0.5, 0.0), (1.875, -1.25, 0.375))
 SLOPE_AT_WALL = ((-1.0, 1.0, 0.0), (-2.0, 3.0, -1.0))
+# Nodes: the outermost lies on the wall.
+VALUE_AT_NODE = ((1.0, 0.0, 0.0),) * 3
+SLOPE_AT_NODE = ((-1.0, 1.0, 0.0), (-1.5, 2.0, -0.5))
 # Sound data of all presets with walls, with and without noise, stay below 0.11.
 NOTED, SURE = 0.2, 0.5
 # Along a periodic axis a step between the ends may also be a front that stands there.
@@ -81,7 +84,8 @@ def contradictions(
             if layout.is_periodic(axis):
                 yield from _jump(cells, steepness, name, "xyz"[axis])
             else:
-                both = [_end(*end, size, steepness) for end in zip(("lower", "upper"), cells, strict=True)]
+                ends, nodes = zip(("lower", "upper"), cells, strict=True), layout.has_nodes(axis)
+                both = [_end(*end, size, steepness, nodes) for end in ends]
                 for place, side in enumerate(("lower", "upper")):
                     if f"{'xyz'[axis]}_{side}" in given_at:
                         both[place] = replace(both[place], value=0.0, slope=0.0)
@@ -146,13 +150,14 @@ def _jump(cells: list[list[Tensor]], steepness: float, name: str, axis: str) -> 
         )
 
 
-def _end(name: str, cells: list[Tensor], size: float, steepness: float) -> _End:
-    at_wall = _combined(cells, VALUE_AT_WALL[1])
+def _end(name: str, cells: list[Tensor], size: float, steepness: float, nodes: bool) -> _End:
+    value, slope = (VALUE_AT_NODE, SLOPE_AT_NODE) if nodes else (VALUE_AT_WALL, SLOPE_AT_WALL)
+    at_wall = _combined(cells, value[1])
     at_wall = at_wall[at_wall.isfinite()]
     return _End(
         name,
-        min(_typical(_combined(cells, weights)) for weights in VALUE_AT_WALL) / size,
-        min(_typical(_combined(cells, weights)) for weights in SLOPE_AT_WALL) / steepness,
+        min(_typical(_combined(cells, weights)) for weights in value) / size,
+        min(_typical(_combined(cells, weights)) for weights in slope) / steepness,
         float(at_wall.mean()),
         float((at_wall - at_wall.mean()).square().mean().sqrt()),
     )

@@ -51,6 +51,7 @@ def _arrays(states: Tensor, layout: Layout) -> dict[str, Any]:
         "t": layout.dt * np.arange(states.shape[1]),
         "t_unit": layout.time_unit,
         "boundary": [layout.sides(axis) for axis in range(layout.dims)],
+        "centring": list(layout.centring),
     }
     for axis, name in enumerate(axes):
         arrays |= {name: np.array(layout.points(axis)), f"{name}_unit": layout.space_unit}

@@ -159,6 +159,7 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
         walls=settings.walls,
         given=tuple(dict.fromkeys((*settings.given, *names_given(physical)))),
         given_at=_given_at(physical),
+        points=settings.points,
     )
     _nothing_said_in_vain(settings, len(trajectories))
     if len(trajectories) == 1:

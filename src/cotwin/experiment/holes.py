@@ -107,9 +107,10 @@ def _about(first: int, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str
 def _operator(layout: Layout, length: float) -> Any:
     """1 − (length²/3) ∇², walls mirrored."""
     laplacian: Any = scipy.sparse.csc_array((1, 1))
-    for points, spacing, ends in zip(layout.grid, layout.spacing, layout.boundary, strict=True):
+    for axis, (points, spacing) in enumerate(zip(layout.grid, layout.spacing, strict=True)):
         second = scipy.sparse.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(points, points)).tolil()
-        for end in (0, points - 1):
-            second[end, points - 1 - end if ends == "periodic" else end] += 1.0
+        for end, inward in ((0, 1), (points - 1, -1)):
+            mirrored = end + inward * layout.has_nodes(axis)
+            second[end, points - 1 - end if layout.is_periodic(axis) else mirrored] += 1.0
         laplacian = scipy.sparse.kronsum(second / spacing**2, laplacian)
     return scipy.sparse.csc_array(scipy.sparse.eye_array(laplacian.shape[0]) - length**2 / 3 * laplacian)

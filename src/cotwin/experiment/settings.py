@@ -12,7 +12,7 @@ from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.parameter_settings import Unknown
 from cotwin.experiment.prior_settings import Prior
-from cotwin.layout import Boundary, Ends
+from cotwin.layout import Boundary, Centring, Ends
 from cotwin.registry import Count, PositiveFloat, Settings, sampler
 
 MOST_SIMULATED = 2**31
@@ -70,6 +70,7 @@ class Simulated(Settings):
     grid: tuple[Annotated[int, Field(ge=4, le=1_000_000)], ...]
     extent: tuple[tuple[float, float], ...]
     boundary: Boundary | tuple[Ends, ...] = "periodic"
+    points: Centring | tuple[Centring, ...] = Field("cells", description="or nodes, the outermost on the ends")
     dt: PositiveFloat
     num_steps: Count
     truth: dict[str, Coefficients] = Field(
@@ -126,6 +127,10 @@ class FileData(Settings):
         None, description="of all axes, of each, or of each one's lower and upper end; where the file does not say"
     )
     extent: tuple[tuple[float, float], ...] | None = Field(None, description="of the domain, for each axis")
+    points: Centring | tuple[Centring, ...] | None = Field(
+        None,
+        description="nodes, the outermost on the ends of the domain, or cells; of all axes or of each",
+    )
     missing: Literal["error", "mask"] = Field("error", description="what to do with values that are not finite")
     axes: str | None = Field(
         None, description="order of the axes in an npz file's fields, such as xt; tx if not given"

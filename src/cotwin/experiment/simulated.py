@@ -31,6 +31,7 @@ def simulate(settings: Simulated, physical: PhysicalSettings, seed: int) -> tupl
         grid=settings.grid,
         extent=list(settings.extent),
         boundary=settings.boundary,
+        centring=settings.points,
         dt=settings.dt,
     )
     fine = layout.refined(settings.refine)

@@ -134,7 +134,9 @@ class CoarseField(Parameter):
             raise ValueError(f"coarse grid {coarse} must have between two points and the grid's {layout.grid}.")
         self.dims = layout.dims
         for axis in range(layout.dims):
-            weights = spline_weights(coarse[axis], layout.grid[axis], layout.is_periodic(axis))
+            weights = spline_weights(
+                coarse[axis], layout.grid[axis], layout.is_periodic(axis), layout.has_nodes(axis)
+            )
             self.register_buffer(f"weights_{axis}", weights, persistent=False)
 
     def forward(self) -> Float[Tensor, "*S"]:
@@ -152,10 +154,14 @@ class CoarseField(Parameter):
         return self.coefficients.bounded(numbers)
 
 
-def spline_weights(num_coarse: int, num_fine: int, periodic: bool) -> Float[Tensor, "N K"]:
-    """Cubic B-spline weights from coarse to fine points of one axis; each row sums to one."""
+def spline_weights(num_coarse: int, num_fine: int, periodic: bool, nodes: bool = False) -> Float[Tensor, "N K"]:
+    """Cubic B-spline weights from coarse to fine points of one axis; each row sums to one.
+
+    nodes: whether the outermost fine points lie on the ends; the coarse ones are always cells between walls.
+    """
     offset = 0.0 if periodic else 0.5
-    fine = (torch.arange(num_fine, dtype=torch.float64) + offset) * num_coarse / num_fine - offset
+    first = 0.0 if nodes else offset
+    fine = (torch.arange(num_fine, dtype=torch.float64) + first) * num_coarse / (num_fine - nodes) - offset
     left = fine.floor()
     t = fine - left
     # The four splines that are not zero between two knots.

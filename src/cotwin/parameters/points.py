@@ -106,7 +106,7 @@ class SpreadSources(_Points):
         turns = (-1, 0, 1) if self.layout.is_periodic(axis) else (0,)
         nearness = torch.stack([-(((away + turn * side) / self.width) ** 2) for turn in turns]).logsumexp(dim=0)
         # softmax: far from all cells, too, something is left to be divided by.
-        return torch.softmax(nearness, dim=1) / self.layout.spacing[axis]
+        return torch.softmax(nearness, dim=1) / nearness.new_tensor(self.layout.widths(axis))
 
 
 def _multilinear(places: Float[Tensor, "K"], axis: int, layout: Layout) -> Float[Tensor, "K N"]:
@@ -121,4 +121,4 @@ def _multilinear(places: Float[Tensor, "K"], axis: int, layout: Layout) -> Float
         cell = index.long()
         cell = cell % count if layout.is_periodic(axis) else cell.clamp(0, count - 1)
         shares.scatter_add_(1, cell[:, None], share[:, None])
-    return shares / layout.spacing[axis]
+    return shares / torch.tensor(layout.widths(axis), dtype=torch.float64)

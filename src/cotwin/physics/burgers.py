@@ -99,7 +99,7 @@ class Burgers(FiniteVolumeStepper):
 
         entering = source_change(self.source, self.layout, like, interval)
         forced = with_source(change, entering)
-        return lambda cells: ssp_rk3_step(forced, cells)
+        return self.stepping(like, forced, ssp_rk3_step)
 
     def substeps_taken(self) -> int:
         return self.pace()[0]

@@ -105,26 +105,27 @@ class ConservationLaw(FiniteVolumeStepper):
                 total = total - scale * difference(face_flux(law, padded, axis), axis + 2)
             return total
 
-        return lambda cells: ssp_rk3_step(change, cells)
+        return self.stepping(like, change, ssp_rk3_step)
 
 
 def with_two_ghosts(cells: Float[Tensor, "B M *S"], ends: AxisEnds, signs: Tensor | None) -> Float[Tensor, "B M *P"]:
     """Two ghost cells at both ends of an axis. signs: of the mirror image behind a wall."""
-    if ends.kinds == "periodic" or {ends.low.kind, ends.high.kind} == {"neumann"}:
-        return mirrored(cells, ends.dim, signs)
-    first, last = cells.narrow(ends.dim, 0, 2), cells.narrow(ends.dim, -2, 2)
-    low = _beyond(ends.low, first, first.narrow(ends.dim, 0, 1), ends.dim, signs)
-    high = _beyond(ends.high, last, last.narrow(ends.dim, 1, 1), ends.dim, signs)
-    return torch.cat([low, cells, high], dim=ends.dim)
+    if ends.kinds == "periodic":
+        return mirrored(cells, ends.dim, None)
+    # A node on the end is no part of its own mirror image.
+    low, high = int(ends.low.on_node), int(ends.high.on_node)
+    below = _beyond(ends.low, cells.narrow(ends.dim, low, 2), cells.narrow(ends.dim, 0, 1), ends.dim, signs)
+    above = _beyond(ends.high, cells.narrow(ends.dim, -2 - high, 2), cells.narrow(ends.dim, -1, 1), ends.dim, signs)
+    return torch.cat([below, cells, above], dim=ends.dim)
 
 
-def _beyond(end: End, two: Tensor, outermost: Tensor, dim: int, signs: Tensor | None) -> Tensor:
+def _beyond(end: End, nearest: Tensor, outermost: Tensor, dim: int, signs: Tensor | None) -> Tensor:
     if end.kind == "neumann":
         assert signs is not None
-        return signs * two.flip(dim)
+        return signs * nearest.flip(dim)
     if end.kind == "dirichlet":
-        return torch.zeros_like(two) if end.value is None else end.value.expand_as(two)
-    return outermost.expand_as(two)
+        return torch.zeros_like(nearest) if end.value is None else end.value.expand_as(nearest)
+    return outermost.expand_as(nearest)
 
 
 def mirrored(cells: Float[Tensor, "B M *S"], axis: int, signs: Tensor | None) -> Float[Tensor, "B M *P"]:

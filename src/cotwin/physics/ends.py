@@ -55,6 +55,11 @@ class End:
         """Whether `with_ghosts` says all there is."""
         return not self.on_node and self.value is None and self.flux is None and self.transfer is None
 
+    @property
+    def holds(self) -> bool:
+        """Whether the outermost u is what stands here."""
+        return self.on_node and self.kind == "dirichlet"
+
     def ghost(self, first: Float[Tensor, "B M *F"], second: Float[Tensor, "B M *F"]) -> Float[Tensor, "B M *F"]:
         """Beyond an end that holds a value or has no normal derivative; first, second: the outermost u."""
         if self.on_node and self.kind != "dirichlet":
@@ -158,7 +163,7 @@ class Held:
         self.free, self.value = torch.ones_like(like[:1, :1]), torch.zeros_like(like)
         for axis in ends:
             for end, place in ((axis.low, 0), (axis.high, -1)):
-                if end.on_node and end.kind == "dirichlet":
+                if end.holds:
                     rest = torch.ones_like(self.free)
                     rest.select(axis.dim, place).zero_()
                     self.free = self.free * rest
@@ -166,3 +171,8 @@ class Held:
 
     def __call__(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
         return cells * self.free + self.value
+
+
+def held_by(ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> Held | None:
+    """What the ends hold; None where they hold nothing."""
+    return Held(ends, like) if any(end.holds for axis in ends for end in (axis.low, axis.high)) else None

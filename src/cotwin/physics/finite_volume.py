@@ -21,7 +21,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Walls
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
-from cotwin.physics.ends import AxisEnds, with_ghosts
+from cotwin.physics.ends import AxisEnds, Held, held_by, with_ghosts
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.walls import ends_of
 from cotwin.stepper import DivergenceError
@@ -45,10 +45,32 @@ class FiniteVolumeStepper(MarchingStepper):
         """What stands at the ends of each axis with the present parameters, for steps of an interval."""
         return ends_of(self.layout, self.walls, like, interval)
 
+    def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:
+        """What the ends hold of a state with the present parameters; None where they hold nothing."""
+        return held_by(self.ends(like, 0.0), like)
+
+    def stepping(
+        self, like: Float[Tensor, "B M *S"], change: CellMap, step: Callable[[CellMap, Tensor], Tensor]
+    ) -> CellMap:
+        """The map by `step` of a change; nodes that the ends hold have what stands there."""
+        held = self.held(like)
+        if held is None:
+            return lambda cells: step(change, cells)
+        return lambda cells: step(lambda inside: change(inside) * held.free, held(cells))
+
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         cells = take_moving(state, self.layout)
-        states = torch.stack([cells, *self.march(cells, cells, num_steps)], dim=1)
-        return put_moving(states, state, self.layout)
+        after = list(self.march(cells, cells, num_steps))
+        if self.flows and self.held(cells) is not None:
+            after = [self._held_at(step, reached) for step, reached in enumerate(after, start=1)]
+        return put_moving(torch.stack([cells, *after], dim=1), state, self.layout)
+
+    def _held_at(self, step: int, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
+        """With what stands at the ends then, where that changes in time: a substep knows its mean alone."""
+        now = self.over(step, step)
+        assert isinstance(now, FiniteVolumeStepper)
+        held = now.held(cells)
+        return cells if held is None else held(cells)
 
 
 def lower(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:

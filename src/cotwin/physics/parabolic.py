@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,7 +13,7 @@ from cotwin.parameters import Parameter, Walls
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, rkl2_stages, rkl2_step
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
-from cotwin.physics.walls import require_walls
+from cotwin.physics.walls import exchange_bound, require_walls
 
 
 class ParabolicStepper(FiniteVolumeStepper):
@@ -56,16 +57,21 @@ class ParabolicStepper(FiniteVolumeStepper):
 
     def needed_pace(self) -> tuple[int, ...]:
         """The stages."""
-        return (rkl2_stages(self.decay(), self.layout.dt / self.substeps) if self.stages is None else self.stages,)
+        return (rkl2_stages(self._fastest(), self.layout.dt / self.substeps) if self.stages is None else self.stages,)
+
+    def _fastest(self) -> float:
+        """Rate at which modes decay, at the walls too."""
+        return self.decay() + exchange_bound(self.layout, self.walls)
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         if self.stages is None:
             return ""
         stable = (self.stages**2 + self.stages - 2) / 2 * self.substeps / self.layout.dt
-        if self.decay() <= stable:
+        fastest = self._fastest()
+        if fastest <= stable:
             return ""
         return (
-            f"With the present parameters modes decay at up to {self.decay():.3g}/time, and {self.stages} stages are "
+            f"With the present parameters modes decay at up to {fastest:.3g}/time, and {self.stages} stages are "
             f"stable up to {stable:.3g}: give more stages or substeps, or leave the stages open."
         )
 
@@ -74,4 +80,4 @@ class ParabolicStepper(FiniteVolumeStepper):
         entering = source_change(self.source, self.layout, like, interval)
         change = with_source(self.change(like, interval), entering)
         (stages,) = self.pace()
-        return lambda cells: rkl2_step(change, cells, stages)
+        return self.stepping(like, change, partial(rkl2_step, stages=stages))

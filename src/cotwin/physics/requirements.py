@@ -38,6 +38,11 @@ def require_kinds(layout: Layout, equation: str, kinds: Collection[Boundary]) ->
             f"{''.join(f', {kind}' for kind in kinds)}. Finite volumes (heat, advection_diffusion) take all kinds."
         )
     _ = layout.axis_kinds
+    if "nodes" in layout.centring:
+        raise ValueError(
+            f"{equation} needs cells, and the layout has nodes, whose outermost lie on the ends; take a "
+            "finite-volume stepper, or interpolate the data to the centres between neighbours (data.points=cells)."
+        )
 
 
 def require_scalar_coefficients(equation: str, **parameters: Parameter | None) -> None:

@@ -30,7 +30,7 @@ from cotwin.physics.finite_volume import (
 )
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
-from cotwin.physics.walls import require_walls
+from cotwin.physics.walls import exchange_bound, require_walls
 
 PARTS = (1 / 3, 1 / 2, 1.0)
 
@@ -87,6 +87,7 @@ class TransportStepper(FiniteVolumeStepper):
         spreading = self.spreading().to(like.dtype)
         faces = [face_diffusivities(spreading, self.layout, part * interval) for part in parts]
         ends = [self.ends(like, part * interval) for part in parts]
+        held = self.held(like)
         reactions = [self.reaction(like, part * interval) for part in parts]
         speeds = self._face_speeds(interval, like.dtype)
 
@@ -100,12 +101,13 @@ class TransportStepper(FiniteVolumeStepper):
             reaction = reactions[part]
             if reaction is not None:
                 carried = carried + reaction(cells)
-            return diffusion(cells, faces[part], ends[part]).add_(carried)
+            change = diffusion(cells, faces[part], ends[part]).add_(carried)
+            return change if held is None else change * held.free
 
         moved = with_source(carry, source_change(self.source, self.layout, like, interval))
 
         def advance(cells: Tensor) -> Tensor:
-            after = cells
+            after = cells = cells if held is None else held(cells)
             for part, (share, count) in enumerate(zip(parts, stages, strict=True)):
                 carried = share * moved(after)
                 after = rkl2_step(partial(spread, part=part, carried=carried), cells, count)
@@ -127,6 +129,7 @@ class TransportStepper(FiniteVolumeStepper):
             cause = f"the velocity reaches {fastest:.3g}"
             substeps = whole_substeps(self._stable_substeps(), type(self).__name__, cause)
         rate = diffusion_bound(self.spreading(), self.layout) + self.fastest_reaction()
+        rate += exchange_bound(self.layout, self.walls)
         return (substeps, *(rkl2_stages(rate, part * self.layout.dt / substeps) for part in parts))
 
     def _stable_substeps(self) -> float:

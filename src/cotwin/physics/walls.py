@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter, Walls
-from cotwin.parameters.walls import SIDES, ByField
+from cotwin.parameters.walls import SIDES, ByField, Wall
 from cotwin.physics.ends import AxisEnds, End
 
 TAKES: dict[Boundary, tuple[str, ...]] = {
@@ -95,14 +95,15 @@ def ends_of(layout: Layout, walls: Walls | None, like: Float[Tensor, "B M *S"], 
         ends = []
         for end, kind in enumerate(layout.sides(axis)):
             wall = None if walls is None else walls.at(axis, end)
+            nodes = layout.has_nodes(axis)
             if wall is None:
-                ends.append(End(kind))
+                ends.append(End(kind, on_node=nodes))
                 continue
             scale = interval / layout.spacing[axis]
             given = {name: _on_face(one, axis, layout).to(like.dtype) for name, one in wall.given.items()}
             rates = {name: scale * given[name] for name in ("flux", "transfer") if name in given}
             stands = (given.get("value"), rates.get("flux"), rates.get("transfer"), given.get("outside"))
-            ends.append(End(kind, *stands))
+            ends.append(End(kind, *stands, on_node=nodes))
         found.append(AxisEnds(axis + 2, *ends))
     return found
 
@@ -125,3 +126,14 @@ def _of_one_channel(value: Tensor, axis: int, dims: int) -> Float[Tensor, "*B 1 
         return value
     face = value.unsqueeze(axis - dims)
     return face if face.ndim > dims else face.unsqueeze(0)
+
+
+def exchange_bound(layout: Layout, walls: Walls | None) -> float:
+    """An upper bound on the rates, in 1/time, by which nodes on Robin ends relax faster than by diffusion alone."""
+    bound = 0.0
+    for side, wall in () if walls is None else walls.named_children():
+        axis = "xyz".index(side[0])
+        if isinstance(wall, Wall) and layout.has_nodes(axis) and "transfer" in wall.given:
+            transfer = _on_face(wall.given["transfer"], axis, layout)
+            bound += 2 * float(transfer.detach().abs().max()) / layout.spacing[axis]
+    return bound

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
+from cotwin.physics.ends import Held, held_by
 from cotwin.physics.exponential import phi_functions
 from cotwin.physics.finite_volume import (
     CellMap,
@@ -69,16 +70,25 @@ class Wave(FiniteVolumeStepper):
         faces = face_diffusivities(self.speed().to(like.dtype) ** 2, layout, interval)
         ends = ends_of(self.displacement, self.walls, like, interval)
         kick = with_source(lambda u: diffusion(u, faces, ends), source_change(self.source, layout, like, interval))
+        held = self.held(like)
         # What damping leaves of v over the interval, and of what is added to it evenly meanwhile.
         damped = None if self.damping is None else phi_functions(-interval * self.damping().to(like.dtype), 1)
 
         def advance(cells: Tensor) -> Tensor:
-            u, v = cells.chunk(2, dim=1)
+            u, v = (cells if held is None else held(cells)).chunk(2, dim=1)
             u = torch.add(u, v, alpha=interval / 2)
             v = v + kick(u) if damped is None else v * damped[0] + kick(u) * damped[1]
-            return torch.cat([torch.add(u, v, alpha=interval / 2), v], dim=1)
+            after = torch.cat([torch.add(u, v, alpha=interval / 2), v], dim=1)
+            return after if held is None else held(after)
 
         return advance
+
+    def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:
+        u = like[:, :1]
+        held = held_by(ends_of(self.displacement, self.walls, like, 0.0), u)
+        if held is not None:
+            held.value = torch.cat([held.value, torch.zeros_like(u)], dim=1)  # it stands still
+        return held
 
     def substeps_taken(self) -> int:
         return self.pace()[0]

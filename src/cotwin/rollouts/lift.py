@@ -3,7 +3,7 @@
 Points of a periodic axis: trigonometric interpolation, spectrally accurate; the coarse points are among the fine.
 Cells between walls or open ends: a polynomial with the mean of each of five cells around, whose integrals over the
 fine cells are taken; their mean is the coarse cell's. Fifth order, from inside alone, so that it suits every wall.
-Faces, along their normal: cubic polynomials through four faces, fourth order. Cells of a staggered grid along
+Nodes, and faces along their normal: cubic polynomials through four, fourth order. Cells of a staggered grid along
 periodic axes: as between walls, with the cells around the end.
 Source: Trefethen (2000), Spectral Methods in MATLAB, chapter 3; Colella & Woodward (1984), J. Comput. Phys. 54 for
 means from means.
@@ -40,8 +40,11 @@ def lifted(
     if factor == 1:
         return states
     if not staggered:
-        for axis, ends in enumerate(layout.boundary, start=2):
-            states = _trigonometric(states, axis, factor) if ends == "periodic" else _cells(states, axis, factor)
+        for axis in range(2, layout.dims + 2):
+            if layout.is_periodic(axis - 2):
+                states = _trigonometric(states, axis, factor)
+            else:
+                states = (_nodes if layout.has_nodes(axis - 2) else _cells)(states, axis, factor)
         return states
     require_cells(layout, factor)
     channels = enumerate(normal_axes(layout, staggered))
@@ -94,6 +97,11 @@ def _faces(values: Float[Tensor, "*S"], axis: int, factor: int, around: bool = F
     count = values.shape[axis]
     nodes = count - 1 if around else count  # around the end the last face is the first
     return _applied(values, axis, *_stencils(count - 1, nodes, min(FACES, nodes), factor, around, _between_nodes))
+
+
+def _nodes(values: Float[Tensor, "*S"], axis: int, factor: int) -> Float[Tensor, "*F"]:
+    """Values at nodes and between them; the last lies on the end."""
+    return torch.cat([_faces(values, axis, factor), values.narrow(axis, -1, 1)], dim=axis)
 
 
 def _applied(values: Tensor, axis: int, index: Tensor, weights: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -89,7 +88,7 @@ class Regions(Observation):
         weights: the share of each cell that is in the region (`box_region`), not negative.
         """
         _require_shares(layout, weights)
-        return cls(layout, weights.double() * math.prod(layout.spacing), times, channels, num_trajectories)
+        return cls(layout, weights.double() * _volumes(layout).to(weights.device), times, channels, num_trajectories)
 
     @classmethod
     def means(
@@ -137,14 +136,23 @@ def box_region(layout: Layout, ends: Sequence[tuple[float, float]]) -> Float[Ten
                 f"{layout.upper[axis]}; give ends inside, the lower one first"
                 + (", or up to one period above it." if periodic else ".")
             )
-        dx = layout.spacing[axis]
-        below = torch.tensor(layout.points(axis), dtype=torch.float64) - dx / 2
+        dx = torch.tensor(layout.widths(axis), dtype=torch.float64)
+        below = torch.tensor(layout.points(axis), dtype=torch.float64) - layout.spacing[axis] / 2
+        below = below.clamp(min=bottom) if layout.has_nodes(axis) else below
         share = torch.zeros_like(below)
         for turn in range(3 if periodic else 1):
             cell = below + turn * length
             share += (cell + dx).clamp(max=high).sub(cell.clamp(min=low)).clamp(min=0) / dx
         shares = shares[..., None] * share
     return shares
+
+
+def _volumes(layout: Layout) -> Float[Tensor, "*S"]:
+    """Of the points' cells."""
+    volumes = torch.ones((), dtype=torch.float64)
+    for axis in range(layout.dims):
+        volumes = volumes[..., None] * torch.tensor(layout.widths(axis), dtype=torch.float64)
+    return volumes
 
 
 def _require_regions(layout: Layout, weights: Tensor) -> None:
