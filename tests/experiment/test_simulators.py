@@ -45,6 +45,11 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
     "linear_shallow_water": ({"gravity": P, "depth": P, "max_speed": 1}, (8, 8), ["h", "uv"]),
     "shallow_water": ({"gravity": P, "max_speed": 9}, (8, 8), ["h", "uv"]),
     "wave": ({"speed": P, "damping": P}, (16,), ["u", "v"]),
+    "darcy": (
+        {"transmissivity": P, "storativity": P, "wells": {"points": [[1.0, 2.0]], "rates": [-1.0]}, "recharge": P},
+        (8, 8),
+        ["head"],
+    ),
     "advection_diffusion_reaction": (
         {
             "rate": "lotka_volterra",

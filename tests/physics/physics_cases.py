@@ -17,6 +17,7 @@ from cotwin.physics.advection_diffusion_reaction import AdvectionDiffusionReacti
 from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.closures import Constant, Logistic, NetworkClosure, Power
+from cotwin.physics.darcy import Darcy
 from cotwin.physics.fisher import Fisher
 from cotwin.physics.gray_scott import GrayScott, SpectralGrayScott
 from cotwin.physics.heat import Heat
@@ -303,6 +304,13 @@ CASES = [
         lambda y: AdvectionDiffusionReaction(
             y, lotka_volterra, (scalar(0.02), field(y, 0.05)), _prey(), (scalar(0.3), scalar(0.6))
         ),
+    ),
+    Case(
+        "pumped aquifer 2-D, fields",
+        U,
+        (11, 12),
+        MIXED,
+        lambda y: Darcy(y, field(y, 0.3), field(y, 0.7), _wells(y), scalar(0.1)),
     ),
     Case("wave 1-D", (Field("u"), Field("v")), (24,), ("dirichlet",), lambda y: Wave(y, scalar(0.9))),
     Case(

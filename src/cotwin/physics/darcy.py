@@ -1,0 +1,64 @@
+"""Groundwater: the head of a confined aquifer, with wells."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cotwin.layout import Layout
+from cotwin.parameters import Parameter, Source, Walls
+from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
+from cotwin.physics.parabolic import ParabolicStepper
+from cotwin.physics.requirements import require_coefficient, require_fields
+from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.registry import Count, Few, simulator
+
+
+@simulator("darcy")
+class Darcy(ParabolicStepper):
+    """S ∂h/∂t = ∇·(T ∇h) + Σ Q_w δ(x − x_w) + q, 1 to 3 dimensions, any boundary on each axis.
+
+    h: head, or drawdown with its sign, length.
+    transmissivity: T in length²/time, scalar or field. storativity: S, without unit, scalar or field. (Of a volume,
+    in three dimensions: hydraulic conductivity in length/time and specific storage in 1/length.)
+    wells: points with rates Q in length³/time, negative where they pump. recharge: q in length/time, scalar or field.
+    Heads alone, where no rate is known, tell only T/S.
+    walls: what stands at the ends of the axes (`physics.walls`); a flux there is T ∂h/∂n. Without, dirichlet ends
+    hold zero, neumann ones let nothing through.
+    Scheme: finite volumes, second order in space, the face's T the mean of its cells'; RKL2, second order in dt, with
+    as many stages as T/S needs. Within a cell of a well the head is that of the cell, not of the well's wall.
+    substeps, stages: as for heat.
+    Source: Bear (1972), Dynamics of Fluids in Porous Media; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
+    """
+
+    batched = True
+
+    def __init__(
+        self,
+        layout: Layout,
+        transmissivity: Parameter,
+        storativity: Parameter,
+        wells: Source | None = None,
+        recharge: Parameter | None = None,
+        substeps: Count = 1,
+        stages: Few | None = None,
+        walls: Walls | None = None,
+    ) -> None:
+        super().__init__(layout, substeps, stages, walls=walls)
+        require_fields(layout, "Darcy", {"head": 1})
+        require_coefficient(transmissivity, layout, "transmissivity")
+        require_coefficient(storativity, layout, "storativity")
+        require_source(wells, layout)
+        require_source(recharge, layout)
+        self.transmissivity, self.storativity = transmissivity, storativity
+        self.wells, self.recharge = wells, recharge
+
+    def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
+        faces = face_diffusivities(self.transmissivity().to(like.dtype), self.layout, interval)
+        ends, stored = self.ends(like, interval), 1 / self.storativity().to(like.dtype)
+        pumped, fallen = (source_change(one, self.layout, like, interval) for one in (self.wells, self.recharge))
+        gained = with_source(with_source(lambda cells: diffusion(cells, faces, ends), pumped), fallen)
+        return lambda cells: gained(cells) * stored
+
+    def decay(self) -> float:
+        return diffusion_bound(self.transmissivity(), self.layout) / float(self.storativity().detach().min())
