@@ -1,4 +1,4 @@
-"""Sources in a configuration: fields, rates at points, places that are looked for."""
+"""Sources in a configuration: fields, rates at points, places that are looked for; obstacles."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_command import cotwin
 
 from cotwin.experiment.load import ConfigError, load, validate
 from cotwin.experiment.simulators import build_physical
+from cotwin.experiment.train import prepare
 from cotwin.layout import Field, Layout
 from cotwin.parameters import estimates
 from cotwin.stepper import Stepper
@@ -75,3 +77,22 @@ def test_unknown_sources_go_by_the_words_of_the_settings(source: Any, names: lis
 def test_sources_that_cannot_be_are_refused_with_the_cure(source: Any, message: str) -> None:
     with pytest.raises((ValueError, ConfigError), match=message):
         heated(source)
+
+
+def test_an_obstacle_is_a_field_of_the_file(tmp_path: Path) -> None:
+    solid = np.zeros((10, 10))
+    solid[4:6, 2:7] = 1.0
+    x, t = (np.arange(10) + 0.5) / 10, np.arange(5) * 0.1
+    states = np.random.default_rng(0).random((3, 5, 10, 10))
+    np.savez(tmp_path / "mine.npz", u=states, solid=solid, x=x, y=x, t=t, boundary="neumann")
+    base = load("heat").model_dump()
+    base["data"] = {"kind": "file", "path": str(tmp_path / "mine.npz"), "walls": "trusted"}
+    base["physical"] = {"model": "heat", "diffusivity": {"initial": 0.1}, "obstacle": "solid", "window": 4}
+    base["synthetic"] = {"network": "resnet", "width": 4, "depth": 1}
+    base["store"] = {"cache_dir": str(tmp_path / "cache")}
+    trainer = prepare(validate(base)).trainings["together"].learners["physical"].trainer
+    start = trainer.held_out.states[:, 0]
+    end = trainer.stepper(start)
+    inside = torch.from_numpy(solid).bool().expand_as(start[:, :1])
+    assert torch.equal(end[:, :1][inside], start[:, :1][inside])
+    assert not torch.equal(end, start)

@@ -23,6 +23,7 @@ class AdvectionDiffusion(TransportStepper):
     walls: what stands at the ends of the axes (`physics.walls`); without, zero. What flows in at a dirichlet end has
     its value; at others what flows passes besides the flux, with u as it is there. A flow that brings u_in is a robin
     end with transfer |c| and outside u_in. Through an outflow end fluid only leaves.
+    obstacle: the name of a static field, one in solid cells, which nothing passes; zero in others.
     substeps: steps per layout.dt; None for the fewest that are stable for the present velocity.
     Scheme: finite volumes, central fluxes, second order in space. In time three parts, of a third, a half and all of
     the step, each from its beginning: RKL2 diffuses, with the advection of the part before. Second order in dt, at
@@ -42,8 +43,9 @@ class AdvectionDiffusion(TransportStepper):
         substeps: Count | None = None,
         source: Source | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, as_vector(velocity), substeps, source, walls)
+        super().__init__(layout, as_vector(velocity), substeps, source, walls, obstacle)
         require_coefficient(diffusivity, layout, "diffusivity")
         self.diffusivity = diffusivity
 

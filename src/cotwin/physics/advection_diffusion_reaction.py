@@ -29,7 +29,8 @@ class AdvectionDiffusionReaction(TransportStepper, NamedStepper):
     fastest_reaction: the fastest rate at which reactions relax, 1/time. Given, never measured: stages that followed
     the states would make samples of a batch influence each other. Without it stages are taken for diffusion alone.
     substeps: steps per layout.dt; None for the fewest that are stable for the velocity. source, walls: f, and what
-    stands at the ends (`physics.walls`).
+    stands at the ends (`physics.walls`). obstacle: the name of a static field, one in solid cells, which nothing
+    passes.
     Scheme: finite volumes, second order in space and in dt (`physics.transport`), the reactions explicit in each
     stage of RKL2. So a reaction that grows or swings at a rate r needs substeps below about 1/r. Concentrations are
     not kept positive: where steps are too long for a fast reaction, or cells too wide for a front, they undershoot.
@@ -46,10 +47,11 @@ class AdvectionDiffusionReaction(TransportStepper, NamedStepper):
         substeps: Count | None = None,
         source: Parameter | tuple[Parameter, ...] | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
         carried = None if velocity is None else as_vector(velocity)
         entering = None if source is None else as_vector(source)
-        super().__init__(layout, carried, substeps, entering, walls)
+        super().__init__(layout, carried, substeps, entering, walls, obstacle)
         self.rate, self.limit = rate, fastest_reaction or 0.0
         self.diffusivities = as_vector(diffusivities)
         moving, shape = layout.static_channels.count(False), tuple(self.diffusivities().shape)
@@ -92,6 +94,7 @@ def advection_diffusion_reaction(
     substeps: Count | None = None,
     source: Parameter | tuple[Parameter, ...] | None = None,
     walls: Walls | None = None,
+    obstacle: str | None = None,
 ) -> AdvectionDiffusionReaction:
     """∂u_i/∂t + ∇·(c u_i) = ∇·(D_i ∇u_i) + R_i(u, p) + f_i, any rate law R, any number of species.
 
@@ -101,7 +104,7 @@ def advection_diffusion_reaction(
     """
     law = rate_law.find(rate)
     return AdvectionDiffusionReaction(
-        layout, law, diffusivities, parameters, velocity, fastest_reaction, substeps, source, walls
+        layout, law, diffusivities, parameters, velocity, fastest_reaction, substeps, source, walls, obstacle
     )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
-from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
+from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.source import require_source, source_change, with_source
@@ -25,6 +25,7 @@ class Darcy(ParabolicStepper):
     Heads alone, where no rate is known, tell only T/S.
     walls: what stands at the ends of the axes (`physics.walls`); a flux there is T ∂h/∂n. Without, dirichlet ends
     hold zero, neumann ones let nothing through.
+    obstacle: the name of a static field, one in solid cells, which nothing passes; zero in others.
     Scheme: finite volumes, second order in space, the face's T the mean of its cells'; RKL2, second order in dt, with
     as many stages as T/S needs. Within a cell of a well the head is that of the cell, not of the well's wall.
     substeps, stages: as for heat.
@@ -43,8 +44,9 @@ class Darcy(ParabolicStepper):
         substeps: Count = 1,
         stages: Few | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages, walls=walls)
+        super().__init__(layout, substeps, stages, walls=walls, obstacle=obstacle)
         require_fields(layout, "Darcy", {"head": 1})
         require_coefficient(transmissivity, layout, "transmissivity")
         require_coefficient(storativity, layout, "storativity")
@@ -54,7 +56,7 @@ class Darcy(ParabolicStepper):
         self.wells, self.recharge = wells, recharge
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
-        faces = face_diffusivities(self.transmissivity().to(like.dtype), self.layout, interval)
+        faces = self.faces(self.transmissivity().to(like.dtype), interval)
         ends, stored = self.ends(like, interval), 1 / self.storativity().to(like.dtype)
         pumped, fallen = (source_change(one, self.layout, like, interval) for one in (self.wells, self.recharge))
         gained = with_source(with_source(lambda cells: diffusion(cells, faces, ends), pumped), fallen)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,7 @@ from cotwin.parameters import Walls
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
 from cotwin.physics.ends import AxisEnds, Held, held_by, with_ghosts
 from cotwin.physics.marching import MarchingStepper
+from cotwin.physics.obstacle import open_faces, require_obstacle, solid_cells
 from cotwin.physics.walls import ends_of
 from cotwin.stepper import DivergenceError
 
@@ -35,11 +37,17 @@ class FiniteVolumeStepper(MarchingStepper):
     """A stepper on cell values: `prepare` maps the moving channels. A subclass gives it.
 
     walls: what stands at the ends of the axes; None for zero.
+    obstacle: the name of a static field, one in solid cells and zero in fluid ones. Nothing passes a face of a solid
+    cell and what it holds stays as it is; samples may have obstacles of their own. Of first order at slanted sides.
     """
 
-    def __init__(self, layout: Layout, walls: Walls | None = None) -> None:
+    # Of the samples of a rollout, (B, 1, *S).
+    solid: Tensor | None = None
+
+    def __init__(self, layout: Layout, walls: Walls | None = None, obstacle: str | None = None) -> None:
         super().__init__(layout)
-        self.walls = walls
+        require_obstacle(obstacle, layout)
+        self.walls, self.obstacle = walls, obstacle
 
     def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
         """What stands at the ends of each axis with the present parameters, for steps of an interval."""
@@ -58,12 +66,41 @@ class FiniteVolumeStepper(MarchingStepper):
             return lambda cells: step(change, cells)
         return lambda cells: step(lambda inside: change(inside) * held.free, held(cells))
 
+    def faces(self, diffusivity: Float[Tensor, "*S"], interval: float) -> list[Tensor]:
+        """`face_diffusivities`, zero on the faces of solid cells."""
+        return self.closed(face_diffusivities(diffusivity, self.layout, interval))
+
+    def closed(self, faces: list[Tensor]) -> list[Tensor]:
+        """A coefficient on the faces of each axis, zero on those of solid cells."""
+        if self.solid is None:
+            return faces
+        passing = open_faces(self.solid, self.layout, faces[0].dtype)
+        return [one * open_ for one, open_ in zip(faces, passing, strict=True)]
+
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
+        here, cells = self.begun(state)
+        after = list(here.march(cells, cells, num_steps))
+        if here.flows and here.held(cells) is not None:
+            after = [here._held_at(step, reached) for step, reached in enumerate(after, start=1)]
+        return here.ended([cells, *after], state)
+
+    def begun(self, state: Float[Tensor, "B C *S"]) -> tuple[FiniteVolumeStepper, Float[Tensor, "B M *S"]]:
+        """This stepper around the obstacles of these states, and what moves; whatever is in solid cells is zero."""
         cells = take_moving(state, self.layout)
-        after = list(self.march(cells, cells, num_steps))
-        if self.flows and self.held(cells) is not None:
-            after = [self._held_at(step, reached) for step, reached in enumerate(after, start=1)]
-        return put_moving(torch.stack([cells, *after], dim=1), state, self.layout)
+        if self.obstacle is None:
+            return self, cells
+        twin = copy(self)
+        twin.solid = solid_cells(state, self.obstacle, self.layout)
+        return twin, cells.masked_fill(twin.solid, 0.0)
+
+    def ended(
+        self, cells: list[Float[Tensor, "B M *S"]], state: Float[Tensor, "B C *S"]
+    ) -> Float[Tensor, "B T C *S"]:
+        """The rollout of all channels; solid cells hold what they held at the start."""
+        states = torch.stack(cells, dim=1)
+        if self.solid is not None:
+            states = torch.where(self.solid[:, None], take_moving(state, self.layout)[:, None], states)
+        return put_moving(states, state, self.layout)
 
     def _held_at(self, step: int, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
         """With what stands at the ends then, where that changes in time: a substep knows its mean alone."""

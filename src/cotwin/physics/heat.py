@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
-from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound, face_diffusivities
+from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient
 from cotwin.registry import Count, Few, simulator
@@ -20,6 +20,7 @@ class Heat(ParabolicStepper):
     diffusivity: κ in length²/time, scalar or field on the grid, shared by the channels.
     source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
     walls: what stands at the ends of the axes (`physics.walls`); without, zero.
+    obstacle: the name of a static field, one in solid cells, which nothing passes; zero in others.
     Scheme: finite volumes, second order in space; RKL2, second order in dt, with as many stages as the
     largest κ needs, so no κ makes it unstable. The number of stages grows with √(κ dt)/Δx.
     substeps: RKL2 steps per layout.dt. Stable at 1, but RKL2 only about halves the modes that dt is far too
@@ -37,13 +38,14 @@ class Heat(ParabolicStepper):
         stages: Few | None = None,
         source: Source | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages, source, walls)
+        super().__init__(layout, substeps, stages, source, walls, obstacle)
         require_coefficient(diffusivity, layout, "diffusivity")
         self.diffusivity = diffusivity
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
-        faces = face_diffusivities(self.diffusivity().to(like.dtype), self.layout, interval)
+        faces = self.faces(self.diffusivity().to(like.dtype), interval)
         ends = self.ends(like, interval)
         return lambda cells: diffusion(cells, faces, ends)
 

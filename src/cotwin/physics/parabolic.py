@@ -22,7 +22,7 @@ class ParabolicStepper(FiniteVolumeStepper):
     substeps: RKL2 steps per layout.dt.
     stages: of each RKL2 step, odd; None for the fewest that are stable for the present parameters.
     source: f in the unit of u over time, scalar or field on the grid, or a vector of one for each channel.
-    walls: what stands at the ends of the axes (`physics.walls`); None for zero.
+    walls: what stands at the ends of the axes (`physics.walls`); None for zero. obstacle: see FiniteVolumeStepper.
     """
 
     def __init__(
@@ -32,8 +32,9 @@ class ParabolicStepper(FiniteVolumeStepper):
         stages: int | None = None,
         source: Parameter | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, walls)
+        super().__init__(layout, walls, obstacle)
         require_walls(walls, layout, type(self).__name__)
         require_counts(substeps=substeps)
         require_source(source, layout)

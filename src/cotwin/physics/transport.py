@@ -22,7 +22,6 @@ from cotwin.physics.finite_volume import (
     FiniteVolumeStepper,
     diffusion,
     diffusion_bound,
-    face_diffusivities,
     on_faces,
     rkl2_stages,
     rkl2_step,
@@ -40,7 +39,7 @@ class TransportStepper(FiniteVolumeStepper):
 
     velocity: c in length/time, of shape (dims,) or (dims, *grid); None for none.
     substeps: steps per layout.dt; None for the fewest that are stable for the present velocity.
-    source, walls: as for every finite volume.
+    source, walls, obstacle: as for every finite volume.
     """
 
     def __init__(
@@ -50,8 +49,9 @@ class TransportStepper(FiniteVolumeStepper):
         substeps: int | None = None,
         source: Parameter | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, walls)
+        super().__init__(layout, walls, obstacle)
         if velocity is not None:
             _require_velocity(velocity(), layout)
         require_source(source, layout)
@@ -85,7 +85,7 @@ class TransportStepper(FiniteVolumeStepper):
         interval = self.layout.dt / substeps
         parts = PARTS[-len(stages) :]
         spreading = self.spreading().to(like.dtype)
-        faces = [face_diffusivities(spreading, self.layout, part * interval) for part in parts]
+        faces = [self.faces(spreading, part * interval) for part in parts]
         ends = [self.ends(like, part * interval) for part in parts]
         held = self.held(like)
         reactions = [self.reaction(like, part * interval) for part in parts]
@@ -146,10 +146,8 @@ class TransportStepper(FiniteVolumeStepper):
         if self.velocity is None:
             return []
         velocity = self.velocity().to(dtype)
-        return [
-            on_faces(velocity[axis] * (interval / (2 * dx)), axis, self.layout)
-            for axis, dx in enumerate(self.layout.spacing)
-        ]
+        scaled = (velocity[axis] * (interval / (2 * dx)) for axis, dx in enumerate(self.layout.spacing))
+        return self.closed([on_faces(one, axis, self.layout) for axis, one in enumerate(scaled)])
 
 
 def _require_velocity(velocity: Float[Tensor, "*S"], layout: Layout) -> None:

@@ -18,7 +18,6 @@ from cotwin.physics.finite_volume import (
     FiniteVolumeStepper,
     diffusion,
     diffusion_bound,
-    face_diffusivities,
     whole_substeps,
 )
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields
@@ -38,6 +37,7 @@ class Wave(FiniteVolumeStepper):
     the flux c² ∂u/∂n, n outward (`physics.walls`); without, zero.
     speed: c in length/time, scalar or field on the grid. damping: γ in 1/time, scalar or field; None for none.
     source: f in the unit of u over time², scalar or field.
+    obstacle: the name of a static field, one in solid cells, which nothing passes; zero in others.
     substeps: steps per layout.dt; None for the fewest that are stable for the present c.
     Scheme: finite volumes, second order in space. In time half a drift, a kick, half a drift, with the damping exact:
     second order in dt, symplectic without damping, so that the energy oscillates by O(dt²) and never drifts.
@@ -54,8 +54,9 @@ class Wave(FiniteVolumeStepper):
         source: Source | None = None,
         substeps: Count | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, walls)
+        super().__init__(layout, walls, obstacle)
         require_fields(layout, "Wave", {"u": 1, "v": 1})
         self.displacement = replace(layout, fields=tuple(field for field in layout.fields if not field.static)[:1])
         require_walls(walls, self.displacement, "Wave", {"dirichlet": ("value",), "neumann": ("flux",)})
@@ -67,7 +68,7 @@ class Wave(FiniteVolumeStepper):
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         layout, interval = self.layout, self.layout.dt / self.substeps_taken()
-        faces = face_diffusivities(self.speed().to(like.dtype) ** 2, layout, interval)
+        faces = self.faces(self.speed().to(like.dtype) ** 2, interval)
         ends = ends_of(self.displacement, self.walls, like, interval)
         kick = with_source(lambda u: diffusion(u, faces, ends), source_change(self.source, layout, like, interval))
         held = self.held(like)

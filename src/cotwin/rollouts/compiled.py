@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper
 from cotwin.rollouts.wrapper import Wrapper
 
@@ -42,15 +41,12 @@ class Compiled(Wrapper):
         self.at_once, self.vmaps, self.marches = at_once, False, False
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
-        states = [take_moving(state, self.layout)]
-        compiled, advance, substeps = (
-            _compiled(type(self.inner)),
-            self.inner.prepare(states[0]),
-            self.inner.substeps_taken(),
-        )
+        inner, cells = self.inner.begun(state)
+        states, compiled = [cells], _compiled(type(inner))
+        advance, substeps = inner.prepare(cells), inner.substeps_taken()
         for first in range(0, num_steps, self.at_once):
             states += compiled(advance, states[-1], min(self.at_once, num_steps - first), substeps)
-        return put_moving(torch.stack(states, dim=1), state, self.layout)
+        return inner.ended(states, state)
 
 
 @cache
