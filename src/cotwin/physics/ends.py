@@ -12,7 +12,7 @@ Source: LeVeque (2007), Finite Difference Methods for Ordinary and Partial Diffe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -87,21 +87,22 @@ class End:
 
 @dataclass(frozen=True)
 class AxisEnds:
-    """Both ends of an axis. dim: of the axis in states."""
+    """Both ends of an axis.
+
+    dim: of the axis in states. kinds: of the ends. plain: whether `with_ghosts` says all there is.
+    """
 
     dim: int
     low: End
     high: End
+    # Once, not in every stage of every step.
+    kinds: Ends = field(init=False)
+    plain: bool = field(init=False)
 
-    @property
-    def plain(self) -> bool:
-        """Whether `with_ghosts` says all there is."""
-        return self.low.plain and self.high.plain
-
-    @property
-    def kinds(self) -> Ends:
-        """Of the lower and the upper end."""
-        return "periodic" if self.low.kind == "periodic" else (self.low.kind, self.high.kind)
+    def __post_init__(self) -> None:
+        around = self.low.kind == "periodic"
+        object.__setattr__(self, "kinds", "periodic" if around else (self.low.kind, self.high.kind))
+        object.__setattr__(self, "plain", self.low.plain and self.high.plain)
 
     def with_ghosts(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *P"]:
         """One ghost beyond each end, where neither has a flux."""
@@ -121,10 +122,10 @@ class AxisEnds:
 
     def twice_on_faces(self, cells: Float[Tensor, "B M *S"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
         """Twice u on every face, inside the sum of what is beside it. kappa: as for `flux`."""
-        first, last = cells.narrow(self.dim, 0, 1), cells.narrow(self.dim, -1, 1)
         if self.plain:
             padded = with_ghosts(cells, self.dim, self.kinds)
         else:
+            first, last = cells.narrow(self.dim, 0, 1), cells.narrow(self.dim, -1, 1)
             below, _, above = self._on_faces(kappa, cells.dim())
             low, high = self.low.at_end(first, below), self.high.at_end(last, above)
             padded = torch.cat([2 * low - first, cells, 2 * high - last], dim=self.dim)
