@@ -15,7 +15,7 @@ from cotwin.registry import Count, simulator
 
 @simulator("allen_cahn")
 class AllenCahn(SpectralStepper):
-    """∂u/∂t = D ∇²u + r (u − u³), periodic, one or two dimensions.
+    """∂u/∂t = D ∇²u + r (u − u³), periodic, 1 to 3 dimensions.
 
     u: order parameter, without unit; it settles at −1 and 1.
     diffusivity: D in length²/time. reaction: r in 1/time. Scalars. Fronts are √(2D/r) wide: the grid should resolve
@@ -38,7 +38,7 @@ class AllenCahn(SpectralStepper):
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_fields(layout, "AllenCahn", {"u": 1}, dims=(1, 2))
+        require_fields(layout, "AllenCahn", {"u": 1})
         require_scalar_coefficients("AllenCahn", diffusivity=diffusivity, reaction=reaction)
         self.diffusivity, self.reaction = diffusivity, reaction
 

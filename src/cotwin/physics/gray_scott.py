@@ -19,7 +19,7 @@ from cotwin.registry import Count, Few, simulator
 
 @simulator("spectral_gray_scott")
 class SpectralGrayScott(SpectralStepper):
-    """∂U/∂t = D_U ∇²U − U V² + F (1 − U), ∂V/∂t = D_V ∇²V + U V² − (F + K) V, periodic, two or three dimensions.
+    """∂U/∂t = D_U ∇²U − U V² + F (1 − U), ∂V/∂t = D_V ∇²V + U V² − (F + K) V, periodic, 1 to 3 dimensions.
 
     U, V: concentrations, the first and the second moving field.
     diffusivity_u, diffusivity_v: D_U and D_V in length²/time. feed: F in 1/time. kill: K in 1/time. Scalars, with
@@ -44,7 +44,7 @@ class SpectralGrayScott(SpectralStepper):
         scheme: Scheme = etdrk2,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_fields(layout, "SpectralGrayScott", {"U": 1, "V": 1}, dims=(2, 3))
+        require_fields(layout, "SpectralGrayScott", {"U": 1, "V": 1})
         require_scalar_coefficients(
             "SpectralGrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
         )
@@ -69,7 +69,7 @@ class SpectralGrayScott(SpectralStepper):
 
 @simulator("gray_scott")
 class GrayScott(ParabolicStepper):
-    """The equations of `SpectralGrayScott` on finite volumes, two or three dimensions, any boundary on each axis.
+    """The equations of `SpectralGrayScott` on finite volumes, 1 to 3 dimensions, any boundary on each axis.
 
     diffusivity_u, diffusivity_v: D_U and D_V in length²/time. feed: F in 1/time. kill: K in 1/time.
     walls: what stands at the ends of the axes (`physics.walls`); without, zero.
@@ -92,7 +92,7 @@ class GrayScott(ParabolicStepper):
         walls: Walls | None = None,
     ) -> None:
         super().__init__(layout, substeps, stages, walls=walls)
-        require_fields(layout, "GrayScott", {"U": 1, "V": 1}, dims=(2, 3))
+        require_fields(layout, "GrayScott", {"U": 1, "V": 1})
         require_scalar_coefficients(
             "GrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
         )

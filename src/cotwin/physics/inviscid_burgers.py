@@ -19,7 +19,7 @@ from cotwin.registry import Count, PositiveFloat, simulator
 
 
 class InviscidBurgers(ConservationLaw):
-    """∂u/∂t + ∇(|u|²/2) = −∇φ, one or two dimensions, periodic, or with values (`walls`) or outflow.
+    """∂u/∂t + ∇(|u|²/2) = −∇φ, 1 to 3 dimensions, periodic, or with values (`walls`) or outflow.
 
     u: velocity, length/time, one component for each axis. For a u without rotation this is ∂u/∂t + (u·∇)u = −∇φ, and
     u stays without rotation, also across shocks; a start that rotates solves the equation above, not that one.
@@ -41,7 +41,7 @@ class InviscidBurgers(ConservationLaw):
         walls: Walls | None = None,
     ) -> None:
         super().__init__(layout, max_speed, substeps, walls)
-        require_fields(layout, "InviscidBurgers", {"u": layout.dims}, dims=(1, 2))
+        require_fields(layout, "InviscidBurgers", {"u": layout.dims})
         require_walls(walls, layout, "InviscidBurgers", {"dirichlet": ("value",), "outflow": ()})
         if potential is not None and layout.kinds != {"periodic"}:
             raise ValueError(
@@ -89,7 +89,7 @@ def inviscid_burgers(
     substeps: Count | None = None,
     walls: Walls | None = None,
 ) -> InviscidBurgers:
-    """∂u/∂t + ∇(|u|²/2) = −∇φ, one or two dimensions, shocks included; periodic, or with values or outflow.
+    """∂u/∂t + ∇(|u|²/2) = −∇φ, 1 to 3 dimensions, shocks included; periodic, or with values or outflow.
 
     potential: φ in length²/time², a field, of which the mean is taken out.
     """

@@ -16,7 +16,7 @@ from cotwin.registry import Count, simulator
 
 @simulator("korteweg_de_vries")
 class KortewegDeVries(SpectralStepper):
-    """∂u/∂t + λ₁ u ∂u/∂x + λ₂ ∂(∇²u)/∂x = 0, periodic, one or two dimensions.
+    """∂u/∂t + λ₁ u ∂u/∂x + λ₂ ∂(∇²u)/∂x = 0, periodic, 1 to 3 dimensions.
 
     u: in a unit [u] of the data's. x: the first axis.
     steepening: λ₁ in length/(time·[u]), a scalar. dispersion: λ₂ in length³/time, a scalar.
@@ -39,7 +39,7 @@ class KortewegDeVries(SpectralStepper):
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_fields(layout, "KortewegDeVries", {"u": 1}, dims=(1, 2))
+        require_fields(layout, "KortewegDeVries", {"u": 1})
         require_scalar_coefficients("KortewegDeVries", steepening=steepening, dispersion=dispersion)
         self.steepening, self.dispersion = steepening, dispersion
 

@@ -16,11 +16,11 @@ from cotwin.registry import Count, simulator
 
 @simulator("kuramoto_sivashinsky")
 class KuramotoSivashinsky(SpectralStepper):
-    """∂u/∂t + c u ∂u/∂x + a ∂²u/∂x² + b ∂⁴u/∂x⁴ = 0 in one dimension, ∂h/∂t + c |∇h|²/2 + a ∇²h + b ∇⁴h = 0 in two.
+    """∂u/∂t + c u ∂u/∂x + a ∂²u/∂x² + b ∂⁴u/∂x⁴ = 0 in one dimension, ∂h/∂t + c |∇h|²/2 + a ∇²h + b ∇⁴h = 0 in more.
 
-    Periodic. In one dimension the state is the slope u = ∂h/∂x, in two the height h, as is usual; the height's mean
+    Periodic. In one dimension the state is the slope u = ∂h/∂x, in more the height h, as is usual; the height's mean
     sinks.
-    steepening: c, in length/(time·[u]) in one dimension, in length²/(time·[h]) in two.
+    steepening: c, in length/(time·[u]) in one dimension, in length²/(time·[h]) in more.
     production: a in length²/time, which feeds long waves. hyperviscosity: b in length⁴/time, which damps short ones.
     All scalars.
     substeps: steps per layout.dt; both linear terms are exact.
@@ -41,7 +41,7 @@ class KuramotoSivashinsky(SpectralStepper):
         scheme: Scheme = etdrk4,
     ) -> None:
         super().__init__(layout, substeps, scheme)
-        require_fields(layout, "KuramotoSivashinsky", {"u": 1}, dims=(1, 2))
+        require_fields(layout, "KuramotoSivashinsky", {"u": 1})
         require_scalar_coefficients(
             "KuramotoSivashinsky", steepening=steepening, production=production, hyperviscosity=hyperviscosity
         )

@@ -15,7 +15,7 @@ from cotwin.registry import Count, simulator
 
 @simulator("swift_hohenberg")
 class SwiftHohenberg(SpectralStepper):
-    """∂u/∂t = r u − (1 + ℓ² ∇²)² u − u³, periodic, one or two dimensions.
+    """∂u/∂t = r u − (1 + ℓ² ∇²)² u − u³, periodic, 1 to 3 dimensions.
 
     u: amplitude of a pattern, without unit; time in units of its relaxation.
     growth: r, a scalar. The pattern grows where it is positive: give it bounds where it may be negative.
@@ -30,7 +30,7 @@ class SwiftHohenberg(SpectralStepper):
 
     def __init__(self, layout: Layout, growth: Parameter, length: Parameter, substeps: Count = 2) -> None:
         super().__init__(layout, substeps, etdrk4)
-        require_fields(layout, "SwiftHohenberg", {"u": 1}, dims=(1, 2))
+        require_fields(layout, "SwiftHohenberg", {"u": 1})
         require_scalar_coefficients("SwiftHohenberg", growth=growth, length=length)
         self.growth, self.length = growth, length
 
