@@ -111,6 +111,24 @@ class Given:
             {name: alike(course) for name, course in self.inputs.items()},
         )
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All that it holds, each with the samples first."""
+        return {
+            "trajectory": self.trajectory,
+            "frame": self.frame,
+            **{f"condition {name}": value for name, value in self.conditions.items()},
+            **{f"input {name}": course.values for name, course in self.inputs.items()},
+        }
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Given:
+        """The same with others in their places."""
+        return Given(
+            tensors["trajectory"],
+            tensors["frame"],
+            {name: tensors[f"condition {name}"] for name in self.conditions},
+            {name: replace(course, values=tensors[f"input {name}"]) for name, course in self.inputs.items()},
+        )
+
     def rows(self, rows: slice | Sequence[int] | Int[Tensor, " b"]) -> Given:
         """Of some of the samples."""
         index = rows if isinstance(rows, slice) else torch.as_tensor(rows, dtype=torch.long)

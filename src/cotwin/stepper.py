@@ -141,13 +141,13 @@ class Stepper(nn.Module, ABC):
         return any(isinstance(one, Flowing) for one in self.modules())
 
     def bound(self, given: Given, ones: Ones) -> Stepper:
-        """This stepper for samples of which this is given, its parameters shared; see `Outside.bound`.
+        """This stepper for samples of which this is given, its parameters shared; see `Outside.bound`."""
+        return replaced(self, lambda one: one.bound(given, ones) if isinstance(one, Outside) else None)
 
-        At the pace of the values of largest size in the data, or in `given` where those are larger.
-        """
+    def paced_for(self, given: Given) -> Stepper:
+        """This stepper at the pace of the largest values in the data, or in `given` where those are larger."""
         widest = replaced(self, lambda one: one.widened(given) if isinstance(one, Outside) else None)
-        twin = replaced(self, lambda one: one.bound(given, ones) if isinstance(one, Outside) else None)
-        return twin.paced(widest.pace())
+        return self.paced(widest.pace())
 
     def at_largest(self) -> Stepper:
         """This stepper with the values of largest size in the data of whatever differs between samples."""
@@ -262,10 +262,19 @@ def rolled(
     given.require(stepper.needs, num_steps)
     if len(given) != len(state):
         raise ValueError(f"{len(state)} starts, and what is given is of {len(given)} samples; give one for each.")
+    stepper, shared = stepper.paced_for(given), given
     if takes_samples(stepper):
         return _followed(stepper.bound(given, (1,) * (stepper.layout.dims + 1)), state, num_steps)
-    rows = (slice(index, index + 1) for index in range(len(state)))
-    return torch.cat([_followed(stepper.bound(given.rows(row), ()), state[row], num_steps) for row in rows])
+
+    def alone(start: Float[Tensor, "C *S"], own: dict[str, Tensor]) -> Float[Tensor, "T C *S"]:
+        given = shared.with_tensors({name: value[None] for name, value in own.items()})
+        return _followed(stepper.bound(given, ()), start[None], num_steps)[0]
+
+    if stepper.vmaps:
+        every: Tensor = torch.func.vmap(alone)(state, given.tensors())
+        return every
+    rows = ({name: value[row] for name, value in given.tensors().items()} for row in range(len(state)))
+    return torch.stack([alone(start, own) for start, own in zip(state, rows, strict=True)])
 
 
 def _followed(stepper: Stepper, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:

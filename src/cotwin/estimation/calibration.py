@@ -16,6 +16,7 @@ from cotwin.estimation.discrepancy import Process
 from cotwin.estimation.fit import Rest
 from cotwin.estimation.judge import Errors, Judge, no_better, smallest, worse_than_start
 from cotwin.estimation.note import Note, reasons
+from cotwin.estimation.pooled import pools
 from cotwin.estimation.resolution import Kind, Shift
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.parameters import estimates
@@ -53,6 +54,7 @@ class Calibration:
     before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
     estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
     fitted: the rollouts from the starts with the estimates, (B, T, C, *S).
+    centred: whether unknowns that differ between groups had their common centre on held-out data.
     effort: what search and intervals asked of the user's program; None where there is none.
     """
 
@@ -73,6 +75,7 @@ class Calibration:
     baselines: Mapping[str, Errors]
     fitted: Float[Tensor, "B T C *S"]
     effort: Effort | None
+    centred: bool
 
     def shift(self, name: str) -> Tensor | None:
         """By how much a parameter would move without the numerics' errors; None where none was looked at."""
@@ -80,7 +83,12 @@ class Calibration:
         return self.estimation.stepper.at_data_points(torch.stack(parts).sum(dim=0)) if parts else None
 
     def remarks(self) -> list[Note]:
-        """What speaks against the estimate on held-out data, in sentences; none where nothing does."""
+        """What speaks against the estimate on held-out data, in sentences; none where nothing does.
+
+        Errors of a common centre say nothing of the groups' own values.
+        """
+        if self.centred:
+            return []
         rivals = {name: errors.nrmse for name, errors in self.baselines.items()}
         return [
             *worse_than_start("estimate", self.after.nrmse, self.before.nrmse, "validation"),
@@ -123,6 +131,7 @@ class Calibration:
             "numerics": {kind: self._numerics(one) for kind, one in self.numerics.items()},
             "effort": None if self.effort is None else vars(self.effort),
             "repeated_with": dict(self.changes),
+            "pools": [vars(pool) for pool in pools(found)],
             "posterior": None if self.posterior is None else self.posterior.as_json(),
             "posterior_leaves_out": [] if self.posterior is None else self.widened,
             "reliable": not self.reasons,
@@ -158,6 +167,7 @@ class Calibration:
         return {
             "name": name,
             "unit": interval.unit,
+            **({"groups": rows} if (rows := self.estimation.problem.unknowns.parameters[name].rows) else {}),
             "start": self.start[name].tolist(),
             "value": interval.value.tolist(),
             "standard_deviation": interval.deviation.tolist(),
@@ -181,6 +191,7 @@ def calibrate(
     drawing: Drawing | None = None,
     truth: Mapping[str, Tensor] | None = None,
     effort: Effort | None = None,
+    centred: bool = False,
     seed: int = 0,
     stages: Stages = UNSEEN,
 ) -> Calibration:
@@ -218,6 +229,7 @@ def calibrate(
         baselines=validation.baselines(stepper.layout),
         fitted=fitted,
         effort=effort,
+        centred=centred,
     )
 
 

@@ -18,6 +18,8 @@ from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.known import MOST_BY_JACOBIAN, Known
 from cotwin.estimation.levenberg_marquardt import Search, Solution, levenberg_marquardt
+from cotwin.estimation.pooling import with_spreads
+from cotwin.estimation.priors import Pooled
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_search import with_starts
@@ -155,7 +157,8 @@ def _revised(
     problem: LeastSquares, z: Float[Tensor, "P Z"], noise_is_known: bool, stages: Stages
 ) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
     """The problem with what follows from the first point; the same one where that changes nothing."""
-    if noise_is_known and not problem.starts.size and problem.discrepancy is None:
+    pooled = any(isinstance(prior, Pooled) for prior in problem.priors.values())
+    if noise_is_known and not problem.starts.size and problem.discrepancy is None and not pooled:
         return problem, z
     held, at = problem.without_closures(z[0])
     known, revised = Known.at(held, at), problem
@@ -165,6 +168,8 @@ def _revised(
         deviation = noise.remaining(problem, z[0], known.taken)
         if bool((deviation / problem.deviation - 1).abs().nan_to_num().max() > noise.SETTLED):
             revised = problem.with_noise(deviation)
+    if pooled and known.linear is not None and revised is problem:
+        revised = with_spreads(problem, at, known.linear)
     if known.linear is None or not problem.starts.size:
         return revised, z
     revised, z = evidence.with_adapted(revised, z, known.linear)

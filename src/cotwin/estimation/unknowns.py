@@ -35,7 +35,7 @@ class Unknowns:
         self.labels = [
             label
             for name, shape in zip(self.names, self.shapes, strict=True)
-            for label in _labels(self._called(name.removesuffix(".raw")), shape)
+            for label in _labels(self._called(name.removesuffix(".raw")), shape, self._rows(name))
         ]
         self.parameters: dict[str, Parameter] = {}
         for name, path in self.paths.items():
@@ -105,6 +105,11 @@ class Unknowns:
                 return name + place.removeprefix(path)
         return place
 
+    def _rows(self, name: str) -> tuple[str, ...]:
+        """Names of a raw parameter's numbers, where they have any."""
+        owner = self.stepper.get_submodule(name.rpartition(".")[0])
+        return owner.rows if isinstance(owner, Parameter) else ()
+
     def _modules(self) -> list[nn.Module]:
         """Whose raw numbers each of the names is."""
         return [self.stepper.get_submodule(name.rpartition(".")[0]) for name in self.names]
@@ -145,9 +150,11 @@ def describe(direction: Float[Tensor, " N"], labels: list[str], most: int = 4) -
     return words.removeprefix(" + ")
 
 
-def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
+def _labels(name: str, shape: tuple[int, ...], rows: tuple[str, ...]) -> list[str]:
     if not shape:
         return [name]
+    if rows:
+        return [f"{name} of {row}" for row in rows]
     return [
         f"{name}[{', '.join(map(str, index))}]"
         for index in torch.cartesian_prod(*(torch.arange(size) for size in shape)).view(-1, len(shape)).tolist()

@@ -24,6 +24,7 @@ from cotwin.estimation.calibration import Calibration, Drawing, Resampling, cali
 from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.measurements import start_modes
+from cotwin.estimation.pooled import with_unsure_spreads
 from cotwin.estimation.posterior.sampling import require_sampled
 from cotwin.estimation.priors import Prior
 from cotwin.estimation.stages import UNSEEN, Stages
@@ -35,6 +36,7 @@ from cotwin.experiment.device import find_device
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
+from cotwin.experiment.outside import of_no_group
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved
 from cotwin.experiment.settings import Experiment
@@ -176,7 +178,7 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
         stages=stages,
     )
     stages.say("estimated; grid and time steps are looked at")
-    found = with_finer_fields(with_noise_of_starts(found))
+    found = with_finer_fields(with_noise_of_starts(with_unsure_spreads(found)))
     effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
     solving = Solving(task.experiment.physical, data, task.experiment.data, found, stages)
     resolution = resolved(solving, settings.resolution)
@@ -193,6 +195,7 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
         drawing=Drawing(settings.posterior, settings.chains) if settings.posterior else None,
         truth=data.truth,
         effort=effort,
+        centred=bool(of_no_group(task.experiment.physical, data.given)),
         seed=seed,
         stages=stages,
     )

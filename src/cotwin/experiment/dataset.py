@@ -18,7 +18,7 @@ from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
 from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.measured_starts import correlation_length
-from cotwin.experiment.outside import names_given
+from cotwin.experiment.outside import names_given, of_no_group
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
 from cotwin.experiment.wall_settings import WallsSettings
@@ -98,7 +98,14 @@ def load_dataset(settings: Data, physical: PhysicalSettings, seed: int, store: S
             clean, truth = simulate(settings, physical, seed)
             return _with_noise(clean, settings, truth, seed)
         case FileData():
-            return _from_file(settings, physical, store)
+            data = _from_file(settings, physical, store)
+            strangers = of_no_group(physical, data.given)
+            if strangers:
+                data.notes.append(
+                    f"Held-out trajectories {strangers} are of no group that trains: where unknowns differ between "
+                    "groups they have the groups' common centre."
+                )
+            return data
 
 
 def _simulated_burgers(settings: SimulatedBurgers, seed: int) -> Dataset:

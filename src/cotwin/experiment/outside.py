@@ -39,6 +39,14 @@ def names_given(settings: Any) -> list[str]:
     return sorted({name for name in found if name is not None} - {EACH})
 
 
+def of_no_group(settings: Any, parts: Sequence[Given]) -> list[int]:
+    """Held-out trajectories without a value of their own of some unknown: no trajectory of their group trains."""
+    grouped = [one for one in _parameters(with_data(settings, parts)) if isinstance(one, Component) and one.groups]
+    held_out = [number for part in parts[1:] for number in part.trajectory.tolist()]
+    trained = set(parts[0].trajectory.tolist())
+    return [n for n in held_out if n not in trained and any((one.groups or ())[n] < 0 for one in grouped)]
+
+
 def _found(settings: FromData, parts: Sequence[Given]) -> FromData:
     known, course = [], settings.given in parts[0].inputs
     for part in parts:
@@ -58,7 +66,8 @@ def _grouped(settings: Component, parts: Sequence[Given]) -> Component:
     for part, own in zip(parts, labels, strict=True):
         place = torch.searchsorted(trained, own).clamp(max=len(trained) - 1)
         groups[part.trajectory] = torch.where(trained[place] == own, place, -1)
-    return settings.model_copy(update={"groups": tuple(groups.tolist())})
+    names = tuple(f"{settings.per} {label:g}" for label in trained.tolist())
+    return settings.model_copy(update={"groups": tuple(groups.tolist()), "labels": names})
 
 
 def _labels(name: str, part: Given) -> Tensor:

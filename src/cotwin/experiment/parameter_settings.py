@@ -32,6 +32,8 @@ class Component(Settings):
         None, description="found in the data: of each trajectory the group, from 0; −1 for one that does not train"
     )
 
+    labels: tuple[str, ...] | None = Field(None, description="found in the data: what each group is called")
+
     @model_validator(mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:

@@ -68,7 +68,8 @@ def _number(settings: Component | FromData) -> Parameter:
     if settings.groups is None:
         raise ValueError(f"per is {settings.per!r}, and there are no data to tell the groups of.")
     count = max(settings.groups) + 1
-    return Grouped(_leaf(settings, torch.full((count,), settings.initial)), torch.tensor(settings.groups))
+    each = _leaf(settings, torch.full((count,), settings.initial))
+    return Grouped(each, torch.tensor(settings.groups), settings.labels or ())
 
 
 def _alike(parts: Sequence[Component | FromData]) -> list[Component]:

@@ -59,6 +59,16 @@ class LogGaussianField(Settings):
     length: Annotated[float, Field(ge=0, le=1e30)]
 
 
+class Pooled(Settings):
+    """What the values of all groups have in common (`per`): around a centre and with a spread that the data tell."""
+
+    kind: Literal["pooled"]
+    scale: PositiveFloat = Field(
+        0.5, description="of the spread's half-normal prior with fewer than five groups, mostly in the logarithm"
+    )
+
+
 Prior = Annotated[
-    Gaussian | LogNormal | Smooth | TotalVariation | GaussianField | LogGaussianField, Field(discriminator="kind")
+    Pooled | Gaussian | LogNormal | Smooth | TotalVariation | GaussianField | LogGaussianField,
+    Field(discriminator="kind"),
 ]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import nn
+
 from cotwin.estimation import priors
 from cotwin.experiment.prior_settings import (
     Gaussian,
     GaussianField,
     LogGaussianField,
     LogNormal,
+    Pooled,
     Prior,
     Smooth,
     TotalVariation,
 )
 from cotwin.layout import Layout
-from cotwin.parameters import estimates
+from cotwin.parameters import Elementwise, estimated, estimates
 from cotwin.stepper import Stepper
 
 
@@ -29,14 +32,25 @@ def build_priors(settings: Mapping[str, Prior], stepper: Stepper) -> dict[str, p
         if name not in own:
             have = f"the physical model's unknowns are {', '.join(own)}" if own else "no parameter is unknown"
             raise ValueError(f"priors: there is no unknown {name!r}; {have}.")
-    built = {name: _prior(one, stepper.solver_layout) for name, one in settings.items()}
+    paths = estimated(stepper)
+    built = {}
+    for name, one in settings.items():
+        parameter = stepper.get_submodule(paths[name])
+        try:
+            built[name] = _prior(one, stepper.solver_layout, parameter)
+        except ValueError as error:
+            raise ValueError(f"priors.{name}: {error}") from error
     for name, prior in built.items():
         prior.check_start(name, own[name].double())
     return {name: prior.to(stepper.device) for name, prior in built.items()}
 
 
-def _prior(settings: Prior, layout: Layout) -> priors.Prior:
+def _prior(settings: Prior, layout: Layout, parameter: nn.Module) -> priors.Prior:
     match settings:
+        case Pooled():
+            if not isinstance(parameter, Elementwise):
+                raise ValueError("pooled is for a number with a value for each group, per: trajectory.")
+            return priors.Pooled(parameter, settings.scale)
         case Gaussian():
             return priors.Gaussian(settings.mean, settings.deviation)
         case LogNormal():

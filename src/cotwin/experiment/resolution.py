@@ -14,6 +14,7 @@ from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
+from cotwin.estimation.pooled import with_unsure_spreads
 from cotwin.estimation.resolution import FAULTS, Finer, Kind, Shift, on_shift, shift, unchecked, widened
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_noise import with_noise_of_starts
@@ -112,7 +113,7 @@ class Solving:
         )
         # Searches with another finer model would begin from the same numbers: a stage that tells them apart.
         self.stages.take("finer", [self.found.z, self.found.z.new_tensor(list(changes.values()))], dict)
-        found = with_finer_fields(with_noise_of_starts(again(self.found, stepper, self.stages)))
+        found = with_finer_fields(with_noise_of_starts(with_unsure_spreads(again(self.found, stepper, self.stages))))
         return replace(self, physical=physical, found=found)
 
     @cached_property

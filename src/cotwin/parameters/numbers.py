@@ -134,6 +134,9 @@ class Real(Elementwise):
             raise ValueError(f"value {value} is not finite.")
         return value / self.scale
 
+    def unbounded(self, value: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
+        return value / self.scale
+
     def quantile(self, q: Float[Tensor, "*K"]) -> Float[Tensor, "*K"]:
         return self().detach() + 2 * self.scale * (2 * q - 1)
 

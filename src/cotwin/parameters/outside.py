@@ -122,15 +122,15 @@ class Grouped(Outside):
     """An unknown number with a value of its own for each group of trajectories.
 
     each: an unknown of G numbers, one for each group. groups: of each trajectory by its number in the data, (N,),
-    from 0 to G − 1. Trajectories of no group (−1), and others than these N, have the groups' common centre, the
-    mean of what is free of any bound.
+    from 0 to G − 1. names: of the groups. Trajectories of no group (−1), and others than these N, have the groups'
+    common centre, the mean of what is free of any bound.
     """
 
     by_parts = True
     batched = True
     groups: Tensor
 
-    def __init__(self, each: Parameter, groups: Int[Tensor, " N"]) -> None:
+    def __init__(self, each: Parameter, groups: Int[Tensor, " N"], names: tuple[str, ...] = ()) -> None:
         super().__init__(each.unit)
         shape = tuple(each().shape)
         count = shape[0] if len(shape) == 1 else 0
@@ -140,6 +140,7 @@ class Grouped(Outside):
                 "number for each group, counted from 0."
             )
         self.each = each
+        each.rows = names or tuple(f"group {group}" for group in range(count))
         self.register_buffer("groups", groups.clone())
 
     @property
@@ -169,7 +170,7 @@ class OfSamples(Parameter):
         super().__init__(each.unit)
         self.each, self.groups, self.ones = each, groups, ones
 
-    def forward(self) -> Float[Tensor, "B *ones"]:
+    def forward(self) -> Float[Tensor, "*K"]:
         values = self.each()
         centre = self.each.bounded(self.each.unbounded(values).mean(dim=0, keepdim=True))
         # It stands last, where the group −1 finds it.

@@ -13,10 +13,12 @@ class Parameter(nn.Module, ABC):
     """A quantity of a physical model. Calling it gives its value in natural units, differentiably.
 
     called: its name in what people write and read, if they gave it one; else its place in the model is its name.
+    rows: the names of its numbers one by one, where they have any: of which trajectory each is.
     """
 
     unit: str
     called = ""
+    rows: tuple[str, ...] = ()
     # Whether `estimates` gives its parts, which say more than its value.
     by_parts = False
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from cotwin.estimation import Estimation
 from cotwin.estimation.calibration import Calibration, Ends
 from cotwin.estimation.discrepancy import Process
+from cotwin.estimation.pooled import pools
 from cotwin.estimation.resolution import Shift
 from cotwin.report.numbers import interval, number
 
@@ -59,13 +60,20 @@ def _estimates(calibration: Calibration) -> Table:
     for name, own in calibration.intervals.items():
         shown = name if own.unit == "1" else f"{name} [{own.unit}]"
         truth = calibration.truth.get(name)
-        known = ["-" if truth is None else _number(truth)] if calibration.truth else []
         reach = torch.fmax(own.high - own.value, own.value - own.low)
-        estimate = _with_half(own.value, torch.fmax(found.reach * own.deviation, reach))
-        ends = [_between(pair) for pair in ((own.low, own.high), *(kinds[kind].get(name) for kind in asked))]
+        half = torch.fmax(found.reach * own.deviation, reach)
+        pairs = [(own.low, own.high), *(kinds[kind].get(name) for kind in asked)]
         moved = calibration.shift(name)
-        ends[1:1] = [] if moved is None else [_shift(moved)]
-        table.add_row(Text(shown), *known, _number(calibration.start[name]), estimate, *ends)
+        rows = found.problem.unknowns.parameters[name].rows
+        for place, label in enumerate(rows) if rows else [(..., "")]:
+            known = (
+                ["-" if truth is None else _number(truth.expand_as(own.value)[place])] if calibration.truth else []
+            )
+            ends = [_between(None if pair is None else (pair[0][place], pair[1][place])) for pair in pairs]
+            ends[1:1] = [] if moved is None else [_shift(moved[place])]
+            estimate = _with_half(own.value[place], half[place])
+            of = f"{shown} of {label}" if label else shown
+            table.add_row(Text(of), *known, _number(calibration.start[name][place]), estimate, *ends)
     return table
 
 
@@ -82,6 +90,12 @@ def _noise(calibration: Calibration) -> Iterator[str]:
         yield f"Noise (standard deviation) as given: {levels}. {chi_square}."
     if found.discrepancy is not None:
         yield _discrepancy(found, found.discrepancy)
+    for pool in pools(found):
+        prior = "" if pool.scale is None else f", half-normal prior of scale {pool.scale:g}, since they are few"
+        yield (
+            f"{pool.name} of {pool.groups} groups: centre {pool.centre:.4g}, spread {pool.spread:.2g} (standard "
+            f"deviation of its logarithm or logit{prior}). The groups' values are drawn towards the centre by it."
+        )
 
 
 def _discrepancy(found: Estimation, process: Process) -> str:

@@ -28,6 +28,7 @@ class Compiled(Wrapper):
     import hook).
     """
 
+    batched = True
     inner: FiniteVolumeStepper
 
     def __init__(self, inner: FiniteVolumeStepper, at_once: int = 1) -> None:

@@ -86,6 +86,9 @@ class Wrapper(RolloutStepper):
     def bound(self, given: Given, ones: Ones) -> Wrapper:
         return self.around(self.inner.bound(given, ones))
 
+    def paced_for(self, given: Given) -> Wrapper:
+        return self.around(self.inner.paced_for(given))
+
     def at_largest(self) -> Wrapper:
         return self.around(self.inner.at_largest())
 

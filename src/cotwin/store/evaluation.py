@@ -21,8 +21,11 @@ class Remembered(Wrapper):
     here. `cotwin.rollout` raises DivergenceError as for the model itself.
     """
 
+    batched = True
+
     def __init__(self, inner: Stepper, shelf: Shelf) -> None:
         super().__init__(inner.eval())
+        self.vmaps = False
         self.shelf = shelf
         self.eval()
 

@@ -4,6 +4,7 @@ Give them by the names of `cotwin.parameters.estimates`, {"viscosity": LogNormal
 """
 
 from cotwin.estimation.priors.gaussian import Gaussian, LogNormal
+from cotwin.estimation.priors.pooled import Pooled
 from cotwin.estimation.priors.prior import Independent, Prior
 from cotwin.estimation.priors.random_field import GaussianField, LogGaussianField, RandomField
 from cotwin.estimation.priors.smoothness import Smooth, TotalVariation
@@ -14,6 +15,7 @@ __all__ = [
     "Independent",
     "LogGaussianField",
     "LogNormal",
+    "Pooled",
     "Prior",
     "RandomField",
     "Smooth",
