@@ -36,7 +36,11 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
     "gray_scott": ({"diffusivity_u": P, "diffusivity_v": P, "feed": P, "kill": P}, (8, 8), ["a", "b"]),
     "spectral_gray_scott": ({"diffusivity_u": P, "diffusivity_v": P, "feed": P, "kill": P}, (8, 8), ["a", "b"]),
     "navier_stokes": ({"viscosity": P, "forcing": P, "wavenumber": {"initial": 2, "fixed": True}}, (8, 8), ["w"]),
-    "incompressible_flow": ({"viscosity": P, "max_speed": 1}, (8, 8), ["uv"]),
+    "incompressible_flow": (
+        {"viscosity": P, "max_speed": 1, "obstacle": {"centre": [3, 3], "radius": 1}},
+        (8, 8),
+        ["uv"],
+    ),
     "smoke": (
         {"viscosity": P, "buoyancy": P, "max_speed": 1, "inflow": P, "inflow_box": [[1, 3], [0, 2]]},
         (8, 8),

@@ -184,6 +184,12 @@ def _wells(layout: Layout) -> PointSources:
     )
 
 
+def _around(layout: Layout) -> IncompressibleFlow:
+    solid = torch.zeros(layout.grid, dtype=torch.bool)
+    solid[3:6, 4:7] = True
+    return IncompressibleFlow(layout, scalar(0.05), 3.0, obstacle=solid)
+
+
 def _prey() -> dict[str, Positive]:
     return {"growth": scalar(1.0), "predation": scalar(0.7), "gain": scalar(0.5), "death": scalar(0.6)}
 
@@ -321,6 +327,7 @@ CASES = [
         lambda y: Wave(y, field(y, 0.8), scalar(0.5), field(y, 0.3)),
     ),
     Case("flow, closed", UV, (10, 12), "dirichlet", lambda y: IncompressibleFlow(y, scalar(0.05), 3.0)),
+    Case("flow around a block", UV, (10, 12), ("periodic", "dirichlet"), _around),
     Case("flow, periodic", UV, (12, 9), "periodic", lambda y: IncompressibleFlow(y, scalar(0.05), 3.0, substeps=3)),
     Case(
         "flow, open along x",

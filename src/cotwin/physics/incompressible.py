@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
@@ -21,6 +21,7 @@ from cotwin.physics.finite_volume import (
     substeps_for_speed,
     whole_substeps,
 )
+from cotwin.physics.immersed import Disc, Immersed, covered
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.projection import Projection, divergence, without_gradient
 from cotwin.physics.requirements import (
@@ -53,6 +54,8 @@ class IncompressibleStepper(MarchingStepper, ABC):
     Scheme: central differences that conserve momentum, and without friction energy; SSP-RK3 with an exact projection
     (`projection.py`) in each stage, third order in time. What must be resolved: central differences oscillate where
     |u| Δx > 2ν. The start is projected first.
+    obstacle: which cells are solid, on the grid. The fluid rests on their faces, of both components, and is without
+    divergence everywhere (`immersed.py`). First order: friction is that of a wall up to half a cell inside the solid.
     """
 
     moving: ClassVar[Mapping[str, int]] = MappingProxyType({"velocity": 2})
@@ -67,6 +70,7 @@ class IncompressibleStepper(MarchingStepper, ABC):
         max_speed: PositiveFloat,
         slip: bool = False,
         substeps: Count | None = None,
+        obstacle: Bool[Tensor, "*S"] | None = None,
     ) -> None:
         super().__init__(layout)
         name = type(self).__name__
@@ -76,6 +80,7 @@ class IncompressibleStepper(MarchingStepper, ABC):
         require_counts(substeps=substeps)
         substeps_for_speed(name, layout, max_speed, self.courant, substeps)
         self.projection = Projection(layout)
+        self.immersed = None if obstacle is None else Immersed(obstacle, self.projection)
         self.staggered = frozenset({next(field.name for field in layout.fields if not field.static)})
         self.viscosity, self.max_speed, self.slip, self.substeps = viscosity, max_speed, slip, substeps
 
@@ -104,7 +109,11 @@ class IncompressibleStepper(MarchingStepper, ABC):
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         start = take_moving(state, self.layout)
-        cells = torch.cat([self.projection(start[:, :2]), start[:, 2:]], dim=1)
+        project = self.projection.mapping(start)
+        velocity = project(start[:, :2])
+        if self.immersed is not None:
+            velocity = (velocity - self.immersed.prepare(start, project)(velocity)) * ~self.immersed.faces
+        cells = torch.cat([velocity, start[:, 2:]], dim=1)
         states = torch.stack([start, *self.march(cells, start, num_steps)], dim=1)
         return put_moving(states, state, self.layout)
 
@@ -124,6 +133,8 @@ class IncompressibleStepper(MarchingStepper, ABC):
         signs = wall_signs(layout, like.shape[1], self.slip, like)
         free, pressure = self.projection.free_faces(like), self.projection.prepare(like)
         force, carried = self.further(like, interval)
+        immersed = self.immersed
+        passing = None if immersed is None else immersed.prepare(like, self.projection.mapping(like))
 
         def change(cells: Tensor) -> Tensor:
             padded = with_flow_ghosts(cells, layout, signs)
@@ -133,6 +144,8 @@ class IncompressibleStepper(MarchingStepper, ABC):
             # Of the sum, not of the change alone: rounding would add up from step to step.
             surplus = divergence(moved + inner(inner(padded[:, :2], 2), 3), layout)
             moved = without_gradient(moved, pressure(surplus), layout) * free
+            if immersed is not None and passing is not None:
+                moved = (moved - passing(moved + cells[:, :2])) * ~immersed.faces
             return moved if carried is None else torch.cat([moved, carried(padded)], dim=1)
 
         return change
@@ -158,7 +171,6 @@ class IncompressibleStepper(MarchingStepper, ABC):
         return self.layout.dt * (advection + diffusion_bound(self.largest_diffusivity(), self.layout) / 2.51)
 
 
-@simulator("incompressible_flow")
 class IncompressibleFlow(IncompressibleStepper):
     """∂u/∂t + (u·∇)u = −∇p + ν ∇²u, ∇·u = 0: a velocity alone.
 
@@ -169,3 +181,20 @@ class IncompressibleFlow(IncompressibleStepper):
 
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
         return None, None
+
+
+@simulator("incompressible_flow")
+def incompressible_flow(
+    layout: Layout,
+    viscosity: Parameter,
+    max_speed: PositiveFloat,
+    slip: bool = False,
+    substeps: Count | None = None,
+    obstacle: Disc | None = None,
+) -> IncompressibleFlow:
+    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u, ∇·u = 0: a velocity alone, on faces; maybe around a disc.
+
+    obstacle: a disc on whose cells the fluid rests.
+    """
+    solid = None if obstacle is None else covered(obstacle, layout)
+    return IncompressibleFlow(layout, viscosity, max_speed, slip, substeps, solid)

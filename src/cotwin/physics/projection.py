@@ -54,8 +54,17 @@ class Projection(nn.Module):
             self.register_buffer(f"orders_{axis}", torch.arange(points), persistent=False)
 
     def forward(self, velocity: Float[Tensor, "B 2 *S"]) -> Float[Tensor, "B 2 *S"]:
-        pressure = self.prepare(velocity)(divergence(with_end_face(velocity, self.layout), self.layout))
-        return without_gradient(velocity, pressure, self.layout) * self.free_faces(velocity)
+        return self.mapping(velocity)(velocity)
+
+    def mapping(self, like: Tensor) -> Callable[[Float[Tensor, "B 2 *S"]], Float[Tensor, "B 2 *S"]]:
+        """P in the precision of `like`. Called once a rollout: the matrices are made here."""
+        layout, free, pressure = self.layout, self.free_faces(like), self.prepare(like)
+
+        def project(velocity: Tensor) -> Tensor:
+            surplus = divergence(with_end_face(velocity, layout), layout)
+            return without_gradient(velocity, pressure(surplus), layout) * free
+
+        return project
 
     def prepare(self, like: Tensor) -> Callable[[Scalar], Scalar]:
         """The map from a divergence, 1/time, to the p without mean with ∇·∇p as that, in the precision of `like`.

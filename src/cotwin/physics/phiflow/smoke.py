@@ -10,10 +10,11 @@ from phiml.math import Solve, vec
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
+from cotwin.physics.immersed import Disc
 from cotwin.physics.phiflow.fields import to_phi
 from cotwin.physics.phiflow.stepper import PhiFlowStepper
 from cotwin.physics.requirements import require_scalar_coefficients
-from cotwin.registry import Count, PositiveFloat, Settings, simulator
+from cotwin.registry import Count, PositiveFloat, simulator
 
 
 class PhiFlowSmoke(PhiFlowStepper):
@@ -60,13 +61,6 @@ class PhiFlowSmoke(PhiFlowStepper):
         solve = Solve("CG", rel_tol=self.tolerance, abs_tol=self.tolerance, rank_deficiency=0)
         velocity, _ = make_incompressible(velocity, self.obstacle, solve)
         return {"velocity": velocity, "smoke": smoke}
-
-
-class Disc(Settings):
-    """A disc that the flow goes around."""
-
-    centre: tuple[float, float]
-    radius: PositiveFloat
 
 
 @simulator("phiflow_smoke")

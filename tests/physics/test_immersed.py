@@ -1,0 +1,89 @@
+"""A flow around solid cells: at rest on their faces, without divergence, losing energy; a channel of solids."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from physics_cases import F64, known, scalar, seeded
+
+from cotwin.layout import Boundary, Field, Layout
+from cotwin.physics.immersed import Disc, Immersed, covered
+from cotwin.physics.incompressible import IncompressibleFlow, incompressible_flow
+from cotwin.physics.initial_flow import random_flow
+from cotwin.physics.projection import Projection, divergence, with_end_face
+from cotwin.stepper import rollout
+
+UV = [Field("u", components=2)]
+
+
+def box(grid: tuple[int, int], boundary: tuple[Boundary, Boundary], dt: float = 0.05) -> Layout:
+    return Layout.box(UV, grid=grid, extent=[(0.0, 2.0), (0.0, 1.0)], boundary=boundary, dt=dt)
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    [("periodic", "dirichlet"), ("dirichlet", "dirichlet"), ("neumann", "dirichlet"), ("periodic", "periodic")],
+)
+def test_the_fluid_rests_on_solid_faces_and_has_no_divergence(boundary: tuple[Boundary, Boundary]) -> None:
+    layout = box((20, 14), boundary)
+    solid = covered(Disc(centre=(0.8, 0.45), radius=0.2), layout)
+    solid[14, 0] = solid[0, 12:] = True  # at walls and ends too
+    start = random_flow(layout, 2, seeded(), dtype=F64)
+    states = rollout(IncompressibleFlow(layout, scalar(0.02), 4.0, obstacle=solid), start, 6).detach()
+    after = states[:, 1:].flatten(0, 1)
+    assert float(divergence(with_end_face(after, layout), layout).abs().max()) < 1e-11
+    for axis in range(2):
+        faces = solid | (solid.roll(1, axis) if boundary[axis] == "periodic" else _shifted(solid, axis))
+        assert not bool(after[:, axis][:, faces].any())
+    energy = after.square().sum(dim=(1, 2, 3)).view(2, 6)
+    assert bool((energy.diff(dim=1) < 0).all())
+    assert float(energy[:, -1].min()) > 0.1 * float(energy[:, 0].max()), "it still flows"
+
+
+def _shifted(solid: torch.Tensor, axis: int) -> torch.Tensor:
+    below = solid.roll(1, axis)
+    below.select(axis, 0).fill_(False)
+    return below
+
+
+def test_a_channel_between_solids_brakes_the_flow_as_walls_do_to_first_order() -> None:
+    """u = sin(πy/H), decaying at ν π²/H²; solids hold the fluid half a cell inside them, so H seems a cell wider."""
+    errors = []
+    for points in (16, 32):
+        layout = box((4, points), ("periodic", "periodic"), dt=0.1)
+        solid = torch.zeros(4, points, dtype=torch.bool)
+        solid[:, : points // 4] = True  # the upper three quarters are the channel
+        y = torch.tensor(layout.points(1), dtype=F64) + layout.spacing[1] / 2  # centres, where u's faces are
+        height = 1.0 - 0.25
+        wave = torch.sin(math.pi * (y - 0.25) / height).where(y > 0.25, torch.zeros(()))
+        start = torch.stack([wave.expand(4, points), torch.zeros(4, points, dtype=F64)])[None]
+        states = rollout(IncompressibleFlow(layout, known(0.1), 2.0, obstacle=solid), start, 10)
+        rate = -math.log(float(states[0, 10, 0, 0].sum() / states[0, 5, 0, 0].sum())) / 0.5
+        errors.append(1 - rate / (0.1 * (math.pi / height) ** 2))
+        wider = height + layout.spacing[1]
+        assert rate == pytest.approx(0.1 * (math.pi / wider) ** 2, rel=0.01)
+    assert errors[0] / errors[1] == pytest.approx(2, abs=0.3)
+
+
+def test_a_flow_that_passes_no_solid_is_left_alone() -> None:
+    """Of a shear that rests where the solid is."""
+    layout = box((8, 12), ("periodic", "dirichlet"))
+    solid = torch.zeros(8, 12, dtype=torch.bool)
+    solid[:, :3] = True
+    velocity = torch.zeros(1, 2, 8, 12, dtype=F64)
+    velocity[:, 0, :, 3:] = torch.rand(9, generator=seeded(), dtype=F64)
+    projection = Projection(layout)
+    passing = Immersed(solid, projection).prepare(velocity, projection.mapping(velocity))(velocity)
+    assert float(passing.abs().max()) < 1e-13
+
+
+def test_obstacles_that_are_none_are_refused() -> None:
+    layout = box((8, 12), ("periodic", "dirichlet"))
+    with pytest.raises(ValueError, match="covers no cell's centre"):
+        incompressible_flow(layout, scalar(0.1), 1.0, obstacle=Disc(centre=(5.0, 0.5), radius=0.2))
+    with pytest.raises(ValueError, match=r"\(3, 3\) cells, the layout \(8, 12\)"):
+        IncompressibleFlow(layout, scalar(0.1), 1.0, obstacle=torch.ones(3, 3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="has 0 faces"):
+        IncompressibleFlow(layout, scalar(0.1), 1.0, obstacle=torch.zeros(8, 12, dtype=torch.bool))
