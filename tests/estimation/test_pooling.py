@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import scipy.stats
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from cotwin import Field, Layout, Positive, Real
-from cotwin.estimation import Estimation, Grid, Measurements, estimate
+from cotwin.estimation import Estimation, Grid, LeastSquares, Measurements, estimate
 from cotwin.estimation.pooled import pools, with_unsure_spreads
 from cotwin.estimation.pooling import SPREADS, log_evidence, quadratic
+from cotwin.estimation.prediction import Prediction
 from cotwin.estimation.priors import Pooled
 from cotwin.given import Given
 from cotwin.parameters import Grouped, Unknown
@@ -82,6 +84,37 @@ def test_with_few_groups_the_spread_has_a_prior_of_its_own() -> None:
     assert pool.scale == 0.5
     assert 0.5 < pool.spread < 1.6 < float(rates.log().std())
     assert torch.allclose(best.intervals["rate"].value, rates, rtol=0.1)
+
+
+def test_derivatives_to_the_values_of_all_groups_take_the_rollouts_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are those that each group's own value has."""
+    generator, groups = torch.Generator().manual_seed(3), torch.tensor([0, 1, 2, 1, 0])
+    t = POINTS.dt * torch.arange(STEPS + 1, dtype=torch.float64)
+    rates = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    states = noisy(torch.exp(-rates[groups][:, None] * t), 0.01, generator)
+    each, common = Positive(torch.ones(3)), Positive(0.3)
+
+    def both(u: Tensor, dt: float, parameters: dict[str, Tensor]) -> Tensor:
+        return u * torch.exp(-parameters["rate"] * dt) - parameters["loss"] * dt
+
+    stepper = FunctionStepper(POINTS, both, {"rate": Grouped(each, groups), "loss": common})
+    grid = Grid(POINTS, 5, STEPS, None, first=1)
+    problem = LeastSquares(stepper, states[:, 0], Measurements(grid, grid(states).double()), given=Given.of(5))
+    z = problem.present()
+    taken = list[int]()
+    original = Prediction.of
+
+    def counted(self: Prediction, raw: Tensor, *rest: Any) -> Tensor:
+        taken.append(len(raw))
+        return original(self, raw, *rest)
+
+    monkeypatch.setattr(Prediction, "of", counted)
+    jacobian = problem.linearise(z).by_raw[0]
+    assert taken[0] == 1 + 2 * 2
+    for number in range(4):
+        away = 1e-5 * torch.eye(4, dtype=torch.float64)[number]
+        slope = (problem.misfit(z + away) - problem.misfit(z - away))[0] / 2e-5
+        assert torch.allclose(jacobian[:, number], slope, rtol=1e-5, atol=1e-6 * float(slope.abs().max()))
 
 
 def test_what_cannot_be_pooled_is_refused() -> None:

@@ -366,7 +366,8 @@ class LeastSquares:
     def _linearise(self, z: Tensor, paces: list[Pace], ahead: float, behind: float) -> Linearised:
         raw, white = self.parts(z)
         starts = self.starts.states(white)
-        moves = torch.eye(raw.shape[1], dtype=torch.float64, device=raw.device)
+        own = self.unknowns.together(self.given, self.observation.trajectory)
+        moves = own.moves.to(raw)
         back = [raw[:, None] - behind * moves] if behind else []
         ends = torch.cat([raw[:, None], raw[:, None] + ahead * moves, *back], dim=1)
         every = starts[:, None].expand(*ends.shape[:2], *starts.shape[1:]).flatten(0, 1)
@@ -380,7 +381,7 @@ class LeastSquares:
             misfit=self._misfit(here[:, 0]),
             prior=self._prior(raw),
             white=white,
-            by_raw=self._weighed((there - behind_it) / (ahead + behind)).mT,
+            by_raw=self._weighed(own.apart((there - behind_it) / (ahead + behind))).mT,
             prior_by_raw=self._prior_by_raw(z),
             by_white=self._weighed(by_white.mT).mT,
             height=self._height(raw),

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cotwin.parameters import Elementwise, Parameter, estimated
+from cotwin.given import Given
+from cotwin.parameters import Elementwise, Grouped, Parameter, estimated
 from cotwin.stepper import Stepper
 
 IDLE = 1e-10
 """Part of the largest change of a parameter below which a change is rounding."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """Numbers that are moved at once, for derivatives by differences.
+
+    place: of each number, in which of K moves. felt: whether it has a part in a value, (N, M); (N, 1) if each has in
+    all.
+    """
+
+    place: Int[Tensor, " N"]
+    felt: Bool[Tensor, "N #M"]
+
+    @property
+    def moves(self) -> Float[Tensor, "K N"]:
+        """Each a one for every number that it moves."""
+        count = int(self.place.max()) + 1 if len(self.place) else 0
+        each = torch.arange(count, device=self.place.device)[:, None]
+        return (self.place == each).double()
+
+    def apart(self, slopes: Float[Tensor, "P K M"]) -> Float[Tensor, "P N M"]:
+        """Of each number, from those of the moves."""
+        return torch.where(self.felt, slopes.index_select(1, self.place), 0.0)
 
 
 class Unknowns:
@@ -66,6 +91,25 @@ class Unknowns:
             name: part.reshape((*z.shape[:-1], *shape))
             for name, part, shape in zip(self.names, parts, self.shapes, strict=True)
         }
+
+    def together(self, given: Given | None, trajectory: Int[Tensor, " M"]) -> Together:
+        """Which numbers may be moved at once: the groups' own, each of which only its trajectories feel.
+
+        given: with each start. trajectory: the start of each value.
+        """
+        place, felt, moves = list[int](), torch.ones(len(self), 1, dtype=torch.bool, device=trajectory.device), 0
+        groups = {path: one for path, one in self.stepper.named_modules() if isinstance(one, Grouped)}
+        for name, size in zip(self.names, self.sizes, strict=True):
+            grouped = groups.get(name.rpartition(".each.")[0])
+            of = None if grouped is None or given is None else grouped.of(given)[trajectory]
+            if of is None or bool((of < 0).any()):
+                place += range(moves, moves + size)
+            else:
+                felt = felt.expand(-1, len(trajectory)).clone()
+                felt[len(place) : len(place) + size] = of == torch.arange(size, device=of.device)[:, None]
+                place += [moves] * size
+            moves = place[-1] + 1
+        return Together(torch.tensor(place, dtype=torch.long, device=trajectory.device), felt)
 
     def place(self, name: str) -> slice:
         """Where the numbers of an estimated parameter (all that is inside it) lie in z."""

@@ -154,10 +154,13 @@ class Grouped(Outside):
     def widened(self, given: Given) -> None:
         """The groups are all that there is."""
 
-    def bound(self, given: Given, ones: Ones) -> Parameter:
+    def of(self, given: Given) -> Int[Tensor, " B"]:
+        """The group of each sample; −1 for none."""
         known = (given.trajectory >= 0) & (given.trajectory < len(self.groups))
-        groups = torch.where(known, self.groups[given.trajectory.clamp(0, len(self.groups) - 1)], -1)
-        return OfSamples(self.each, groups, ones)
+        return torch.where(known, self.groups[given.trajectory.clamp(0, len(self.groups) - 1)], -1)
+
+    def bound(self, given: Given, ones: Ones) -> Parameter:
+        return OfSamples(self.each, self.of(given), ones)
 
 
 class OfSamples(Parameter):
