@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
 
+from cotwin.given import Course, Given
 from cotwin.layout import Field, Layout
-from cotwin.parameters import Known, PointSources, Real, SpreadSources, estimates
+from cotwin.parameters import Input, Known, PointSources, Real, SpreadSources, Vector, estimates
 from cotwin.physics.heat import Heat
 from cotwin.stepper import rollout
 
@@ -41,6 +42,20 @@ def test_mass_grows_by_the_sum_of_the_rates() -> None:
     )
     assert torch.allclose(mass[0, :, 0], RATES.sum() * 0.1 * torch.arange(7), rtol=0, atol=1e-12)
     assert list(estimates(model)) == ["source.rates"]
+
+
+def test_a_pump_that_follows_its_course_takes_all_of_it() -> None:
+    """One that is switched on within a step, beside one that runs always; each trajectory has its own course."""
+    course = torch.tensor([[0.0, 0.0, 1.0, 1.0, 0.5], [2.0, 2.0, 2.0, 0.0, 0.0]], dtype=F64)
+    pumps = Vector(Input("pump", 2.0), Known(torch.tensor(-0.3, dtype=F64)))
+    model = Heat(BOX, Known(torch.tensor(0.2, dtype=F64)), source=PointSources(pumps, PLACES[:2], BOX))
+    given = Given.of(2, inputs={"pump": Course(course)})
+    states = rollout(model, torch.zeros(2, 1, 8, 11, dtype=F64), 4, given)
+    mass = states.sum(dim=(-1, -2, 2)) * (BOX.spacing[0] * BOX.spacing[1])
+    entered = torch.cat(
+        [torch.zeros(2, 1, dtype=F64), ((course[:, 1:] + course[:, :-1]) / 2 - 0.3).cumsum(dim=1)], dim=1
+    )
+    assert torch.allclose(mass, 0.1 * entered, rtol=0, atol=1e-12)
 
 
 def test_a_source_with_a_width_is_whole_too_and_smooth_in_its_place() -> None:

@@ -39,12 +39,13 @@ class _Points(Parameter, ABC):
     def forward(self) -> Float[Tensor, "*S"]:
         rates, dims = self.rates(), self.layout.dims
         field = rates.view(-1, *[1] * dims) if rates.ndim == 1 else rates
-        for axis in range(dims):
+        for axis in range(dims - 1):
             shares = self.shares(axis, rates)
             shape = [len(rates), *[1] * (field.ndim - 1)]
             shape[axis - dims] = shares.shape[1]
             field = field * shares.view(shape)
-        return field.sum(dim=0)
+        # Summed over the sources with the last axis: a field of each would be far larger than all of them together.
+        return torch.einsum("k...,kn->...n", field.squeeze(-1), self.shares(dims - 1, rates))
 
 
 class PointSources(_Points):

@@ -28,9 +28,10 @@ class AdvectionDiffusionReaction(TransportStepper, NamedStepper):
     velocity: c in length/time, one for each axis, numbers or fields; None for none.
     fastest_reaction: the fastest rate at which reactions relax, 1/time. Given, never measured: stages that followed
     the states would make samples of a batch influence each other. Without it stages are taken for diffusion alone.
-    substeps: steps per layout.dt; None for the fewest that are stable for the velocity. source, walls: f, and what
-    stands at the ends (`physics.walls`). obstacle: the name of a static field, one in solid cells, which nothing
-    passes.
+    substeps: steps per layout.dt; None for the fewest that are stable for the velocity.
+    source: f in the unit of u over time, one for each species, numbers or fields.
+    walls: what stands at the ends of the axes (`physics.walls`); without, zero.
+    obstacle: the name of a static field, one in solid cells, which nothing passes; zero in others.
     Scheme: finite volumes, second order in space and in dt (`physics.transport`), the reactions explicit in each
     stage of RKL2. So a reaction that grows or swings at a rate r needs substeps below about 1/r. Concentrations are
     not kept positive: where steps are too long for a fast reaction, or cells too wide for a front, they undershoot.
