@@ -1,0 +1,150 @@
+"""What docs/problems.md says finds the truth of data that another solver made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.integrate
+import yaml
+
+from cotwin.experiment import calibrate
+from cotwin.experiment.load import validate
+
+PAGE = Path(__file__).parents[1] / "docs" / "problems.md"
+NOISE = 0.002
+Arrays = dict[str, Any]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def lines(starts: Any, x: Any, t: Any, rate: Callable[[float, Any, int], Any]) -> Any:
+    """By the method of lines, u_t = rate(t, u, trajectory), and noise."""
+    rows = []
+    for index, start in enumerate(starts):
+        solved = scipy.integrate.solve_ivp(
+            lambda time, u, index=index: rate(time, u, index), (t[0], t[-1]), start, "LSODA", t, rtol=1e-8, atol=1e-9
+        )
+        rows.append(solved.y.T)
+    return np.array(rows) + NOISE * np.random.default_rng(1).normal(size=(len(starts), len(t), len(x)))
+
+
+def on_finer(x: Any, left: Callable[[float], float] | None, diffusivity: float, t: Any, starts: Any) -> Any:
+    """u_t = κ u_xx, a value at the left or no flux, no flux at the right: on nodes four times as fine."""
+    fine = np.linspace(x[0], x[-1], 4 * (len(x) - 1) + 1)
+    h = fine[1] - fine[0]
+
+    def rate(time: float, u: Any, _: int) -> Any:
+        whole = u if left is None else np.concatenate([[left(time)], u[1:]])
+        change = np.empty_like(whole)
+        change[1:-1] = np.diff(whole, 2)
+        change[0] = 2 * (whole[1] - whole[0]) if left is None else 0.0
+        change[-1] = 2 * (whole[-2] - whole[-1])
+        return diffusivity * change / h**2
+
+    states = lines([start(fine) for start in starts], fine, t, rate)
+    if left is not None:
+        states[:, :, 0] = [left(time) for time in t]
+    return states[:, :, ::4]
+
+
+def rod() -> Arrays:
+    x, t = np.linspace(0, 0.3, 31), np.arange(21) * 0.05
+    starts = [lambda x, a=a: 1 - a * np.sin(np.pi * x / 0.6) for a in (1.0, 0.6, 0.8)]
+    return {"x": x, "t": t, "u": on_finer(x, lambda time: 1.0, 0.01, t, starts)}
+
+
+def heater() -> Arrays:
+    """On cells, 0.5 entering at the left of three rods."""
+    x, t = (np.arange(32) + 0.5) / 32, np.arange(21) * 0.05
+    fine = (np.arange(128) + 0.5) / 128
+
+    def rate(_: float, u: Any, __: int) -> Any:
+        flux = np.concatenate([[0.5], -0.1 * np.diff(u) * 128, [0.0]])
+        return -np.diff(flux) * 128
+
+    starts = [a * np.exp(-(((fine - 0.5) / 0.2) ** 2)) for a in (1.0, 0.5, 0.8)]
+    return {"x": x, "t": t, "u": lines(starts, fine, t, rate).reshape(3, 21, 32, 4).mean(axis=3)}
+
+
+def bath() -> Arrays:
+    x, t = np.linspace(0, 1, 25), np.arange(31) * 0.05
+    starts = [lambda x, a=a: a * np.sin(np.pi * x / 2) for a in (0.5, 1.0, 0.2)]
+    states = on_finer(x, lambda time: float(np.sin(2 * time)), 0.1, t, starts)
+    return {"x": x, "t": t, "u": states, "bath": np.sin(2 * t)}
+
+
+def forced() -> Arrays:
+    """On cells, zero at the ends, forced by 5 sin(2πt) sin(πx)."""
+    x, t = (np.arange(32) + 0.5) / 32, np.arange(31) * 0.05
+    fine = (np.arange(128) + 0.5) / 128
+
+    def rate(time: float, u: Any, _: int) -> Any:
+        around = np.concatenate([[-u[0]], u, [-u[-1]]])
+        return 0.05 * np.diff(around, 2) * 128**2 + 5 * np.sin(2 * np.pi * time) * np.sin(np.pi * fine)
+
+    starts = [a * np.sin(np.pi * fine) + b * np.sin(2 * np.pi * fine) for a, b in ((1, 0.5), (0, 1), (-1, 0.3))]
+    states = lines(starts, fine, t, rate).reshape(3, 31, 32, 4).mean(axis=3)
+    forcing = 5 * np.multiply.outer(np.sin(2 * np.pi * t), np.sin(np.pi * x))
+    return {"x": x, "t": t, "u": states, "forcing": np.broadcast_to(forcing, states.shape)}
+
+
+def known() -> Arrays:
+    """u_t + c u_x = κ u_xx, periodic: waves that are carried and decay, exactly."""
+    x, t, speeds = np.arange(32) * 2 * np.pi / 32, np.arange(16) * 0.1, np.array([0.3, 1.0, -0.5, 0.7])
+    waves = [np.exp(-0.03 * k**2 * t)[:, None] * np.cos(k * (x - c * t[:, None]) + k) for c in speeds for k in (1, 2)]
+    states = np.array(waves).reshape(4, 2, 16, 32).sum(axis=1)
+    noise = NOISE * np.random.default_rng(2).normal(size=states.shape)
+    return {"x": x, "t": t, "u": states + noise, "speed": speeds}
+
+
+def each() -> Arrays:
+    x, t, rates = (np.arange(24) + 0.5) / 24, np.arange(16) * 0.05, (0.05, 0.1, 0.2, 0.1)
+    waves = [
+        a * np.exp(-rate * (j * np.pi) ** 2 * t)[:, None] * np.cos(j * np.pi * x)
+        for rate in rates
+        for j, a in ((1, 1), (2, 0.5))
+    ]
+    states = np.array(waves).reshape(4, 2, 16, 24).sum(axis=1)
+    return {"x": x, "t": t, "u": states + NOISE * np.random.default_rng(3).normal(size=states.shape)}
+
+
+MADE = {"rod": rod, "heater": heater, "bath": bath, "forced": forced, "known": known, "each": each}
+TRUTH: dict[str, dict[str, Any]] = {
+    "rod": {"diffusivity": 0.01},
+    "heater": {"diffusivity": 0.1, "walls.x_lower.flux": 0.5},
+    "bath": {"diffusivity": 0.1},
+    "forced": {"diffusivity": 0.05},
+    "known": {"diffusivity": 0.03},
+    "each": {"diffusivity": [0.05, 0.1, 0.2]},
+    "pooled": {"diffusivity": [0.05, 0.1, 0.2]},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: yaml.safe_load(block)["name"])
+def test_the_words_find_the_truth(block: str, tmp_path: Path) -> None:
+    values = yaml.safe_load(block)
+    path = Path(values["data"]["path"])
+    np.savez(tmp_path / path, **MADE[path.stem]())
+    values["data"]["path"] = str(tmp_path / path)
+    found = calibrate.run(calibrate.prepare(validate(values | {"store": {"cache_dir": str(tmp_path / "cache")}})))
+    for name, truth in TRUTH[values["name"]].items():
+        own = found.intervals[name]
+        half = (own.high - own.low) / 2
+        # Two and a half half widths of 90 %: four standard deviations.
+        assert np.all(np.abs(own.value.numpy() - truth) < 2.5 * half.numpy()), (name, own)
+        assert np.all(half.numpy() < 0.1 * np.array(truth)), (name, own)
+
+
+def test_the_script_runs() -> None:
+    scope: dict[str, Any] = {}
+    (example,) = blocks("python")
+    exec(compile(example, str(PAGE), "exec"), scope)
+    assert scope["states"].shape == (2, 6, 1, 16)
