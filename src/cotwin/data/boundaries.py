@@ -11,6 +11,7 @@ from cotwin.layout import Boundary, Centring, Ends
 KINDS: tuple[Boundary, ...] = get_args(Boundary)
 # A file that says "wall" or "open" does not say what holds there: the caller chooses.
 UNDECIDED = ("wall", "open")
+WALLS = "'dirichlet' (a value), 'neumann' (a flux), 'robin' (an exchange) or 'outflow'"
 FROM_END_TO_END = " to "
 """Between the words of the lower and the upper end, where a file has one for each."""
 
@@ -93,10 +94,10 @@ def _boundary(axis: Axis, asked: Ends | None, source: str) -> Ends:
     if said and asked == "periodic":
         raise ValueError(
             f"{where} is {axis.boundary!r} in the file and 'periodic' in {setting('boundary')}; "
-            "choose 'dirichlet' (zero there) or 'neumann' (zero normal derivative)."
+            f"choose {WALLS} (docs/walls.md)."
         )
     if asked is None:
         states = f"is {axis.boundary!r}, which does not say what holds there" if said else "is not in the file"
-        choices = "'dirichlet' or 'neumann'" if said else "'periodic', 'dirichlet' or 'neumann'"
+        choices = WALLS if said else f"'periodic', {WALLS}"
         raise ValueError(f"{where} {states}; choose {choices} with {setting('boundary')}.")
     return asked
