@@ -11,8 +11,8 @@ Source: LeVeque (2007), Finite Difference Methods for Ordinary and Partial Diffe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -32,6 +32,15 @@ def with_ghosts(cells: Float[Tensor, "*S"], axis: int, ends: Ends) -> Float[Tens
 
 def _mirrored(outermost: Tensor, kind: Boundary) -> Tensor:
     return -outermost if kind == "dirichlet" else outermost
+
+
+def _not_zero(kappa: Tensor) -> Tensor:
+    """Where nothing is conducted the ghost says nothing, but has to be a number."""
+    return torch.where(kappa == 0, torch.ones_like(kappa), kappa)
+
+
+Ghost = Callable[[Float[Tensor, "B M *F"], Float[Tensor, "B M *F"]], Float[Tensor, "B M *F"]]
+"""From the outermost u and the one before it to what is beyond an end."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,22 @@ class End:
             return passed * (self.outside - outermost)
         return torch.zeros_like(outermost) if self.flux is None else self.flux.expand_as(outermost)
 
+    def beyond(self, kappa: Tensor) -> Ghost:
+        """The ghost with which differences give all that `entering` does. kappa: κ interval/Δx² beside the end."""
+        shift = None if self.flux is None else (2 if self.on_node else 1) * self.flux / _not_zero(kappa)
+        if self.transfer is not None and self.outside is not None:
+            pull = 2 * self.transfer / (_not_zero(kappa) if self.on_node else 2 * kappa + self.transfer)
+            push = pull * self.outside
+            if self.on_node:
+                return lambda first, second: torch.addcmul(second + push, pull, first, value=-1)
+            return lambda first, second: torch.addcmul(push, 1 - pull, first)
+        if self.on_node:
+            return lambda first, second: second if shift is None else second + shift
+        if self.kind == "dirichlet":
+            twice = None if self.value is None else 2 * self.value
+            return lambda first, second: -first if twice is None else twice - first
+        return lambda first, second: first if shift is None else first + shift
+
     def at_end(self, outermost: Float[Tensor, "B M *F"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
         """u at the end itself."""
         if self.on_node:
@@ -90,11 +115,14 @@ class AxisEnds:
     """Both ends of an axis.
 
     dim: of the axis in states. kinds: of the ends. plain: whether `with_ghosts` says all there is.
+    kappa, ghosts: of diffusion with a coefficient that does not depend on u, as `conducting` makes them.
     """
 
     dim: int
     low: End
     high: End
+    kappa: Tensor | None = None
+    ghosts: tuple[Ghost, Ghost] | None = None
     # Once, not in every stage of every step.
     kinds: Ends = field(init=False)
     plain: bool = field(init=False)
@@ -104,17 +132,36 @@ class AxisEnds:
         object.__setattr__(self, "kinds", "periodic" if around else (self.low.kind, self.high.kind))
         object.__setattr__(self, "plain", self.low.plain and self.high.plain)
 
+    def conducting(self, kappa: Tensor, dims: int) -> AxisEnds:
+        """With the ghosts of diffusion, made once. kappa: as for `flux`; dims: of space."""
+        if self.plain:
+            return self
+        # Nodes on the ends are mirrored, and what is on the faces beside them with them.
+        below, inside, above = self._on_faces(kappa, dims + 2)
+        along = self.dim - dims - 2
+        if self.low.on_node and inside is not kappa:
+            count = inside.shape[along]
+            below, above = inside.narrow(along, 0, 1), inside.narrow(along, count - 1, 1)
+            kappa = torch.cat([below, inside, above], dim=along)
+        return replace(self, kappa=kappa, ghosts=(self.low.beyond(below), self.high.beyond(above)))
+
+    @property
+    def by_ghosts(self) -> bool:
+        """Whether diffusion is the differences of a state with ghosts."""
+        return self.plain or self.ghosts is not None
+
     def with_ghosts(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *P"]:
-        """One ghost beyond each end, where neither has a flux."""
+        """One ghost beyond each end: as `conducting` has them, else of ends that have no flux."""
         if self.plain:
             return with_ghosts(cells, self.dim, self.kinds)
         first, second, before, last = (cells.narrow(self.dim, place, 1) for place in (0, 1, -2, -1))
-        return torch.cat([self.low.ghost(first, second), cells, self.high.ghost(last, before)], dim=self.dim)
+        low, high = self.ghosts or (self.low.ghost, self.high.ghost)
+        return torch.cat([low(first, second), cells, high(last, before)], dim=self.dim)
 
     def flux(self, cells: Float[Tensor, "B M *S"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
         """κ ∂u interval/Δx through every face. kappa: κ interval/Δx² on all faces, or the same everywhere."""
-        if self.plain:
-            return with_ghosts(cells, self.dim, self.kinds).diff(dim=self.dim) * kappa
+        if self.by_ghosts:
+            return self.with_ghosts(cells).diff(dim=self.dim) * (kappa if self.kappa is None else self.kappa)
         below, inside, above = self._on_faces(kappa, cells.dim())
         low = self.low.entering(cells.narrow(self.dim, 0, 1), below)
         high = self.high.entering(cells.narrow(self.dim, -1, 1), above)
@@ -122,8 +169,8 @@ class AxisEnds:
 
     def twice_on_faces(self, cells: Float[Tensor, "B M *S"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
         """Twice u on every face, inside the sum of what is beside it. kappa: as for `flux`."""
-        if self.plain:
-            padded = with_ghosts(cells, self.dim, self.kinds)
+        if self.by_ghosts and not self.low.on_node:
+            padded = self.with_ghosts(cells)
         else:
             first, last = cells.narrow(self.dim, 0, 1), cells.narrow(self.dim, -1, 1)
             below, _, above = self._on_faces(kappa, cells.dim())
@@ -151,7 +198,8 @@ class AxisEnds:
 
 def plain_ends(boundary: Sequence[Ends]) -> list[AxisEnds]:
     """Cells with nothing given at the ends: zero at Dirichlet ones, no normal derivative at others."""
-    return [AxisEnds(dim, *map(End, both_ends(ends))) for dim, ends in enumerate(boundary, start=2)]
+    pairs = enumerate(map(both_ends, boundary), start=2)
+    return [AxisEnds(dim, End(lower), End(upper)) for dim, (lower, upper) in pairs]
 
 
 class Held:
@@ -162,6 +210,9 @@ class Held:
 
     def __init__(self, ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> None:
         self.free, self.value = torch.ones_like(like[:1, :1]), torch.zeros_like(like)
+        self.places = [
+            (axis.dim, place) for axis in ends for end, place in ((axis.low, 0), (axis.high, -1)) if end.holds
+        ]
         for axis in ends:
             for end, place in ((axis.low, 0), (axis.high, -1)):
                 if end.holds:
@@ -171,7 +222,13 @@ class Held:
                     self.value = self.value * rest + (1 - rest) * (0.0 if end.value is None else end.value)
 
     def __call__(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
-        return cells * self.free + self.value
+        return torch.addcmul(self.value, cells, self.free)
+
+    def still(self, change: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
+        """A change, in new memory, without that of what is held."""
+        for dim, place in self.places:
+            change.select(dim, place).zero_()
+        return change
 
 
 def held_by(ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> Held | None:

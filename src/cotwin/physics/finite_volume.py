@@ -53,6 +53,11 @@ class FiniteVolumeStepper(MarchingStepper):
         """What stands at the ends of each axis with the present parameters, for steps of an interval."""
         return ends_of(self.layout, self.walls, like, interval)
 
+    def conducting(self, faces: Sequence[Tensor], like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+        """The same, prepared for `diffusion` through faces that do not depend on the state."""
+        ends = zip(self.ends(like, interval), faces, strict=True)
+        return [along.conducting(kappa, self.layout.dims) for along, kappa in ends]
+
     def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:
         """What the ends hold of a state with the present parameters; None where they hold nothing."""
         return held_by(self.ends(like, 0.0), like)
@@ -64,7 +69,7 @@ class FiniteVolumeStepper(MarchingStepper):
         held = self.held(like)
         if held is None:
             return lambda cells: step(change, cells)
-        return lambda cells: step(lambda inside: change(inside) * held.free, held(cells))
+        return lambda cells: step(lambda inside: held.still(change(inside)), held(cells))
 
     def faces(self, diffusivity: Float[Tensor, "*S"], interval: float) -> list[Tensor]:
         """`face_diffusivities`, zero on the faces of solid cells."""
@@ -147,8 +152,8 @@ def diffusion(
     for kappa, along in zip(faces, ends, strict=True):
         flux, axis = along.flux(cells, kappa), along.dim
         if total is None:
-            total = along.gained(flux)
-        elif along.plain:
+            total = difference(flux, axis) if along.by_ghosts else along.gained(flux)
+        elif along.by_ghosts:
             # In place: sums keep nothing for their gradient, and each temporary saved is a pass over memory.
             total.add_(upper(flux, axis)).sub_(lower(flux, axis))
         else:

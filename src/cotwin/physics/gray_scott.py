@@ -101,7 +101,7 @@ class GrayScott(ParabolicStepper):
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         both = side_by_side(self.diffusivity_u(), self.diffusivity_v(), dims=self.layout.dims).to(like.dtype)
         faces = [both * (interval / dx**2) for dx in self.layout.spacing]
-        ends = self.ends(like, interval)
+        ends = self.conducting(faces, like, interval)
         feed = interval * self.feed().to(like.dtype)
         removal = feed + interval * self.kill().to(like.dtype)
 

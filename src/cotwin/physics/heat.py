@@ -46,7 +46,7 @@ class Heat(ParabolicStepper):
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         faces = self.faces(self.diffusivity().to(like.dtype), interval)
-        ends = self.ends(like, interval)
+        ends = self.conducting(faces, like, interval)
         return lambda cells: diffusion(cells, faces, ends)
 
     def decay(self) -> float:

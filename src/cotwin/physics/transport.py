@@ -86,7 +86,7 @@ class TransportStepper(FiniteVolumeStepper):
         parts = PARTS[-len(stages) :]
         spreading = self.spreading().to(like.dtype)
         faces = [self.faces(spreading, part * interval) for part in parts]
-        ends = [self.ends(like, part * interval) for part in parts]
+        ends = [self.conducting(some, like, part * interval) for some, part in zip(faces, parts, strict=True)]
         held = self.held(like)
         reactions = [self.reaction(like, part * interval) for part in parts]
         speeds = self._face_speeds(interval, like.dtype)
@@ -102,7 +102,7 @@ class TransportStepper(FiniteVolumeStepper):
             if reaction is not None:
                 carried = carried + reaction(cells)
             change = diffusion(cells, faces[part], ends[part]).add_(carried)
-            return change if held is None else change * held.free
+            return change if held is None else held.still(change)
 
         moved = with_source(carry, source_change(self.source, self.layout, like, interval))
 

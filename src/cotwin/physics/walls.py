@@ -104,7 +104,7 @@ def ends_of(layout: Layout, walls: Walls | None, like: Float[Tensor, "B M *S"], 
             rates = {name: scale * given[name] for name in ("flux", "transfer") if name in given}
             stands = (given.get("value"), rates.get("flux"), rates.get("transfer"), given.get("outside"))
             ends.append(End(kind, *stands, on_node=nodes))
-        found.append(AxisEnds(axis + 2, *ends))
+        found.append(AxisEnds(axis + 2, ends[0], ends[1]))
     return found
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
-from cotwin.physics.ends import Held, held_by
+from cotwin.physics.ends import AxisEnds, Held, held_by
 from cotwin.physics.exponential import phi_functions
 from cotwin.physics.finite_volume import (
     CellMap,
@@ -69,7 +69,7 @@ class Wave(FiniteVolumeStepper):
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         layout, interval = self.layout, self.layout.dt / self.substeps_taken()
         faces = self.faces(self.speed().to(like.dtype) ** 2, interval)
-        ends = ends_of(self.displacement, self.walls, like, interval)
+        ends = self.conducting(faces, like, interval)
         kick = with_source(lambda u: diffusion(u, faces, ends), source_change(self.source, layout, like, interval))
         held = self.held(like)
         # What damping leaves of v over the interval, and of what is added to it evenly meanwhile.
@@ -84,9 +84,12 @@ class Wave(FiniteVolumeStepper):
 
         return advance
 
+    def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+        return ends_of(self.displacement, self.walls, like, interval)
+
     def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:
         u = like[:, :1]
-        held = held_by(ends_of(self.displacement, self.walls, like, 0.0), u)
+        held = held_by(self.ends(like, 0.0), u)
         if held is not None:
             held.value = torch.cat([held.value, torch.zeros_like(u)], dim=1)  # it stands still
         return held
