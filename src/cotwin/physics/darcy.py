@@ -11,6 +11,7 @@ from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.walls import exchange_bound
 from cotwin.registry import Count, Few, simulator
 
 
@@ -57,10 +58,13 @@ class Darcy(ParabolicStepper):
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         faces = self.faces(self.transmissivity().to(like.dtype), interval)
-        ends, stored = self.ends(like, interval), 1 / self.storativity().to(like.dtype)
+        ends, stored = self.conducting(faces, like, interval), 1 / self.storativity().to(like.dtype)
         pumped, fallen = (source_change(one, self.layout, like, interval) for one in (self.wells, self.recharge))
         gained = with_source(with_source(lambda cells: diffusion(cells, faces, ends), pumped), fallen)
         return lambda cells: gained(cells) * stored
 
     def decay(self) -> float:
         return diffusion_bound(self.transmissivity(), self.layout) / float(self.storativity().detach().min())
+
+    def fastest(self) -> float:
+        return self.decay() + exchange_bound(self.layout, self.walls) / float(self.storativity().detach().min())

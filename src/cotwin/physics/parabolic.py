@@ -58,9 +58,9 @@ class ParabolicStepper(FiniteVolumeStepper):
 
     def needed_pace(self) -> tuple[int, ...]:
         """The stages."""
-        return (rkl2_stages(self._fastest(), self.layout.dt / self.substeps) if self.stages is None else self.stages,)
+        return (rkl2_stages(self.fastest(), self.layout.dt / self.substeps) if self.stages is None else self.stages,)
 
-    def _fastest(self) -> float:
+    def fastest(self) -> float:
         """Rate at which modes decay, at the walls too."""
         return self.decay() + exchange_bound(self.layout, self.walls)
 
@@ -68,7 +68,7 @@ class ParabolicStepper(FiniteVolumeStepper):
         if self.stages is None:
             return ""
         stable = (self.stages**2 + self.stages - 2) / 2 * self.substeps / self.layout.dt
-        fastest = self._fastest()
+        fastest = self.fastest()
         if fastest <= stable:
             return ""
         return (
