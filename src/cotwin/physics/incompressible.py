@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
-from cotwin.physics.channels import put_moving, take_moving
+from cotwin.parameters import Parameter, Walls, as_vector
+from cotwin.physics.channels import put_moving, side_by_side, take_moving
 from cotwin.physics.finite_volume import (
     CellMap,
     diffusion_bound,
@@ -30,8 +30,9 @@ from cotwin.physics.requirements import (
     require_positive,
     require_scalar_coefficients,
 )
-from cotwin.physics.staggered import inner, momentum_change, wall_signs, with_flow_ghosts
+from cotwin.physics.staggered import inner, momentum_change, wall_signs, wall_speeds, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
+from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 
 
@@ -51,6 +52,8 @@ class IncompressibleStepper(MarchingStepper, ABC):
     that depended on a batch would make its samples influence each other.
     substeps: steps per layout.dt; None for the fewest that are stable for max_speed and the present ν. Fixed, they do
     not follow ν, which may then be batched (`torch.func.vmap`).
+    walls: the velocity at which a closed wall moves along itself, `value`, a scalar (`parameters.Walls`); without, it
+    stands still.
     Scheme: central differences that conserve momentum, and without friction energy; SSP-RK3 with an exact projection
     (`projection.py`) in each stage, third order in time. What must be resolved: central differences oscillate where
     |u| Δx > 2ν. The start is projected first.
@@ -71,9 +74,11 @@ class IncompressibleStepper(MarchingStepper, ABC):
         slip: bool = False,
         substeps: Count | None = None,
         obstacle: Bool[Tensor, "*S"] | None = None,
+        walls: Walls | None = None,
     ) -> None:
         super().__init__(layout)
         name = type(self).__name__
+        _require_walls(walls, layout, name, slip)
         require_fields(layout, name, self.moving, dims=(2,))
         require_scalar_coefficients(name, viscosity=viscosity)
         require_positive(max_speed=max_speed)
@@ -83,6 +88,7 @@ class IncompressibleStepper(MarchingStepper, ABC):
         self.immersed = None if obstacle is None else Immersed(obstacle, self.projection)
         self.staggered = frozenset({next(field.name for field in layout.fields if not field.static)})
         self.viscosity, self.max_speed, self.slip, self.substeps = viscosity, max_speed, slip, substeps
+        self.walls = walls
 
     @abstractmethod
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
@@ -130,14 +136,14 @@ class IncompressibleStepper(MarchingStepper, ABC):
         viscosity = self.viscosity().to(like.dtype)
         scales = [interval / dx for dx in layout.spacing]
         frictions = [viscosity * (interval / dx**2) for dx in layout.spacing]
-        signs = wall_signs(layout, like.shape[1], self.slip, like)
+        signs, speeds = wall_signs(layout, like.shape[1], self.slip, like), wall_speeds(layout, self.walls, like)
         free, pressure = self.projection.free_faces(like), self.projection.prepare(like)
         force, carried = self.further(like, interval)
         immersed = self.immersed
         passing = None if immersed is None else immersed.prepare(like, self.projection.mapping(like))
 
         def change(cells: Tensor) -> Tensor:
-            padded = with_flow_ghosts(cells, layout, signs)
+            padded = with_flow_ghosts(cells, layout, signs, speeds)
             moved = momentum_change(padded, layout, scales, frictions)
             if force is not None:
                 moved = moved + force(padded)
@@ -171,16 +177,49 @@ class IncompressibleStepper(MarchingStepper, ABC):
         return self.layout.dt * (advection + diffusion_bound(self.largest_diffusivity(), self.layout) / 2.51)
 
 
-class IncompressibleFlow(IncompressibleStepper):
-    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u, ∇·u = 0: a velocity alone.
+def _require_walls(walls: Walls | None, layout: Layout, name: str, slip: bool) -> None:
+    if walls is None:
+        return
+    require_walls(walls, layout, name, {"dirichlet": ("value",), "neumann": ()})
+    shapes = {path: tuple(one().shape) for path, one in walls.outermost()}
+    for path, shape in shapes.items():
+        if shape != () or path.count(".") > 1:
+            raise ValueError(f"walls.{path} of shape {shape} is the speed of a wall along itself; give one number.")
+    if slip and shapes:
+        raise ValueError(f"walls.{next(iter(shapes))} drags the fluid along, and with slip it passes; leave one out.")
 
+
+class IncompressibleFlow(IncompressibleStepper):
+    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0: a velocity alone.
+
+    force: f in length/time², the same everywhere, a scalar for each axis: a pressure that falls along a channel.
+    Between closed walls it moves nothing. None for none.
     Symbols, boundaries, scheme: see IncompressibleStepper. On periodic axes `NavierStokes` is more accurate.
     Source: Harlow & Welch (1965), Phys. Fluids 8; Gottlieb, Shu & Tadmor (2001), SIAM Review 43; Sanderse & Koren
     (2012), J. Comput. Phys. 231 for the order of projected Runge-Kutta steps.
     """
 
+    def __init__(
+        self,
+        layout: Layout,
+        viscosity: Parameter,
+        max_speed: PositiveFloat,
+        slip: bool = False,
+        substeps: Count | None = None,
+        obstacle: Bool[Tensor, "*S"] | None = None,
+        walls: Walls | None = None,
+        force: Parameter | tuple[Parameter, ...] | None = None,
+    ) -> None:
+        super().__init__(layout, viscosity, max_speed, slip, substeps, obstacle, walls)
+        self.force = None if force is None else as_vector(force)
+        if self.force is not None and tuple(self.force().shape) != (2,):
+            raise ValueError(f"force of shape {tuple(self.force().shape)} needs a number for each axis, (2,).")
+
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
-        return None, None
+        if self.force is None:
+            return None, None
+        push = interval * side_by_side(*self.force().to(like.dtype).unbind(), dims=2)
+        return lambda padded: push, None
 
 
 @simulator("incompressible_flow")
@@ -191,10 +230,12 @@ def incompressible_flow(
     slip: bool = False,
     substeps: Count | None = None,
     obstacle: Disc | None = None,
+    walls: Walls | None = None,
+    force: Parameter | tuple[Parameter, ...] | None = None,
 ) -> IncompressibleFlow:
-    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u, ∇·u = 0: a velocity alone, on faces; maybe around a disc.
+    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0: a velocity alone, on faces; maybe around a disc.
 
     obstacle: a disc on whose cells the fluid rests.
     """
     solid = None if obstacle is None else covered(obstacle, layout)
-    return IncompressibleFlow(layout, viscosity, max_speed, slip, substeps, solid)
+    return IncompressibleFlow(layout, viscosity, max_speed, slip, substeps, solid, walls, force)

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.parameters import Parameter, Walls
 from cotwin.physics.conservation_law import mirrored, reconstructed
 from cotwin.physics.finite_volume import difference, lower, upper
 from cotwin.physics.projection import with_end_face
@@ -38,18 +39,35 @@ def wall_signs(layout: Layout, channels: int, slip: bool, like: Tensor) -> list[
     return signs
 
 
+def wall_speeds(layout: Layout, walls: Walls | None, like: Float[Tensor, "B M *S"]) -> list[list[Tensor | None]]:
+    """For each axis and both of its ends twice the velocity along the wall there; None where it stands still."""
+    speeds: list[list[Tensor | None]] = []
+    for axis in range(layout.dims):
+        along = like.new_zeros(like.shape[1], 1, 1)
+        along[1 - axis] = 2.0
+        ends = [None if walls is None else walls.at(axis, end) for end in (0, 1)]
+        given = [None if wall is None else wall.given.get("value") for wall in ends]
+        speeds.append([along * one().to(like.dtype) if isinstance(one, Parameter) else None for one in given])
+    return speeds
+
+
 def with_flow_ghosts(
-    cells: Float[Tensor, "B M *S"], layout: Layout, signs: Sequence[Tensor | None]
+    cells: Float[Tensor, "B M *S"],
+    layout: Layout,
+    signs: Sequence[Tensor | None],
+    speeds: Sequence[Sequence[Tensor | None]] | None = None,
 ) -> Float[Tensor, "B M *P"]:
-    """The state with ghosts along both axes; at open ends without normal derivative."""
+    """The state with ghosts along both axes; at open ends without normal derivative. speeds: as `wall_speeds` has."""
     padded = _beyond_open_ends(cells, layout)
     for axis, (kind, sign) in enumerate(zip(layout.axis_kinds, signs, strict=True)):
         if kind == "neumann":
             continue
         dim = axis + 2
         first, last = padded.narrow(dim, 0, 1), padded.narrow(dim, -1, 1)
-        ends = (last, first) if sign is None else (sign * first, sign * last)
-        padded = torch.cat([ends[0], padded, ends[1]], dim=dim)
+        ends = [last, first] if sign is None else [sign * first, sign * last]
+        moving = (None, None) if speeds is None else speeds[axis]
+        low, high = (end if speed is None else end + speed for end, speed in zip(ends, moving, strict=True))
+        padded = torch.cat([low, padded, high], dim=dim)
     return padded
 
 
