@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from cotwin.data.boundaries import boundaries, centrings
-from cotwin.data.contents import Contents, StoredField, as_type, setting, step, unevenness
+from cotwin.data.contents import Contents, StoredField, as_type, setting
 from cotwin.data.grid import Placement, place
 from cotwin.data.orders import require_order
 from cotwin.data.outside import given_of
 from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
+from cotwin.data.times import Frames
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.walls import contradictions
 from cotwin.layout import Boundary, Centring, Ends, Field, Layout
@@ -52,7 +53,7 @@ def assemble(
             f"{source}: {setting('extent')} has {len(extent)} pairs, the file has the axes "
             f"{[axis.name for axis in contents.axes]}; give (lower, upper) for each."
         )
-    dt = _time_step(contents)
+    frames = Frames.of(contents.times, source)
     kinds = boundaries(contents, boundary)
     ends = extent if extent is not None else [None] * len(contents.axes)
     placed = centrings(contents, points)
@@ -81,7 +82,7 @@ def assemble(
     units = {axis.unit for axis in contents.axes}
     if len(units) > 1:
         notes.append(f"the axes have several units ({', '.join(sorted(units))}), and none is converted")
-    layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), dt)
+    layout = _layout(contents, chosen, placements, tuple(states.shape[3:]), frames.dt)
     try:
         require_order(states, mask, layout, chosen)
     except ValueError as error:
@@ -89,7 +90,10 @@ def assemble(
     notes += _require_walls(states, mask, layout, walls, given_at, source)
     states, said = in_precision(states, mask, layout, precision)
     notes += said
-    known = given_of(contents, given, layout).to(states.dtype)
+    known = given_of(contents, given, layout, frames).to(states.dtype)
+    if not frames.whole:
+        states, mask = frames.spread(states, mask, layout.static_channels)
+        notes.append(frames.note)
     return Trajectories(states, layout, mask, source, tuple(notes), known)
 
 
@@ -107,21 +111,6 @@ def _choose(contents: Contents, names: Sequence[str] | None, given: Sequence[str
     if all(field.static for field in chosen):
         raise ValueError(f"{contents.source}: no field in {wanted} changes in time; there is nothing to learn.")
     return chosen
-
-
-def _time_step(contents: Contents) -> float:
-    steps = []
-    for row in contents.times:
-        problem = unevenness(row, "interpolate in time, or keep an evenly spaced part")
-        if problem is not None:
-            raise ValueError(f"{contents.source}: times are not equally spaced: {problem}.")
-        steps.append(step(row))
-    if max(steps) - min(steps) > 1e-3 * steps[0]:
-        raise ValueError(
-            f"{contents.source}: trajectories have time steps from {min(steps):.6g} to {max(steps):.6g}; "
-            "read together, all need the same."
-        )
-    return steps[0]
 
 
 def _gather(contents: Contents, chosen: list[StoredField]) -> tuple[Tensor, Tensor | None]:

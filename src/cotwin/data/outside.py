@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.data.contents import Array, Contents, StoredField
+from cotwin.data.times import Frames
 from cotwin.given import Course, Given
 from cotwin.layout import Layout
 
@@ -22,23 +23,25 @@ MOST_KNOTS = 64
 """Known times in one interval of the data, at most, to which a course with times of its own is interpolated."""
 
 
-def given_of(contents: Contents, names: Sequence[str], layout: Layout) -> Given:
+def given_of(contents: Contents, names: Sequence[str], layout: Layout, frames: Frames | None = None) -> Given:
     """All numbers that come with the trajectories, and the fields of these names.
 
     What is the same at all times is a condition, else an input; a field that is the same everywhere is a number. An
     input is linear between its times, or where it is smooth a cubic spline.
+    frames: of the states, where some may be missing.
     Raises ValueError for a name that the file has not, and values that are not finite or end too early.
     """
+    between = (lambda values: values) if frames is None else frames.between
     known: dict[str, Course] = {}
     for name, rows in contents.scalars.items():
         if name in names or np.isfinite(rows).all():
-            known[name] = Course(torch.from_numpy(rows))
+            known[name] = Course(between(torch.from_numpy(rows)))
     for name, (times, rows) in contents.courses.items():
         known[name] = _with_own_times(contents, name, times, torch.from_numpy(rows.copy()), layout.dt)
     fields = {field.name: field for field in contents.fields}
     for name in names:
         if name in fields:
-            known[name] = Course(_field(contents, fields[name], layout))
+            known[name] = Course(between(_field(contents, fields[name], layout)))
         elif name not in known:
             have = (
                 f"nothing is called {name!r} that could be given; it has {', '.join((*known, *fields)) or 'nothing'}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -78,6 +79,26 @@ def read_trajectories(
             given_at=given_at,
             points=points,
         )
+
+
+def files_of(path: str | Sequence[str]) -> list[str]:
+    """One path, those that a pattern such as runs/*.npz fits, in the order of their names, or several of either.
+
+    Raises ValueError for a pattern that fits none, and a file that is named twice.
+    """
+    found: list[str] = []
+    for one in [path] if isinstance(path, str) else path:
+        # Path.glob takes no pattern that begins at the root.
+        fitting = sorted(glob.glob(one)) if glob.has_magic(one) and not Path(one).exists() else [one]  # noqa: PTH207
+        if not fitting:
+            raise ValueError(f"no file fits {one}.")
+        found += fitting
+    if len(set(found)) < len(found):
+        twice = next(one for one in found if found.count(one) > 1)
+        raise ValueError(f"{twice} is named twice; its trajectories would count twice.")
+    if not found:
+        raise ValueError("no file is named.")
+    return found
 
 
 def is_self_contained(path: str | Path) -> bool:

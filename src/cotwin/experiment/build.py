@@ -16,6 +16,7 @@ from cotwin.estimation.priors import Prior
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.device import find_device
+from cotwin.experiment.holes import shows_after
 from cotwin.experiment.learner_settings import (
     LBFGS,
     Adam,
@@ -178,8 +179,10 @@ def _learner(
     settings: LearnerSettings = getattr(experiment, role)
     train = data.train
     window = data.steps(settings.window, f"{role}.window")
-    given = train.given if needs_given else None
-    real = SlidingWindows(train.states, window, train.mask, settings.stride, data.starts, given)
+    given, begun = train.given if needs_given else None, data.starts
+    if train.mask is not None and begun is not None:
+        begun = begun & shows_after(train.mask, train.layout, window)
+    real = SlidingWindows(train.states, window, train.mask, settings.stride, begun, given)
     loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer
     total = settings.warmup_steps + experiment.hybrid.cycles * settings.steps

@@ -12,8 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.noise import add_noise
+from cotwin.data.read import Options, files_of
 from cotwin.data.reference import BurgersReference
 from cotwin.data.split import Split, split_in_time, split_trajectories
+from cotwin.data.times import together
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
 from cotwin.experiment.learner_settings import PhysicalSettings
@@ -154,9 +156,7 @@ def _with_noise(
 
 
 def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> Dataset:
-    trajectories = read_once(
-        settings.path,
-        store.shelf("real"),
+    options = Options(
         fields=settings.fields,
         boundary=settings.boundary,
         extent=settings.extent,
@@ -168,6 +168,8 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
         given_at=_given_at(physical),
         points=settings.points,
     )
+    parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
+    trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
     _nothing_said_in_vain(settings, len(trajectories))
     if len(trajectories) == 1:
         split = split_in_time(trajectories, settings.held_out_fraction)

@@ -45,6 +45,14 @@ def fill_holes(
     return filled
 
 
+def shows_after(mask: Bool[Tensor, "N T C *S"], layout: Layout, steps: int) -> Bool[Tensor, "N T"]:
+    """Frames of which one of the next so many shows something that moves: a rollout from others is not scored."""
+    moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
+    seen = mask[:, :, moving].flatten(2).any(dim=2)
+    later = torch.nn.functional.pad(seen, (0, steps))
+    return torch.stack([later[:, step : step + seen.shape[1]] for step in range(1, steps + 1)]).any(dim=0)
+
+
 def shows_all(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> Bool[Tensor, "N T"]:
     """The frames that show something of every channel that moves, so that their holes can be filled."""
     moving = [channel for channel, static in enumerate(layout.static_channels) if not static]

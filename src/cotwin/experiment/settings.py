@@ -121,7 +121,9 @@ class FileData(Settings):
     """Trajectories of yours, in npz or in HDF5 of The Well's layout (docs/data.md)."""
 
     kind: Literal["file"]
-    path: str
+    path: str | tuple[str, ...] = Field(
+        description="a file, a pattern such as runs/*.npz, or several files, whose trajectories are one set"
+    )
     fields: tuple[str, ...] | None = Field(None, description="which to read; all if not given")
     boundary: Boundary | tuple[Ends, ...] | None = Field(
         None, description="of all axes, of each, or of each one's lower and upper end; where the file does not say"
