@@ -13,8 +13,9 @@ from physics_cases import F64, field, known, scalar, seeded
 from torch import Tensor
 from torch.autograd import gradcheck
 
+from cotwin.given import Course, Given
 from cotwin.layout import Boundary, Centring, Ends, Field, Layout
-from cotwin.parameters import Known, Positive, Real, Wall, Walls
+from cotwin.parameters import Input, Known, Positive, Real, Wall, Walls
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.closures import Constant, Logistic, Power
@@ -345,3 +346,35 @@ def test_waves_on_nodes_stand_between_walls_that_hold_them() -> None:
     found = rollout(Wave(layout, known(0.8), walls=walls), torch.stack([1 + mode, 0 * x])[None], 20)[0, :, 0]
     t = layout.dt * torch.arange(21, dtype=F64)
     torch.testing.assert_close(found, 1 + torch.cos(0.8 * HALF * t)[:, None] * mode, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("centring", ["cells", "nodes"])
+@pytest.mark.parametrize("carried", [False, True])
+def test_a_course_of_values_and_fluxes_is_followed_to_second_order_in_time(carried: bool, centring: Centring) -> None:
+    """u = exp(c x/2κ) sin(μx + φ) exp(−λt), whatever μ and φ are, by its values and fluxes at the ends."""
+    mu, phase, ratio = 1.3, 0.4, RATIO if carried else 0.0
+    rate = KAPPA * (ratio**2 + mu**2)
+
+    def exact(x: Tensor, t: Tensor) -> Tensor:
+        return torch.exp(ratio * x) * torch.sin(mu * x + phase) * torch.exp(-rate * t)
+
+    one, fine = torch.ones(1, dtype=F64), torch.linspace(0, 0.2, 2 * 32 + 1, dtype=F64)
+    slope = math.exp(ratio) * (ratio * math.sin(mu + phase) + mu * math.cos(mu + phase)) * torch.exp(-rate * fine)
+    courses = {"value": exact(0 * one, fine), "flux": KAPPA * slope}
+    given = Given.of(1, inputs={name: Course(course[None], per_step=32) for name, course in courses.items()})
+    walls = Walls(x_lower=Wall(value=Input("value", 1.0)), x_upper=Wall(flux=Input("flux", 1.0)))
+    layout = line(33 if centring == "nodes" else 32, ("dirichlet", "neumann"), dt=0.1, centring=centring)
+    start = exact(torch.tensor(layout.points(0), dtype=F64), 0 * one)[None, None]
+
+    def last(substeps: int) -> Tensor:
+        stepper: Stepper = (
+            AdvectionDiffusion(layout, known([SPEED]), known(KAPPA), substeps=substeps, walls=walls)
+            if carried
+            else Heat(layout, known(KAPPA), substeps=substeps, walls=walls)
+        )
+        return rollout(stepper, start, 2, given)[0, -1, 0]
+
+    counts = (2, 4, 8) if carried else (1, 2, 4)
+    errors = [float((last(count) - last(4 * counts[-1])).abs().max()) for count in counts]
+    assert [math.log2(a / b) for a, b in pairwise(errors)] == pytest.approx([2, 2], abs=0.45), errors
+    assert float((last(counts[-1]) - exact(torch.tensor(layout.points(0), dtype=F64), 0.2 * one)).abs().max()) < 2e-3

@@ -205,8 +205,11 @@ def plain_ends(boundary: Sequence[Ends]) -> list[AxisEnds]:
 class Held:
     """Nodes on Dirichlet ends: they have what stands there, whatever else changes.
 
-    free: one where u may change, zero where it is held. value: what is held there, zero elsewhere.
+    free: one where u may change, zero where it is held. value: what is held there, zero elsewhere; moves: by how much
+    that rises along a substep, None where it does not.
     """
+
+    moves: Tensor | None = None
 
     def __init__(self, ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> None:
         self.free, self.value = torch.ones_like(like[:1, :1]), torch.zeros_like(like)
@@ -224,11 +227,11 @@ class Held:
     def __call__(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
         return torch.addcmul(self.value, cells, self.free)
 
-    def still(self, change: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
-        """A change, in new memory, without that of what is held."""
+    def still(self, change: Float[Tensor, "B M *S"], share: float = 1.0) -> Float[Tensor, "B M *S"]:
+        """A change over a part of the substep, in new memory, with that of what is held."""
         for dim, place in self.places:
             change.select(dim, place).zero_()
-        return change
+        return change if self.moves is None else torch.add(change, self.moves, alpha=share)
 
 
 def held_by(ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> Held | None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,7 +28,7 @@ from cotwin.physics.ends import AxisEnds, Held, held_by, with_ghosts
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.obstacle import open_faces, require_obstacle, solid_cells
 from cotwin.physics.walls import ends_of
-from cotwin.stepper import DivergenceError
+from cotwin.stepper import DivergenceError, Stepper
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
 
@@ -43,11 +45,30 @@ class FiniteVolumeStepper(MarchingStepper):
 
     # Of the samples of a rollout, (B, 1, *S).
     solid: Tensor | None = None
+    # What it is at the beginning and at the end of a substep along which parameters change.
+    at_both: tuple[FiniteVolumeStepper, FiniteVolumeStepper] | None = None
 
     def __init__(self, layout: Layout, walls: Walls | None = None, obstacle: str | None = None) -> None:
         super().__init__(layout)
         require_obstacle(obstacle, layout)
         self.walls, self.obstacle = walls, obstacle
+
+    def over(self, begin: float, end: float) -> Stepper:
+        now = super().over(begin, end)
+        if now is not self and end > begin:
+            assert isinstance(now, FiniteVolumeStepper)
+            first, last = (super(FiniteVolumeStepper, self).over(at, at) for at in (begin, end))
+            assert isinstance(first, FiniteVolumeStepper)
+            assert isinstance(last, FiniteVolumeStepper)
+            now.at_both = first, last
+        return now
+
+    def drift(self, change: Callable[[Any], CellMap]) -> CellMap | None:
+        """By how much a change is more at the end of a substep than at its beginning; None where nothing changes."""
+        if self.at_both is None:
+            return None
+        first, last = map(change, self.at_both)
+        return lambda cells: last(cells) - first(cells)
 
     def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
         """What stands at the ends of each axis with the present parameters, for steps of an interval."""
@@ -60,7 +81,13 @@ class FiniteVolumeStepper(MarchingStepper):
 
     def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:
         """What the ends hold of a state with the present parameters; None where they hold nothing."""
-        return held_by(self.ends(like, 0.0), like)
+        held = held_by(self.ends(like, 0.0), like)
+        if held is not None and self.at_both is not None:
+            first, last = (held_by(one.ends(like, 0.0), like) for one in self.at_both)
+            assert first is not None
+            assert last is not None
+            held.value, held.moves = first.value, last.value - first.value
+        return held
 
     def stepping(
         self, like: Float[Tensor, "B M *S"], change: CellMap, step: Callable[[CellMap, Tensor], Tensor]
@@ -227,8 +254,20 @@ def ssp_rk3_step(change: CellMap, cells: Float[Tensor, "B M *S"]) -> Float[Tenso
     return change(second).add_(second).mul_(2 / 3).add_(cells, alpha=1 / 3)
 
 
-def rkl2_step(change: CellMap, cells: Float[Tensor, "B M *S"], stages: int) -> Float[Tensor, "B M *S"]:
-    """One RKL2 step; `change` is the right-hand side times the interval, linear with rates in [−rate, 0]."""
+def rkl2_step(
+    change: CellMap,
+    cells: Float[Tensor, "B M *S"],
+    stages: int,
+    drift: Float[Tensor, "B M *S"] | None = None,
+    share: float = 1.0,
+) -> Float[Tensor, "B M *S"]:
+    """One RKL2 step; `change` is the right-hand side times the interval, linear with rates in [−rate, 0].
+
+    drift: by how much the right-hand side rises along a substep of which the interval is the first `share`; `change`
+    is then its mean over the substep.
+    """
+    if drift is not None:
+        change = _drifting(change, drift * share, _stage_times(stages), share)
     b = [1 / 3 if j < 2 else (j * j + j - 2) / (2 * j * (j + 1)) for j in range(stages + 1)]
     w = 4 / (stages * stages + stages - 2)
     first_change = change(cells)
@@ -240,3 +279,22 @@ def rkl2_step(change: CellMap, cells: Float[Tensor, "B M *S"], stages: int) -> F
         following.add_(current, alpha=mu).add_(before, alpha=nu).add_(cells, alpha=1 - mu - nu)
         before, current = current, following
     return current
+
+
+def _drifting(change: CellMap, drift: Tensor, times: Sequence[float], share: float) -> CellMap:
+    """The changes of one step, stage after stage."""
+    coming = iter(times)
+    return lambda cells: torch.add(change(cells), drift, alpha=next(coming) * share - 0.5)
+
+
+@cache
+def _stage_times(stages: int) -> tuple[float, ...]:
+    """When each stage of RKL2 evaluates the right-hand side, as a part of the step."""
+    time, times = torch.zeros(1, 1, 1, dtype=torch.float64), []
+
+    def clock(now: Tensor) -> Tensor:
+        times.append(float(now))
+        return torch.ones_like(now)
+
+    rkl2_step(clock, time, stages)
+    return tuple(times)

@@ -77,8 +77,19 @@ class ParabolicStepper(FiniteVolumeStepper):
         )
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
+        (stages,) = self.pace()
+        drift, held = self.drift(lambda one: one.whole_change(like)), self.held(like)
+        if drift is None:
+            return self.stepping(like, self.whole_change(like), partial(rkl2_step, stages=stages))
+
+        def step(change: CellMap, cells: Tensor) -> Tensor:
+            rising = drift(cells)
+            return rkl2_step(change, cells, stages, rising if held is None else rising * held.free)
+
+        return self.stepping(like, self.whole_change(like), step)
+
+    def whole_change(self, like: Float[Tensor, "B M *S"]) -> CellMap:
+        """Over a substep, with what enters."""
         interval = self.layout.dt / self.substeps
         entering = source_change(self.source, self.layout, like, interval)
-        change = with_source(self.change(like, interval), entering)
-        (stages,) = self.pace()
-        return self.stepping(like, change, partial(rkl2_step, stages=stages))
+        return with_source(self.change(like, interval), entering)

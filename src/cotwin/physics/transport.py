@@ -102,15 +102,19 @@ class TransportStepper(FiniteVolumeStepper):
             if reaction is not None:
                 carried = carried + reaction(cells)
             change = diffusion(cells, faces[part], ends[part]).add_(carried)
-            return change if held is None else held.still(change)
+            return change if held is None else held.still(change, parts[part])
 
+        drift = self.drift(
+            lambda one: partial(diffusion, faces=faces[-1], ends=one.conducting(faces[-1], like, interval))
+        )
         moved = with_source(carry, source_change(self.source, self.layout, like, interval))
 
         def advance(cells: Tensor) -> Tensor:
             after = cells = cells if held is None else held(cells)
+            rising = None if drift is None else drift(cells) if held is None else drift(cells) * held.free
             for part, (share, count) in enumerate(zip(parts, stages, strict=True)):
                 carried = share * moved(after)
-                after = rkl2_step(partial(spread, part=part, carried=carried), cells, count)
+                after = rkl2_step(partial(spread, part=part, carried=carried), cells, count, rising, share)
             return after
 
         return advance
