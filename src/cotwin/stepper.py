@@ -20,7 +20,7 @@ from cotwin.layout import Layout
 from cotwin.parameters.numbers import Known
 from cotwin.parameters.outside import Flowing, Ones, Outside
 
-Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], float]
+Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], object]
 """(a function that makes the stepper with other arguments, the layout, the training states) -> the argument."""
 
 

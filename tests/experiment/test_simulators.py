@@ -37,7 +37,7 @@ MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...], list[str]]] = {
     "spectral_gray_scott": ({"diffusivity_u": P, "diffusivity_v": P, "feed": P, "kill": P}, (8, 8), ["a", "b"]),
     "navier_stokes": ({"viscosity": P, "forcing": P, "wavenumber": {"initial": 2, "fixed": True}}, (8, 8), ["w"]),
     "incompressible_flow": (
-        {"viscosity": P, "max_speed": 1, "obstacle": {"centre": [3, 3], "radius": 1}},
+        {"viscosity": P, "max_speed": 1, "disc": {"centre": [3, 3], "radius": 1}},
         (8, 8),
         ["uv"],
     ),

@@ -9,10 +9,11 @@ import torch
 from physics_cases import F64, known, scalar, seeded
 
 from cotwin.layout import Boundary, Field, Layout
-from cotwin.physics.immersed import Disc, Immersed, covered
+from cotwin.physics.immersed import Immersed
 from cotwin.physics.incompressible import IncompressibleFlow, incompressible_flow
 from cotwin.physics.initial_flow import random_flow
 from cotwin.physics.projection import Projection, divergence, with_end_face
+from cotwin.physics.solids import Disc, rectangles_of, within_disc, within_rectangles
 from cotwin.stepper import rollout
 
 UV = [Field("u", components=2)]
@@ -28,7 +29,7 @@ def box(grid: tuple[int, int], boundary: tuple[Boundary, Boundary], dt: float = 
 )
 def test_the_fluid_rests_on_solid_faces_and_has_no_divergence(boundary: tuple[Boundary, Boundary]) -> None:
     layout = box((20, 14), boundary)
-    solid = covered(Disc(centre=(0.8, 0.45), radius=0.2), layout)
+    solid = within_disc(Disc(centre=(0.8, 0.45), radius=0.2), layout)
     solid[14, 0] = solid[0, 12:] = True  # at walls and ends too
     start = random_flow(layout, 2, seeded(), dtype=F64)
     states = rollout(IncompressibleFlow(layout, scalar(0.02), 4.0, obstacle=solid), start, 6).detach()
@@ -82,8 +83,20 @@ def test_a_flow_that_passes_no_solid_is_left_alone() -> None:
 def test_obstacles_that_are_none_are_refused() -> None:
     layout = box((8, 12), ("periodic", "dirichlet"))
     with pytest.raises(ValueError, match="covers no cell's centre"):
-        incompressible_flow(layout, scalar(0.1), 1.0, obstacle=Disc(centre=(5.0, 0.5), radius=0.2))
+        incompressible_flow(layout, scalar(0.1), 1.0, disc=Disc(centre=(5.0, 0.5), radius=0.2))
     with pytest.raises(ValueError, match=r"\(3, 3\) cells, the layout \(8, 12\)"):
         IncompressibleFlow(layout, scalar(0.1), 1.0, obstacle=torch.ones(3, 3, dtype=torch.bool))
     with pytest.raises(ValueError, match="has 0 faces"):
         IncompressibleFlow(layout, scalar(0.1), 1.0, obstacle=torch.zeros(8, 12, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("boundary", [("periodic", "periodic"), ("dirichlet", "dirichlet")])
+def test_rectangles_cover_what_they_were_made_of_on_a_finer_grid_too(boundary: tuple[Boundary, Boundary]) -> None:
+    layout = box((9, 7), boundary)
+    solid = torch.rand(9, 7, generator=seeded()) > 0.6
+    found = rectangles_of(solid, layout)
+    assert torch.equal(within_rectangles(found, layout), solid)
+    blocks = solid.repeat_interleave(3, 0).repeat_interleave(3, 1)
+    # Around periodic points, from the first of the cells below.
+    blocks = blocks.roll((-1, -1), (0, 1)) if boundary[0] == "periodic" else blocks
+    assert torch.equal(within_rectangles(found, layout.refined(3)), blocks)

@@ -10,37 +10,15 @@ Dorr, George & Golub (1971), SIAM J. Numer. Anal. 8 for the capacitance matrix.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor, nn
 
 from cotwin.layout import Layout
 from cotwin.physics.projection import Projection
-from cotwin.registry import PositiveFloat, Settings
 
 MOST_FACES = 4000
-Coordinate = Annotated[float, Field(ge=-1e30, le=1e30)]
-
-
-class Disc(Settings):
-    """A disc that the flow goes around."""
-
-    centre: tuple[Coordinate, Coordinate]
-    radius: PositiveFloat
-
-
-def covered(disc: Disc, layout: Layout) -> Bool[Tensor, "*S"]:
-    """The cells whose centres lie within a disc. Raises ValueError where it covers none."""
-    away = [
-        torch.tensor(layout.points(axis), dtype=torch.float64) - middle for axis, middle in enumerate(disc.centre)
-    ]
-    inside = away[0][:, None] ** 2 + away[1][None, :] ** 2 <= disc.radius**2
-    if not bool(inside.any()):
-        raise ValueError(f"the disc around {disc.centre} of radius {disc.radius} covers no cell's centre.")
-    return inside
 
 
 class Immersed(nn.Module):

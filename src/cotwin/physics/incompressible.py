@@ -21,8 +21,9 @@ from cotwin.physics.finite_volume import (
     substeps_for_speed,
     whole_substeps,
 )
-from cotwin.physics.immersed import Disc, Immersed, covered
+from cotwin.physics.immersed import Immersed
 from cotwin.physics.marching import MarchingStepper
+from cotwin.physics.obstacle import require_obstacle
 from cotwin.physics.projection import Projection, divergence, without_gradient
 from cotwin.physics.requirements import (
     require_counts,
@@ -30,6 +31,7 @@ from cotwin.physics.requirements import (
     require_positive,
     require_scalar_coefficients,
 )
+from cotwin.physics.solids import Disc, Rectangle, solid_rectangles, within_disc, within_rectangles
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, wall_speeds, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
 from cotwin.physics.walls import require_walls
@@ -64,6 +66,8 @@ class IncompressibleStepper(MarchingStepper, ABC):
     moving: ClassVar[Mapping[str, int]] = MappingProxyType({"velocity": 2})
     # The largest stable Σ|u| dt/Δx: of SSP-RK3 on the imaginary axis, where central differences are.
     courant = 1.73
+    # The name of the static field that its solid cells came from.
+    obstacle: str | None = None
     suggested = MappingProxyType({"max_speed": beyond_fastest})
 
     def __init__(
@@ -199,6 +203,8 @@ class IncompressibleFlow(IncompressibleStepper):
     (2012), J. Comput. Phys. 231 for the order of projected Runge-Kutta steps.
     """
 
+    suggested = MappingProxyType({"max_speed": beyond_fastest, "solids": solid_rectangles})
+
     def __init__(
         self,
         layout: Layout,
@@ -229,13 +235,22 @@ def incompressible_flow(
     max_speed: PositiveFloat,
     slip: bool = False,
     substeps: Count | None = None,
-    obstacle: Disc | None = None,
+    obstacle: str | None = None,
+    disc: Disc | None = None,
+    solids: tuple[Rectangle, ...] | None = None,
     walls: Walls | None = None,
     force: Parameter | tuple[Parameter, ...] | None = None,
 ) -> IncompressibleFlow:
-    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0: a velocity alone, on faces; maybe around a disc.
+    """∂u/∂t + (u·∇)u = −∇p + ν ∇²u + f, ∇·u = 0: a velocity alone, on faces; maybe around solid cells.
 
-    obstacle: a disc on whose cells the fluid rests.
+    obstacle: the name of a static field, one in solid cells, the same in all trajectories.
+    disc: on whose cells the fluid rests. solids: rectangles, likewise, by their ends along both axes.
     """
-    solid = None if obstacle is None else covered(obstacle, layout)
-    return IncompressibleFlow(layout, viscosity, max_speed, slip, substeps, solid, walls, force)
+    require_obstacle(obstacle, layout)
+    solid = within_rectangles(solids or (), layout)
+    if disc is not None:
+        solid = solid | within_disc(disc, layout)
+    around = solid if bool(solid.any()) else None
+    flow = IncompressibleFlow(layout, viscosity, max_speed, slip, substeps, around, walls, force)
+    flow.obstacle = obstacle
+    return flow

@@ -10,10 +10,10 @@ from phiml.math import Solve, vec
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.immersed import Disc
 from cotwin.physics.phiflow.fields import to_phi
 from cotwin.physics.phiflow.stepper import PhiFlowStepper
 from cotwin.physics.requirements import require_scalar_coefficients
+from cotwin.physics.solids import Disc
 from cotwin.registry import Count, PositiveFloat, simulator
 
 
