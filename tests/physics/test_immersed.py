@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -86,6 +87,9 @@ def test_obstacles_that_are_none_are_refused() -> None:
         incompressible_flow(layout, scalar(0.1), 1.0, disc=Disc(centre=(5.0, 0.5), radius=0.2))
     with pytest.raises(ValueError, match=r"\(3, 3\) cells, the layout \(8, 12\)"):
         IncompressibleFlow(layout, scalar(0.1), 1.0, obstacle=torch.ones(3, 3, dtype=torch.bool))
+    still = replace(layout, fields=(*UV, Field("stone", static=True)))
+    with pytest.raises(ValueError, match="cells of stone are found in data, and there are none; in a script"):
+        incompressible_flow(still, scalar(0.1), 1.0, obstacle="stone")
     with pytest.raises(ValueError, match="has 0 faces"):
         IncompressibleFlow(layout, scalar(0.1), 1.0, obstacle=torch.zeros(8, 12, dtype=torch.bool))
 

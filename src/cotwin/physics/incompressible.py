@@ -247,6 +247,11 @@ def incompressible_flow(
     disc: on whose cells the fluid rests. solids: rectangles, likewise, by their ends along both axes.
     """
     require_obstacle(obstacle, layout)
+    if obstacle is not None and solids is None:
+        raise ValueError(
+            f"the solid cells of {obstacle} are found in data, and there are none; in a script give the cells, "
+            "IncompressibleFlow(…, obstacle=mask), or rectangles as solids."
+        )
     solid = within_rectangles(solids or (), layout)
     if disc is not None:
         solid = solid | within_disc(disc, layout)
