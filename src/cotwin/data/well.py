@@ -222,9 +222,12 @@ def _boundaries(file: Any, names: list[str]) -> tuple[dict[str, str], list[str]]
             said.setdefault(axis, set()).add(kind)
         if len(along) > 1 and kind != "periodic":
             notes.append(f"boundary condition {name} ({kind}) may lie inside the domain; walls there are not read")
-        # Rarely present, and never needed: Cotwin's conditions are homogeneous.
+        # Rarely present.
         if "values" in condition and np.any(_numbers(condition, "values")):
-            notes.append(f"boundary condition {name} has values other than zero, which are not read")
+            notes.append(
+                f"boundary condition {name} has values other than zero, which are not read; say them in the "
+                "simulator (physical.walls)"
+            )
     return {axis: " and ".join(sorted(kinds)) for axis, kinds in said.items()}, notes
 
 
