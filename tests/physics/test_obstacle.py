@@ -13,7 +13,10 @@ from cotwin.layout import Field, Layout
 from cotwin.parameters import PointSources, Positive
 from cotwin.physics.advection_diffusion import AdvectionDiffusion
 from cotwin.physics.advection_diffusion_reaction import AdvectionDiffusionReaction
+from cotwin.physics.closures import Logistic, Power
 from cotwin.physics.darcy import Darcy
+from cotwin.physics.fisher import Fisher
+from cotwin.physics.gray_scott import GrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.rate_laws import lotka_volterra
 from cotwin.physics.wave import Wave
@@ -39,12 +42,18 @@ def eaten(layout: Layout, **around: str) -> AdvectionDiffusionReaction:
     return AdvectionDiffusionReaction(layout, lotka_volterra, (scalar(0.1), scalar(0.2)), rates, **around)
 
 
+def _porous() -> Power:
+    return Power(scalar(0.1), scalar(1.3), scalar(1.5))
+
+
 MODELS: dict[str, tuple[int, Build]] = {
     "heat": (1, lambda y, **around: Heat(y, varied(y, 0.3), **around)),
     "heat, scalar": (1, lambda y, **around: Heat(y, scalar(0.3), **around)),
     "advection and diffusion": (1, carried),
     "reactions": (2, eaten),
     "groundwater": (1, lambda y, **around: Darcy(y, varied(y, 0.3), varied(y, 0.6), **around)),
+    "Fisher": (1, lambda y, **around: Fisher(y, _porous(), Logistic(scalar(0.8), scalar(1.3)), 3.0, **around)),
+    "Gray-Scott": (2, lambda y, **around: GrayScott(y, *map(scalar, (0.2, 0.1, 0.4, 0.6)), **around)),
     "wave": (2, lambda y, **around: Wave(y, varied(y, 0.8), scalar(0.2), **around)),
 }
 every_model = pytest.mark.parametrize("name", MODELS)

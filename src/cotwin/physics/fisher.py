@@ -28,6 +28,7 @@ class Fisher(ParabolicStepper):
     ceiling: the largest u that is to remain stable, in the unit of u. Given, never measured: stages that depended on
     a batch would make its samples influence each other.
     source: f, density/time, scalar or field on the grid: what settles, or is taken away.
+    obstacle: the name of a static field, one in solid cells, which nothing passes; zero in others.
     walls: what stands at the ends of the axes (`physics.walls`); without, zero.
     Scheme: finite volumes, the flux through a face with the mean of the two cells' D(u), second order in space; RKL2,
     second order in dt, with as many stages as the largest D(u) needs; r times the substep should stay below about
@@ -49,8 +50,9 @@ class Fisher(ParabolicStepper):
         stages: Few | None = None,
         source: Source | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages, source, walls)
+        super().__init__(layout, substeps, stages, source, walls, obstacle)
         require_fields(layout, "Fisher", {"u": 1})
         require_positive(ceiling=ceiling)
         self.diffusivity, self.growth, self.ceiling = diffusivity, growth, ceiling
@@ -63,7 +65,7 @@ class Fisher(ParabolicStepper):
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         diffusivity, growth = self.diffusivity.prepare(like), self.growth.prepare(like)
-        scales = [interval / (2 * dx**2) for dx in self.layout.spacing]
+        scales = self.closed([like.new_tensor(interval / (2 * dx**2)) for dx in self.layout.spacing])
         ends = self.ends(like, interval)
 
         def change(cells: Tensor) -> Tensor:
@@ -95,6 +97,7 @@ def fisher(
     stages: Few | None = None,
     source: Source | None = None,
     walls: Walls | None = None,
+    obstacle: str | None = None,
 ) -> Fisher:
     """∂u/∂t = ∇·(D (u/K)^m ∇u) + r (1 − u/K) u + f, 1 to 3 dimensions, any boundary on each axis.
 
@@ -105,4 +108,4 @@ def fisher(
         "fisher", diffusivity=diffusivity, growth=growth, capacity=capacity, exponent=exponent
     )
     mobility = Constant(diffusivity) if exponent is None else Power(diffusivity, capacity, exponent)
-    return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages, source, walls)
+    return Fisher(layout, mobility, Logistic(growth, capacity), ceiling, substeps, stages, source, walls, obstacle)

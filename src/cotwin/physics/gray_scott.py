@@ -73,6 +73,7 @@ class GrayScott(ParabolicStepper):
 
     diffusivity_u, diffusivity_v: D_U and D_V in length²/time. feed: F in 1/time. kill: K in 1/time.
     walls: what stands at the ends of the axes (`physics.walls`); without, zero.
+    obstacle: the name of a static field, one in solid cells, which nothing passes; zero in others.
     Scheme: second order in space; RKL2, second order in dt, with as many stages as the larger diffusivity needs; V²
     times the substep should stay below about one.
     Source: Gray & Scott (1984), Chem. Eng. Sci. 39; Meyer, Balsara & Aslam (2014), J. Comput. Phys. 257.
@@ -90,8 +91,9 @@ class GrayScott(ParabolicStepper):
         substeps: Count = 1,
         stages: Few | None = None,
         walls: Walls | None = None,
+        obstacle: str | None = None,
     ) -> None:
-        super().__init__(layout, substeps, stages, walls=walls)
+        super().__init__(layout, substeps, stages, walls=walls, obstacle=obstacle)
         require_fields(layout, "GrayScott", {"U": 1, "V": 1})
         require_scalar_coefficients(
             "GrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
@@ -100,7 +102,7 @@ class GrayScott(ParabolicStepper):
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         both = side_by_side(self.diffusivity_u(), self.diffusivity_v(), dims=self.layout.dims).to(like.dtype)
-        faces = [both * (interval / dx**2) for dx in self.layout.spacing]
+        faces = self.closed([both * (interval / dx**2) for dx in self.layout.spacing])
         ends = self.conducting(faces, like, interval)
         feed = interval * self.feed().to(like.dtype)
         removal = feed + interval * self.kill().to(like.dtype)
