@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cotwin import Field, Known, Layout, Positive, rollout
+from cotwin import Field, Known, Layout, Positive, Real, rollout
 from cotwin.given import Course, Given
-from cotwin.parameters import Condition, Grouped, Input, Parameter
+from cotwin.parameters import Condition, Grouped, Input, InTime, Parameter
 from cotwin.physics import FunctionStepper
 from cotwin.physics.advection import Advection
 from cotwin.physics.heat import Heat
@@ -69,8 +69,12 @@ def shifted(distances: Tensor) -> Tensor:
     return torch.sin(WAVE - distances[..., None])[:, :, None]
 
 
+def moving_by(speed: Parameter, layout: Layout = LINE) -> Advection:
+    return Advection(layout, speed)
+
+
 def moving(layout: Layout = LINE) -> Advection:
-    return Advection(layout, Input("speed", 20.0))
+    return moving_by(Input("speed", 20.0), layout)
 
 
 @pytest.mark.parametrize("per_step", [1, 3])
@@ -135,6 +139,25 @@ def test_groups_share_their_unknown_and_others_have_the_centre() -> None:
     )
     assert torch.allclose(many[0], states, atol=1e-12)
     assert torch.allclose(many[1], one, atol=1e-12)
+
+
+def test_an_unknown_course_is_the_same_in_all_trajectories_and_goes_on_from_where_a_sample_starts() -> None:
+    values = torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64)
+    each = Real(values)
+    stepper = moving_by(InTime(each, duration=2.0, dt=LINE.dt))
+    states = rollout(stepper, torch.sin(WAVE).expand(1, 1, -1), 6, Given.of(1))
+    # dt is a half: 1 to 3 over two steps, 3 to 2 over two more, then 2.
+    far = torch.tensor([0.0, 0.75, 2.0, 3.375, 4.5, 5.5, 6.5], dtype=torch.float64)
+    assert torch.allclose(states[0, :, 0], shifted(far[None])[0, :, 0], atol=1e-12)
+    part = Given.of(1).window(torch.tensor([0]), torch.tensor([3]), 2)
+    assert torch.allclose(rollout(stepper, states[:, 3], 2, part), states[:, 3:6], atol=1e-12)
+    finer = Substepped(moving_by(InTime(each, 2.0, LINE.dt / 2), shortened(LINE, 2)), LINE, 2)
+    assert torch.allclose(rollout(finer, states[:, 3], 2, part), states[:, 3:6], atol=1e-12)
+    (gradient,) = torch.autograd.grad(states[0, 1].sum() + states[0, 1, 0, 3], each.raw)
+    assert gradient[0] != 0
+    assert gradient[2] == 0
+    with pytest.raises(ValueError, match="a course needs two times or more"):
+        InTime(Real(torch.ones(1)), 1.0, 0.1)
 
 
 def test_what_is_missing_is_said() -> None:

@@ -120,6 +120,8 @@ TRUTH: dict[str, dict[str, Any]] = {
     "rod": {"diffusivity": 0.01},
     "heater": {"diffusivity": 0.1, "walls.x_lower.flux": 0.5},
     "bath": {"diffusivity": 0.1},
+    # Straight lines are above the course where it bends: 0.02 of its 1, at most.
+    "unknown": {"walls.x_lower.value": (np.sin(0.5 * np.arange(7)), 0.04)},
     "forced": {"diffusivity": 0.05},
     "known": {"diffusivity": 0.03},
     "each": {"diffusivity": [0.05, 0.1, 0.2]},
@@ -138,6 +140,9 @@ def test_the_words_find_the_truth(block: str, tmp_path: Path) -> None:
     for name, truth in TRUTH[values["name"]].items():
         own = found.intervals[name]
         half = (own.high - own.low) / 2
+        if isinstance(truth, tuple):
+            assert np.abs(own.value.numpy() - truth[0]).max() < truth[1]
+            continue
         # Two and a half half widths of 90 %: four standard deviations.
         assert np.all(np.abs(own.value.numpy() - truth) < 2.5 * half.numpy()), (name, own)
         assert np.all(half.numpy() < 0.1 * np.array(truth)), (name, own)

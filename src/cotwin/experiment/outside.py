@@ -18,8 +18,10 @@ EACH = "trajectory"
 """Of `per`: a group of its own for each trajectory."""
 
 
-def with_data(settings: S, parts: Sequence[Given]) -> S:
-    """The settings with what the data decide of parameters filled in. parts: those that train first.
+def with_data(settings: S, parts: Sequence[Given], duration: float | None = None) -> S:
+    """The settings with what the data decide of parameters filled in.
+
+    parts: those that train first. duration: of the training trajectories.
 
     Raises ValueError for a name that is not given, and for groups that are none.
     """
@@ -27,6 +29,8 @@ def with_data(settings: S, parts: Sequence[Given]) -> S:
     def filled(one: Component | FromData) -> Component | FromData:
         if isinstance(one, FromData):
             return one if one.largest is not None or not parts else _found(one, parts)
+        if one.times is not None and one.duration is None:
+            return one.model_copy(update={"duration": duration})
         return one if one.per is None or one.groups is not None or not parts else _grouped(one, parts)
 
     settled: S = _mapped(settings, filled)

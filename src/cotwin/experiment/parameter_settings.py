@@ -28,6 +28,10 @@ class Component(Settings):
         description="trajectory, for a value of its own in each; or by name a number of the file that is the same in "
         "all trajectories of a group",
     )
+    times: Annotated[int, Field(ge=2, le=1000)] | None = Field(
+        None, description="values at so many equal times, linear between them: an unknown course in time"
+    )
+    duration: float | None = Field(None, description="found in the data: of a course in time")
     groups: tuple[Annotated[int, Field(ge=-1, le=1_000_000)], ...] | None = Field(
         None, description="found in the data: of each trajectory the group, from 0; −1 for one that does not train"
     )
@@ -42,6 +46,8 @@ class Component(Settings):
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Component:
+        if self.times is not None and (self.grid is not None or self.fixed or self.per is not None):
+            raise ValueError("times is for an unknown number; leave out grid, per and fixed")
         if self.per is not None and (self.grid is not None or self.fixed):
             what = "a field" if self.grid is not None else "known"
             raise ValueError(

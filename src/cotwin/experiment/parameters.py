@@ -17,6 +17,7 @@ from cotwin.parameters import (
     Condition,
     Grouped,
     Input,
+    InTime,
     Known,
     Parameter,
     PointSources,
@@ -47,7 +48,7 @@ def as_argument(value: Any, annotation: Any, layout: Layout) -> Any:
 
 def _parameter(settings: Component | FromData, layout: Layout) -> Parameter:
     if isinstance(settings, FromData) or settings.grid is None:
-        return _number(settings)
+        return _number(settings, layout)
     if len(settings.grid) != layout.dims:
         raise ValueError(f"grid {list(settings.grid)} needs one number for each of the {layout.dims} axes.")
     if any(k > n for k, n in zip(settings.grid, layout.grid, strict=True)):
@@ -58,11 +59,15 @@ def _parameter(settings: Component | FromData, layout: Layout) -> Parameter:
     return CoarseField(_leaf(settings, torch.full(settings.grid, settings.initial)), layout)
 
 
-def _number(settings: Component | FromData) -> Parameter:
+def _number(settings: Component | FromData, layout: Layout) -> Parameter:
     if isinstance(settings, FromData):
         if settings.largest is None:
             raise ValueError(f"{settings.given} is given by data, and there are none; simulated data give nothing.")
         return (Input if settings.course else Condition)(settings.given, settings.largest, settings.unit)
+    if settings.times is not None:
+        if settings.duration is None:
+            raise ValueError(f"times is {settings.times}, and there are no data to tell the duration of.")
+        return InTime(_leaf(settings, torch.full((settings.times,), settings.initial)), settings.duration, layout.dt)
     if settings.per is None:
         return _leaf(settings, settings.initial)
     if settings.groups is None:
@@ -74,15 +79,19 @@ def _number(settings: Component | FromData) -> Parameter:
 
 def _alike(parts: Sequence[Component | FromData]) -> list[Component]:
     """The same parts where they are one array, which is estimated as such; else none."""
-    alone = [part for part in parts if isinstance(part, Component) and part.grid is None and part.per is None]
+    alone = [
+        part
+        for part in parts
+        if isinstance(part, Component) and part.grid is None and part.per is None and part.times is None
+    ]
     alike = len({(part.bounds, part.unit, part.fixed) for part in alone}) == 1
     return alone if alike and len(alone) == len(parts) else []
 
 
-def _numbers(parts: Sequence[Component | FromData]) -> Parameter:
+def _numbers(parts: Sequence[Component | FromData], layout: Layout) -> Parameter:
     if alike := _alike(parts):
         return _leaf(alike[0], torch.tensor([part.initial for part in alike]))
-    return Vector(*(_number(part) for part in parts))
+    return Vector(*(_number(part, layout) for part in parts))
 
 
 def _at_points(settings: SourcePoints, layout: Layout) -> Parameter:
@@ -92,9 +101,9 @@ def _at_points(settings: SourcePoints, layout: Layout) -> Parameter:
             f"{len(settings.points)} points of {'/'.join(str(len(place)) for place in settings.points)} numbers and "
             f"{len(settings.rates)} rates do not fit; give each point {layout.dims} numbers and one rate."
         )
-    rates = _numbers(settings.rates)
+    rates = _numbers(settings.rates, layout)
     if settings.width is not None:
-        places = Vector(*(_numbers(place) for place in settings.points))
+        places = Vector(*(_numbers(place, layout) for place in settings.points))
         return SpreadSources(rates, places, settings.width, layout)
     if known:
         return PointSources(rates, [[part.initial for part in place] for place in settings.points], layout)
@@ -112,21 +121,21 @@ def _walls(settings: WallsSettings, layout: Layout) -> Walls:
         for name, quantity in getattr(settings, side):
             try:
                 if isinstance(quantity, dict):
-                    given[name] = {field: _at_wall(one, face) for field, one in quantity.items()}
+                    given[name] = {field: _at_wall(one, face, layout) for field, one in quantity.items()}
                 elif quantity is not None:
-                    given[name] = _at_wall(quantity, face)
+                    given[name] = _at_wall(quantity, face, layout)
             except ValueError as error:
                 raise ValueError(f"{side}.{name}: {error}") from error
         walls[side] = Wall(**given)
     return Walls(**walls)
 
 
-def _at_wall(settings: Component | FromData, face: Layout | None) -> Parameter:
+def _at_wall(settings: Component | FromData, face: Layout | None, layout: Layout) -> Parameter:
     if face is not None:
         return _parameter(settings, face)
     if isinstance(settings, Component) and settings.grid is not None:
         raise ValueError("an end of a single axis is a point, so it takes a number; leave the grid out.")
-    return _number(settings)
+    return _number(settings, layout)
 
 
 def name_parameter(parameter: Parameter | Walls, name: str) -> None:
@@ -136,7 +145,7 @@ def name_parameter(parameter: Parameter | Walls, name: str) -> None:
             name_parameter(one, f"{name}.{path}")
         return
     parameter.called = name
-    if isinstance(parameter, Grouped):
+    if isinstance(parameter, Grouped | InTime):
         parameter.each.called = name
     elif parameter.by_parts:
         for part, inside in parameter.named_children():

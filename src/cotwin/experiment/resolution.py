@@ -22,6 +22,7 @@ from cotwin.estimation.unknowns import Unknowns
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.declared import suggested
 from cotwin.experiment.learner_settings import PhysicalSettings, Rollout
+from cotwin.experiment.outside import with_data
 from cotwin.experiment.settings import Data, Simulated
 from cotwin.experiment.simulators import build_physical
 from cotwin.layout import Layout
@@ -51,6 +52,12 @@ class Solving:
     source: Data
     found: Estimation
     stages: Stages = UNSEEN
+
+    @property
+    def known(self) -> PhysicalSettings:
+        """The settings with what the data tell of parameters, whatever the step of a simulator is."""
+        duration = (self.data.train.num_frames - 1) * self.data.layout.dt
+        return with_data(self.physical, self.data.given, duration)
 
     def of_data(self, kind: Kind) -> float:
         """How many times finer the data were solved, where the simulator itself generated them; else infinite."""
@@ -158,7 +165,7 @@ class Solving:
     def _built(self, changes: Mapping[str, int], layout: Layout | None = None) -> Stepper:
         """The simulator with other settings, its unknowns where they begin."""
         # A few rollouts are not worth compiling for.
-        settings = self.physical.model_copy(update={**changes, "rollout": Rollout()})
+        settings = self.known.model_copy(update={**changes, "rollout": Rollout()})
         data = self.data
         stepper = build_physical(settings, layout or data.layout, data.train.states, data.given)
         return stepper.to(self.found.stepper.device)

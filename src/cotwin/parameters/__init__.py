@@ -7,7 +7,7 @@ between trajectories, or in time.
 
 from cotwin.parameters.fields import CoarseField, GaussianSum, Vector, ZeroMean, as_vector
 from cotwin.parameters.numbers import Bounded, Known, Positive, Real, Simplex, Values
-from cotwin.parameters.outside import Condition, Flowing, Grouped, Input, Outside, largest
+from cotwin.parameters.outside import Condition, Flowing, Grouped, Input, InTime, Outside, largest
 from cotwin.parameters.parameter import Elementwise, Parameter, Unknown, estimated, estimates
 from cotwin.parameters.points import PointSources, Source, SpreadSources
 from cotwin.parameters.walls import Wall, Walls
@@ -20,6 +20,7 @@ __all__ = [
     "Flowing",
     "GaussianSum",
     "Grouped",
+    "InTime",
     "Input",
     "Known",
     "Outside",

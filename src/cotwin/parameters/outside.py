@@ -180,6 +180,72 @@ class OfSamples(Parameter):
         return _shaped(torch.cat([values, centre])[self.groups], self.ones)
 
 
+class InTime(Outside):
+    """An unknown course in time, the same in all trajectories: numbers at equal times, linear between them.
+
+    each: an unknown of K numbers, the first at the first state of a trajectory, the last `duration` later; then
+    it stays. dt: of the stepper, in the same unit of time.
+    """
+
+    by_parts = True
+    batched = True
+
+    def __init__(self, each: Parameter, duration: float, dt: float) -> None:
+        super().__init__(each.unit)
+        shape = tuple(each().shape)
+        if len(shape) != 1 or shape[0] < 2 or not duration > 0:
+            raise ValueError(f"an unknown of shape {shape} over {duration:g}: a course needs two times or more.")
+        self.each, self.per_step = each, (shape[0] - 1) * dt / duration
+        each.rows = tuple(f"time {duration * k / (shape[0] - 1):.4g}" for k in range(shape[0]))
+
+    @property
+    def name(self) -> None:
+        """Nothing has to be given but when a sample starts."""
+
+    def forward(self) -> Float[Tensor, ""]:
+        return largest(self.each())
+
+    def widened(self, given: Given) -> None:
+        """Its numbers are all that there is."""
+
+    def bound(self, given: Given, ones: Ones) -> Parameter:
+        return FlowingUnknown(self.each, given.frame * self.per_step, self.per_step, ones)
+
+
+class FlowingUnknown(Flowing):
+    """An `InTime` unknown for the samples of a rollout. start: of each, in intervals between its numbers, (B,)."""
+
+    by_parts = True
+    batched = True
+
+    def __init__(self, each: Parameter, start: Float[Tensor, " B"], per_step: float, ones: Ones) -> None:
+        super().__init__()
+        self.each, self.start, self.per_step, self.ones = each, start, per_step, ones
+
+    def over(self, begin: float, end: float) -> Parameter:
+        return AtTime(self.each, self.start + (begin + end) / 2 * self.per_step, self.ones)
+
+    def later(self, steps: int) -> Parameter:
+        return FlowingUnknown(self.each, self.start + steps * self.per_step, self.per_step, self.ones)
+
+
+class AtTime(Parameter):
+    """An `InTime` unknown at one time of each sample."""
+
+    by_parts = True
+    batched = True
+
+    def __init__(self, each: Parameter, place: Float[Tensor, " B"], ones: Ones) -> None:
+        super().__init__(each.unit)
+        self.each, self.place, self.ones = each, place, ones
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        values = self.each()
+        below = self.place.floor().long().clamp(0, len(values) - 2)
+        along = (self.place - below).clamp(0, 1).to(values)
+        return _shaped(torch.lerp(values[below], values[below + 1], along), self.ones)
+
+
 def _shaped(values: Float[Tensor, "B *S"], ones: Ones) -> Tensor:
     """Numbers (B,) as (B, *ones), fields (B, *S) as (B, 1, *S); of one sample alone () and (*S)."""
     if not ones:
