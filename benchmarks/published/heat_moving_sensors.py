@@ -33,7 +33,8 @@ from cotwin import Field, GaussianSum, Known, Layout, Positive, Real, Stepper, r
 from cotwin.estimation import Estimation, Measurements, Points, estimate
 from cotwin.estimation.priors import Gaussian, LogNormal
 from cotwin.physics import ParabolicStepper
-from cotwin.physics.finite_volume import CellMap, diffusion
+from cotwin.physics.finite_volume import diffusion
+from cotwin.physics.time_steps import CellMap
 
 STEPS, CLIP = 99, 2.5
 Bumps = tuple[list[float], list[list[float]]]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import Known
-from cotwin.physics.finite_volume import rkl2_stages, rkl2_step
 from cotwin.physics.heat import Heat
+from cotwin.physics.time_steps import rkl2_stages, rkl2_step
 from cotwin.stepper import DivergenceError, rollout
 
 U = [Field("u")]

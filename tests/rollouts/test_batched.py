@@ -15,11 +15,11 @@ from cotwin.layout import Field
 from cotwin.parameters import CoarseField, Positive, Vector
 from cotwin.physics.closures import Constant, Logistic, Power
 from cotwin.physics.external import ExternalStepper
-from cotwin.physics.finite_volume import CellMap
 from cotwin.physics.fisher import Fisher
 from cotwin.physics.gray_scott import GrayScott
 from cotwin.physics.heat import Heat
 from cotwin.physics.shallow_water import ShallowWater
+from cotwin.physics.time_steps import CellMap
 from cotwin.rollouts import Refined, at_common_pace, is_batched, rollout_each, rollout_paired, rollout_with
 from cotwin.stepper import DivergenceError, Stepper, rollout
 

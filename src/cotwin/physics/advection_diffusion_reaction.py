@@ -11,9 +11,9 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Walls, as_vector
 from cotwin.physics.channels import by_channel
-from cotwin.physics.finite_volume import CellMap
 from cotwin.physics.function import NamedStepper, described
 from cotwin.physics.rate_laws import Rate
+from cotwin.physics.time_steps import CellMap
 from cotwin.physics.transport import TransportStepper
 from cotwin.registry import Count, PositiveFloat, rate_law, simulator
 

@@ -13,19 +13,17 @@ from cotwin.parameters import Parameter, Walls, as_vector
 from cotwin.physics.channels import take_moving
 from cotwin.physics.ends import AxisEnds
 from cotwin.physics.finite_volume import (
-    CellMap,
     FiniteVolumeStepper,
     difference,
     diffusion_bound,
     face_diffusivities,
     lower,
-    ssp_rk3_step,
     upper,
-    whole_substeps,
 )
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields, require_positive
 from cotwin.physics.source import require_source, source_change, with_source
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.time_steps import CellMap, ssp_rk3_step, whole_substeps
 from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 

@@ -21,16 +21,9 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Walls
 from cotwin.physics.ends import AxisEnds, End
-from cotwin.physics.finite_volume import (
-    CellMap,
-    FiniteVolumeStepper,
-    difference,
-    lower,
-    ssp_rk3_step,
-    substeps_for_speed,
-    upper,
-)
+from cotwin.physics.finite_volume import FiniteVolumeStepper, difference, lower, upper
 from cotwin.physics.requirements import require_counts, require_positive
+from cotwin.physics.time_steps import CellMap, ssp_rk3_step, substeps_for_speed
 
 COURANT = 0.6  # of MUSCL with SSP-RK3, summed over the axes
 ROUNDING = 0.05  # of corners, as where the larger of two speeds changes sides, so that gradients are smooth

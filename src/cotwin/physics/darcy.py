@@ -7,10 +7,11 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
-from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
+from cotwin.physics.finite_volume import diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import exchange_bound
 from cotwin.registry import Count, Few, simulator
 

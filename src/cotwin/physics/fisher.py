@@ -12,10 +12,11 @@ from cotwin.parameters import Parameter, Source, Walls
 from cotwin.physics.channels import take_moving
 from cotwin.physics.closures import Closure, Constant, Logistic, Power
 from cotwin.physics.ends import with_ghosts
-from cotwin.physics.finite_volume import CellMap, lower, upper
+from cotwin.physics.finite_volume import lower, upper
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_fields, require_positive, require_scalar_coefficients
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, Few, PositiveFloat, simulator
 
 

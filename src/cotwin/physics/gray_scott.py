@@ -10,10 +10,11 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Walls
 from cotwin.physics.channels import side_by_side
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
-from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
+from cotwin.physics.finite_volume import diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, Few, simulator
 
 

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
-from cotwin.physics.finite_volume import CellMap, diffusion, diffusion_bound
+from cotwin.physics.finite_volume import diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient
+from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, Few, simulator
 
 

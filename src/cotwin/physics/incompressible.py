@@ -14,13 +14,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Walls, as_vector
 from cotwin.physics.channels import put_moving, side_by_side, take_moving
-from cotwin.physics.finite_volume import (
-    CellMap,
-    diffusion_bound,
-    ssp_rk3_step,
-    substeps_for_speed,
-    whole_substeps,
-)
+from cotwin.physics.finite_volume import diffusion_bound
 from cotwin.physics.immersed import Immersed
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.obstacle import require_obstacle
@@ -34,6 +28,7 @@ from cotwin.physics.requirements import (
 from cotwin.physics.solids import Disc, Rectangle, solid_rectangles, within_disc, within_rectangles
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, wall_speeds, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
+from cotwin.physics.time_steps import CellMap, ssp_rk3_step, substeps_for_speed, whole_substeps
 from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 

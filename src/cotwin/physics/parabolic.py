@@ -10,9 +10,10 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Walls
-from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper, rkl2_stages, rkl2_step
+from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.time_steps import CellMap, rkl2_stages, rkl2_step
 from cotwin.physics.walls import exchange_bound, require_walls
 
 

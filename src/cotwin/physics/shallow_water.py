@@ -13,8 +13,8 @@ from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter, Walls
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.ends import AxisEnds, End
-from cotwin.physics.finite_volume import CellMap
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
+from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
 

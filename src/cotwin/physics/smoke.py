@@ -12,10 +12,11 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.conservation_law import COURANT
 from cotwin.physics.ends import plain_ends
-from cotwin.physics.finite_volume import CellMap, diffusion, face_diffusivities, lower, upper
+from cotwin.physics.finite_volume import diffusion, face_diffusivities, lower, upper
 from cotwin.physics.incompressible import IncompressibleStepper
 from cotwin.physics.requirements import require_scalar_coefficients
 from cotwin.physics.staggered import carried_change, inner
+from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, PositiveFloat, simulator
 
 

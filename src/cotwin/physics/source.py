@@ -8,7 +8,7 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
 from cotwin.physics.channels import by_channel
-from cotwin.physics.finite_volume import CellMap
+from cotwin.physics.time_steps import CellMap
 
 
 def require_source(source: Parameter | None, layout: Layout) -> None:

@@ -17,18 +17,10 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Walls
-from cotwin.physics.finite_volume import (
-    CellMap,
-    FiniteVolumeStepper,
-    diffusion,
-    diffusion_bound,
-    on_faces,
-    rkl2_stages,
-    rkl2_step,
-    whole_substeps,
-)
+from cotwin.physics.finite_volume import FiniteVolumeStepper, diffusion, diffusion_bound, on_faces
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.time_steps import CellMap, rkl2_stages, rkl2_step, whole_substeps
 from cotwin.physics.walls import exchange_bound, require_walls
 
 PARTS = (1 / 3, 1 / 2, 1.0)

@@ -13,15 +13,10 @@ from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
 from cotwin.physics.ends import AxisEnds, Held, held_by
 from cotwin.physics.exponential import phi_functions
-from cotwin.physics.finite_volume import (
-    CellMap,
-    FiniteVolumeStepper,
-    diffusion,
-    diffusion_bound,
-    whole_substeps,
-)
+from cotwin.physics.finite_volume import FiniteVolumeStepper, diffusion, diffusion_bound
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields
 from cotwin.physics.source import source_change, with_source
+from cotwin.physics.time_steps import CellMap, whole_substeps
 from cotwin.physics.walls import ends_of, require_walls
 from cotwin.registry import Count, simulator
 

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.physics.finite_volume import CellMap, FiniteVolumeStepper
+from cotwin.physics.finite_volume import FiniteVolumeStepper
+from cotwin.physics.time_steps import CellMap
 from cotwin.rollouts.wrapper import Wrapper
 
 
