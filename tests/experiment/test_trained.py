@@ -146,7 +146,7 @@ def test_a_vector_field_is_written_as_it_is_read(tmp_path: Path) -> None:
     assert back.states.equal(states)
     assert back.layout.upper == pytest.approx(layout.upper)
     assert replace(back.layout, upper=layout.upper) == layout
-    assert read_initial(tmp_path / "out.npz", layout, frame=3).float().equal(states[:, 3])
+    assert read_initial(tmp_path / "out.npz", layout, frame=3)[0].float().equal(states[:, 3])
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.npz"]
 
 
@@ -162,10 +162,10 @@ def test_a_square_start_in_another_order_is_not_read_as_it_stands(tmp_path: Path
     u = torch.exp(-4 * torch.arange(32) * 0.01)[:, None] * torch.sin(2 * torch.pi * x)
     for name, array in (("right", u), ("turned", u.T)):
         np.savez(tmp_path / f"{name}.npz", x=x, t=np.arange(32) * 0.01, u=array, boundary="periodic")
-    assert read_initial(tmp_path / "right.npz", layout)[0, 0].equal(u[0])
+    assert read_initial(tmp_path / "right.npz", layout)[0][0, 0].equal(u[0])
     with pytest.raises(ValueError, match=r"turned\.npz: .* as 'xt' only"):
         read_initial(tmp_path / "turned.npz", layout)
-    assert read_initial(tmp_path / "turned.npz", layout, axes="xt")[0, 0].equal(u[0])
+    assert read_initial(tmp_path / "turned.npz", layout, axes="xt")[0][0, 0].equal(u[0])
 
 
 def test_an_estimate_can_be_used_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
