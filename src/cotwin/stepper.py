@@ -72,6 +72,8 @@ class Stepper(nn.Module, ABC):
     # Vector fields whose component a lies on the face below its cell along axis a; others are at the points.
     staggered: frozenset[str] = frozenset()
     fixed_pace: tuple[int, ...] | None = None
+    # How many samples it is bound to; None where it takes any.
+    samples: int | None = None
     # Arguments that a configuration may leave open, and what follows from the training data then. The docstring of
     # each function says so, as `cotwin config explain` shows it.
     suggested: ClassVar[Mapping[str, Suggestion]] = MappingProxyType({})
@@ -142,7 +144,9 @@ class Stepper(nn.Module, ABC):
 
     def bound(self, given: Given, ones: Ones) -> Stepper:
         """This stepper for samples of which this is given, its parameters shared; see `Outside.bound`."""
-        return replaced(self, lambda one: one.bound(given, ones) if isinstance(one, Outside) else None)
+        twin = replaced(self, lambda one: one.bound(given, ones) if isinstance(one, Outside) else None)
+        twin.samples = None if twin is self else len(given)
+        return twin
 
     def paced_for(self, given: Given) -> Stepper:
         """This stepper at the pace of the largest values in the data, or in `given` where those are larger."""

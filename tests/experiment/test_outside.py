@@ -58,8 +58,9 @@ def heat(
 
 def test_each_trajectory_or_group_has_its_own_estimate(tmp_path: Path) -> None:
     own = calibrate.run(calibrate.prepare(heat(tmp_path, {"initial": 0.1, "per": "trajectory"}))).estimation
+    # The end of each is held out, since none could be known of a trajectory that is held out whole.
     value = own.intervals["diffusivity"]
-    assert torch.allclose(value.value, torch.tensor(RATES[:4]).double(), rtol=0.03)
+    assert torch.allclose(value.value, torch.tensor(RATES).double(), rtol=0.04)
     rods = {"rod": np.array([7.0, 2.0, 5.0, 2.0, 5.0])}
     task = calibrate.prepare(heat(tmp_path, {"initial": 0.1, "per": "rod"}, arrays=rods))
     shared = calibrate.run(task)

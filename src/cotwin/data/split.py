@@ -12,13 +12,14 @@ class Split:
     """Data for training, for choosing what to keep, and for the final figure; no state is in two of them.
 
     test: None where there is none.
-    note: how the data were divided, for the user.
+    note: how the data were divided, for the user. in_time: whether validation is what follows the training states.
     """
 
     train: Trajectories
     validation: Trajectories
     test: Trajectories | None
     note: str
+    in_time: bool = False
 
 
 def split_trajectories(trajectories: Trajectories, validation: int, test: int) -> Split:
@@ -49,27 +50,34 @@ def split_trajectories(trajectories: Trajectories, validation: int, test: int) -
     )
 
 
-def split_in_time(trajectories: Trajectories, fraction: float = 0.2) -> Split:
-    """The last part in time validates; for data of a single trajectory. There is no test part.
+def split_in_time(trajectories: Trajectories, fraction: float = 0.2, test: int = 0) -> Split:
+    """The last part in time validates, where each trajectory has unknowns of its own, or is the only one.
 
-    fraction: of the states, at least two. Validation starts with the state after the last that trains.
+    fraction: of the states, at least two. Validation starts with the state after the last that trains. test: so many
+    whole trajectories, the last ones, test.
 
     Raises ValueError unless at least two states are left to train.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction}; it lies between 0 and 1.")
-    frames = trajectories.num_frames
+    whole, frames = len(trajectories) - test, trajectories.num_frames
+    if whole < 1:
+        raise ValueError(
+            f"{trajectories.source}: {test} of {len(trajectories)} trajectories test, none is left to train."
+        )
     start = frames - max(2, round(frames * fraction))
     if start < 2:
         raise ValueError(
             f"{trajectories.source}: holding out {frames - start} of {frames} states leaves {start} to "
             "train, and a step needs two."
         )
-    dt = trajectories.layout.dt
+    dt, rest = trajectories.layout.dt, trajectories.select(slice(0, whole))
     return Split(
-        train=trajectories.frames(0, start),
-        validation=trajectories.frames(start, frames),
-        test=None,
+        train=rest.frames(0, start),
+        validation=rest.frames(start, frames),
+        test=trajectories.select(slice(whole, None)) if test else None,
+        in_time=True,
         note=f"held out in time: of {frames} states the first {start} train (to {(start - 1) * dt:.6g} after "
-        f"the start), the last {frames - start} validate (from {start * dt:.6g} on); none tests",
+        f"the start), the last {frames - start} validate (from {start * dt:.6g} on); "
+        + (f"the last {test} of {len(trajectories)} trajectories test" if test else "none tests"),
     )

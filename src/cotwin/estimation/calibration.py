@@ -54,7 +54,6 @@ class Calibration:
     before, after: errors of full rollouts on the validation data, at the start and at the estimate; test: at the
     estimate on the test data, None without any. baselines: on the validation data, of what needs no model.
     fitted: the rollouts from the starts with the estimates, (B, T, C, *S).
-    centred: whether unknowns that differ between groups had their common centre on held-out data.
     effort: what search and intervals asked of the user's program; None where there is none.
     """
 
@@ -75,7 +74,6 @@ class Calibration:
     baselines: Mapping[str, Errors]
     fitted: Float[Tensor, "B T C *S"]
     effort: Effort | None
-    centred: bool
 
     def shift(self, name: str) -> Tensor | None:
         """By how much a parameter would move without the numerics' errors; None where none was looked at."""
@@ -83,12 +81,7 @@ class Calibration:
         return self.estimation.stepper.at_data_points(torch.stack(parts).sum(dim=0)) if parts else None
 
     def remarks(self) -> list[Note]:
-        """What speaks against the estimate on held-out data, in sentences; none where nothing does.
-
-        Errors of a common centre say nothing of the groups' own values.
-        """
-        if self.centred:
-            return []
+        """What speaks against the estimate on held-out data, in sentences; none where nothing does."""
         rivals = {name: errors.nrmse for name, errors in self.baselines.items()}
         return [
             *worse_than_start("estimate", self.after.nrmse, self.before.nrmse, "validation"),
@@ -191,7 +184,6 @@ def calibrate(
     drawing: Drawing | None = None,
     truth: Mapping[str, Tensor] | None = None,
     effort: Effort | None = None,
-    centred: bool = False,
     seed: int = 0,
     stages: Stages = UNSEEN,
 ) -> Calibration:
@@ -229,7 +221,6 @@ def calibrate(
         baselines=validation.baselines(stepper.layout),
         fitted=fitted,
         effort=effort,
-        centred=centred,
     )
 
 

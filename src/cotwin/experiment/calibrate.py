@@ -36,7 +36,6 @@ from cotwin.experiment.device import find_device
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
-from cotwin.experiment.outside import of_no_group
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved
 from cotwin.experiment.settings import Experiment
@@ -195,7 +194,6 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
         drawing=Drawing(settings.posterior, settings.chains) if settings.posterior else None,
         truth=data.truth,
         effort=effort,
-        centred=bool(of_no_group(task.experiment.physical, data.given)),
         seed=seed,
         stages=stages,
     )

@@ -100,14 +100,7 @@ def load_dataset(settings: Data, physical: PhysicalSettings, seed: int, store: S
             clean, truth = simulate(settings, physical, seed)
             return _with_noise(clean, settings, truth, seed)
         case FileData():
-            data = _from_file(settings, physical, store)
-            strangers = of_no_group(physical, data.given)
-            if strangers:
-                data.notes.append(
-                    f"Held-out trajectories {strangers} are of no group that trains: where unknowns differ between "
-                    "groups they have the groups' common centre."
-                )
-            return data
+            return _from_file(settings, physical, store)
 
 
 def _simulated_burgers(settings: SimulatedBurgers, seed: int) -> Dataset:
@@ -170,12 +163,24 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
     )
     parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
     trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
-    _nothing_said_in_vain(settings, len(trajectories))
-    if len(trajectories) == 1:
-        split = split_in_time(trajectories, settings.held_out_fraction)
-    else:
+    return _without_holes(trajectories, _split(trajectories, settings, physical))
+
+
+def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings) -> Split:
+    """Whole trajectories are held out where there are several, and no unknown has a value of its own in them."""
+    if len(trajectories) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)
-    return _without_holes(trajectories, split)
+        strangers = of_no_group(physical, [split.train.given, split.validation.given])
+        if not strangers:
+            some = f"{len(trajectories)} trajectories, of which some are"
+            _nothing_said_in_vain(settings, "held_out_fraction", some, "validation")
+            return split
+        why = f"trajectories whose unknowns have values of their own, {strangers} among them, so the end of each is"
+        _nothing_said_in_vain(settings, "validation", why, "held_out_fraction")
+        return split_in_time(trajectories, settings.held_out_fraction, settings.test)
+    for name in ("validation", "test"):
+        _nothing_said_in_vain(settings, name, "a single trajectory, of which the end is", "held_out_fraction")
+    return split_in_time(trajectories, settings.held_out_fraction)
 
 
 def _given_at(physical: PhysicalSettings) -> tuple[str, ...]:
@@ -184,16 +189,13 @@ def _given_at(physical: PhysicalSettings) -> tuple[str, ...]:
     return walls.given if isinstance(walls, WallsSettings) else ()
 
 
-def _nothing_said_in_vain(settings: FileData, count: int) -> None:
-    """Raise ValueError for a setting that says nothing of so many trajectories."""
-    single = count == 1
-    held = "a single trajectory, of which the end is" if single else f"{count} trajectories, of which some are"
-    for name in ("validation", "test") if single else ("held_out_fraction",):
-        if getattr(settings, name) != FileData.model_fields[name].default:
-            raise ValueError(
-                f"data.{name} is of no effect: {settings.path} holds {held} held out. Leave it out; "
-                f"data.{'held_out_fraction' if single else 'validation'} says how much."
-            )
+def _nothing_said_in_vain(settings: FileData, name: str, held: str, instead: str) -> None:
+    """Raise ValueError for a setting that says nothing of trajectories of this kind."""
+    if getattr(settings, name) != FileData.model_fields[name].default:
+        raise ValueError(
+            f"data.{name} is of no effect: {settings.path} holds {held} held out. Leave it out; data.{instead} says "
+            "how much."
+        )
 
 
 def _without_holes(trajectories: Trajectories, split: Split) -> Dataset:
@@ -209,13 +211,14 @@ def _without_holes(trajectories: Trajectories, split: Split) -> Dataset:
             f"{1 - float(mask.double().mean()):.1%} of the training values are missing. They are interpolated in "
             "space where a rollout starts, and never scored."
         )
-    if len(trajectories) == 1:
+    if split.in_time:
         # Rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
-        validation, test = _held_out(trajectories, train, 0, length, scored_from=train.num_frames), None
+        whole = trajectories.select(slice(0, len(train)))
+        validation = _held_out(whole, train, 0, length, scored_from=train.num_frames)
     else:
         validation = _held_out(split.validation, train, len(train), length)
-        first = len(train) + len(split.validation)
-        test = None if split.test is None else _held_out(split.test, train, first, length)
+    first = len(trajectories) - (0 if split.test is None else len(split.test))
+    test = None if split.test is None else _held_out(split.test, train, first, length)
     notes += [one.about for one in (validation, test) if one is not None and one.about]
     return Dataset(train, validation, test, notes=notes, starts=starts)
 

@@ -56,7 +56,11 @@ def _estimates(comparison: Comparison) -> Table:
     for e in comparison.estimates:
         name = e.name if e.unit == "1" else f"{e.name} [{e.unit}]"
         truth = ("-" if e.truth is None else _value(e.truth),) if known else ()
-        table.add_row(Text(name), *truth, *(_with_error(e, value) for value in (e.start, e.together, e.alone)))
+        for place, row in enumerate(e.rows):
+            values = (_value(value[place]) for value in (e.start, e.together, e.alone))
+            table.add_row(Text(f"{name} of {row}"), *truth, *values)
+        if not e.rows:
+            table.add_row(Text(name), *truth, *(_with_error(e, value) for value in (e.start, e.together, e.alone)))
     return table
 
 

@@ -102,6 +102,7 @@ class Wrapper(RolloutStepper):
         """The same around another stepper that shares the parameters of the inner one."""
         twin = copy(self)
         twin._put_inside(inner)
+        twin.samples = inner.samples
         return twin
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:

@@ -32,7 +32,7 @@ def fingerprint(stepper: Stepper, starts: Float[Tensor, "N C *S"], num_steps: in
         parts.update(name.encode())
         _update(parts, [value])
     with torch.no_grad():
-        _update(parts, [starts, rollout(stepper, starts[:1].to(stepper.device), 1)])
+        _update(parts, [starts, rollout(stepper, starts[: stepper.samples or 1].to(stepper.device), 1)])
     return parts.hexdigest()[:32]
 
 

@@ -46,7 +46,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimated parameter in natural units, beside its start and, where it is known, the truth."""
+    """An estimated parameter in natural units, beside its start and, where it is known, the truth.
+
+    rows: what each of its numbers is of, where it has a value for each group or time.
+    """
 
     name: str
     unit: str
@@ -54,6 +57,7 @@ class Estimate:
     start: Tensor
     together: Tensor
     alone: Tensor
+    rows: tuple[str, ...] = ()
 
     def error(self, value: Tensor) -> float | None:
         """Relative error ‖value − truth‖ / ‖truth‖; None where the truth is not known."""
@@ -126,6 +130,7 @@ class Comparison:
                 {
                     "name": e.name,
                     "unit": e.unit,
+                    **({"groups": e.rows} if e.rows else {}),
                     "truth": None if e.truth is None else e.truth.tolist(),
                     "start": e.start.tolist(),
                     "together": e.together.tolist(),
@@ -184,7 +189,8 @@ def compare(
         values = (start.at_data_points(values[name]) for values in (started, together, alone))
         parameter = start.get_submodule(paths[name])
         assert isinstance(parameter, Parameter)
-        found.append(Estimate(name, parameter.unit, truth.get(name), *values))
+        begun, hybrid, single = values
+        found.append(Estimate(name, parameter.unit, truth.get(name), begun, hybrid, single, parameter.rows))
     decisive = validation if test is None else test
     baselines = {name: errors.nrmse for name, errors in decisive.baselines(start.layout).items()}
     about = tuple(one.about for one in (validation, test) if one is not None and one.about)
