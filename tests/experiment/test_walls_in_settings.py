@@ -18,6 +18,7 @@ from cotwin.experiment.declared import experiment_class
 from cotwin.experiment.load import validate
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.simulators import build_physical
+from cotwin.experiment.wall_settings import WallsSettings
 from cotwin.layout import Field, Layout
 from cotwin.parameters import estimates
 from cotwin.physics.finite_volume import FiniteVolumeStepper
@@ -122,6 +123,11 @@ def test_each_field_has_its_own_and_a_face_a_coarse_field() -> None:
 def test_settings_that_contradict_the_layout_are_refused(boundary: Any, walls: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         built(boundary, walls)
+
+
+def test_an_empty_wall_says_nothing() -> None:
+    settings = WallsSettings.model_validate({"x_lower": {}, "y_upper": {"flux": 0.0}})
+    assert settings.given == ("y_upper",)
 
 
 def test_the_slab_of_the_docs_is_built() -> None:

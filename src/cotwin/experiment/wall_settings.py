@@ -55,4 +55,5 @@ class WallsSettings(Settings):
     @property
     def given(self) -> tuple[str, ...]:
         """The sides at which something stands."""
-        return tuple(side for side in SIDES if getattr(self, side) is not None)
+        walls = {side: getattr(self, side) for side in SIDES}
+        return tuple(side for side, wall in walls.items() if wall is not None and wall != WallSettings())

@@ -34,11 +34,6 @@ def _mirrored(outermost: Tensor, kind: Boundary) -> Tensor:
     return -outermost if kind == "dirichlet" else outermost
 
 
-def _not_zero(kappa: Tensor) -> Tensor:
-    """Where nothing is conducted the ghost says nothing, but has to be a number."""
-    return torch.where(kappa == 0, torch.ones_like(kappa), kappa)
-
-
 Ghost = Callable[[Float[Tensor, "B M *F"], Float[Tensor, "B M *F"]], Float[Tensor, "B M *F"]]
 """From the outermost u and the one before it to what is beyond an end."""
 
@@ -237,3 +232,8 @@ class Held:
 def held_by(ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> Held | None:
     """What the ends hold; None where they hold nothing."""
     return Held(ends, like) if any(end.holds for axis in ends for end in (axis.low, axis.high)) else None
+
+
+def _not_zero(kappa: Tensor) -> Tensor:
+    """Where nothing is conducted the ghost says nothing, but has to be a number."""
+    return torch.where(kappa == 0, torch.ones_like(kappa), kappa)
