@@ -65,13 +65,7 @@ def assemble(
     if missing == "mask":
         mask = _mask_missing(states, mask, chosen, source)
     notes = list(contents.notes)
-    for index, placement in enumerate(placements):
-        if placement.boundary == "periodic":
-            where = f"{source}: along {contents.axes[index].name}"
-            _require_period(states, mask, index + 3, where, placement)
-        if placement.repeats:
-            states = states.narrow(index + 3, 0, states.shape[index + 3] - 1).contiguous()
-            mask = None if mask is None else mask.narrow(index + 3, 0, mask.shape[index + 3] - 1).contiguous()
+    states, mask = _without_repeats(states, mask, placements, contents)
     if mask is not None and mask.all():
         mask = None
     notes += [placement.note for placement in placements if placement.note is not None]
@@ -150,6 +144,20 @@ def _mask_missing(states: Tensor, mask: Tensor | None, chosen: list[StoredField]
             )
         start += field.components
     return finite if mask is None else finite & mask
+
+
+def _without_repeats(
+    states: Tensor, mask: Tensor | None, placements: Sequence[Placement], contents: Contents
+) -> tuple[Tensor, Tensor | None]:
+    """Without a last point along a periodic axis that is the first one again."""
+    for index, placement in enumerate(placements):
+        if placement.boundary == "periodic":
+            where = f"{contents.source}: along {contents.axes[index].name}"
+            _require_period(states, mask, index + 3, where, placement)
+        if placement.repeats:
+            states = states.narrow(index + 3, 0, states.shape[index + 3] - 1).contiguous()
+            mask = None if mask is None else mask.narrow(index + 3, 0, mask.shape[index + 3] - 1).contiguous()
+    return states, mask
 
 
 def _require_period(states: Tensor, mask: Tensor | None, axis: int, where: str, placement: Placement) -> None:
