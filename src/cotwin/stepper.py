@@ -117,9 +117,9 @@ class Stepper(nn.Module, ABC):
         Callers use `cotwin.rollout`, which checks. A `RolloutStepper` stays in another representation between steps
         (Fourier coefficients, fields of another library), so that conversion is paid once a rollout.
         """
-        states, flows = [state], self.flows
+        states, changes = [state], self.flows
         for step in range(num_steps):
-            now = self.over(step, step + 1) if flows else self
+            now = self.over(step, step + 1) if changes else self
             states.append(now(states[-1]))
         return torch.stack(states, dim=1)
 
@@ -140,7 +140,7 @@ class Stepper(nn.Module, ABC):
     @property
     def flows(self) -> bool:
         """Whether, bound, it changes along a rollout."""
-        return any(isinstance(one, Flowing) for one in self.modules())
+        return flows(self)
 
     def bound(self, given: Given, ones: Ones) -> Stepper:
         """This stepper for samples of which this is given, its parameters shared; see `Outside.bound`."""
@@ -228,6 +228,11 @@ class RolloutStepper(Stepper, ABC):
 
 
 M = TypeVar("M", bound=nn.Module)
+
+
+def flows(module: nn.Module) -> bool:
+    """Whether something inside a module changes along a rollout."""
+    return any(isinstance(one, Flowing) for one in module.modules())
 
 
 def replaced(module: M, replacement: Callable[[nn.Module], nn.Module | None]) -> M:

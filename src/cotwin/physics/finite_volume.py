@@ -24,7 +24,7 @@ from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.obstacle import open_faces, require_obstacle, solid_cells
 from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import ends_of
-from cotwin.stepper import Stepper
+from cotwin.stepper import Stepper, flows
 
 
 class FiniteVolumeStepper(MarchingStepper):
@@ -47,7 +47,7 @@ class FiniteVolumeStepper(MarchingStepper):
 
     def over(self, begin: float, end: float) -> Stepper:
         now = super().over(begin, end)
-        if now is not self and end > begin:
+        if end > begin and self.walls is not None and flows(self.walls):
             assert isinstance(now, FiniteVolumeStepper)
             first, last = (super(FiniteVolumeStepper, self).over(at, at) for at in (begin, end))
             assert isinstance(first, FiniteVolumeStepper)
