@@ -35,6 +35,8 @@ class Course:
         a, b = begin * self.per_step, end * self.per_step
         first = min(math.floor(a + 1e-9), self.values.shape[1] - 2)
         pieces = range(first, max(first + 1, math.ceil(b - 1e-9)))
+        if len(pieces) == 1:
+            return torch.lerp(self.values[:, first], self.values[:, first + 1], (a + b) / 2 - first)
         weights = [0.0] * (len(pieces) + 1)
         for place, knot in enumerate(pieces):
             low, high = max(a, knot), min(b, knot + 1)

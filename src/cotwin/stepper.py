@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.parameters.numbers import Known
-from cotwin.parameters.outside import Flowing, Ones, Outside
+from cotwin.parameters.outside import Flowing, Ones, Outside, flowing
 
 Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], object]
 """(a function that makes the stepper with other arguments, the layout, the training states) -> the argument."""
@@ -140,7 +140,7 @@ class Stepper(nn.Module, ABC):
     @property
     def flows(self) -> bool:
         """Whether, bound, it changes along a rollout."""
-        return flows(self)
+        return bool(flowing(self))
 
     def bound(self, given: Given, ones: Ones) -> Stepper:
         """This stepper for samples of which this is given, its parameters shared; see `Outside.bound`."""
@@ -228,11 +228,6 @@ class RolloutStepper(Stepper, ABC):
 
 
 M = TypeVar("M", bound=nn.Module)
-
-
-def flows(module: nn.Module) -> bool:
-    """Whether something inside a module changes along a rollout."""
-    return any(isinstance(one, Flowing) for one in module.modules())
 
 
 def replaced(module: M, replacement: Callable[[nn.Module], nn.Module | None]) -> M:

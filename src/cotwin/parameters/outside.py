@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from cotwin.given import Course, Given
 from cotwin.parameters.numbers import Known
@@ -41,18 +41,29 @@ class Outside(Parameter, ABC):
 
 
 class Flowing(Parameter, ABC):
-    """A parameter that changes along a rollout. Calling it gives what it begins with."""
+    """A parameter that changes along a rollout. Calling it gives its mean over the stretch where that is.
+
+    stretch: counted in intervals of the data from the start of the rollout. Whoever rolls out moves it on: what is
+    bound to samples belongs to their rollout alone.
+    """
+
+    stretch: tuple[float, float] = (0.0, 0.0)
 
     @abstractmethod
     def over(self, begin: float, end: float) -> Parameter:
-        """Its mean over a stretch, counted in intervals of the data from the start of the rollout."""
+        """Its mean over a stretch."""
 
     @abstractmethod
     def later(self, steps: int) -> Parameter:
         """The same for a rollout that begins so many intervals later."""
 
     def forward(self) -> Float[Tensor, "*K"]:
-        return self.over(0.0, 0.0)()
+        return self.over(*self.stretch)()
+
+
+def flowing(module: nn.Module) -> list[Flowing]:
+    """What changes along a rollout inside a module."""
+    return [one for one in module.modules() if isinstance(one, Flowing)]
 
 
 class Condition(Outside):
@@ -110,6 +121,9 @@ class FlowingInput(Flowing):
     def __init__(self, course: Course, ones: Ones) -> None:
         super().__init__()
         self.course, self.ones = course, ones
+
+    def forward(self) -> Float[Tensor, "*K"]:
+        return shaped(self.course.mean(*self.stretch), self.ones)
 
     def over(self, begin: float, end: float) -> Parameter:
         return Known(shaped(self.course.mean(begin, end), self.ones))

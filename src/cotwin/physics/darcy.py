@@ -35,6 +35,7 @@ class Darcy(ParabolicStepper):
     """
 
     batched = True
+    late = ("wells", "recharge")
 
     def __init__(
         self,

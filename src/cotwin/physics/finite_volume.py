@@ -18,13 +18,14 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Walls
+from cotwin.parameters.outside import flowing
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
 from cotwin.physics.ends import AxisEnds, Held, held_by, with_ghosts
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.obstacle import open_faces, require_obstacle, solid_cells
 from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import ends_of
-from cotwin.stepper import Stepper, flows
+from cotwin.stepper import Stepper
 
 
 class FiniteVolumeStepper(MarchingStepper):
@@ -47,7 +48,7 @@ class FiniteVolumeStepper(MarchingStepper):
 
     def over(self, begin: float, end: float) -> Stepper:
         now = super().over(begin, end)
-        if end > begin and self.walls is not None and flows(self.walls):
+        if end > begin and self.walls is not None and flowing(self.walls):
             assert isinstance(now, FiniteVolumeStepper)
             first, last = (super(FiniteVolumeStepper, self).over(at, at) for at in (begin, end))
             assert isinstance(first, FiniteVolumeStepper)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
+from cotwin.parameters.outside import flowing
 from cotwin.physics.channels import by_channel
 from cotwin.physics.time_steps import CellMap
+
+Entering = Callable[[], Tensor]
+"""What enters in the present stretch, as it broadcasts against the moving channels or their spectrum."""
 
 
 def require_source(source: Parameter | None, layout: Layout) -> None:
@@ -25,18 +31,38 @@ def require_source(source: Parameter | None, layout: Layout) -> None:
 
 
 def source_change(
-    source: Parameter | None, layout: Layout, like: Float[Tensor, "B M *S"], interval: float
-) -> Float[Tensor, "*B M *F"] | None:
-    """interval · f, as it broadcasts against the moving channels; None without a source."""
+    source: Parameter | None,
+    layout: Layout,
+    like: Float[Tensor, "B M *S"],
+    interval: float,
+    seen_as: Callable[[Tensor], Tensor] = lambda value: value,
+) -> Entering | None:
+    """interval · f of the present stretch, as it broadcasts against the moving channels; None without a source.
+
+    seen_as: what of it is asked for.
+    """
     if source is None:
         return None
-    value, dims = source().to(like.dtype) * interval, layout.dims
-    if value.ndim in (0, dims + 2) or tuple(value.shape) == layout.grid:
-        return value
-    return by_channel(value, dims)
+    dims, changing = layout.dims, flowing(source)
+
+    def present() -> Tensor:
+        value = source().to(like.dtype) * interval
+        alike = value.ndim in (0, dims + 2) or tuple(value.shape) == layout.grid
+        return seen_as(value if alike else by_channel(value, dims))
+
+    kept = (changing[0].stretch if changing else None, present())
+
+    def entering() -> Tensor:
+        # Once for all stages of a substep.
+        nonlocal kept
+        if changing and kept[0] != changing[0].stretch:
+            kept = (changing[0].stretch, present())
+        return kept[1]
+
+    return entering
 
 
-def with_source(change: CellMap, entering: Tensor | None) -> CellMap:
+def with_source(change: CellMap, entering: Entering | None) -> CellMap:
     """The change, and what enters meanwhile."""
     # Not in place: what depends on a batched parameter cannot be added so to what does not.
-    return change if entering is None else lambda cells: change(cells) + entering
+    return change if entering is None else lambda cells: change(cells) + entering()

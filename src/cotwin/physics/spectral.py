@@ -23,7 +23,7 @@ from cotwin.physics.channels import put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, phi_functions, unaliased
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.requirements import require_counts
-from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.source import Entering, require_source, source_change, with_source
 from cotwin.physics.stability import largest_stable_step
 from cotwin.physics.suggestions import sufficient_substeps
 
@@ -145,15 +145,16 @@ class SpectralStepper(MarchingStepper):
             growth = (interval * self.symbol()).exp().to(precision)
             return lambda spectrum: growth * spectrum
         growth, phi1 = phi_functions(interval * self.symbol(), 1)
-        growth, entered = growth.to(precision), interval * phi1.to(precision) * entering
-        return lambda spectrum: growth * spectrum + entered
+        growth, along = growth.to(precision), interval * phi1.to(precision)
+        return lambda spectrum: growth * spectrum + along * entering()
 
-    def _entering(self, like: Float[Tensor, "B M *S"]) -> Complex[Tensor, "A N *K"] | None:
+    def _entering(self, like: Float[Tensor, "B M *S"]) -> Entering | None:
         """f as a spectrum."""
-        rate = source_change(self.source, self.layout, like, 1.0)
-        if rate is None:
-            return None
-        return self.to_spectrum(rate.expand(torch.broadcast_shapes(rate.shape, (1, 1, *self.layout.grid))))
+
+        def spectrum(rate: Tensor) -> Tensor:
+            return self.to_spectrum(rate.expand(torch.broadcast_shapes(rate.shape, (1, 1, *self.layout.grid))))
+
+        return source_change(self.source, self.layout, like, 1.0, spectrum)
 
     def substeps_taken(self) -> int:
         return self.substeps if self.is_nonlinear else 1
