@@ -15,7 +15,9 @@ from torch import Tensor
 from cotwin.estimation import Grid, LeastSquares, Measurements, NoisyStarts, estimate, evidence
 from cotwin.estimation.levenberg_marquardt import levenberg_marquardt
 from cotwin.estimation.measurements import SHARE, mode_covariance, start_modes
+from cotwin.given import Course, Given
 from cotwin.layout import Field, Layout
+from cotwin.parameters import Input
 from cotwin.physics.allen_cahn import AllenCahn
 from cotwin.physics.external import ExternalStepper
 from cotwin.physics.heat import Heat
@@ -71,6 +73,20 @@ def test_of_a_linear_model_it_is_the_exact_likelihood() -> None:
         exact.append(total)
     differences = [one - found[0] for one in found]
     assert differences == pytest.approx([one - exact[0] for one in exact], rel=1e-6)
+
+
+def test_a_known_heat_that_is_stored_coarsely_does_not_change_what_starts_cost() -> None:
+    """It adds the same to every start. Differences to one side would magnify its single precision."""
+    layout, numbers = line(24, "neumann"), torch.linspace(1.0, 6.0, 12).view(2, 6)
+    starts = field(layout, 2, LENGTH)
+    given = Given.of(2, inputs={"heater": Course(numbers)})
+    heated = Heat(layout, positive(0.02), source=Input("heater", 6.0))
+    slopes = []
+    for stepper, known in ((heat(), None), (heated, given)):
+        problem = LeastSquares(stepper, prior(starts, LENGTH), seen(heat(), starts, 5), given=known)
+        z = problem.present()
+        slopes.append(float(evidence.slope(problem, z[0], problem.linearise(z))))
+    assert slopes[1] == pytest.approx(slopes[0], rel=1e-3)
 
 
 def burgers_outside(layout: Layout) -> ExternalStepper:

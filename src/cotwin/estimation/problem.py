@@ -80,7 +80,7 @@ class LeastSquares:
                 f"{len(self.starts.guess)} starts, and an observation of {self.observation.num_trajectories} "
                 "trajectories; give one start for each."
             )
-        self.given = _required(self.stepper, given, len(self.starts.guess))
+        self.given = _required(self.stepper, given, len(self.starts.guess), self.dtype)
         self.priors = {name: copy.deepcopy(prior).to(device) for name, prior in (priors or {}).items()}
         for name, prior in self.priors.items():
             if name not in self.unknowns.parameters:
@@ -450,8 +450,8 @@ class LeastSquares:
             )
 
 
-def _required(stepper: Stepper, given: Given | None, count: int) -> Given | None:
-    """What a stepper is given in every rollout, where it is; None for one that takes nothing."""
+def _required(stepper: Stepper, given: Given | None, count: int, dtype: torch.dtype) -> Given | None:
+    """What a stepper is given in every rollout, where and as precise as it is; None for one that takes nothing."""
     if not stepper.takes_given:
         return None
     if given is None or len(given) != count:
@@ -459,7 +459,7 @@ def _required(stepper: Stepper, given: Given | None, count: int) -> Given | None
             f"{type(stepper).__name__} has to be told what is given with each of {count} starts, and of which "
             "trajectory it is: given=Given.of(…)."
         )
-    return given.to(stepper.device)
+    return given.to(stepper.device).to(dtype)
 
 
 def _offset(values: Float[Tensor, " M"], channel: Int[Tensor, " M"]) -> float:
