@@ -9,8 +9,11 @@ import torch
 from estimation_cases import F64, line, measured, noise, sources, starts
 from torch import Tensor
 
-from cotwin.estimation import Estimation, Measurements, bootstrap, estimate
-from cotwin.parameters import Real
+from cotwin.estimation import Estimation, LeastSquares, Measurements, NoisyStarts, bootstrap, estimate
+from cotwin.estimation.bootstrap import resample
+from cotwin.given import Given
+from cotwin.parameters import Grouped, Positive, Real
+from cotwin.physics.heat import Heat
 
 STEPS, LEVEL, NAME = 60, 0.2, "first"
 
@@ -119,3 +122,17 @@ def test_resamplings_too_few_for_the_level_are_said_to_be() -> None:
     assert found.warnings[-1].endswith("Take 20 or more.")
     with pytest.raises(ValueError, match="replicates is 0"):
         bootstrap(found, 0)
+
+
+def test_a_trajectory_that_has_an_unknown_for_itself_is_not_drawn_as_a_whole() -> None:
+    """It would say the same of its unknown in every draw."""
+    layout = line(12)
+    own = Grouped(Positive(torch.full((6,), 0.02, dtype=F64)), torch.arange(6))
+    heat, states = Heat(layout, own), starts(layout, count=6)
+    around = NoisyStarts(states, torch.ones(1, dtype=F64), 0.2)
+    measurements = measured(Heat(layout, Positive(0.02)), states, 8, LEVEL)
+    problem = LeastSquares(heat, around, measurements, given=Given.of(6))
+    with pytest.raises(ValueError, match="the same each time"):
+        resample(problem, 5, math.inf, 0)
+    drawn = resample(problem, 5, None, 0).view(5, 6, -1)
+    assert bool((drawn.amax(dim=2) > drawn.amin(dim=2)).any())

@@ -17,6 +17,7 @@ from cotwin.estimation.note import Note
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.stages import UNSEEN, Stages
+from cotwin.parameters import Grouped
 from cotwin.physics.requirements import require_positive
 from cotwin.seeds import seeded
 
@@ -52,7 +53,8 @@ def bootstrap(
     trajectories, make the replicates scatter more.
     block: length of a block in time, brought to a whole part of the span of the measurements; `math.inf` for whole
         trajectories. None: the span by n^(2/3), n the number of times; but whole trajectories where starts are
-        estimated and there are five or more, since a start whose first frames are not drawn can be nearly anything.
+        estimated and there are five or more, of each group with unknowns of its own, since a start whose first frames
+        are not drawn can be nearly anything.
     Raises ValueError for a block that is not positive, or, but for infinity, longer than the measurements; for whole
     trajectories if there are fewer than two; with a discrepancy; without replicates; and if most resamplings lead to
     no estimate. Where they are too few for the level, the estimation's warnings say so.
@@ -106,11 +108,27 @@ def resample(problem: LeastSquares, replicates: int, block: float | None, seed: 
     """How often each value counts in each replicate, on the CPU; the arguments and errors as for `bootstrap`."""
     # Drawn on the CPU, so that a seed means the same on every device.
     observation, generator = copy.deepcopy(problem.observation).cpu(), seeded(seed)
-    if block is None and problem.starts.size and observation.num_trajectories >= ENOUGH:
+    alike = _alike(problem)
+    if block is None and problem.starts.size and alike >= ENOUGH:
         block = math.inf
     if block == math.inf:
+        if alike == 1 < observation.num_trajectories:
+            raise ValueError(
+                "there are unknowns that one trajectory alone tells of; drawn as a whole, it says the same each time. "
+                "Give a block of time, or none."
+            )
         return _whole(observation, replicates, generator)
     return _blocks(observation, replicates, _parts(observation, block), generator)
+
+
+def _alike(problem: LeastSquares) -> int:
+    """Trajectories of the smallest group that has unknowns of its own; all, where no unknown differs."""
+    groups = [
+        one.of(problem.given) for one in problem.stepper.modules() if problem.given and isinstance(one, Grouped)
+    ]
+    return min(
+        [problem.observation.num_trajectories, *(int(own.unique(return_counts=True)[1].min()) for own in groups)]
+    )
 
 
 def _parts(observation: Observation, block: float | None) -> int:
