@@ -114,7 +114,7 @@ def resample(problem: LeastSquares, replicates: int, block: float | None, seed: 
     if block == math.inf:
         if alike == 1 < observation.num_trajectories:
             raise ValueError(
-                "there are unknowns that one trajectory alone tells of; drawn as a whole, it says the same each time. "
+                "one trajectory alone tells of some unknown; drawn as a whole, it says the same each time. "
                 "Give a block of time, or none."
             )
         return _whole(observation, replicates, generator)
