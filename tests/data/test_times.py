@@ -73,6 +73,22 @@ def test_several_files_are_one_set_each_with_its_length_and_step(tmp_path: Path)
     assert torch.equal(same.states, short.states.repeat(2, 1, 1, 1))
 
 
+def test_what_is_given_may_be_steady_in_one_file_smooth_in_another_and_a_field_in_a_third(tmp_path: Path) -> None:
+    times = np.arange(11) * 0.1
+    bent = np.outer(np.abs(times[:9] - 0.4), X)
+    for name, clock in (("smooth", np.sin(3 * times)), ("steady", np.full(11, 0.4)), ("field", bent)):
+        own = times[: len(clock)]
+        u = np.exp(-own)[:, None] * np.cos(np.pi * X)
+        np.savez(tmp_path / f"{name}.npz", x=X, t=own, u=u, clock=clock, boundary="neumann")
+    parts = [read_trajectories(tmp_path / f"{name}.npz", given=["clock"]) for name in ("smooth", "steady", "field")]
+    course = together(parts, "three files").given.inputs["clock"]
+    assert course.values.shape == (3, 10 * course.per_step + 1, 8)
+    at = torch.arange(11) * round(course.per_step)
+    assert torch.allclose(course.values[0, at], torch.from_numpy(np.sin(3 * times)).float()[:, None].expand(11, 8))
+    assert bool((course.values[1] == np.float32(0.4)).all())
+    assert torch.allclose(course.values[2, at[:9]], torch.from_numpy(bent).float(), atol=1e-6)
+
+
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     one = written(tmp_path / "one.npz", np.arange(5) * 0.1, kappa=0.1)
     with pytest.raises(ValueError, match=r"no multiple of 0\.1"):

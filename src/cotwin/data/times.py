@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,7 +121,7 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
         for part, factor in zip(parts, factors, strict=True)
     ]
     states = torch.cat([one for one, _ in spread])
-    given = joined([_stretched(part.given, factor, count) for part, factor in zip(parts, factors, strict=True)])
+    given = joined(list(_stretched([part.given for part in parts], factors, count, first.layout.grid)))
     return Trajectories(
         states,
         replace(first.layout, dt=dt),
@@ -131,15 +132,33 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
     )
 
 
-def _stretched(given: Given, factor: int, count: int) -> Given:
-    """With courses at every frame of finer steps, up to so many, their last values going on."""
+def _stretched(parts: Sequence[Given], factors: Sequence[int], count: int, grid: tuple[int, ...]) -> Iterator[Given]:
+    """With courses at every frame of finer steps, up to so many, their last values going on.
 
-    def finer(course: Course) -> Course:
-        knots = torch.arange(course.values.shape[1]) * factor
-        steps = (count - 1) * round(course.per_step) + 1
-        return replace(course, values=torch.stack([_linear(own, knots, steps) for own in course.values]))
+    What is a course or a field in one of them is one in all; courses are known at as many times in each interval.
+    """
+    courses = {name for part in parts for name in part.inputs}
+    fields = {name for part in parts for name, values in part.conditions.items() if values.dim() > 1}
+    fields |= {name for part in parts for name, course in part.inputs.items() if course.values.dim() > 2}
 
-    return replace(given, inputs={name: finer(course) for name, course in given.inputs.items()})
+    def wide(name: str, values: Tensor, leading: int) -> Tensor:
+        if name not in fields or values.dim() > leading:
+            return values
+        return values.view(*values.shape, *[1] * len(grid)).expand(*values.shape, *grid)
+
+    for part, factor in zip(parts, factors, strict=True):
+        steady = {
+            name: Course(value[:, None].expand(-1, 2, *value.shape[1:])) for name, value in part.conditions.items()
+        }
+        inputs = {}
+        for name in courses:
+            known = part.inputs.get(name) or steady[name]
+            each = math.lcm(*(round(one.inputs[name].per_step) for one in parts if name in one.inputs))
+            knots = torch.arange(known.values.shape[1]) * factor * (each // round(known.per_step))
+            values = torch.stack([_linear(own, knots, (count - 1) * each + 1) for own in known.values])
+            inputs[name] = Course(wide(name, values, 2), each)
+        conditions = {name: wide(name, one, 1) for name, one in part.conditions.items() if name not in courses}
+        yield replace(part, conditions=conditions, inputs=inputs)
 
 
 def _linear(values: Float[Tensor, "T *S"], places: Int[Tensor, " T"], count: int) -> Float[Tensor, "F *S"]:
