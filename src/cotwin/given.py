@@ -44,8 +44,10 @@ class Course:
             along = (low + high) / 2 - knot
             weights[place] += share * (1 - along)
             weights[place + 1] += share * along
-        known = self.values[:, first : first + len(weights)]
-        mean: Tensor = torch.tensordot(known, known.new_tensor(weights), dims=([1], [0]))
+        # One after the other, so that rounding does not depend on how many samples there are.
+        mean = weights[0] * self.values[:, first]
+        for place, weight in enumerate(weights[1:], start=first + 1):
+            mean = torch.add(mean, self.values[:, place], alpha=weight)
         return mean
 
     def later(self, steps: float) -> Course:
