@@ -19,6 +19,7 @@ from cotwin.physics.heat import Heat
 from cotwin.rollouts import Checkpointed, Refined, rollout_sets, rollout_with
 from cotwin.rollouts.substepped import Substepped, shortened
 from cotwin.stepper import Stepper, replaced
+from cotwin.windows import SlidingWindows
 
 sys.path.insert(0, str(Path(__file__).parent / "physics"))
 from physics_cases import CASES, Case, smooth
@@ -105,6 +106,15 @@ def test_windows_of_what_is_given_go_on_where_the_rollout_was() -> None:
     assert torch.allclose(rollout(moving(), middle[:, 0], 2, part), middle, atol=1e-12)
     with pytest.raises(ValueError, match="ends after 6 intervals, the rollout takes 7"):
         given.window(torch.tensor([0]), torch.tensor([3]), 4)
+
+
+def test_a_batch_may_have_no_real_window_of_what_has_holes() -> None:
+    windows = SlidingWindows(
+        torch.zeros(2, 5, 1, 4), 2, starts=torch.tensor([[True, False, True, True, True]] * 2), given=Given.of(2)
+    )
+    none = windows.given_with([])
+    assert none is not None
+    assert len(none) == 0
 
 
 def test_a_function_is_given_the_mean_over_each_substep() -> None:

@@ -75,7 +75,7 @@ class SlidingWindows(Windows):
         return tuple(self.view.shape[1:])
 
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
-        frames = self._starts_of(torch.as_tensor(indices)).tolist()
+        frames = self._starts_of(torch.as_tensor(indices, dtype=torch.long)).tolist()
         copy_windows(self.view, frames, batch.states, rows)
         if self.mask_view is not None and batch.mask is not None:
             copy_windows(self.mask_view, frames, batch.mask, rows)
@@ -83,7 +83,7 @@ class SlidingWindows(Windows):
     def given_with(self, indices: Sequence[int]) -> Given | None:
         if self.given is None:
             return None
-        frames = self._starts_of(torch.as_tensor(indices))
+        frames = self._starts_of(torch.as_tensor(indices, dtype=torch.long))
         return self.given.window(frames // self._frames, frames % self._frames, self.window_shape[0] - 1)
 
     def scored_values(self, static: Sequence[bool]) -> int:
