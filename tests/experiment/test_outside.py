@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def test_both_models_are_given_it_and_predict_without_the_data(tmp_path: Path, c
     other = predict(tmp_path / "run", "physical", initial, 0, 10, tmp_path / "other.npz", said={"kappa": 0.1})
     assert torch.allclose(other[1], states[1], atol=1e-6)
     assert not torch.allclose(other[0], states[0], atol=1e-2)
+    np.savez(initial, x=X, t=T[:1], u=states[:, :1, 0].numpy(), boundary="neumann")
+    with pytest.raises(ValueError, match="heater must be given with the starts; what is given is kappa"):
+        predict(tmp_path / "run", "synthetic", initial, 0, 10, tmp_path / "third.npz", said={"kappa": 0.1})
+    with pytest.raises(ValueError, match="kappa has to be a finite number"):
+        predict(tmp_path / "run", "synthetic", initial, 0, 10, tmp_path / "third.npz", said={"kappa": math.nan})
 
 
 def test_generated_windows_have_what_their_start_was_given(tmp_path: Path) -> None:

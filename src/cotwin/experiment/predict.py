@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -52,6 +53,7 @@ def predict(
     model = trained.model(role)
     states, given = read_initial(initial, trained.layout, frame, axes, model.needs)
     start, given = states.to(trained.precision), _for_all(given, said, steps).to(trained.precision)
+    given.require(model.needs, steps)
     shape = (len(start), steps + 1, *start.shape[1:])
     require_room(
         shape, start.element_size(), "what is to be predicted", "take fewer steps at a time, each from the last"
@@ -70,6 +72,8 @@ def predict(
 
 def _for_all(given: Given, said: Mapping[str, float], steps: int) -> Given:
     """With numbers for all samples and times; none of the samples is of a trajectory of the training data."""
+    if strange := [name for name, value in said.items() if not math.isfinite(value)]:
+        raise ValueError(f"{', '.join(strange)} has to be a finite number.")
     count = len(given)
     numbers = {name: torch.full((count,), value) for name, value in said.items()}
     courses = {name: Course(torch.full((count, steps + 1), value)) for name, value in said.items()}
