@@ -50,5 +50,5 @@ class Pooled(Prior):
         if value.dim() != 1 or len(value) < 2:
             raise ValueError(
                 f"{name} has shape {tuple(value.shape)}, and its prior is what two groups or more have in common; "
-                "give it a value for each group, per: trajectory."
+                "give it a value for each of several, by per, or another prior."
             )
