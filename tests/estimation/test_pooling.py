@@ -72,6 +72,9 @@ def test_the_density_of_the_spread_is_that_of_the_linear_problem() -> None:
     (pool,) = pools(best)
     assert (pool.groups, pool.scale) == (6, None)
     assert pool.centre == pytest.approx(float(fitted.mean()), abs=1e-6)
+    # Noise is known, so the quantile is normal: of the mean of six values with the variance of both.
+    reach = 1.6449 * math.sqrt((variance + float(prior.spread) ** 2) / 6)
+    assert (pool.high - pool.low) / 2 == pytest.approx(reach, rel=1e-3)
 
 
 def test_with_few_groups_the_spread_has_a_prior_of_its_own() -> None:

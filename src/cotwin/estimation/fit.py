@@ -24,8 +24,9 @@ from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_search import with_starts
 
-ROUNDS = 20
-"""Most searches in turn with what follows from them."""
+ROUNDS, DAMPED, PART = 30, 8, 0.25
+"""Most searches in turn with what follows from them; from which on only part of what starts add is taken, since all
+of it may lead to and fro."""
 SETTLED = 0.02
 """Of a standard deviation, by which unknowns would still move, below which they stay."""
 FAR_BEHIND = 20.0
@@ -103,7 +104,8 @@ def fit(
         if not left or not bool(solution.cost[0].isfinite()):
             break
         followed = [0, *(1 + place for place, other in enumerate(others) if other.behind <= FAR_BEHIND)]
-        revised, z = _revised(problem, solution.z[followed], noise_is_known, stages)
+        taking = 1.0 if left > ROUNDS - DAMPED else PART
+        revised, z = _revised(problem, solution.z[followed], noise_is_known, stages, taking)
         if revised is problem:
             break
         left_behind.extend(other for other in others if other.behind > FAR_BEHIND)
@@ -154,9 +156,12 @@ def _others(problem: LeastSquares, points: Followed, solution: Solution, noise_i
 
 
 def _revised(
-    problem: LeastSquares, z: Float[Tensor, "P Z"], noise_is_known: bool, stages: Stages
+    problem: LeastSquares, z: Float[Tensor, "P Z"], noise_is_known: bool, stages: Stages, taking: float
 ) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
-    """The problem with what follows from the first point; the same one where that changes nothing."""
+    """The problem with what follows from the first point; the same one where that changes nothing.
+
+    taking: how much of what starts that are integrated out add.
+    """
     pooled = any(isinstance(prior, Pooled) for prior in problem.priors.values())
     if noise_is_known and not problem.starts.size and problem.discrepancy is None and not pooled:
         return problem, z
@@ -168,15 +173,32 @@ def _revised(
         deviation = noise.remaining(problem, z[0], known.taken)
         if bool((deviation / problem.deviation - 1).abs().nan_to_num().max() > noise.SETTLED):
             revised = problem.with_noise(deviation)
-    if pooled and known.linear is not None and revised is problem:
-        revised = with_spreads(problem, at, known.linear)
-    if known.linear is None or not problem.starts.size:
+    if known.linear is None:
         return revised, z
+    settled = revised is problem
+    if problem.starts.size:
+        revised, z = _with_starts(problem, revised, z, known, at, stages, taking)
+    if pooled and settled:
+        revised = with_spreads(revised, at, known.linear)
+    return revised, z
+
+
+def _with_starts(
+    problem: LeastSquares,
+    revised: LeastSquares,
+    z: Float[Tensor, "P Z"],
+    known: Known,
+    at: Float[Tensor, " Z"],
+    stages: Stages,
+    taking: float,
+) -> tuple[LeastSquares, Float[Tensor, "P W"]]:
+    """The same, with what starts that are integrated out add."""
+    assert known.linear is not None
     revised, z = evidence.with_adapted(revised, z, known.linear)
     if revised is problem and isinstance(known.information, FullInformation) and not problem.unknowns.closures:
         covariance = known.information.covariance()
         around = known.linear
         tilt = stages.take("slope", [at], lambda: {"slope": evidence.slope(problem, at, around)})["slope"]
         if float((covariance @ (tilt - problem.tilt) / covariance.diagonal().sqrt()).abs().max()) > SETTLED:
-            revised = problem.tilted(tilt, at[: len(tilt)])
+            revised = problem.tilted(torch.lerp(problem.tilt, tilt, taking), at[: len(tilt)])
     return revised, z

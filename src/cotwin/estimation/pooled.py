@@ -18,28 +18,36 @@ from cotwin.estimation.start_noise import Shaken
 class Pool:
     """What groups have in common.
 
-    centre: of their values, in natural units. spread: of their numbers free of bounds, mostly logarithms. scale: of
-    the half-normal prior of the spread; None where there are enough groups without.
+    centre: of all groups that there could be, in natural units; low, high: the ends of its interval. spread: of their
+    numbers free of bounds, mostly logarithms. scale: of the half-normal prior of the spread; None where there are
+    enough groups without.
     """
 
     name: str
     groups: int
     centre: float
+    low: float
+    high: float
     spread: float
     scale: float | None
 
 
 def pools(found: Estimation) -> list[Pool]:
-    """What was found of each."""
-    every = []
+    """What was found of each.
+
+    Of groups u with spread τ the centre is normal about their mean ū, Var = Var(ū) + τ²/G.
+    """
+    every, unknowns = [], found.problem.unknowns
     for name, prior in found.problem.priors.items():
-        if isinstance(prior, Pooled):
-            raw = found.problem.unknowns.split(found.z[: len(found.problem.unknowns)])
-            place = found.problem.unknowns.place(name)
-            own = torch.cat([one.flatten() for one in raw.values()])[place]
-            centre = float(prior.parameter.bounded(own.mean()))
-            scale = prior.scale if len(own) < FEW else None
-            every.append(Pool(name, len(own), centre, float(prior.spread), scale))
+        if isinstance(prior, Pooled) and found.spread is not None:
+            place = unknowns.place(name)
+            groups, slope = place.stop - place.start, found.z.new_zeros(1, len(unknowns))
+            slope[0, place] = 1 / groups
+            deviation = (found.spread.deviations(slope)[0].square() + prior.spread.square() / groups).sqrt()
+            middle, reach = found.z[place].mean(), found.reach * deviation
+            centre, low, high = (float(prior.parameter.bounded(middle + by * reach)) for by in (0, -1, 1))
+            scale = prior.scale if groups < FEW else None
+            every.append(Pool(name, groups, centre, low, high, float(prior.spread), scale))
     return every
 
 

@@ -24,8 +24,8 @@ from cotwin.estimation.problem import LeastSquares
 
 SPREADS = torch.logspace(-4, 1.5, 221, dtype=torch.float64)
 """That are tried, in numbers free of bounds, mostly logarithms."""
-SETTLED = 0.02
-"""Change of the logarithm of a spread below which it stays."""
+SETTLED = 0.06
+"""Change of the logarithm of a spread below which it stays: that from one of those tried to the next."""
 
 
 def with_spreads(problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearised) -> LeastSquares:
@@ -34,10 +34,11 @@ def with_spreads(problem: LeastSquares, z: Float[Tensor, " Z"], linear: Linearis
     for name, prior in problem.priors.items():
         if isinstance(prior, Pooled):
             normal, pull = quadratic(problem, z, linear)
-            spread = float(SPREADS[log_evidence(problem, name, prior, normal, pull).argmax()])
-            if not abs(spread / float(prior.spread) - 1) < SETTLED:
+            likely = SPREADS[log_evidence(problem, name, prior, normal, pull).argmax()].to(prior.spread)
+            if abs(float((likely / prior.spread).log())) > SETTLED:
                 found = copy.deepcopy(prior)
-                found.spread.fill_(spread)
+                # Half of the way: where the problem bends, all of it may lead to and fro.
+                found.spread.copy_((likely * prior.spread).sqrt())
                 twin = copy.copy(twin)
                 twin.priors = {**twin.priors, name: found}
     return twin
@@ -74,6 +75,9 @@ def log_evidence(
     own, shared, others = bare[inside][:, inside], bare[inside][:, ~inside], bare[~inside][:, ~inside]
     solved = torch.linalg.lstsq(others, torch.cat([shared.mT, pull[~inside][:, None]], dim=1)).solution
     weight, toward = own - shared @ solved[:, :-1], pull[inside] - shared @ solved[:, -1]
+    # What the data hardly tell may come out below zero by rounding.
+    sizes, directions = torch.linalg.eigh((weight + weight.mT) / 2)
+    weight = (directions * sizes.clamp(min=0)) @ directions.mT
     groups, logs = len(own), []
     ones = torch.ones(groups, 1, dtype=weight.dtype, device=weight.device)
     for spread in SPREADS.tolist():

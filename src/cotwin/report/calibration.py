@@ -93,7 +93,8 @@ def _noise(calibration: Calibration) -> Iterator[str]:
     for pool in pools(found):
         prior = "" if pool.scale is None else f", half-normal prior of scale {pool.scale:g}, since they are few"
         yield (
-            f"{pool.name} of {pool.groups} groups: centre {pool.centre:.4g}, spread {pool.spread:.2g} (standard "
+            f"{pool.name} of {pool.groups} groups: centre {pool.centre:.4g}, {pool.low:.4g} … {pool.high:.4g} at "
+            f"{100 * found.level:g}%, spread {pool.spread:.2g} (standard "
             f"deviation of its logarithm or logit{prior}). The groups' values are drawn towards the centre by it."
         )
 

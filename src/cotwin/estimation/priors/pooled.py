@@ -19,8 +19,8 @@ class Pooled(Prior):
     """u_g ~ N(centre, spread²) for each group, u the unknown's numbers free of bounds, mostly logarithms.
 
     The centre has a flat prior, and is integrated out: −log p(u | spread) = ½ Σ (u_g − ū)²/spread² + (G − 1) log
-    spread + constant. The spread is found by the marginal likelihood (`estimation.pooling`); until then it is
-    infinite, and every group stands alone.
+    spread + constant. The spread is found by the marginal likelihood (`estimation.pooling`), from one on: alone, a
+    group of which the data tell nothing would go anywhere.
 
     parameter: the unknown of all groups, an array. scale: of the half-normal prior that the spread has if there are
     fewer than five groups, in u.
@@ -35,7 +35,7 @@ class Pooled(Prior):
         # Not as a module of its own: its raw numbers are the stepper's.
         object.__setattr__(self, "parameter", parameter)
         self.scale = scale
-        self.register_buffer("spread", torch.tensor(math.inf, dtype=torch.float64))
+        self.register_buffer("spread", torch.tensor(1.0, dtype=torch.float64))
 
     parameter: Elementwise
 
