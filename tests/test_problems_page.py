@@ -124,8 +124,8 @@ TRUTH: dict[str, dict[str, Any]] = {
     "unknown": {"walls.x_lower.value": (np.sin(0.5 * np.arange(7)), 0.04)},
     "forced": {"diffusivity": 0.05},
     "known": {"diffusivity": 0.03},
-    "each": {"diffusivity": [0.05, 0.1, 0.2]},
-    "pooled": {"diffusivity": [0.05, 0.1, 0.2]},
+    "each": {"diffusivity": [0.05, 0.1, 0.2, 0.1]},
+    "pooled": {"diffusivity": [0.05, 0.1, 0.2, 0.1]},
 }
 
 
@@ -145,7 +145,7 @@ def test_the_words_find_the_truth(block: str, tmp_path: Path) -> None:
             continue
         # Two and a half half widths of 90 %: four standard deviations.
         assert np.all(np.abs(own.value.numpy() - truth) < 2.5 * half.numpy()), (name, own)
-        assert np.all(half.numpy() < 0.1 * np.array(truth)), (name, own)
+        assert np.all(half.numpy() < 0.2 * np.array(truth)), (name, own)
 
 
 def test_the_script_runs() -> None:

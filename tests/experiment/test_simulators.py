@@ -103,7 +103,8 @@ def test_a_model_is_built_from_its_settings_and_takes_a_step(tmp_path: Path, nam
     base = load("burgers", settings).model_dump()
     ends = "dirichlet" if name == "phiflow_smoke" else "periodic"
     path = data(tmp_path / "mine.npz", grid, fields, ends)
-    base["data"] = {"kind": "file", "path": str(path), "walls": "trusted"}  # it is no flow between walls
+    # It is no flow between walls, and its points are no nodes of one.
+    base["data"] = {"kind": "file", "path": str(path), "walls": "trusted", "points": "cells"}
     training = {"window": 2, "optimizer": {"kind": "adam"}, "warmup_steps": 1, "steps": 1}
     base["physical"] = {"model": name, **training, **model}
     base["synthetic"]["starts"] = "real"
