@@ -76,6 +76,13 @@ def test_each_trajectory_or_group_has_its_own_estimate(tmp_path: Path) -> None:
     assert torch.equal(states, told)
 
 
+def test_a_test_trajectory_of_no_group_is_said_to_have_the_centre(tmp_path: Path) -> None:
+    data = heat(tmp_path, {"initial": 0.1, "per": "rod"}, arrays={"rod": np.array([1.0, 2.0, 1.0, 2.0, 9.0])})
+    settings = data.model_dump() | {"data": data.data.model_dump() | {"test": 1}}
+    task = calibrate.prepare(validate(settings))
+    assert any("Test trajectories [4] are of no group that trains" in note for note in task.notes)
+
+
 def test_a_given_diffusivity_decides_what_is_left_to_find(tmp_path: Path) -> None:
     """With its rates given, what the simulator adds is nothing; with its rates in another order it is not."""
     given, source = {"given": "kappa"}, {"initial": 0.1, "bounds": [-1, 1]}

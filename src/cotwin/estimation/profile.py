@@ -88,7 +88,9 @@ def _warn(estimation: Estimation, labels: list[str], settled: Bool[Tensor, "K 2"
 def _ends(estimation: Estimation, places: Int[Tensor, " K"]) -> Tensors:
     """Raw numbers where the profile has risen by q²/2, by regula falsi on the rise's root, which is nearly linear.
 
-    With them whether each end rests on searches that came to rest, and the lowest cost that any met.
+    An end that stays where it is counts half as much each time, so that it is left (the Illinois algorithm; Dowell &
+    Jarratt 1971, BIT 11). With them whether each end rests on searches that came to rest, and the lowest cost that
+    any met.
     """
     problem, z, count = estimation.problem, estimation.z, len(places)
     information, quantile = estimation.information, estimation.quantile
@@ -110,7 +112,7 @@ def _ends(estimation: Estimation, places: Int[Tensor, " K"]) -> Tensors:
     rise_inside, rise_outside = torch.zeros_like(sides), torch.full_like(sides, torch.inf)
     distance = (quantile * deviation).clamp(max=5.0).repeat_interleave(2)
     found, settled = torch.zeros_like(which, dtype=torch.bool), torch.ones_like(which, dtype=torch.bool)
-    lowest = estimation.cost
+    lowest, side, stayed = estimation.cost, torch.zeros_like(sides), torch.zeros_like(sides)
     for _ in range(ROUNDS):
         solution = _rested(problem, z + (sides * distance)[:, None] * along, free)
         lowest = min(lowest, float(solution.cost.min()))
@@ -123,7 +125,12 @@ def _ends(estimation: Estimation, places: Int[Tensor, " K"]) -> Tensors:
             break
         inside, rise_inside = torch.where(low, distance, inside), torch.where(low, rise, rise_inside)
         outside, rise_outside = torch.where(low, outside, distance), torch.where(low, rise_outside, rise)
-        secant = inside + (outside - inside) * (quantile - rise_inside) / (rise_outside - rise_inside)
+        moved = torch.where(low, -1.0, 1.0).to(sides)
+        stayed = torch.where(moved == side, stayed + 1, 0.0)
+        side = moved
+        below = (quantile - rise_inside) * torch.where(low, 1.0, 0.5**stayed)
+        above = (rise_outside - quantile) * torch.where(low, 0.5**stayed, 1.0)
+        secant = inside + (outside - inside) * below / (below + above)
         within = torch.where(rise_outside.isfinite(), secant, (inside + outside) / 2)
         distance = torch.where(found, distance, torch.where(outside.isfinite(), within, 2 * inside))
     bracketed = outside.isfinite() & (inside <= farthest) & settled

@@ -67,7 +67,9 @@ def told_by(settings: NetworkSettings, given: Given) -> NetworkSettings:
     every = {**given.conditions, **{name: course.values for name, course in given.inputs.items()}}
     differing = [name for name, values in every.items() if bool((values != values.flatten()[0]).any())]
     names = differing if settings.given is None else list(settings.given)
-    given.require(names, 0)
+    if strange := sorted(set(names) - given.names):
+        have = ", ".join(sorted(given.names)) or "nothing"
+        raise ValueError(f"synthetic.given: {', '.join(strange)} is not given by the data; they give {have}.")
     told = tuple(
         ToldOne(name=name, course=name in given.inputs, field=every[name].dim() > 1 + (name in given.inputs))
         for name in sorted(names)

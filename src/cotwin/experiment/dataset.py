@@ -163,7 +163,14 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
     )
     parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
     trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
-    return _without_holes(trajectories, _split(trajectories, settings, physical))
+    data = _without_holes(trajectories, _split(trajectories, settings, physical))
+    strangers = of_no_group(physical, data.given)
+    if strangers:
+        data.notes.append(
+            f"Test trajectories {strangers} are of no group that trains: unknowns that differ between groups have the "
+            "groups' common centre there."
+        )
+    return data
 
 
 def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings) -> Split:
