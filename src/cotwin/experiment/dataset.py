@@ -167,8 +167,8 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
     strangers = of_no_group(physical, data.given)
     if strangers:
         data.notes.append(
-            f"Test trajectories {strangers} are of no group that trains: unknowns that differ between groups have the "
-            "groups' common centre there."
+            f"Test trajectories {strangers} are of no group that trains: unknowns that differ have the groups' "
+            "common centre there."
         )
     return data
 
