@@ -108,7 +108,8 @@ def _fields(
             misfits[name] = f"array {name!r} has type {array.dtype}; a field holds real numbers."
         elif len(readings) != 1:
             fits = "no field" if not readings else "a field in more than one way"
-            misfits[name] = f"array {name!r} of shape {array.shape} is {fits}; expected {frame.expected()}."
+            numbers = ", or numbers that are given, [N], [T] or [N, T]" if array.ndim < 3 else ""
+            misfits[name] = f"array {name!r} of shape {array.shape} is {fits}; expected {frame.expected()}{numbers}."
             fitting = [] if readings else frame.fitting_orders(array.shape)
             if fitting:
                 misfits[name] += f" It fits in the order {fitting[0]}: say so with {setting('axes')}."
