@@ -103,8 +103,8 @@ def _choose(contents: Contents, names: Sequence[str] | None, given: Sequence[str
             raise ValueError(f"{contents.source}: no field {name!r}; the file has {list(known)}.")
     if not wanted:
         raise ValueError(
-            f"{contents.source}: all its fields are given ({', '.join(given)}), and none is left to be the state; give "
-            "what is known under another name."
+            f"{contents.source}: all its fields are given ({', '.join(given)}), and none is left to be the state; "
+            "give what is known under another name."
         )
     chosen = [known[name] for name in wanted]
     if all(field.static for field in chosen):
