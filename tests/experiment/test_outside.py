@@ -99,7 +99,9 @@ def test_a_given_diffusivity_decides_what_is_left_to_find(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("conditioning", ["modulation", "channels"])
-def test_both_models_are_given_it_and_predict_without_the_data(tmp_path: Path, conditioning: str) -> None:
+def test_both_models_are_given_it_and_predict_without_the_data(
+    tmp_path: Path, conditioning: str, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = heat(
         tmp_path,
         {"given": "kappa"},
@@ -123,6 +125,8 @@ def test_both_models_are_given_it_and_predict_without_the_data(tmp_path: Path, c
     other = predict(tmp_path / "run", "physical", initial, 0, 10, tmp_path / "other.npz", said={"kappa": 0.1})
     assert torch.allclose(other[1], states[1], atol=1e-6)
     assert not torch.allclose(other[0], states[0], atol=1e-2)
+    predict(tmp_path / "run", "physical", initial, 0, 1, tmp_path / "odd.npz", said={"kappa": -1e-4})
+    assert "kappa has another sign than in the training data" in caplog.text
     np.savez(initial, x=X, t=T[:1], u=states[:, :1, 0].numpy(), boundary="neumann")
     with pytest.raises(ValueError, match="heater must be given with the starts; what is given is kappa"):
         predict(tmp_path / "run", "synthetic", initial, 0, 10, tmp_path / "third.npz", said={"kappa": 0.1})

@@ -18,7 +18,7 @@ from cotwin.data.write import require_new, write_npz
 from cotwin.experiment.trained import load_run
 from cotwin.given import Course, Given
 from cotwin.networks.surrogate import Surrogate
-from cotwin.parameters import Grouped
+from cotwin.parameters import Condition, Grouped
 from cotwin.stepper import rollout
 from cotwin.training.hybrid import Role
 
@@ -62,6 +62,9 @@ def predict(
         _warn_of_strangers(start, model)
         for told in model.told.strange(given) if model.told is not None else ():
             logger.warning("%s: the surrogate was never told anything like it. Take --model physical.", told)
+    for one in model.modules():
+        if type(one) is Condition and bool((one.known(given) * one.largest < 0).any()):
+            logger.warning("%s has another sign than in the training data, where it was %.4g.", one.name, one.largest)
     if any(isinstance(one, Grouped) for one in model.modules()):
         logger.warning("Unknowns that differ between trajectories have their common centre: the starts are of none.")
     with torch.no_grad():
