@@ -115,7 +115,43 @@ def each() -> Arrays:
     return {"x": x, "t": t, "u": states + NOISE * np.random.default_rng(3).normal(size=states.shape)}
 
 
-MADE = {"rod": rod, "heater": heater, "bath": bath, "forced": forced, "known": known, "each": each}
+def decays(times: Any, amplitudes: Any, seed: int) -> Arrays:
+    """Cells of an insulated rod, κ = 0.1: waves that decay, exactly."""
+    x = (np.arange(24) + 0.5) / 24
+    waves = [
+        a * np.exp(-0.1 * (j * np.pi) ** 2 * times)[:, None] * np.cos(j * np.pi * x) for j, a in ((1, 1), (2, 0.5))
+    ]
+    states = np.multiply.outer(amplitudes, sum(waves))
+    return {"x": x, "t": times, "u": states + NOISE * np.random.default_rng(seed).normal(size=states.shape)}
+
+
+def uneven() -> Arrays:
+    return decays(np.sort(np.random.default_rng(4).uniform(0, 1, 25)), [0.6, 1.0, 1.4], 5)
+
+
+def gaps() -> Arrays:
+    times = np.concatenate([np.arange(12) * 0.04, 0.9 + np.arange(9) * 0.04, 30 + np.arange(4) * 0.04])
+    return decays(times, [0.9], 6)
+
+
+def early() -> Arrays:
+    arrays = decays(np.arange(30) * 0.04, [1.0, 0.7, 1.3, 0.9], 7)
+    for trajectory, end in ((1, 20), (3, 12)):
+        arrays["u"][trajectory, end:] = np.nan
+    return arrays
+
+
+MADE = {
+    "rod": rod,
+    "heater": heater,
+    "bath": bath,
+    "forced": forced,
+    "known": known,
+    "each": each,
+    "uneven": uneven,
+    "gaps": gaps,
+    "early": early,
+}
 TRUTH: dict[str, dict[str, Any]] = {
     "rod": {"diffusivity": 0.01},
     "heater": {"diffusivity": 0.1, "walls.x_lower.flux": 0.5},
@@ -125,6 +161,9 @@ TRUTH: dict[str, dict[str, Any]] = {
     "forced": {"diffusivity": 0.05},
     "known": {"diffusivity": 0.03},
     "each": {"diffusivity": [0.05, 0.1, 0.2, 0.1]},
+    "uneven": {"diffusivity": 0.1},
+    "gaps": {"diffusivity": 0.1},
+    "early": {"diffusivity": 0.1},
     "pooled": {"diffusivity": [0.05, 0.1, 0.2, 0.1]},
 }
 

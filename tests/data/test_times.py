@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from cotwin.data.read import files_of, read_trajectories
-from cotwin.data.times import Frames, together
+from cotwin.data.several import together
+from cotwin.data.split import split_in_time, split_trajectories
+from cotwin.data.times import Frames
 from cotwin.data.trajectories import Trajectories
 
 X = (np.arange(8) + 0.5) / 8
@@ -33,7 +35,7 @@ def test_states_lie_at_their_frames_and_nothing_at_others(tmp_path: Path) -> Non
     assert torch.allclose(
         data.states[0, there, 0, 0], torch.from_numpy(np.exp(-times) * np.cos(np.pi * X[0])).float()
     )
-    assert any("of 9 frames at steps of 0.1 up to 3 are missing" in note for note in data.notes)
+    assert any("of the frames at steps of 0.1 3 are missing" in note for note in data.notes)
     # What is given is known at all times: linear between those of the states.
     assert torch.allclose(data.given.inputs["clock"].values[0, ::1][:9], torch.arange(9) * 0.1, atol=1e-6)
 
@@ -41,18 +43,109 @@ def test_states_lie_at_their_frames_and_nothing_at_others(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        (
-            [0, 0.1, 0.2, 0.35, 0.4],
-            "from 0.2 .* to 0.35 .* Frames may be missing where all others lie at whole steps",
-        ),
-        ([0, 0.1, 0.2, 0.3, 20.0], "at least one in 8 is there"),
-        ([0, 0.1, 0.1, 0.2], "not equally spaced"),
-        ([0, 0.1, 0.2, np.nan], "not equally spaced"),
+        ([0, 0.1, 0.1, 0.2], r"do not rise from 0\.1 \(index 1\) to 0\.1 \(index 2\); sort"),
+        ([0.3, 0.2, 0.1], "not equally spaced: they fall"),
+        ([0, 0.1, 0.2, np.nan], "not equally spaced: the value at index 3 is nan"),
     ],
 )
-def test_times_that_are_no_steps_are_refused(times: list[float], message: str) -> None:
+def test_times_that_do_not_rise_are_refused(times: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Frames.of(np.array(times), "mine.npz")
+        Frames.of(np.array(times), 1, "mine.npz")
+
+
+CLOCK = np.arange(30) * 0.1
+
+
+@pytest.mark.parametrize(
+    ("times", "dt", "framed"),
+    [
+        ([0, 0.1, 0.2, 0.35, 0.4], 0.05, 5),
+        ([0, 0.1, 0.2, 0.33, 0.4, 0.5], 0.1, 5),
+        (CLOCK + 2e-4 * np.cos(7 * np.arange(30)), 0.1, 30),  # read off with 0.2 % of a step
+        (CLOCK + 0.004 * np.sin(7 * np.arange(30)), 0.1, 30),  # with 4 %: all of them by the tolerance asked for
+        (2.0 ** np.arange(6), 1.0, 6),
+    ],
+)
+def test_the_step_is_one_that_the_times_meet(times: Any, dt: float, framed: int) -> None:
+    frames = Frames.of(np.asarray(times, dtype=float), 1, "mine.npz", tolerance=0.08 if framed == 30 else 0.01)
+    assert frames.dt == pytest.approx(dt, rel=2e-3)
+    assert sum(int(one.framed(frames.tolerance).sum()) for one in frames.stretches) == framed
+
+
+def test_states_beside_the_frames_keep_their_times_and_values(tmp_path: Path) -> None:
+    times = np.array([0.0, 0.1, 0.2, 0.33, 0.4, 0.5, 0.6005, 0.7, 0.8])
+    data = written(tmp_path / "beside.npz", times)
+    assert data.mask is not None
+    assert data.between is not None
+    assert data.mask[0, :, 0, 0].tolist() == [True, True, True, False, True, True, True, True, True]
+    assert torch.allclose(data.between.steps, torch.tensor([3.3, 6.005], dtype=torch.float64))
+    assert data.between.framed.tolist() == [False, True]
+    exact = np.exp(-times[[3, 6]])[:, None] * np.cos(np.pi * X)
+    assert torch.allclose(data.between.states[:, 0], torch.from_numpy(exact).float())
+    # What is estimated sees the second at its own time alone.
+    there = data.at_their_times()
+    assert there.mask is not None
+    assert there.mask[0, :, 0, 0].nonzero().flatten().tolist() == [0, 1, 2, 4, 5, 7, 8]
+    # The clock, known at the times of the states, is linear between them.
+    clock = data.given.inputs["clock"]
+    assert torch.allclose(clock.values[0], torch.arange(8 * 8 + 1) * 0.1 / clock.per_step, atol=1e-5)
+    assert any("8 of 9 states lie at steps of 0.1" in note for note in data.notes)
+    later = data.frames(3, 8)
+    assert later.between is not None
+    assert torch.allclose(later.between.steps, torch.tensor([0.3, 3.005], dtype=torch.float64))
+
+
+def test_a_run_is_cut_at_long_gaps_and_keeps_its_numbers(tmp_path: Path) -> None:
+    times = np.concatenate([np.arange(6) * 0.1, 7.03 + np.arange(9) * 0.1, 20 + np.arange(5) * 0.1])
+    u = np.stack([(1 + n) * np.exp(-times)[:, None] * np.cos(np.pi * X) for n in range(3)])
+    np.savez(tmp_path / "days.npz", x=X, t=times, u=u, boundary="neumann", clock=times, nu=[0.1, 0.2, 0.3])
+    data = read_trajectories(tmp_path / "days.npz")
+    assert data.states.shape[:2] == (9, 9)  # no frame of a gap is stored
+    assert data.numbers == [0, 1, 2]
+    assert data.given.trajectory.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert data.given.frame.tolist() == [0, 70, 200] * 3
+    assert data.mask is not None
+    assert data.mask[:, :, 0, 0].sum(dim=1).tolist() == [6, 9, 5] * 3
+    assert torch.allclose(data.states[4, :, 0], torch.from_numpy(u[1, 6:15]).float())
+    assert torch.allclose(data.given.inputs["clock"].values[4], torch.from_numpy(times[6:15]).float())
+    assert data.given.conditions["nu"][[0, 3, 8]].tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert any(
+        "cut at 6 gaps of more than 8 steps, the first in trajectory 0 between its states 5 and 6" in note
+        for note in data.notes
+    )
+    # Whole trajectories of the file are held out, and in time the end of each.
+    assert split_trajectories(data, validation=1, test=1).validation.given.trajectory.tolist() == [1, 1, 1]
+    split = split_in_time(data, fraction=0.3)
+    assert split.train.given.frame.tolist() == [0, 70] * 3
+    assert split.train.mask is not None
+    assert int(split.train.mask[:2, :, 0, 0].sum()) == 14
+    assert split.borders is not None
+    assert split.borders.tolist() == [8, 0] * 3
+    assert split.validation.given.frame.tolist() == [70, 200] * 3
+    both = together([data, data], "twice")
+    assert both.numbers == list(range(6))
+
+
+def test_a_trajectory_that_ends_early_needs_no_mask(tmp_path: Path) -> None:
+    times = np.arange(10) * 0.1
+    u = np.stack([np.exp(-times)[:, None] * np.cos(np.pi * X)] * 3)
+    u[1, 6:] = np.nan
+    heater = np.tile(np.abs(times - 0.3), (3, 1))
+    heater[1, 6:] = np.nan
+    np.savez(tmp_path / "ends.npz", x=X, t=times, u=u, boundary="neumann", heater=heater)
+    data = read_trajectories(tmp_path / "ends.npz")
+    assert "trajectories end before 10 states, nothing but NaN follows: trajectory 1 after 6" in data.notes
+    assert data.mask is not None
+    assert data.mask[:, :, 0, 0].sum(dim=1).tolist() == [10, 6, 10]
+    assert data.given.inputs["heater"].values[1, 5:].tolist() == pytest.approx([0.2] * 5)
+    # In time each is divided by its own length.
+    split = split_in_time(data, fraction=0.3)
+    assert split.borders is not None
+    assert split.borders.tolist() == [7, 4, 7]
+    u[0, 3, 2] = np.nan  # a hole is no end
+    np.savez(tmp_path / "hole.npz", x=X, t=times, u=u, boundary="neumann")
+    with pytest.raises(ValueError, match="1 values are not finite, the first in trajectory 0, time step 3"):
+        read_trajectories(tmp_path / "hole.npz")
 
 
 def test_several_files_are_one_set_each_with_its_length_and_step(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cotwin.estimation.observation import Grid, Joined, Observation, Points, Regions, box_region
+from cotwin.estimation.observation import Grid, Instants, Joined, Observation, Points, Regions, box_region
 from cotwin.layout import Boundary, Field, Layout
 
 DT = 0.25
@@ -58,6 +58,9 @@ def of_every_kind() -> dict[str, Observation]:
     return {
         "grid": Grid(spaces, 2, 4),
         "masked grid": Grid(spaces, 2, 4, mask=mask, first=0),
+        "instants": Instants(
+            spaces, 2, 4, torch.tensor([0, 0, 1, 1]), torch.tensor([0.0, 1.3, 2.0, 3.7]), mask[:, :2].flatten(0, 1)
+        ),
         "points": points,
         "sums": Regions.sums(spaces, boxes, times, ["u", "v"], num_trajectories=2),
         "means": means,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from observation_cases import generator, layout, of_every_kind, random_states
+from observation_cases import generator, layout, of_every_kind, random_states, sampled, times_up_to
 
-from cotwin.estimation.observation import Grid, Joined, Observation, Points, Regions, box_region
+from cotwin.estimation.observation import Grid, Instants, Joined, Observation, Points, Regions, box_region
 
 KINDS = of_every_kind()
 
@@ -132,6 +134,32 @@ def test_masks_and_steps_that_do_not_fit_are_refused() -> None:
         Grid(spaces, 1, 2, first=3)
     with pytest.raises(ValueError, match="at least one rollout"):
         Grid(spaces, 0, 2)
+
+
+def test_between_steps_values_are_of_fourth_order() -> None:
+    for steps in (16, 32, 64):
+        spaces = replace(layout(4), dt=2.0 / steps)
+        states = sampled(spaces, steps, lambda t, x: torch.sin(3 * t + x))
+        at = times_up_to(float(steps), 50).sort().values
+        mask = torch.ones(50, *spaces.state_shape, dtype=torch.bool)
+        seen = Instants(spaces, 1, steps, torch.zeros(50, dtype=torch.long), at, mask)
+        x = seen.places()[:, 0]
+        error = float((seen(states) - torch.sin(3 * seen.time + x)).abs().max())
+        # |(s + 1) s (s − 1) (s − 2)| is at most 1 towards the ends, over 4! times the fourth derivative.
+        assert 1e-2 * 81 * spaces.dt**4 < error < 81 / 24 * spaces.dt**4
+
+
+def test_at_steps_instants_see_what_a_grid_does() -> None:
+    spaces = layout(6)
+    grid = Grid(spaces, 2, 3, first=0)
+    states = random_states(grid)
+    at = torch.arange(4.0).repeat(2)
+    mask = torch.ones(8, *spaces.state_shape, dtype=torch.bool)
+    seen = Instants(spaces, 2, 3, torch.arange(2).repeat_interleave(4), at, mask)
+    assert torch.equal(seen(states), grid(states))
+    assert torch.equal(seen.values(states.flatten(0, 1)), grid(states))
+    assert torch.equal(seen.places(), grid.places())
+    assert [one.cell.tolist() for _, one in seen.lattices()] == [one.cell.tolist() for _, one in grid.lattices()]
 
 
 def test_parts_see_what_they_see_alone() -> None:

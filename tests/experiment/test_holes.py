@@ -130,8 +130,9 @@ def test_a_rollout_starts_from_the_first_frame_that_shows_something(tmp_path: Pa
     single = measured(1)[0]
     single[0] = np.nan
     data = loaded(tmp_path, single).validation
-    assert data.scored_from == 9
-    torch.testing.assert_close(data.states[0, 9:12, 0], torch.tensor(single[10:]).float())
+    # A fifth of the 12 states that are there.
+    assert data.scored_from == 10
+    torch.testing.assert_close(data.states[0, 10:12, 0], torch.tensor(single[11:]).float())
     u[3, :12] = np.nan
     with pytest.raises(ValueError, match=r"no rollout can start in held-out trajectories \[3\]"):
         loaded(tmp_path, u, "data.validation=2")

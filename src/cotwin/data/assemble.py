@@ -16,7 +16,8 @@ from cotwin.data.orders import require_order
 from cotwin.data.outside import given_of
 from cotwin.data.precision import Precision, in_precision
 from cotwin.data.room import require_room
-from cotwin.data.times import Frames
+from cotwin.data.tails import about_ends, ends_of, without_tails
+from cotwin.data.times import NEAR, Frames
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.walls import contradictions
 from cotwin.layout import Boundary, Centring, Ends, Field, Layout
@@ -37,6 +38,8 @@ def assemble(
     given: Sequence[str] = (),
     given_at: Sequence[str] = (),
     points: Centring | Sequence[Centring] | None = None,
+    dt: float | None = None,
+    dt_tolerance: float = NEAR,
 ) -> Trajectories:
     """Trajectories of the chosen fields; `docs/data.md` explains the options.
 
@@ -53,7 +56,7 @@ def assemble(
             f"{source}: {setting('extent')} has {len(extent)} pairs, the file has the axes "
             f"{[axis.name for axis in contents.axes]}; give (lower, upper) for each."
         )
-    frames = Frames.of(contents.times, source)
+    frames = Frames.of(contents.times, contents.num_trajectories, source, dt, dt_tolerance)
     kinds = boundaries(contents, boundary)
     ends = extent if extent is not None else [None] * len(contents.axes)
     placed = centrings(contents, points)
@@ -62,9 +65,11 @@ def assemble(
         for axis, kind, end, one in zip(contents.axes, kinds, ends, placed, strict=True)
     ]
     states, mask = _gather(contents, chosen)
+    lengths = ends_of(states, [field.static for field in chosen for _ in range(field.components)])
+    mask = without_tails(states, mask, lengths)
     if missing == "mask":
         mask = _mask_missing(states, mask, chosen, source)
-    notes = list(contents.notes)
+    notes = [*contents.notes, *about_ends(lengths, contents.num_frames)]
     states, mask = _without_repeats(states, mask, placements, contents)
     if mask is not None and mask.all():
         mask = None
@@ -84,11 +89,13 @@ def assemble(
     notes += _require_walls(states, mask, layout, walls, given_at, source)
     states, said = in_precision(states, mask, layout, precision)
     notes += said
-    known = given_of(contents, given, layout, frames).to(states.dtype)
+    known = given_of(contents, given, layout, frames, lengths).to(states.dtype)
+    between = None
     if not frames.whole:
-        states, mask = frames.spread(states, mask, layout.static_channels)
-        notes.append(frames.note)
-    return Trajectories(states, layout, mask, source, tuple(notes), known)
+        states, mask, between = frames.spread(states, mask, layout.static_channels)
+        mask = None if mask.all() else mask
+        notes += frames.notes()
+    return Trajectories(states, layout, mask, source, tuple(notes), known, between)
 
 
 def _choose(contents: Contents, names: Sequence[str] | None, given: Sequence[str]) -> list[StoredField]:

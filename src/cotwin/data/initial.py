@@ -17,6 +17,7 @@ from cotwin.data.contents import Array, Axis, Contents, StoredField
 from cotwin.data.orders import require_order
 from cotwin.data.outside import given_of
 from cotwin.data.read import open_contents
+from cotwin.data.times import Frames
 from cotwin.given import Given
 from cotwin.layout import Field, Layout
 
@@ -45,8 +46,9 @@ def read_initial(
         points: tuple[Any, ...] = (..., *inside)
         fields = [_field(contents, field, layout, points, frame) for field in layout.fields]
         there = {*contents.scalars, *contents.courses, *(field.name for field in contents.fields)}
-        known = given_of(contents, sorted(there.intersection(given)), layout)
-    return torch.from_numpy(np.concatenate(fields, axis=1)), known.later(frame)
+        frames = Frames.from_state(contents.times, contents.num_trajectories, frame, layout.dt)
+        known = given_of(contents, sorted(there.intersection(given)), layout, frames)
+    return torch.from_numpy(np.concatenate(fields, axis=1)), replace(known, frame=known.frame + frame)
 
 
 def _along(axis: Axis, layout: Layout, index: int, source: str) -> slice:

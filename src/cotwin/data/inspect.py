@@ -12,6 +12,7 @@ from cotwin.data.boundaries import KINDS, said_by
 from cotwin.data.contents import Array, Axis, Contents, StoredField, as_type, setting, step, unevenness
 from cotwin.data.read import open_contents
 from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
+from cotwin.data.times import Frames
 
 __all__ = ["AxisSummary", "FieldSummary", "FileSummary", "Place", "inspect_file", "render"]
 
@@ -23,7 +24,8 @@ def inspect_file(path: str | Path) -> FileSummary:
     file that cannot be opened as any format known.
     """
     with open_contents(path) as contents:
-        fields = tuple(_field(contents, field) for field in contents.fields)
+        ends = _ends(contents)
+        fields = tuple(_field(contents, field, ends) for field in contents.fields)
         refusals, notes = list(_refusals(contents, fields)), contents.notes
         if not refusals:
             # Nothing in sight: whatever reading finds in the values all the same.
@@ -50,7 +52,21 @@ def _axis(axis: Axis) -> AxisSummary:
     return AxisSummary(axis.name, len(values), float(values[0]), float(values[-1]), spacing, axis.unit, axis.boundary)
 
 
-def _field(contents: Contents, field: StoredField) -> FieldSummary:
+def _ends(contents: Contents) -> list[int]:
+    """How many states each trajectory has before nothing but NaN follows in all fields that change in time."""
+    moving = [field for field in contents.fields if not field.static]
+    ends = []
+    for trajectory in range(contents.num_trajectories):
+        known = np.zeros(contents.num_frames, dtype=bool)
+        for field in moving:
+            values = as_type(field.read(trajectory), np.float64)
+            known |= ~np.isnan(values).all(axis=tuple(range(1, values.ndim)))
+        end = int(known.nonzero()[0].max(initial=-1)) + 1
+        ends.append(end if end >= 2 else contents.num_frames)
+    return ends
+
+
+def _field(contents: Contents, field: StoredField, ends: list[int]) -> FieldSummary:
     low, high = np.inf, -np.inf
     non_finite, unobserved = 0, 0
     first: Place | None = None
@@ -58,6 +74,8 @@ def _field(contents: Contents, field: StoredField) -> FieldSummary:
         values = as_type(field.read(trajectory), np.float64)
         seen = True if field.observed is None else field.observed(trajectory)
         seen = np.broadcast_to(seen, values.shape)
+        if not field.static:
+            values, seen = values[: ends[trajectory]], seen[: ends[trajectory]]
         finite, bad = seen & np.isfinite(values), seen & ~np.isfinite(values)
         low = min(low, float(values.min(where=finite, initial=np.inf)))
         high = max(high, float(values.max(where=finite, initial=-np.inf)))
@@ -91,10 +109,10 @@ def _refusals(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[
         problem = unevenness(axis.coordinates, "interpolate the data to a uniform grid")
         if problem:
             yield f"coordinates {axis.name} are not equally spaced: {problem}"
-    for row, times in enumerate(contents.times):
-        problem = unevenness(times, "interpolate in time, or keep an evenly spaced part")
-        if problem:
-            yield f"times of trajectory {row} are not equally spaced: {problem}"
+    try:
+        Frames.of(contents.times, contents.num_trajectories, contents.source)
+    except ValueError as error:
+        yield str(error).removeprefix(f"{contents.source}: ")
     yield from contents.misfits.values()
     for field in fields:
         if field.first_non_finite is not None:

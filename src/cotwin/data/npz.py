@@ -79,7 +79,7 @@ def _assumed(arrays: dict[str, Member], names: list[str]) -> Iterator[str]:
     """The order of space axes of one length; neither a field's shape nor 1-D coordinates speak of it."""
     for one, other in itertools.pairwise(names):
         first, second = arrays[one].shape, arrays[other].shape
-        if math.prod(first) == math.prod(second) == max(first) == max(second):
+        if math.prod(first) == math.prod(second) == max(first, default=0) == max(second, default=0):
             yield (
                 f"{one} and {other} have {max(first)} points each, and {one} is taken to come before {other} in the "
                 f"fields; where {other} comes first, as np.meshgrid has it, say so with {setting('axes')}"

@@ -16,6 +16,7 @@ from cotwin.data.foreign import what_it_is
 from cotwin.data.hdf5 import takes_from_other_files
 from cotwin.data.npz import open_npz
 from cotwin.data.precision import Precision
+from cotwin.data.times import NEAR
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.well import open_well
 from cotwin.layout import Boundary, Centring, Ends
@@ -34,6 +35,8 @@ class Options(TypedDict, total=False):
     given: Sequence[str]
     given_at: Sequence[str]
     points: Centring | Sequence[Centring] | None
+    dt: float | None
+    dt_tolerance: float
 
 
 def read_trajectories(
@@ -49,6 +52,8 @@ def read_trajectories(
     given: Sequence[str] = (),
     given_at: Sequence[str] = (),
     points: Centring | Sequence[Centring] | None = None,
+    dt: float | None = None,
+    dt_tolerance: float = NEAR,
 ) -> Trajectories:
     """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
 
@@ -62,6 +67,8 @@ def read_trajectories(
     walls: refuse data that surely contradict the boundary, or trust it and note them.
     points: whether those of an axis are nodes, the outermost on the ends of the domain, or centres of cells; for each
         axis, or for all that are not periodic. Where neither this nor `extent` says it, the coordinates do.
+    dt: the step, where times are uneven; if not given, the interval that most of them meet. dt_tolerance: of a step,
+        by which a state may lie beside one and still be a frame that trains.
     given_at: ends at which a model of theirs has a value or a flux, "x_lower" and so on; elsewhere that is zero.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
@@ -78,6 +85,8 @@ def read_trajectories(
             given=given,
             given_at=given_at,
             points=points,
+            dt=dt,
+            dt_tolerance=dt_tolerance,
         )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
 
@@ -11,15 +15,17 @@ from cotwin.data.trajectories import Trajectories
 class Split:
     """Data for training, for choosing what to keep, and for the final figure; no state is in two of them.
 
+    validation: in time, with the states before the held-out ones, from which a rollout gets there.
     test: None where there is none.
-    note: how the data were divided, for the user. in_time: whether validation is what follows the training states.
+    note: how the data were divided, for the user.
+    borders: in time, the first frame of each trajectory of `validation` that is held out; else None.
     """
 
     train: Trajectories
     validation: Trajectories
     test: Trajectories | None
     note: str
-    in_time: bool = False
+    borders: Int[Tensor, " N"] | None = None
 
 
 def split_trajectories(trajectories: Trajectories, validation: int, test: int) -> Split:
@@ -27,7 +33,7 @@ def split_trajectories(trajectories: Trajectories, validation: int, test: int) -
 
     Raises ValueError unless at least one is left to train and one validates.
     """
-    count = len(trajectories)
+    count = len(trajectories.numbers)
     train = count - validation - test
     if validation < 1 or test < 0:
         raise ValueError(f"validation is {validation} and test {test}; at least one trajectory has to validate.")
@@ -42,9 +48,9 @@ def split_trajectories(trajectories: Trajectories, validation: int, test: int) -
             f"{count} to train; hold out at most {count - 1}."
         )
     return Split(
-        train=trajectories.select(slice(0, train)),
-        validation=trajectories.select(slice(train, train + validation)),
-        test=trajectories.select(slice(train + validation, count)) if test else None,
+        train=_numbered(trajectories, 0, train),
+        validation=_numbered(trajectories, train, train + validation),
+        test=_numbered(trajectories, train + validation, count) if test else None,
         note=f"of {count} trajectories, the first {train} train, the next {validation} validate, the last "
         f"{test} test",
     )
@@ -53,31 +59,104 @@ def split_trajectories(trajectories: Trajectories, validation: int, test: int) -
 def split_in_time(trajectories: Trajectories, fraction: float = 0.2, test: int = 0) -> Split:
     """The last part in time validates, where each trajectory has unknowns of its own, or is the only one.
 
-    fraction: of the states, at least two. Validation starts with the state after the last that trains. test: so many
-    whole trajectories, the last ones, test.
+    fraction: of the states of each trajectory, at least two. Validation starts with the state after the last that
+    trains. test: so many whole trajectories, the last ones, test.
 
     Raises ValueError unless at least two states are left to train.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction}; it lies between 0 and 1.")
-    whole, frames = len(trajectories) - test, trajectories.num_frames
-    if whole < 1:
-        raise ValueError(
-            f"{trajectories.source}: {test} of {len(trajectories)} trajectories test, none is left to train."
+    count = len(trajectories.numbers)
+    if test >= count:
+        raise ValueError(f"{trajectories.source}: {test} of {count} trajectories test, none is left to train.")
+    rest, frames = _numbered(trajectories, 0, count - test), trajectories.num_frames
+    borders, kept, held = _borders(rest, fraction)
+    begin = (float(rest.given.frame[borders < frames][0]) + float(borders[borders < frames][0])) * rest.layout.dt
+    if bool((borders == borders[0]).all()):
+        train, early, last = rest.frames(0, int(borders[0])), kept // len(rest), held // len(rest)
+        said = (
+            f"of {early + last} states the first {early} train (to {begin - rest.layout.dt:.6g} after the start), "
+            f"the last {last} validate (from {begin:.6g} on)"
         )
-    start = frames - max(2, round(frames * fraction))
-    if start < 2:
-        raise ValueError(
-            f"{trajectories.source}: holding out {frames - start} of {frames} states leaves {start} to "
-            "train, and a step needs two."
+    else:
+        train, own = (
+            _before(rest, borders),
+            ", each by its own length" if count - test > 1 else f", from {begin:.6g} on",
         )
-    dt, rest = trajectories.layout.dt, trajectories.select(slice(0, whole))
+        said = f"{kept} states train, the last {held} validate{own}"
+    late = (borders < _ends(rest)).nonzero().flatten().tolist()
     return Split(
-        train=rest.frames(0, start),
-        validation=rest.frames(start, frames),
-        test=trajectories.select(slice(whole, None)) if test else None,
-        in_time=True,
-        note=f"held out in time: of {frames} states the first {start} train (to {(start - 1) * dt:.6g} after "
-        f"the start), the last {frames - start} validate (from {start * dt:.6g} on); "
-        + (f"the last {test} of {len(trajectories)} trajectories test" if test else "none tests"),
+        train=train,
+        validation=rest if len(late) == len(rest) else rest.select(late),
+        test=_numbered(trajectories, count - test, count) if test else None,
+        note=f"held out in time: {said}; "
+        + (f"the last {test} of {count} trajectories test" if test else "none tests"),
+        borders=borders[late],
     )
+
+
+def _numbered(trajectories: Trajectories, first: int, stop: int) -> Trajectories:
+    """Those with some of the numbers, in their order; a view."""
+    numbers = [*trajectories.numbers, int(trajectories.given.trajectory.max()) + 1]
+    own = trajectories.given.trajectory
+    inside = ((own >= numbers[first]) & (own < numbers[stop])).nonzero().flatten()
+    return trajectories.select(slice(int(inside[0]), int(inside[-1]) + 1))
+
+
+def _measured(trajectories: Trajectories) -> tuple[Int[Tensor, " M"], Int[Tensor, " M"]]:
+    """Row and frame of each state of which something was seen; of one between two frames the later."""
+    moving = ~torch.tensor(trajectories.layout.static_channels)
+    exact = trajectories.at_their_times()
+    if exact.mask is None:
+        seen = torch.ones(len(exact), exact.num_frames, dtype=torch.bool)
+    else:
+        seen = exact.mask[:, :, moving].flatten(2).any(dim=2)
+    rows, frames = seen.nonzero().unbind(dim=1)
+    if exact.between is not None:
+        rows = torch.cat([rows, exact.between.row])
+        frames = torch.cat([frames, exact.between.steps.ceil().long()])
+    order = torch.argsort(rows * (exact.num_frames + 1) + frames, stable=True)
+    return rows[order], frames[order]
+
+
+def _ends(trajectories: Trajectories) -> Int[Tensor, " N"]:
+    """One more than the last frame up to which something was seen."""
+    rows, frames = _measured(trajectories)
+    ends = torch.zeros(len(trajectories), trajectories.num_frames, dtype=torch.bool)
+    ends[rows, frames] = True
+    return (torch.arange(1, trajectories.num_frames + 1) * ends).amax(dim=1)
+
+
+def _borders(trajectories: Trajectories, fraction: float) -> tuple[Int[Tensor, " N"], int, int]:
+    """The first frame of each row that is held out, one after the last where none is; states that train, and not."""
+    rows, frames = _measured(trajectories)
+    numbers, borders = trajectories.given.trajectory, torch.full((len(trajectories),), trajectories.num_frames)
+    kept = held = 0
+    for number in trajectories.numbers:
+        own = (numbers[rows] == number).nonzero().flatten()
+        last = max(2, round(len(own) * fraction))
+        start = len(own) - last
+        if start < 2:
+            raise ValueError(
+                f"{trajectories.source}: holding out {last} of {len(own)} states of trajectory {number} leaves "
+                f"{start} to train, and a step needs two."
+            )
+        first = own[start]
+        borders[(numbers == number) & (torch.arange(len(numbers)) > rows[first])] = 0
+        borders[rows[first]] = frames[first]
+        kept, held = kept + start, held + last
+    return borders, kept, held
+
+
+def _before(trajectories: Trajectories, borders: Int[Tensor, " N"]) -> Trajectories:
+    """What lies before the borders."""
+    early = (borders > 0).nonzero().flatten().tolist()
+    rest, borders = trajectories.select(early), borders[early]
+    after = torch.arange(rest.num_frames) >= borders[:, None]
+    mask = torch.ones_like(rest.states, dtype=torch.bool) if rest.mask is None else rest.mask.clone()
+    moving = ~torch.tensor(rest.layout.static_channels)
+    mask &= ~(after[:, :, None] & moving).view(*after.shape, -1, *[1] * rest.layout.dims)
+    between = rest.between
+    if between is not None:
+        between = between.some(between.steps <= (borders - 1)[between.row])
+    return replace(rest, mask=mask, between=between).frames(0, int(borders.max()))

@@ -1,170 +1,248 @@
-"""When states were measured: frames at equal steps, some of which may be missing, and trajectories of any length."""
+"""When states were measured: at equal steps or beside them, with frames missing, and with gaps."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
-from cotwin.data.contents import Array, step, unevenness
-from cotwin.data.trajectories import Trajectories
-from cotwin.given import Course, Given, joined
+from cotwin.data.between import Between
+from cotwin.data.contents import Array, setting, step, unevenness
 
 TOLERANCE = 1e-3
-"""Of a step, by which a state's time may lie beside a frame."""
-SPARSE = 8
-"""Frames for each state that was measured, at most: of more the most are empty."""
+"""Of a step, within which a state is at a frame exactly."""
+NEAR = 0.01
+"""Of a step, within which a state is taken for a frame's unless asked otherwise."""
+MORE = 0.1
+"""Of a step: a tolerance that is told of where it takes more states."""
+LONG = 8
+"""Steps of a gap, at most, that a window may step through: where there are more a trajectory is cut."""
+FEWEST = 4
+"""States between two gaps, for which it is cut unless it were mostly empty otherwise."""
+TRIED = 32
+"""Intervals between states, and trajectories, at most, that are tried for the step."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """States of one trajectory without a long gap between them.
+
+    trajectory: its number in the file. first: which of its states is the first one here. frame: when that is, in
+    whole steps after the trajectory's first state. steps: of each state after the first one here, (K,).
+    """
+
+    trajectory: int
+    first: int
+    frame: int
+    steps: NDArray[np.float64]
+
+    @property
+    def frames(self) -> int:
+        """From its first state on, to hold them all."""
+        return int(np.ceil(self.steps[-1])) + 1
+
+    @property
+    def states(self) -> slice:
+        """Which of its trajectory's they are."""
+        return slice(self.first, self.first + len(self.steps))
+
+    def framed(self, tolerance: float) -> NDArray[np.bool_]:
+        """Which states are frames: no more than so much of a step beside one, and none nearer to it."""
+        beside = np.abs(self.steps - np.round(self.steps))
+        near = beside <= tolerance
+        order = np.lexsort((beside, np.round(self.steps)))
+        nearest = np.zeros(len(self.steps), dtype=bool)
+        nearest[order[np.unique(np.round(self.steps)[order], return_index=True)[1]]] = True
+        return near & nearest
 
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of trajectories, at equal steps dt from each one's first state.
+    """Where the states of a file lie, in steps dt from the first one of each stretch.
 
-    places: at which frame each state lies, (N, T), or (1, T) for all. count: frames of the longest.
+    tolerance: of a step, by which a state may lie beside a frame. measured: states of each trajectory.
+    stretches: in the order of the trajectories and of time.
     """
 
     dt: float
-    places: Int[Tensor, "N T"]
-    count: int
+    tolerance: float
+    measured: int
+    stretches: tuple[Stretch, ...]
 
     @classmethod
-    def of(cls, times: Array, source: str) -> Frames:
-        """From the times of each trajectory, or of all. Raises ValueError unless all lie at whole steps.
+    def of(cls, times: Array, count: int, source: str, dt: float | None = None, tolerance: float = NEAR) -> Frames:
+        """Of so many trajectories with these times, one row for all or one for each.
 
-        The step is the usual one of the trajectory whose is shortest.
+        dt: the step; if not given the usual one, or another interval between states that more of them meet. A
+        trajectory is cut at gaps of more than `LONG` steps, where at least `FEWEST` states lie between them, or
+        where it would else be empty for the most part.
+        Raises ValueError for times that do not rise, and where nothing is left.
         """
         rows = np.atleast_2d(np.asarray(times, dtype=np.float64))
-        problems = [unevenness(row, "") for row in np.atleast_2d(times)]
-        if not any(problems) and np.ptp(steps := [step(row) for row in rows]) <= TOLERANCE * steps[0]:
-            return cls(steps[0], torch.arange(rows.shape[1])[None], rows.shape[1])
-        first = next((problem for problem in problems if problem), "trajectories have other steps")
-        if rows.shape[1] < 2 or not (np.isfinite(rows).all() and (np.diff(rows, axis=1) > 0).all()):
-            raise ValueError(f"{source}: times are not equally spaced: {first}.")
-        dt = float(np.median(np.diff(rows, axis=1), axis=1).min())
-        exact = (rows - rows[:, :1]) / dt
-        places = np.round(exact)
-        count = int(places.max()) + 1
-        if np.abs(exact - places).max() > 10 * TOLERANCE or count > SPARSE * rows.shape[1]:
+        problem = next((found for row in np.atleast_2d(times) if (found := unevenness(row, ""))), None)
+        _require_rising(np.atleast_2d(times), rows, problem, source)
+        even = problem is None and np.ptp(steps := [step(row) for row in rows]) <= TOLERANCE * steps[0]
+        if dt is None:
+            dt = steps[0] if even else _suggested(rows, tolerance)
+        rounding = 4 * np.finfo(times.dtype).eps * np.abs(rows).max() / dt if times.dtype.kind == "f" else 0.0
+        own = [
+            _stretches(np.arange(rows.shape[1]) * 1.0 if even and dt == steps[0] else (row - row[0]) / dt, rounding)
+            for row in rows
+        ]
+        every = zip(range(count), own if len(own) == count else own * count, strict=True)
+        stretches = tuple(Stretch(number, *one) for number, parts in every for one in parts)
+        if not stretches:
             raise ValueError(
-                f"{source}: times are not equally spaced: {first.rstrip('; ')}. Frames may be missing where all "
-                f"others lie at whole steps of the usual one, {dt:.6g}, and at least one in {SPARSE} is there; "
-                "interpolate in time, or keep a part that is."
+                f"{source}: no two states lie within {LONG} steps of {dt:.6g}; choose a longer step with "
+                f"{setting('dt')}."
             )
-        return cls(dt, torch.from_numpy(places.astype(np.int64)), count)
+        return cls(dt, tolerance, rows.shape[1], stretches)
+
+    @classmethod
+    def regular(cls, trajectories: int, measured: int, dt: float) -> Frames:
+        """One state at each step."""
+        steps = np.arange(measured, dtype=np.float64)
+        return cls(dt, NEAR, measured, tuple(Stretch(number, 0, 0, steps) for number in range(trajectories)))
+
+    @classmethod
+    def from_state(cls, times: Array, trajectories: int, first: int, dt: float) -> Frames:
+        """From one state of each trajectory on, whatever the gaps."""
+        rows = np.broadcast_to(np.asarray(times, dtype=np.float64), (trajectories, times.shape[-1]))[:, first:]
+        each = ((row - row[0]) / dt for row in rows)
+        return cls(
+            dt, NEAR, times.shape[-1], tuple(Stretch(number, first, 0, steps) for number, steps in enumerate(each))
+        )
+
+    @property
+    def count(self) -> int:
+        """Frames of the longest stretch."""
+        return max(one.frames for one in self.stretches)
 
     @property
     def whole(self) -> bool:
-        """Whether no frame is missing."""
-        return self.places.shape[1] == self.count
+        """Whether all states are frames, and no frame is missing."""
+        return all(np.array_equal(one.steps, np.arange(self.measured)) for one in self.stretches)
 
-    @property
-    def note(self) -> str:
-        """How many are missing."""
-        return (
-            f"of {self.count} frames at steps of {self.dt:.6g} up to {self.count - self.places.shape[1]} are missing "
-            "in a trajectory: nothing is scored there"
+    def notes(self) -> Iterator[str]:
+        """What was done with times that are not equally spaced, for people."""
+        if self.whole:
+            return
+        number = len({one.trajectory for one in self.stretches})
+        kept = sum(len(one.steps) for one in self.stretches)
+        framed, more = (
+            sum(int(one.framed(tolerance).sum()) for one in self.stretches) for tolerance in (self.tolerance, MORE)
         )
+        beside = max(float(np.abs(one.steps - np.round(one.steps)).max()) for one in self.stretches)
+        if beside > 0:
+            cure = f"; {MORE:g} as {setting('dt_tolerance')} would take {more}" if more > framed else ""
+            yield (
+                f"times are uneven: {framed} of {kept} states lie at steps of {self.dt:.6g}, to {self.tolerance:g} "
+                f"of one, and training uses these{cure}; estimates and errors on held-out data use all {kept}, "
+                "simulated states interpolated in time"
+            )
+        missing = sum(one.frames - len(np.unique(np.round(one.steps))) for one in self.stretches)
+        if missing and beside == 0:
+            yield f"of the frames at steps of {self.dt:.6g} {missing} are missing: nothing is scored there"
+        if len(self.stretches) > number:
+            cut = next(n for n, one in enumerate(self.stretches) if one.frame > 0)
+            after, here = self.stretches[cut - 1], self.stretches[cut]
+            yield (
+                f"trajectories are cut at {len(self.stretches) - number} gaps of more than {LONG} steps, the first "
+                f"in trajectory {here.trajectory} between its states {after.states.stop - 1} and {here.first}: "
+                f"no window crosses them, and {len(self.stretches)} stretches have starts of their own"
+            )
+        alone = self.measured * (1 + max(one.trajectory for one in self.stretches)) - kept
+        if alone:
+            yield f"{alone} states stand alone between long gaps and are not used"
 
     def spread(
         self, states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None, static: Sequence[bool]
-    ) -> tuple[Float[Tensor, "N F C *S"], Bool[Tensor, "N F C *S"]]:
-        """States at their frames, zero and not observed at others; static channels are everywhere."""
-        shape = (len(states), self.count, *states.shape[2:])
-        rows, places = torch.arange(len(states))[:, None], self.places.expand(len(states), -1)
-        wide, seen = states.new_zeros(shape), torch.zeros(shape, dtype=torch.bool)
-        wide[rows, places] = states
-        seen[rows, places] = torch.ones_like(states, dtype=torch.bool) if mask is None else mask
+    ) -> tuple[Float[Tensor, "R F C *S"], Bool[Tensor, "R F C *S"], Between | None]:
+        """States of each stretch at their frames, zero and not observed at others, and those beside the frames.
+
+        Static channels are everywhere.
+        """
+        shape = (len(self.stretches), self.count, *states.shape[2:])
+        wide, seen, beside = states.new_zeros(shape), torch.zeros(shape, dtype=torch.bool), []
         fixed = torch.tensor(static)
-        wide[:, :, fixed], seen[:, :, fixed] = states[:, :1, fixed], True
-        return wide, seen
+        for row, one in enumerate(self.stretches):
+            values = states[one.trajectory, one.states]
+            there = torch.ones_like(values, dtype=torch.bool) if mask is None else mask[one.trajectory, one.states]
+            steps, framed = torch.from_numpy(one.steps), torch.from_numpy(one.framed(self.tolerance))
+            at = steps.round().long()[framed]
+            wide[row, at], seen[row, at] = values[framed], there[framed]
+            wide[row, :, fixed], seen[row, :, fixed] = values[:1, fixed], True
+            off = (steps != steps.round()) | ~framed
+            beside.append((torch.full_like(steps, row)[off].long(), steps[off], framed[off], values[off], there[off]))
+        columns = [torch.cat(column) for column in zip(*beside, strict=True)]
+        return wide, seen, Between(*columns) if len(columns[0]) else None
 
-    def between(self, values: Float[Tensor, "N T *S"]) -> Float[Tensor, "N F *S"]:
-        """What is given at the states' times, at all frames: linear between them."""
-        if self.whole:
-            return values
-        every = zip(values, self.places.expand(len(values), -1), strict=True)
-        return torch.stack([_linear(own, places, self.count) for own, places in every])
 
-
-def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
-    """The trajectories of several files as one set, numbered through; each with its own length, and steps that are
-    whole multiples of the shortest. Raises ValueError for another grid, fields or things given.
-    """
-    precision = max((part.states.dtype for part in parts), key=lambda dtype: dtype.itemsize)
-    parts = [replace(one, states=one.states.to(precision), given=one.given.to(precision)) for one in parts]
-    dt = min(part.layout.dt for part in parts)
-    factors = [round(part.layout.dt / dt) for part in parts]
-    first = parts[0]
-    for part, factor in zip(parts, factors, strict=True):
-        if abs(part.layout.dt / dt - factor) > TOLERANCE * factor:
-            raise ValueError(
-                f"{part.source}: its time step {part.layout.dt:.6g} is no multiple of {dt:.6g}, another file's."
-            )
-        if replace(part.layout, dt=dt) != replace(first.layout, dt=dt):
-            raise ValueError(
-                f"{part.source} and {first.source} have other fields, grids or boundaries; read them apart."
-            )
-        if part.given.names != first.given.names:
-            only = ", ".join(sorted(part.given.names ^ first.given.names))
-            raise ValueError(f"{part.source} and {first.source}: only one of them gives {only}; give it in each.")
-    count = max((part.num_frames - 1) * factor + 1 for part, factor in zip(parts, factors, strict=True))
-    whole = all(part.num_frames == count and part.mask is None for part in parts)
-    spread = [
-        Frames(dt, factor * torch.arange(part.num_frames)[None], count).spread(
-            part.states, part.mask, part.layout.static_channels
+def _require_rising(times: Array, rows: NDArray[np.float64], problem: str | None, source: str) -> None:
+    gaps = np.diff(rows, axis=1)
+    if rows.shape[1] < 2 or not np.isfinite(rows).all() or (gaps < 0).all():
+        raise ValueError(f"{source}: times are not equally spaced: {(problem or '').rstrip('; ')}.")
+    if not (gaps > 0).all():
+        row, index = (int(one[0]) for one in (gaps <= 0).nonzero())
+        raise ValueError(
+            f"{source}: times do not rise from {times[row, index]} (index {index}) to {times[row, index + 1]} (index "
+            f"{index + 1}); sort the states by time, and leave out what is there twice."
         )
-        for part, factor in zip(parts, factors, strict=True)
-    ]
-    states = torch.cat([one for one, _ in spread])
-    given = joined(list(_stretched([part.given for part in parts], factors, count, first.layout.grid)))
-    return Trajectories(
-        states,
-        replace(first.layout, dt=dt),
-        None if whole else torch.cat([seen for _, seen in spread]),
-        source,
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        replace(given, trajectory=torch.arange(len(states))),
-    )
 
 
-def _stretched(parts: Sequence[Given], factors: Sequence[int], count: int, grid: tuple[int, ...]) -> Iterator[Given]:
-    """With courses at every frame of finer steps, up to so many, their last values going on.
+def _suggested(rows: NDArray[np.float64], tolerance: float) -> float:
+    """The step at which most states lie: the usual one, or another interval between states.
 
-    What is a course or a field in one of them is one in all; courses are known at as many times in each interval.
+    An interval is tried as it is, as all states between long gaps fit it, and halved. Where fewer than half of the
+    states meet any, less those that would stand alone, the usual one: of times at random some meet each by chance.
     """
-    courses = {name for part in parts for name in part.inputs}
-    fields = {name for part in parts for name, values in part.conditions.items() if values.dim() > 1}
-    fields |= {name for part in parts for name, course in part.inputs.items() if course.values.dim() > 2}
+    rows = rows[:TRIED]
+    gaps = np.diff(rows, axis=1)
+    usual = float(np.median(gaps, axis=1).min())
+    tried = np.unique(np.quantile(gaps, np.linspace(0, 1, TRIED)))
+    whole = [one for gap in (usual, *tried.tolist()) for one in (gap, _fitted(rows, gap))]
+    candidates = [*whole, *(one / 2 for one in whole)]
 
-    def wide(name: str, values: Tensor, leading: int) -> Tensor:
-        if name not in fields or values.dim() > leading:
-            return values
-        return values.view(*values.shape, *[1] * len(grid)).expand(*values.shape, *grid)
+    def met(dt: float) -> tuple[int, int, float]:
+        parts = [Stretch(0, *one) for row in rows for one in _stretches((row - row[0]) / dt, 0.0)]
+        alone = rows.size - sum(len(one.steps) for one in parts)
+        return sum(int(one.framed(tolerance).sum()) for one in parts) - alone, -len(parts), dt
 
-    for part, factor in zip(parts, factors, strict=True):
-        steady = {
-            name: Course(value[:, None].expand(-1, 2, *value.shape[1:])) for name, value in part.conditions.items()
-        }
-        inputs = {}
-        for name in courses:
-            known = part.inputs.get(name) or steady[name]
-            each = math.lcm(*(round(one.inputs[name].per_step) for one in parts if name in one.inputs))
-            knots = torch.arange(known.values.shape[1]) * factor * (each // round(known.per_step))
-            values = torch.stack([_linear(own, knots, (count - 1) * each + 1) for own in known.values])
-            inputs[name] = Course(wide(name, values, 2), each)
-        conditions = {name: wide(name, one, 1) for name, one in part.conditions.items() if name not in courses}
-        yield replace(part, conditions=conditions, inputs=inputs)
+    def beside(dt: float) -> float:
+        parts = [one for row in rows for _, _, one in _stretches((row - row[0]) / dt, 0.0)]
+        return float(np.abs(np.concatenate(parts) - np.concatenate(parts).round()).mean()) if parts else np.inf
+
+    best, usual = max(map(met, candidates)), min((usual, _fitted(rows, usual)), key=beside)
+    return best[2] if best[0] > max(met(usual)[0], rows.size / 2) else usual
 
 
-def _linear(values: Float[Tensor, "T *S"], places: Int[Tensor, " T"], count: int) -> Float[Tensor, "F *S"]:
-    """Between the places, and as at the last one after it."""
-    wanted = torch.arange(count)
-    above = torch.searchsorted(places, wanted).clamp(1, len(places) - 1)
-    below = above - 1
-    along = ((wanted - places[below]) / (places[above] - places[below])).clamp(0, 1).to(values)
-    return torch.lerp(values[below], values[above], along.view(-1, *[1] * (values.dim() - 1)))
+def _fitted(rows: NDArray[np.float64], dt: float) -> float:
+    """A step by least squares, from the first state of each stretch on."""
+    product = square = 0.0
+    for row in rows:
+        for _, _, steps in _stretches((row - row[0]) / dt, 0.0):
+            whole = np.concatenate([[0.0], np.diff(steps).round().cumsum()])
+            product, square = product + float(whole @ steps), square + float(whole @ whole)
+    return dt * product / square if square > 0 else dt
+
+
+def _stretches(steps: Array, rounding: float) -> list[tuple[int, int, NDArray[np.float64]]]:
+    """Of one trajectory: first state, its place in whole steps, and the steps of all after it."""
+    gaps = np.diff(steps)
+    cuts = np.flatnonzero(gaps > LONG) + 1
+    parts = np.split(np.arange(len(steps)), cuts)
+    sparse = steps[-1] - steps[0] + 1 > LONG * len(steps)
+    if not sparse and min(map(len, parts)) < FEWEST:
+        parts = [np.arange(len(steps))]
+    found = []
+    for part in parts:
+        if len(part) > 1:
+            own = steps[part] - steps[part[0]]
+            exact = np.abs(own - own.round()) <= max(TOLERANCE, min(rounding, 0.1))
+            found.append((int(part[0]), round(float(steps[part[0]])), np.where(exact, own.round(), own)))
+    return found

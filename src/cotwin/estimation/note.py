@@ -26,6 +26,7 @@ Harmful = Literal[
     "not_normal",
     "grid",
     "time_step",
+    "time_between",
     "field_too_coarse",
     "worse_than_start",
 ]

@@ -217,6 +217,12 @@ class LeastSquares:
         twin.unknowns = Unknowns(twin.stepper)
         return twin
 
+    def seen_by(self, observation: Observation) -> LeastSquares:
+        """The same problem with the same values, as another observation predicts them."""
+        twin = copy.copy(self)
+        twin.observation = observation
+        return twin
+
     def with_unknowns_of(self, stepper: Stepper) -> LeastSquares:
         """The same problem for another stepper with other unknowns, at their values; nothing is added to the cost."""
         twin = copy.copy(self)

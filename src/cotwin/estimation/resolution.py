@@ -16,6 +16,8 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.intervals import laplace_interval
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
+from cotwin.estimation.observation import Instants
+from cotwin.estimation.observation.instants import CUBIC
 from cotwin.rollouts import Substepped
 from cotwin.stepper import Stepper
 
@@ -27,7 +29,10 @@ LEAST_ORDER, MOST_ORDER = 1.0, 16.0
 SMALL = 0.25
 """Of the half width of an interval, to which a finer model is to bring the shift."""
 
-Kind = Literal["grid", "steps"]
+JUDGES = 6
+"""Points of the polynomials that tell what those through four leave."""
+
+Kind = Literal["grid", "steps", "times"]
 FAULTS: Mapping[Kind, str] = {"grid": "the grid is too coarse", "steps": "the time steps are too long"}
 
 
@@ -122,6 +127,38 @@ def shift(found: Estimation, linear: Linearised, finer: Finer) -> Shift:
     return Shift.of(found, total * (1 - finer.data**-order), order, seen=further is not None)
 
 
+def interpolated(found: Estimation, linear: Linearised) -> Shift | None:
+    """The shift by interpolating in time between steps; None where nothing is.
+
+    One Gauss-Newton step, as `shift`: s = −(JᵀJ)⁻¹ Jᵀ (r₆(z) − r(z)), r₆ with polynomials through six steps, or where
+    there are no more than four steps one fewer. An error that falls as the fourth power of the step.
+    """
+    seen = found.problem.observation
+    if not isinstance(seen, Instants) or not bool((seen.steps != seen.steps.round()).any()):
+        return None
+    judge = JUDGES if seen.num_steps >= CUBIC else min(CUBIC, seen.num_steps + 1) - 1
+    missed = found.problem.seen_by(seen.through(judge)).misfit(found.z[None]) - linear.misfit
+    return Shift.of(found, _solved(found, linear, missed), CUBIC, seen=False)
+
+
+def on_interpolation(found: Estimation, moved: Shift) -> Iterator[Note]:
+    """Which unknowns interpolation moves by more than their intervals' half widths, with the cure; or how little."""
+    off = [words for name in found.intervals if (words := _moved(found, name, moved.by_name[name]))]
+    if not off:
+        yield Note(
+            "interpolated",
+            f"interpolating states in time moves no estimate by more than {moved.largest:.1g} of its interval's half "
+            "width.",
+        )
+    else:
+        factor = 2 ** math.ceil(math.log2(moved.largest / SMALL) / moved.order)
+        yield Note(
+            "time_between",
+            f"states are interpolated in time over steps that are too long for these intervals: without that error "
+            f"{', '.join(off)}. Set data.dt={found.problem.observation.layout.dt / factor:.6g}.",
+        )
+
+
 def widened(found: Estimation, shifts: Sequence[Shift]) -> Estimation:
     """The estimate with intervals that reach to where they would be without each of the errors, and without all.
 
@@ -171,9 +208,14 @@ def _step(found: Estimation, linear: Linearised, finer: Finer, factor: int) -> F
     missed = problem.on(model).misfit(z) - here
     if not bool(missed.isfinite().all()):
         raise UncheckedError(f"with {'a finer grid' if finer.kind == 'grid' else 'shorter steps'} it diverges.")
+    return _solved(found, linear, missed)
+
+
+def _solved(found: Estimation, linear: Linearised, missed: Float[Tensor, "1 M"]) -> Float[Tensor, " N"]:
+    """How far the raw unknowns go where misfits change by so much."""
     nothing = {name: torch.zeros_like(getattr(linear, name)) for name in ("prior", "white", "tilt")}
-    step = replace(linear, misfit=missed, **nothing).solve(torch.zeros_like(z[:, 0]))
-    return problem.parts(step)[0][0]
+    step = replace(linear, misfit=missed, **nothing).solve(torch.zeros_like(found.z[:1, None])[:, 0])
+    return found.problem.parts(step)[0][0]
 
 
 def _halves(moved: Tensor, found: Estimation, name: str) -> Tensor:

@@ -149,6 +149,7 @@ def build_alpha(settings: s.Alpha, cycles: int) -> Alpha:
 def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha) -> HybridTrainer:
     """Both models, their trainers and the cycle; nothing is trained yet. The same settings build the same."""
     device = find_device(experiment.device)
+    _require_frames(data)
     # Layers of models that take no seed draw from torch's own generator.
     with torch_seeded(experiment.seed):
         physical = build_physical(experiment.physical, data.layout, data.train.states, data.given).to(device)
@@ -168,6 +169,20 @@ def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: A
         order=experiment.hybrid.order,
         seed=experiment.seed,
     )
+
+
+def _require_frames(data: Dataset) -> None:
+    """Raise ValueError where times are so uneven that no state follows another at a step."""
+    train = data.train
+    if train.between is None or train.mask is None:
+        return
+    seen = train.mask[:, :, ~torch.tensor(train.layout.static_channels)].flatten(2).any(dim=2)
+    if not bool((seen[:, 1:] & seen[:, :-1]).any()):
+        raise ValueError(
+            f"times are so uneven that no two states lie at successive steps of {train.layout.dt:.6g}, and training "
+            "needs such; choose the step with data.dt, or how far beside one a state may lie with "
+            "data.dt_tolerance, or interpolate in time. cotwin estimate uses all states as they are."
+        )
 
 
 def _learner(

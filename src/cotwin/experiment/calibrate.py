@@ -35,6 +35,7 @@ from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
+from cotwin.experiment.instants import InWindows, shown, uneven
 from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved
@@ -122,7 +123,7 @@ class _Measured:
 
 
 def _measured(settings: Estimation, data: Dataset, stepper: Stepper) -> _Measured:
-    train = data.train
+    train = data.train.at_their_times()
     first = filled(train.states, train.mask)[:, 0]
     length = _length(settings.start_length, first, train.layout)
     in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
@@ -137,8 +138,17 @@ def _measured(settings: Estimation, data: Dataset, stepper: Stepper) -> _Measure
     given = train.given.window(
         torch.arange(len(train)).repeat_interleave(len(firsts)), firsts.repeat(len(train)), steps
     )
-    observation = Grid(train.layout, len(states), steps, mask, first=0 if estimated else 1)
-    measurements = Measurements(observation, observation(states).double(), settings.noise)
+    begun = 0 if estimated else 1
+    between = None if train.between is None else InWindows.cut(train.between, steps, stride, len(firsts))
+    if mask is not None:
+        kept = shown(mask, begun, between, train.layout)
+        states, mask, given = states[kept], mask[kept], given.rows(kept.nonzero().flatten())
+        between = None if between is None else between.of(kept)
+    if between is None:
+        grid = Grid(train.layout, len(states), steps, mask, first=begun)
+        measurements = Measurements(grid, grid(states).double(), settings.noise)
+    else:
+        measurements = uneven(train.layout, states, mask, between, begun, settings.noise)
     recorded = states[0] if mask is None else torch.where(mask[0], states[0], torch.nan)
     notes = [_about_starts(settings.starts, estimated, in_a_start)]
     if settings.starts == "auto" and not stepper.differentiable:

@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cotwin.data.noise import add_noise
 from cotwin.data.read import Options, files_of
 from cotwin.data.reference import BurgersReference
+from cotwin.data.several import together
 from cotwin.data.split import Split, split_in_time, split_trajectories
-from cotwin.data.times import together
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
 from cotwin.experiment.learner_settings import PhysicalSettings
@@ -160,6 +160,8 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
         given=tuple(dict.fromkeys((*settings.given, *names_given(physical)))),
         given_at=_given_at(physical),
         points=settings.points,
+        dt=settings.dt,
+        dt_tolerance=settings.dt_tolerance,
     )
     parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
     trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
@@ -175,11 +177,11 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
 
 def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings) -> Split:
     """Whole trajectories are held out where there are several, and no unknown has a value of its own in them."""
-    if len(trajectories) > 1:
+    if len(trajectories.numbers) > 1:
         split = split_trajectories(trajectories, settings.validation, settings.test)
         strangers = of_no_group(physical, [split.train.given, split.validation.given])
         if not strangers:
-            some = f"{len(trajectories)} trajectories, of which some are"
+            some = f"{len(trajectories.numbers)} trajectories, of which some are"
             _nothing_said_in_vain(settings, "held_out_fraction", some, "validation")
             return split
         why = f"trajectories whose unknowns have values of their own, {strangers} among them, so the end of each is"
@@ -214,39 +216,74 @@ def _without_holes(trajectories: Trajectories, split: Split) -> Dataset:
         length = correlation_length(unknown.flatten(0, 1), train.layout)
         starts = shows_all(mask, train.layout)
         train = replace(train, states=fill_holes(train.states, mask, train.layout, length))
-        notes.append(
-            f"{1 - float(mask.double().mean()):.1%} of the training values are missing. They are interpolated in "
-            "space where a rollout starts, and never scored."
-        )
-    if split.in_time:
-        # Rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
-        whole = trajectories.select(slice(0, len(train)))
-        validation = _held_out(whole, train, 0, length, scored_from=train.num_frames)
-    else:
-        validation = _held_out(split.validation, train, len(train), length)
-    first = len(trajectories) - (0 if split.test is None else len(split.test))
-    test = None if split.test is None else _held_out(split.test, train, first, length)
+        missing = _missing(mask, train.layout)
+        if missing:
+            notes.append(
+                f"{missing:.1%} of the training values are missing. They are interpolated in space where a rollout "
+                "starts, and never scored."
+            )
+    variance = _variances(split.train)
+    # In time rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
+    validation = _held_out(split.validation, split.borders, variance, length)
+    test = None if split.test is None else _held_out(split.test, None, variance, length)
     notes += [one.about for one in (validation, test) if one is not None and one.about]
     return Dataset(train, validation, test, notes=notes, starts=starts)
+
+
+def _missing(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> float:
+    """Part of the values that are not there of frames that are."""
+    seen = mask[:, :, ~torch.tensor(layout.static_channels)].flatten(2)
+    there = seen[seen.any(dim=2)]
+    return 1 - float(there.double().mean())
 
 
 def _notes(trajectories: Trajectories, split: Split) -> list[str]:
     """What the reader decided, how the data are divided, and what errors leave out."""
     notes = [f"{note[0].upper()}{note[1:]}." for note in (*trajectories.notes, split.note)]
-    spread = variances(split.train.states, split.train.mask)
-    layout = trajectories.layout
+    spread, layout = _variances(split.train), trajectories.layout
     for name, static, variance in zip(layout.channel_names, layout.static_channels, spread, strict=True):
         if not static and variance == 0:
             notes.append(f"Field {name!r} does not vary beyond rounding; the errors that decide leave it out.")
     return notes
 
 
+def _variances(train: Trajectories) -> Float[Tensor, " C"]:
+    """Of each channel, of the states between frames too."""
+    if train.between is None:
+        return variances(train.states, train.mask)
+    exact = train.at_their_times()
+    assert exact.between is not None
+    mask = torch.ones_like(exact.states, dtype=torch.bool) if exact.mask is None else exact.mask
+    states = torch.cat([exact.states.flatten(0, 1), exact.between.states])
+    return variances(states[None], torch.cat([mask.flatten(0, 1), exact.between.mask])[None])
+
+
 def _held_out(
-    trajectories: Trajectories, train: Trajectories, first: int, length: float, scored_from: int = 1
+    trajectories: Trajectories, borders: Int[Tensor, " N"] | None, variance: Float[Tensor, " C"], length: float
 ) -> HeldOut:
-    """Held-out trajectories, from their first on in the file; length: over which training states are alike."""
-    variance = variances(train.states, train.mask)
-    if trajectories.mask is None:
-        return HeldOut(trajectories.states, None, scored_from, variance, given=trajectories.given)
-    begun, skipped, about = begin_whole(trajectories, first, scored_from, length)
-    return HeldOut(begun.states, begun.mask, scored_from - skipped, variance, about, begun.given)
+    """Held-out trajectories, or what comes from a frame of each on; length: over which training states are alike."""
+    exact, scored_from = trajectories.at_their_times(), 1
+    # Trajectories with holes may each start later, by another number of frames.
+    alike = borders is not None and bool((borders == borders[0]).all()) and (exact.mask is None or len(exact) == 1)
+    if borders is not None and alike and borders[0] > 0:
+        scored_from = int(borders[0])
+    elif borders is not None:
+        exact = _only_from(exact, borders)
+    if exact.mask is None:
+        return HeldOut(exact.states, None, scored_from, variance, given=exact.given, between=exact.between)
+    begun, skipped, about = begin_whole(exact, scored_from, length)
+    return HeldOut(begun.states, begun.mask, scored_from - skipped, variance, about, begun.given, begun.between)
+
+
+def _only_from(trajectories: Trajectories, borders: Int[Tensor, " N"]) -> Trajectories:
+    """With nothing observed before a frame of each trajectory but the first state that can start a rollout."""
+    mask = torch.ones_like(trajectories.states, dtype=torch.bool) if trajectories.mask is None else trajectories.mask
+    frames = torch.arange(trajectories.num_frames)
+    first = shows_all(mask, trajectories.layout).int().argmax(dim=1)
+    early = (frames < borders[:, None]) & (frames != first[:, None])
+    moving = ~torch.tensor(trajectories.layout.static_channels)
+    hidden = (early[:, :, None] & moving).view(*early.shape, -1, *[1] * trajectories.layout.dims)
+    between = trajectories.between
+    if between is not None:
+        between = between.some(between.steps > (borders - 1)[between.row])
+    return replace(trajectories, mask=mask & ~hidden, between=between)

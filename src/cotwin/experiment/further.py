@@ -85,8 +85,7 @@ def foresee(path: Path) -> Foreseen:
     best = Fit(problem, z, float(problem.cost(z[None])), json.loads(about["converged"]), 0, 1, [])
     known = settings.noise is not None
     found = conclude(best, task.stepper, level=settings.level, points=1, noise_is_known=known)
-    windows = len(problem.starts.guess) // len(task.data.train.states)
-    further = next_measurements(found, experiments=[index // windows for index in range(len(problem.starts.guess))])
+    further = next_measurements(found, experiments=task.given.trajectory.tolist())
     further.notes.extend([*map(str, rough), *_about(found, further, trained.result)])
     return Foreseen(further, task.data.layout)
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
+from cotwin.given import Given
 from cotwin.layout import Layout
 
 
@@ -59,14 +60,12 @@ def shows_all(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> Bool[Tensor, "N
     return mask[:, :, moving].flatten(3).any(dim=3).all(dim=2)
 
 
-def begin_whole(
-    trajectories: Trajectories, first: int, scored_from: int, length: float
-) -> tuple[Trajectories, int, str]:
+def begin_whole(trajectories: Trajectories, scored_from: int, length: float) -> tuple[Trajectories, int, str]:
     """Trajectories whose first state is whole, the most frames that one of them lost, and what was done, in words.
 
     Each begins with the first frame that shows something of every channel that moves; its holes are filled from that
     frame alone. It keeps its length: the frames that are then missing at its end are masked.
-    first: the number in the file of the first trajectory. scored_from: the first frame that is scored, and that the
+    scored_from: the first frame that is scored, and that the
     start has to come before; 1 where every frame but the start is scored.
 
     Raises ValueError where no frame can begin a rollout.
@@ -76,7 +75,8 @@ def begin_whole(
     mask = mask.clone()
     shown = shows_all(mask, layout)
     frames = shown.shape[1] - 1 if scored_from == 1 else scored_from
-    never = [first + n for n in (~shown[:, :frames].any(dim=1)).nonzero().flatten().tolist()]
+    numbers, given = trajectories.given.trajectory, trajectories.given
+    never = numbers[~shown[:, :frames].any(dim=1)].tolist()
     if never:
         raise ValueError(
             f"{trajectories.source}: no rollout can start in held-out trajectories {never}, since no frame before "
@@ -86,16 +86,22 @@ def begin_whole(
     for n, count in enumerate(skipped):
         states[n], mask[n] = states[n].roll(-count, 0), mask[n].roll(-count, 0)
         mask[n, mask.shape[1] - count :] = False
-    about = _about(first, skipped, ~mask[:, 0])
+    about = _about(given, skipped, ~mask[:, 0])
     states[:, :1] = fill_holes(states[:, :1], mask[:, :1], layout, length)
     mask[:, 0] = True
-    given = trajectories.given.begun_at(torch.tensor(skipped))
-    return replace(trajectories, states=states, mask=mask, given=given), max(skipped) if scored_from > 1 else 0, about
+    given = given.begun_at(torch.tensor(skipped))
+    between = trajectories.between
+    if between is not None:
+        between = replace(between, steps=between.steps - torch.tensor(skipped)[between.row])
+        between = between.some(between.steps.round() > 0)
+    begun = replace(trajectories, states=states, mask=mask, given=given, between=between)
+    return begun, max(skipped) if scored_from > 1 else 0, about
 
 
-def _about(first: int, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str:
+def _about(given: Given, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str:
     """Where rollouts start, by the file's numbers."""
-    holed = [first + n for n in holes.flatten(1).any(dim=1).nonzero().flatten().tolist()]
+    numbers = given.trajectory.tolist()
+    holed = [numbers[n] for n in holes.flatten(1).any(dim=1).nonzero().flatten().tolist()]
     words = []
     if holed:
         words.append(
@@ -104,9 +110,9 @@ def _about(first: int, skipped: list[int], holes: Bool[Tensor, "N C *S"]) -> str
             "and that 1 frame is not scored."
         )
     words += [
-        f"Held-out trajectory {first + n} starts from frame {count}, the first in which something of every field is "
-        f"seen; the {count} before it are not scored."
-        for n, count in enumerate(skipped)
+        f"Held-out trajectory {number} starts from frame {begun + count}, the first in which something of every "
+        f"field is seen; the {count} before it are not scored."
+        for number, begun, count in zip(numbers, given.frame.tolist(), skipped, strict=True)
         if count
     ]
     return " ".join(words)

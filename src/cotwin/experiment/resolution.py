@@ -15,7 +15,18 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
 from cotwin.estimation.pooled import with_unsure_spreads
-from cotwin.estimation.resolution import FAULTS, Finer, Kind, Shift, on_shift, shift, unchecked, widened
+from cotwin.estimation.resolution import (
+    FAULTS,
+    Finer,
+    Kind,
+    Shift,
+    interpolated,
+    on_interpolation,
+    on_shift,
+    shift,
+    unchecked,
+    widened,
+)
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.estimation.unknowns import Unknowns
@@ -56,8 +67,7 @@ class Solving:
     @property
     def known(self) -> PhysicalSettings:
         """The settings with what the data tell of parameters, whatever the step of a simulator is."""
-        duration = (self.data.train.num_frames - 1) * self.data.layout.dt
-        return with_data(self.physical, self.data.given, duration)
+        return with_data(self.physical, self.data.given, self.data.train.duration)
 
     def of_data(self, kind: Kind) -> float:
         """How many times finer the data were solved, where the simulator itself generated them; else infinite."""
@@ -81,7 +91,11 @@ class Solving:
         if self.found.ensemble is not None:
             # It would be repeated by derivatives.
             return {}
-        large = {kind: one for kind, one in numerics.items() if isinstance(one, Shift) and one.largest > 1}
+        large = {
+            kind: one
+            for kind, one in numerics.items()
+            if kind in FAULTS and isinstance(one, Shift) and one.largest > 1
+        }
         factors = {kind: one.factor(self.finer(kind)) for kind, one in large.items()}
         while factors and self.cost(factors) > most:
             largest = max(factors, key=lambda kind: factors[kind])
@@ -229,6 +243,10 @@ def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[Note]]:
         except Exception as error:  # Whatever a model of one's own raises on a grid that it is not made for.
             numerics[kind] = str(error)
             said.append(unchecked(error))
+    between = interpolated(found, solving.linear)
+    if between is not None:
+        numerics["times"] = between
+        said.extend(on_interpolation(found, between))
     return numerics, said
 
 

@@ -135,8 +135,11 @@ def _others_code(named: list[tuple[Registry, str]]) -> dict[str, str]:
 def _hash(data: Dataset) -> str:
     parts = hashlib.sha256(repr(data.layout).encode())
     held_out = [one for one in (data.validation, data.test) if one is not None]
+    between = data.train.between
+    beside = [] if between is None else [(between.states, between.mask, tuple(between.steps.tolist()))]
     for states, mask, numbers in (
         (data.train.states, data.train.mask, ()),
+        *beside,
         *((one.states, one.mask, (one.scored_from,)) for one in held_out),
     ):
         parts.update(repr((tuple(states.shape), states.dtype, mask is None, numbers)).encode())

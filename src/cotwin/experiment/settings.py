@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cotwin.data.times import NEAR
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.parameter_settings import Unknown
@@ -142,6 +143,12 @@ class FileData(Settings):
     )
     precision: Literal["auto", "single", "double"] = Field(
         "auto", description="of states and models; auto: double where single would round off what changes in time"
+    )
+    dt: PositiveFloat | None = Field(
+        None, description="step, where times are uneven; if not given, the interval that most of them meet"
+    )
+    dt_tolerance: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        NEAR, description="of a step, by which a state may lie beside one and still be a frame of the training"
     )
     given: tuple[str, ...] = Field(
         (),

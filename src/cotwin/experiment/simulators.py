@@ -46,7 +46,8 @@ def settled(
 
     states: of the training data. given: with the trajectories, those that train first.
     """
-    settings = with_data(settings, given, (states.shape[1] - 1) * layout.dt)
+    begun = int(given[0].frame.max()) if given else 0
+    settings = with_data(settings, given, (begun + states.shape[1] - 1) * layout.dt)
     for name, suggest in suggested(simulator.find(settings.model)).items():
         if getattr(settings, name, name) is None:
             settings = settings.model_copy(update={name: suggest(partial(_built, settings, layout), layout, states)})

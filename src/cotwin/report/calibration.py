@@ -154,6 +154,8 @@ def _errors(calibration: Calibration) -> str:
     sizes = []
     for name in ("nrmse", "vrmse"):
         before, after = getattr(calibration.before, name), getattr(calibration.after, name)
+        if math.isnan(after):  # no frame of which enough was seen
+            continue
         test = "" if calibration.test is None else f", {getattr(calibration.test, name):.3g} on test data"
         sizes.append(f"{name.upper()} {before:.3g} at the start, {after:.3g} at the estimate{test}")
     return f"Errors of full rollouts on held-out data: {'; '.join(sizes)}."

@@ -19,7 +19,8 @@ from cotwin.store.shelf import Shelf
 from cotwin.store.version import code_version
 
 MOST_BESIDE = 100_000
-"""Numbers given with the states that are kept beside them; with more, a file is read each time."""
+"""Numbers given with the states that are kept beside them; with more, a file is read each time, and so it is where
+states lie beside the frames."""
 
 
 def read_once(path: str | Path, shelf: Shelf | None, **options: Unpack[Options]) -> Trajectories:
@@ -35,7 +36,7 @@ def read_once(path: str | Path, shelf: Shelf | None, **options: Unpack[Options])
     if found is not None:
         return _restored(*found, source=str(path))
     trajectories = read_trajectories(path, **options)
-    if trajectories.given.size > MOST_BESIDE:
+    if trajectories.given.size > MOST_BESIDE or trajectories.between is not None:
         return trajectories
     shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))
     return trajectories
@@ -63,6 +64,8 @@ def _meta(trajectories: Trajectories) -> dict[str, Any]:
         "layout": asdict(trajectories.layout),
         "masked": trajectories.mask is not None,
         "notes": list(trajectories.notes),
+        "trajectory": trajectories.given.trajectory.tolist(),
+        "frame": trajectories.given.frame.tolist(),
         "conditions": {name: values.tolist() for name, values in trajectories.given.conditions.items()},
         "inputs": {
             name: (course.values.tolist(), course.per_step) for name, course in trajectories.given.inputs.items()
@@ -83,5 +86,5 @@ def _restored(states: Tensor, meta: dict[str, Any], source: str) -> Trajectories
         mask,
         source,
         tuple(meta["notes"]),
-        Given.of(len(states), conditions, inputs),
+        Given(torch.tensor(meta["trajectory"]), torch.tensor(meta["frame"]), conditions, inputs),
     )

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.data.between import Between
+from cotwin.estimation.observation.interpolation import lagrange
 from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.stepper import DivergenceError, Stepper, evaluating, rollout
@@ -66,6 +68,8 @@ class HeldOut:
         are measured by. Of these states themselves if not given.
     about: what a person should know of where the rollouts start.
     given: what comes from outside with the trajectories, for models that need it.
+    between: states beside the frames, with which predictions are compared that are interpolated in time; those after
+        the frame before `scored_from` count.
     clean: the states were simulated, and no noise added: they are the truth. Others were measured.
 
     Raises ValueError for what cannot score.
@@ -79,6 +83,7 @@ class HeldOut:
         variance: Float[Tensor, " C"] | None = None,
         about: str = "",
         given: Given | None = None,
+        between: Between | None = None,
         *,
         clean: bool = False,
     ) -> None:
@@ -98,12 +103,15 @@ class HeldOut:
         seen = states if mask is None else states[mask]
         if not bool(torch.isfinite(seen).all()):
             raise ValueError("held-out states are not finite; set a mask that is False where they are not.")
-        if mask is not None and not mask[:, scored_from:].any():
+        if between is not None:
+            between = between.some(between.steps > scored_from - 1)
+        between = between if between else None
+        if mask is not None and not mask[:, scored_from:].any() and not (between and between.mask.any()):
             raise ValueError(
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
         self.states, self.mask, self.scored_from, self.about = states, mask, scored_from, about
-        self.clean, self.given = clean, given
+        self.clean, self.given, self.between = clean, given, between
         self.variance = variances(states, mask) if variance is None else variance
 
     @property
@@ -147,17 +155,33 @@ class HeldOut:
 
     def _compare(self, prediction: Float[Tensor, "N T C *S"], layout: Layout) -> Errors:
         channels = [channel for channel, static in enumerate(layout.static_channels) if not static]
+        whole = prediction
         prediction, truth = (states[:, self.scored_from :, channels] for states in (prediction, self.states))
         mask = None if self.mask is None else self.mask[:, self.scored_from :, channels]
         variance = self.variance[channels]
         seen = torch.ones_like(truth, dtype=torch.bool) if mask is None else mask
         deviation = variance.sqrt().to(truth).view(-1, *[1] * layout.dims)
         squares = torch.where(seen, ((prediction - truth) / deviation).square(), 0.0)
-        squares = torch.where(variance > 0, squares.flatten(3).sum(dim=3, dtype=torch.float64), 0.0)
-        counts = seen.flatten(3).sum(dim=3) * (variance > 0)
+        squares = squares.flatten(3).sum(dim=3, dtype=torch.float64)
+        counts = seen.flatten(3).sum(dim=3)
+        if self.between is not None:
+            seen = self.between.mask[:, channels]
+            missed = (at_times(whole, self.between) - self.between.states)[:, channels] / deviation
+            at = (self.between.row, self.between.steps.ceil().long() - self.scored_from)
+            missed = torch.where(seen, missed.square(), 0.0).flatten(2).sum(dim=2, dtype=torch.float64)
+            squares = squares.index_put(at, missed, accumulate=True)
+            counts = counts.index_put(at, seen.flatten(2).sum(dim=2), accumulate=True)
+        squares, counts = torch.where(variance > 0, squares, 0.0), counts * (variance > 0)
         if not bool(counts.any()):
             raise ValueError(
                 "no field that moves both varies in the training data and is observed in the scored frames of the "
                 "held-out trajectories; there is nothing to judge a model by: hold others out."
             )
         return Errors(vrmse(prediction, truth, mask), squares, counts.double())
+
+
+def at_times(states: Float[Tensor, "N T C *S"], between: Between) -> Float[Tensor, "M C *S"]:
+    """States between frames, by cubic polynomials in time."""
+    stencil = lagrange(between.steps, states.shape[1])
+    weight = stencil.weight.to(states).view(*stencil.weight.shape, *[1] * (states.dim() - 2))
+    return (states[between.row[:, None], stencil.index] * weight).sum(dim=1)

@@ -1,6 +1,7 @@
 """What is seen of rollouts: linear maps of states to values, differentiable, each value with its place in time."""
 
 from cotwin.estimation.observation.grid import Grid
+from cotwin.estimation.observation.instants import Instants
 from cotwin.estimation.observation.joined import Joined
 from cotwin.estimation.observation.observation import Observation
 from cotwin.estimation.observation.points import Points, face_offsets
@@ -10,6 +11,7 @@ from cotwin.estimation.observation.until import Until
 
 __all__ = [
     "Grid",
+    "Instants",
     "Joined",
     "Observation",
     "Points",

@@ -51,18 +51,18 @@ def places_of(
     return torch.where((places - places.round()).abs() <= slack, places.round(), places)
 
 
-def lagrange(places: Float[Tensor, " M"], count: int) -> Stencil:
-    """Cubic Lagrange interpolation between points 0, 1, …, count − 1, fourth order.
+def lagrange(places: Float[Tensor, " M"], count: int, points: int = 4) -> Stencil:
+    """Lagrange interpolation between points 0, 1, …, count − 1: through four of them cubic, fourth order.
 
     On a point its value alone. Towards the ends the four points are the outermost four, beyond them their polynomial
-    goes on; of fewer points than four the one through all of them.
+    goes on; of fewer points than four the one through all of them. points: another, even number of them.
     Source: Press et al. (2007), Numerical Recipes, section 3.2.
 
     >>> lagrange(torch.tensor([1.5], dtype=torch.float64), count=4).weight
     tensor([[-0.0625,  0.5625,  0.5625, -0.0625]], dtype=torch.float64)
     """
-    first = (places.floor() - 1).clamp(0, max(count - 4, 0))
-    return _through(places, first, min(count, 4))
+    first = (places.floor() + 1 - points // 2).clamp(0, max(count - points, 0))
+    return _through(places, first, min(count, points))
 
 
 def periodic_lagrange(places: Float[Tensor, " M"], count: int) -> Stencil:

@@ -1,0 +1,116 @@
+"""The trajectories of several files as one set: each with its own length, and steps that are multiples of one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cotwin.data.between import joined as joined_between
+from cotwin.data.trajectories import Trajectories
+from cotwin.given import Course, Given, joined
+
+TOLERANCE = 1e-3
+"""Of a step, by which a file's may differ from a whole multiple of the shortest."""
+
+
+def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
+    """The trajectories of several files as one set, numbered through; each with its own length, and steps that are
+    whole multiples of the shortest. Raises ValueError for another grid, fields or things given.
+    """
+    precision = max((part.states.dtype for part in parts), key=lambda dtype: dtype.itemsize)
+    parts = [one.to(precision) for one in parts]
+    dt = min(part.layout.dt for part in parts)
+    factors = [round(part.layout.dt / dt) for part in parts]
+    first = parts[0]
+    for part, factor in zip(parts, factors, strict=True):
+        if abs(part.layout.dt / dt - factor) > TOLERANCE * factor:
+            raise ValueError(
+                f"{part.source}: its time step {part.layout.dt:.6g} is no multiple of {dt:.6g}, another file's."
+            )
+        if replace(part.layout, dt=dt) != replace(first.layout, dt=dt):
+            raise ValueError(
+                f"{part.source} and {first.source} have other fields, grids or boundaries; read them apart."
+            )
+        if part.given.names != first.given.names:
+            only = ", ".join(sorted(part.given.names ^ first.given.names))
+            raise ValueError(f"{part.source} and {first.source}: only one of them gives {only}; give it in each.")
+    count = max((part.num_frames - 1) * factor + 1 for part, factor in zip(parts, factors, strict=True))
+    whole = all(part.num_frames == count and part.mask is None for part in parts)
+    spread = [_spread(part, factor, count) for part, factor in zip(parts, factors, strict=True)]
+    given = joined(list(_stretched([part.given for part in parts], factors, count, first.layout.grid)))
+    return Trajectories(
+        torch.cat([states for states, _ in spread]),
+        replace(first.layout, dt=dt),
+        None if whole else torch.cat([seen for _, seen in spread]),
+        source,
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        replace(given, trajectory=torch.cat(list(_numbered(parts)))),
+        joined_between([(part.between, len(part)) for part in parts], factors),
+    )
+
+
+def _numbered(parts: Sequence[Trajectories]) -> Iterator[Int[Tensor, " N"]]:
+    """The numbers of trajectories, which go on from one file to the next."""
+    first = 0
+    for part in parts:
+        yield part.given.trajectory + first
+        first += int(part.given.trajectory.max()) + 1
+
+
+def _spread(
+    part: Trajectories, factor: int, count: int
+) -> tuple[Float[Tensor, "N F C *S"], Bool[Tensor, "N F C *S"]]:
+    """States at every so many of so many frames, zero and not observed at others; static channels are everywhere."""
+    shape = (len(part), count, *part.layout.state_shape)
+    wide, seen = part.states.new_zeros(shape), torch.zeros(shape, dtype=torch.bool)
+    at = factor * torch.arange(part.num_frames)
+    wide[:, at], seen[:, at] = (
+        part.states,
+        torch.ones_like(part.states, dtype=torch.bool) if part.mask is None else part.mask,
+    )
+    fixed = torch.tensor(part.layout.static_channels)
+    wide[:, :, fixed], seen[:, :, fixed] = part.states[:, :1, fixed], True
+    return wide, seen
+
+
+def _stretched(parts: Sequence[Given], factors: Sequence[int], count: int, grid: tuple[int, ...]) -> Iterator[Given]:
+    """With courses at every frame of finer steps, up to so many, their last values going on.
+
+    What is a course or a field in one of them is one in all; courses are known at as many times in each interval.
+    """
+    courses = {name for part in parts for name in part.inputs}
+    fields = {name for part in parts for name, values in part.conditions.items() if values.dim() > 1}
+    fields |= {name for part in parts for name, course in part.inputs.items() if course.values.dim() > 2}
+
+    def wide(name: str, values: Tensor, leading: int) -> Tensor:
+        if name not in fields or values.dim() > leading:
+            return values
+        return values.view(*values.shape, *[1] * len(grid)).expand(*values.shape, *grid)
+
+    for part, factor in zip(parts, factors, strict=True):
+        steady = {
+            name: Course(value[:, None].expand(-1, 2, *value.shape[1:])) for name, value in part.conditions.items()
+        }
+        inputs = {}
+        for name in courses:
+            known = part.inputs.get(name) or steady[name]
+            each = math.lcm(*(round(one.inputs[name].per_step) for one in parts if name in one.inputs))
+            knots = torch.arange(known.values.shape[1]) * factor * (each // round(known.per_step))
+            values = torch.stack([_linear(own, knots, (count - 1) * each + 1) for own in known.values])
+            inputs[name] = Course(wide(name, values, 2), each)
+        conditions = {name: wide(name, one, 1) for name, one in part.conditions.items() if name not in courses}
+        yield replace(part, frame=part.frame * factor, conditions=conditions, inputs=inputs)
+
+
+def _linear(values: Float[Tensor, "T *S"], places: Int[Tensor, " T"], count: int) -> Float[Tensor, "F *S"]:
+    """Between the places, and as at the last one after it."""
+    wanted = torch.arange(count)
+    above = torch.searchsorted(places, wanted).clamp(1, len(places) - 1)
+    below = above - 1
+    along = ((wanted - places[below]) / (places[above] - places[below])).clamp(0, 1).to(values)
+    return torch.lerp(values[below], values[above], along.view(-1, *[1] * (values.dim() - 1)))
