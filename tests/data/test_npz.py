@@ -212,7 +212,11 @@ TWICE = np.array([0, 0.1, 0.2, 0.2, 0.4, 0.5])
             {},
             "data.fields (in Python fields=), of ['u']",
         ),
-        ({"t": T, "x": X, "u": values(3, 6, 16), "w": U}, {}, "'w' has shape (6, 16), one trajectory, where others"),
+        (
+            {"t": T, "x": X, "u": values(3, 6, 16), "w": U},
+            {},
+            "'w' has shape (6, 16), 1 of 3 trajectories. If it is given",
+        ),
         ({"t": T, "x": X, "u": U}, {"fields": ["v"]}, "no field 'v'; the file has ['u']"),
         ({"t": T, "x": X, "k": U[0]}, {}, "no field in ['k'] changes in time"),
         ({"t": T, "x": X, "u": U, "mask": U}, {}, "mask of 'u' has shape (6, 16) and type float64"),
@@ -455,3 +459,34 @@ def test_raissi_burgers_is_periodic_on_255_points():
     assert torch.allclose(data.states[0, 0, 0], start.float(), atol=1e-6)
     with pytest.raises(ValueError, match=r"\(-1, 1\) as data.extent .* if the last repeats"):
         read_trajectories(path, boundary="periodic")
+
+
+def test_a_given_field_may_be_the_same_in_all_trajectories_or_static_in_each(tmp_path):
+    u, forcing, places = np.ones((3, 6, 16)) * np.cos(X), values(6, 16), values(3, 16)
+    path = tmp_path / "given.npz"
+    np.savez(path, x=X, t=T, u=u, forcing=forcing, places=places, boundary="periodic")
+    data = read_trajectories(path, given=["forcing", "places"], walls="trusted")
+    known = data.given.inputs["forcing"]
+    step = round(known.per_step)
+    assert torch.allclose(known.values[:, ::step], torch.tensor(forcing).float().expand(3, -1, -1), atol=1e-6)
+    assert torch.allclose(data.given.conditions["places"], torch.tensor(places).float())
+    with pytest.raises(ValueError, match=r"'forcing' has shape \(6, 16\), 1 of 3 trajectories\. If it is given"):
+        read_trajectories(path)
+    # Six trajectories of six states: either could be meant.
+    np.savez(path, x=X, t=T, u=np.tile(u, (2, 1, 1)), forcing=forcing, boundary="periodic")
+    with pytest.raises(ValueError, match=r"give it as \(1, 6, 16\) or \(6, 1, 16\)"):
+        read_trajectories(path, given=["forcing"], axes="ntx")
+    np.savez(path, x=X, t=T, u=np.tile(u, (2, 1, 1)), forcing=forcing[:, None], boundary="periodic")
+    assert read_trajectories(path, given=["forcing"], axes="ntx").given.conditions["forcing"].shape == (6, 16)
+    np.savez(path, x=X, t=T, u=np.tile(u, (2, 1, 1)), forcing=forcing[None], boundary="periodic")
+    assert "forcing" in read_trajectories(path, given=["forcing"], axes="ntx").given.inputs
+
+
+def test_numbers_that_are_not_known_everywhere_are_left_out_or_refused_by_name(tmp_path):
+    path, nu = tmp_path / "some.npz", np.array([0.1, 0.2, np.nan])
+    np.savez(path, x=X, t=T, u=np.ones((3, 6, 16)) * np.cos(X), nu=nu, boundary="periodic")
+    assert "not finite in all trajectories, and left out: nu" in read_trajectories(path).notes
+    with pytest.raises(
+        ValueError, match="in 1 of 3 trajectories it is not, the first time in trajectory 2 at state 0"
+    ):
+        read_trajectories(path, given=["nu"])

@@ -85,6 +85,10 @@ def test_all_kinds_of_field_and_scalar_together(path):
     assert torch.equal(data.given.conditions["force"], torch.arange(3.0))
     assert "tensor" not in data.given.names
     assert any("scalar tensor has shape (2, 2)" in note for note in data.notes)
+    with pytest.raises(
+        ValueError, match=r"scalar tensor has shape \(2, 2\), .* sample_varying .* \(1, 1\) are needed"
+    ):
+        read_trajectories(path, given=["tensor"])
     assert read_trajectories(path, fields=["v", "h"]).layout.channel_names == ("v_x", "v_y", "h")
 
 

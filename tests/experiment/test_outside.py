@@ -165,7 +165,7 @@ def test_generated_windows_have_what_their_start_was_given(tmp_path: Path) -> No
         ({"given": "kapa"}, {}, "nothing is called 'kapa' that could be given"),
         ({"given": "kappa"}, {"kappa": [0.1, np.nan, 0.1, 0.1, 0.1]}, "kappa is given, and not finite everywhere"),
         ({"given": "kappa"}, {"kappa": np.ones(7)}, r"array 'kappa' of shape \(7,\) is no field"),
-        ({"given": "kappa"}, {"kappa": np.ones(7)}, r"or numbers that are given, \[N\], \[T\] or \[N, T\]"),
+        ({"given": "kappa"}, {"kappa": np.ones(7)}, r"As numbers it would have to be \[5\], \[11\] or \[5, 11\]"),
         ({"given": "u"}, {}, "all its fields are given"),
         ({"initial": 0.1, "per": "rod"}, {}, "nothing is called 'rod'"),
         ({"initial": 0.1, "per": "pump"}, {"pump": T}, "per is 'pump'; give 'trajectory', or a number of the file"),

@@ -90,6 +90,9 @@ def assemble(
     states, said = in_precision(states, mask, layout, precision)
     notes += said
     known = given_of(contents, given, layout, frames, lengths).to(states.dtype)
+    left = [name for name in contents.scalars if name not in known.names]
+    if left:
+        notes.append(f"not finite in all trajectories, and left out: {', '.join(left)}")
     between = None
     if not frames.whole:
         states, mask, between = frames.spread(states, mask, layout.static_channels)
@@ -100,11 +103,13 @@ def assemble(
 
 def _choose(contents: Contents, names: Sequence[str] | None, given: Sequence[str]) -> list[StoredField]:
     known = {field.name: field for field in contents.fields if field.name not in given}
-    wanted = [*known, *contents.misfits] if names is None else list(names)
+    there = {field.name for field in contents.fields}
+    strange = [name for name in contents.misfits if not (name in given and name in there)]
+    wanted = [*known, *strange] if names is None else list(names)
     for name in wanted:
         if name in contents.misfits:
-            others = f" Or name the fields to read: {setting('fields')}, of {list(known)}."
-            cure = others if names is None and known else ""
+            others = f" Or name the fields to read: {setting('fields')}, of {[one for one in known if one != name]}."
+            cure = others if names is None and name not in given and set(known) - {name} else ""
             raise ValueError(f"{contents.source}: {contents.misfits[name]}{cure}")
         if name not in known:
             raise ValueError(f"{contents.source}: no field {name!r}; the file has {list(known)}.")

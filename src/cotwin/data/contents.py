@@ -64,6 +64,7 @@ class Contents:
     times: (1, T), or (N, T) where trajectories have times of their own.
     scalars: (N, T) for each name. courses: times (J,) and values (N, J) for each number with times of its own.
     misfits: arrays that are no field of this grid, by name, with the reason; reading them is an error.
+    unread: numbers that are left out, by name, with the reason; asking for them is an error.
     refusals: why no trajectories can be read from the file at all.
     notes: what the file holds that is not read, or was decided in opening it.
     """
@@ -78,6 +79,7 @@ class Contents:
     scalars: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     courses: Mapping[str, tuple[Array, NDArray[np.float64]]] = field(default_factory=dict)
     misfits: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -18,6 +18,7 @@ from cotwin.data.foreign import CURE
 from cotwin.data.numbers import numbers_of
 from cotwin.data.reading import Frame, Reading, order_of
 
+IF_GIVEN = f"If it is given, and no state, name it in {setting('given')} or as {{given: NAME}}"
 KNOWN = ("x", "y", "z", "t", "mask", "boundary", "centring")
 
 
@@ -46,17 +47,14 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
     frame = Frame(order, {name: len(row) for name, row in rows.items()})
     fields, misfits = _fields(arrays, unreadable, frame, asked=axes is not None)
     count = max((number for _, number in fields), default=1)
-    for field, number in fields:
-        if not field.static and number != count:
-            misfits[field.name] = (
-                f"array {field.name!r} has shape {field.shape}, "
-                f"{'one trajectory' if number == 1 else f'{number} trajectories'}, where others have {count}."
-            )
+    given = _alike(fields, frame, count, misfits)
     numbers = numbers_of(
         {name: array for name, array in arrays.items() if name in misfits or (array.ndim == 0 and name not in KNOWN)},
         count,
         frame.sizes["t"],
     )
+    rest = {name: array for name, array in arrays.items() if name in misfits and name not in numbers.taken}
+    given += _static_of_each(rest, frame, count, misfits)
     said, centred = _boundaries(arrays, names, source), _centrings(arrays, names, source)
     return Contents(
         source=source,
@@ -64,15 +62,57 @@ def _contents(arrays: dict[str, Member], unreadable: dict[str, str], source: str
         axes=tuple(Axis(name, rows[name], said[name], _unit(arrays, name), centred[name]) for name in names),
         times=rows["t"][None],
         num_trajectories=count,
-        fields=tuple(field for field, _ in fields if field.name not in misfits),
+        fields=(*(field for field, _ in fields if field.name not in misfits), *given),
         time_unit=_unit(arrays, "t"),
         scalars=numbers.scalars,
         courses=numbers.courses,
         misfits=unreadable
-        | {name: why for name, why in misfits.items() if name not in numbers.taken}
+        | {name: why + numbers.hints.get(name, "") for name, why in misfits.items() if name not in numbers.taken}
         | numbers.refused,
         notes=() if axes else tuple(_assumed(arrays, names)),
     )
+
+
+def _alike(
+    fields: list[tuple[StoredField, int]], frame: Frame, count: int, misfits: dict[str, str]
+) -> list[StoredField]:
+    """Fields that are the same in all trajectories. They may be given, but are no state, as `misfits` then says."""
+    found = []
+    for field, number in fields:
+        name, shape = field.name, field.shape
+        if field.static or number == count:
+            continue
+        misfits[name] = f"array {name!r} has shape {shape}, {number} of {count} trajectories"
+        if number > 1:
+            misfits[name] += "; give all of them, or leave it out."
+        elif count == frame.sizes["t"] and not field.per_trajectory:
+            misfits[name] += (
+                f", or one static field of each, as there are {count} times too: give it as {(1, *shape)} or "
+                f"{(count, 1, *shape[1:])}."
+            )
+        else:
+            misfits[name] += f". {IF_GIVEN}: it is the same in all then. Else give it for each."
+            found.append(field)
+    return found
+
+
+def _static_of_each(
+    arrays: dict[str, Member], frame: Frame, count: int, misfits: dict[str, str]
+) -> list[StoredField]:
+    """Static fields that differ between trajectories, [N, x, …] or [N, 1, x, …]: likewise."""
+    order, found = frame.order.replace("n", "").replace("t", ""), []
+    sizes, reading = tuple(frame.sizes[axis] for axis in order), Reading(f"n{order}", vector=False)
+    for name, array in arrays.items():
+        whole = (count, *sizes) if count != frame.sizes["t"] else None
+        if count == 1 or array.dtype.kind not in "fiub" or array.shape not in (whole, (count, 1, *sizes)):
+            continue
+        misfits[name] = f"array {name!r} of shape {array.shape} is a static field of each trajectory. {IF_GIVEN}."
+
+        def read(index: int, array: Member = array) -> Array:
+            return reading.read(array.values.reshape(count, *sizes), index)
+
+        found.append(StoredField(name, array.shape, str(array.dtype), 1, True, read, order=reading.order))
+    return found
 
 
 def _assumed(arrays: dict[str, Member], names: list[str]) -> Iterator[str]:
@@ -108,8 +148,7 @@ def _fields(
             misfits[name] = f"array {name!r} has type {array.dtype}; a field holds real numbers."
         elif len(readings) != 1:
             fits = "no field" if not readings else "a field in more than one way"
-            numbers = ", or numbers that are given, [N], [T] or [N, T]" if array.ndim < 3 else ""
-            misfits[name] = f"array {name!r} of shape {array.shape} is {fits}; expected {frame.expected()}{numbers}."
+            misfits[name] = f"array {name!r} of shape {array.shape} is {fits}; expected {frame.expected()}."
             fitting = [] if readings else frame.fitting_orders(array.shape)
             if fitting:
                 misfits[name] += f" It fits in the order {fitting[0]}: say so with {setting('axes')}."

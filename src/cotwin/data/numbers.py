@@ -16,11 +16,14 @@ OWN_TIMES = "_t"
 
 @dataclass(frozen=True)
 class Numbers:
-    """scalars: (N, T) by name. courses: times (J,) and values (N, J) by name. refused: why others are neither."""
+    """scalars: (N, T) by name. courses: times (J,) and values (N, J) by name. refused: why others are neither.
+    hints: of others that may be meant so, how many numbers there would have to be.
+    """
 
     scalars: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     courses: dict[str, tuple[Array, NDArray[np.float64]]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
 
     @property
     def taken(self) -> set[str]:
@@ -53,4 +56,9 @@ def numbers_of(arrays: Mapping[str, Member], count: int, num_times: int) -> Numb
             if shape in ((), (count, 1), (1, num_times), (count, num_times)):
                 values = np.asarray(array.values, dtype=np.float64).reshape(shape)
                 found.scalars[name] = np.broadcast_to(values, (count, num_times)).copy()
+            elif array.ndim == 1 or (array.ndim == 2 and (array.shape[0] == count or array.shape[1] == num_times)):
+                found.hints[name] = (
+                    f" As numbers it would have to be [{count}], [{num_times}] or [{count}, {num_times}], for the "
+                    f"trajectories and the times of the states, or have times of its own, {name}{OWN_TIMES}."
+                )
     return found

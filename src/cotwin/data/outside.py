@@ -57,7 +57,8 @@ def given_of(
             have = (
                 f"nothing is called {name!r} that could be given; it has {', '.join((*known, *fields)) or 'nothing'}."
             )
-            raise ValueError(f"{contents.source}: {contents.misfits.get(name, have)}")
+            why = {**contents.unread, **contents.misfits}.get(name, have)
+            raise ValueError(f"{contents.source}: {why}")
     steady = {name for name, course in known.items() if bool((course.values == course.values[:, :1]).all())}
     given = Given.of(
         len(frames.stretches),
@@ -87,7 +88,13 @@ def _course(contents: Contents, name: str, values: Float[Tensor, "N T *S"], fram
     A cubic spline where that tells every second value much better than straight lines do, told by the others.
     """
     if not bool(values.isfinite().all()):
-        raise ValueError(f"{contents.source}: {name} is given, and not finite everywhere; fill it in the file.")
+        known = values.isfinite().reshape(*values.shape[:2], -1).all(dim=2)
+        number, state = (int(one) for one in (~known).nonzero()[0])
+        raise ValueError(
+            f"{contents.source}: {name} is given, and not finite everywhere: in {int((~known.all(dim=1)).sum())} of "
+            f"{len(values)} trajectories it is not, the first time in trajectory {number} at state {state}. Fill it "
+            "in the file, or leave these trajectories out; what is unknown in some may be estimated, per: trajectory."
+        )
     own = [(one.steps, values[one.trajectory, one.states].numpy()) for one in frames.stretches]
     if all((rows == rows[:1]).all() for _, rows in own):
         first = torch.from_numpy(np.stack([rows[0] for _, rows in own]))

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cotwin.data.between import joined as joined_between
+from cotwin.data.contents import setting
 from cotwin.data.trajectories import Trajectories
 from cotwin.given import Course, Given, joined
 
@@ -30,7 +31,8 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
     for part, factor in zip(parts, factors, strict=True):
         if abs(part.layout.dt / dt - factor) > TOLERANCE * factor:
             raise ValueError(
-                f"{part.source}: its time step {part.layout.dt:.6g} is no multiple of {dt:.6g}, another file's."
+                f"{part.source}: its time step {part.layout.dt:.6g} is no multiple of {dt:.6g}, another file's; give "
+                f"one for all with {setting('dt')}: states beside it are used at their own times."
             )
         if replace(part.layout, dt=dt) != replace(first.layout, dt=dt):
             raise ValueError(

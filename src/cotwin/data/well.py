@@ -77,7 +77,7 @@ def _contents(file: Any, source: str) -> Contents:
         notes.append(f"fields of rank 2 are not supported and not read: {', '.join(tensors)}")
     fields, misfits = _fields(file, count, times.shape[-1], sizes, source)
     scalars, other = _scalars(file, count, times.shape[-1])
-    notes += [f"scalar {name} {reason}: not read" for name, reason in other]
+    notes += [f"scalar {name} {reason}: not read" for name, reason in other.items()]
     return Contents(
         source=source,
         format="The Well's HDF5",
@@ -89,6 +89,7 @@ def _contents(file: Any, source: str) -> Contents:
         time_unit=_unit(dimensions["time"]),
         scalars=scalars,
         misfits=misfits,
+        unread={name: f"scalar {name} {reason}." for name, reason in other.items()},
         refusals=tuple(_refusals(file, names)),
         notes=tuple(notes),
     )
@@ -231,26 +232,32 @@ def _boundaries(file: Any, names: list[str]) -> tuple[dict[str, str], list[str]]
     return {axis: " and ".join(sorted(kinds)) for axis, kinds in said.items()}, notes
 
 
-def _scalars(file: Any, count: int, num_times: int) -> tuple[dict[str, NDArray[np.float64]], list[tuple[str, str]]]:
-    """Each scalar as (N, T), and for those that are none name and reason."""
-    scalars, other = {}, []
+def _scalars(file: Any, count: int, num_times: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
+    """Each scalar as (N, T), and for those that are none the reason."""
+    scalars, other = {}, {}
     for name in _words(file.attrs.get("simulation_parameters", [])):
         if name not in file.attrs:
-            other.append((name, "is named, but has no value"))
+            other[name] = "is named, but has no value"
             continue
         value = np.asarray(file.attrs[name])
         if value.size == 1 and value.dtype.kind in "fiub":
             scalars[name] = np.full((count, num_times), float(value.item()))
         else:
-            other.append((name, f"has shape {value.shape} and type {value.dtype}, no real number"))
+            other[name] = f"has shape {value.shape} and type {value.dtype}, no real number"
     for name in _names(file, "scalars"):
         dataset = member(file["scalars"], name)
         shape = (
             count if dataset.attrs.get("sample_varying", False) else 1,
             num_times if dataset.attrs.get("time_varying", False) else 1,
         )
-        if math.prod(dataset.shape) != math.prod(shape) or dataset.dtype.kind not in "fiub":
-            other.append((name, f"has shape {dataset.shape} and type {dataset.dtype}, no real number a time"))
+        if dataset.dtype.kind not in "fiub":
+            other[name] = f"has type {dataset.dtype}, no real numbers"
+            continue
+        if math.prod(dataset.shape) != math.prod(shape):
+            other[name] = (
+                f"has shape {dataset.shape}, no real number a time: by its attributes sample_varying and "
+                f"time_varying {shape} are needed, with {count} trajectories and {num_times} times"
+            )
             continue
         values = np.reshape(_numbers(file["scalars"], name).astype(np.float64), shape)
         scalars[name] = np.broadcast_to(values, (count, num_times)).copy()
