@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,11 @@ def _alike(
             )
         else:
             misfits[name] += f". {IF_GIVEN}: it is the same in all then. Else give it for each."
-            found.append(field)
+
+            def read(_: int, only: Callable[[int], Array] = field.read) -> Array:
+                return only(0)
+
+            found.append(replace(field, read=read))
     return found
 
 
