@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.contents import setting
+from cotwin.data.trajectories import Trajectories
 from cotwin.layout import Boundary, Layout
 
 # Of the outermost three cells, nearest first: what lies at the wall, half a cell before them, by each order. Of the
@@ -22,6 +23,9 @@ VALUE_AT_NODE = ((1.0, 0.0, 0.0),) * 3
 SLOPE_AT_NODE = ((-1.0, 1.0, 0.0), (-1.5, 2.0, -0.5))
 # Sound data of all presets with walls, with and without noise, stay below 0.11.
 NOTED, SURE = 0.2, 0.5
+# Of a value that is missed, by which continuations to the wall may differ: 0.25 and more where a layer of an error
+# function is 0.7 to 1.2 cells thick, 0.2 and less from two cells on.
+AGREE = 0.2
 # Along a periodic axis a step between the ends may also be a front that stands there.
 NOTED_JUMP = 3.0
 HOLDS: dict[Boundary, str] = {"dirichlet": "is zero at the wall", "neumann": "has no slope at the wall"}
@@ -98,6 +102,62 @@ def contradictions(
                 if max(sizes) > NOTED:
                     text = _told(both, sizes, kinds, name, "xyz"[axis])
                     yield Contradiction(text, max(sizes), sure)
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What the data come to at a wall.
+
+    mean: of it. size: how far that lasts beside a value, in deviations of the channel. how: in words, where it was
+    seen. sure: that it is nothing else, as where a layer at the wall is no thicker than a cell.
+    """
+
+    mean: float
+    size: float
+    how: str
+    sure: bool
+
+
+def missed_value(
+    trajectories: Trajectories, name: str, axis: int, end: int, known: Float[Tensor, "N T"]
+) -> Missed | None:
+    """A channel against a value that is known to stand at one end; None where too little tells."""
+    values, cells, steepness = _at_end(trajectories, name, axis, end)
+    spread = float((values - values.nanmean()).square().nanmean().sqrt())
+    if len(cells) < 3 or not spread > 0:
+        return None
+    nodes, wall = trajectories.layout.has_nodes(axis), known.view(*known.shape, *[1] * (values.dim() - 3))
+    found = _end(name, [cell - wall for cell in cells], spread, steepness, nodes)
+    how = "on the outermost node are" if nodes else "continued to the wall are"
+    # Where a layer is hardly resolved, a line and a parabola lead elsewhere.
+    apart = 0.0 if nodes else _typical(_combined(cells, VALUE_AT_WALL[2]) - _combined(cells, VALUE_AT_WALL[1]))
+    sure = found.value > SURE and apart < AGREE * found.value * spread
+    return Missed(found.mean + float(known.mean()), found.value, how, sure)
+
+
+def slope_sign(trajectories: Trajectories, name: str, axis: int, end: int) -> int:
+    """Of a channel's outward derivative at one end: 0 where it has none to speak of, or changes."""
+    _, cells, steepness = _at_end(trajectories, name, axis, end)
+    if len(cells) < 3 or not steepness > 0:
+        return 0
+    weights = SLOPE_AT_NODE if trajectories.layout.has_nodes(axis) else SLOPE_AT_WALL
+    inward = [_combined(cells, one) for one in weights]
+    if min(map(_typical, inward)) < SURE * steepness:
+        return 0
+    signs = {int(torch.sign(-one.nanmean(dim=(0, *range(2, one.dim()))).nanmedian())) for one in inward}
+    return signs.pop() if len(signs) == 1 else 0
+
+
+def _at_end(trajectories: Trajectories, name: str, axis: int, end: int) -> tuple[Tensor, list[Tensor], float]:
+    """A channel's values, nan where unknown; its outermost three at one end; and what neighbours differ by."""
+    channel = trajectories.layout.channel_names.index(name)
+    values = trajectories.states[:, :, channel].double()
+    if trajectories.mask is not None:
+        values = values.masked_fill(~trajectories.mask[:, :, channel], torch.nan)
+    places = (-1, -2, -3) if end else (0, 1, 2)
+    enough = trajectories.layout.grid[axis] >= 3
+    cells = [values.select(axis + 2, place) for place in places] if enough else []
+    return values, cells, _typical(values.diff(dim=axis + 2), surely=False)
 
 
 def _told(both: list[_End], sizes: list[float], kinds: tuple[Boundary, Boundary], name: str, axis: str) -> str:

@@ -18,6 +18,7 @@ from cotwin.data.several import together
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
+from cotwin.experiment.known_walls import against_walls
 from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.measured_starts import correlation_length
 from cotwin.experiment.outside import names_given, of_no_group
@@ -165,6 +166,10 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
     )
     parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
     trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
+    walls = getattr(physical, "walls", None)
+    if isinstance(walls, WallsSettings):
+        said = against_walls(trajectories, walls, settings.walls == "trusted")
+        trajectories = replace(trajectories, notes=(*trajectories.notes, *said))
     data = _without_holes(trajectories, _split(trajectories, settings, physical))
     strangers = of_no_group(physical, data.given)
     if strangers:
