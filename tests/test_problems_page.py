@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def lines(starts: Any, x: Any, t: Any, rate: Callable[[float, Any, int], Any]) -> Any:
+def lines(starts: Any, x: Any, t: Any, rate: Callable[[float, Any, int], Any], noise: float = NOISE) -> Any:
     """By the method of lines, u_t = rate(t, u, trajectory), and noise."""
     rows = []
     for index, start in enumerate(starts):
@@ -32,7 +32,7 @@ def lines(starts: Any, x: Any, t: Any, rate: Callable[[float, Any, int], Any]) -
             lambda time, u, index=index: rate(time, u, index), (t[0], t[-1]), start, "LSODA", t, rtol=1e-8, atol=1e-9
         )
         rows.append(solved.y.T)
-    return np.array(rows) + NOISE * np.random.default_rng(1).normal(size=(len(starts), len(t), len(x)))
+    return np.array(rows) + noise * np.random.default_rng(1).normal(size=(len(starts), len(t), len(x)))
 
 
 def on_finer(x: Any, left: Callable[[float], float] | None, diffusivity: float, t: Any, starts: Any) -> Any:
@@ -141,6 +141,37 @@ def early() -> Arrays:
     return arrays
 
 
+def species(seen: bool = True) -> Arrays:
+    """Gray-Scott, periodic, by Fourier series of twice the points: u with noise, or v, which is never seen."""
+    x, t = np.arange(32) / 32, np.arange(21) * 5.0
+    fine, rng = np.arange(64) / 64, np.random.default_rng(1)
+    decay = -((2 * np.pi * np.fft.rfftfreq(64, 1 / 64)) ** 2)
+
+    def rate(_: float, state: Any, __: int) -> Any:
+        u, v = state.reshape(2, -1)
+        spread = np.fft.irfft(decay * np.fft.rfft([u, v]))
+        made = u * v**2
+        return np.concatenate([2e-4 * spread[0] - made + 0.037 * (1 - u), 1e-4 * spread[1] + made - 0.097 * v])
+
+    bumps = [np.exp(-(((fine - rng.uniform(0.3, 0.7)) / rng.uniform(0.08, 0.12)) ** 2)) for _ in range(4)]
+    starts = [np.concatenate([1 - 0.5 * bump, 0.05 + 0.25 * bump]) for bump in bumps]
+    states = lines(starts, np.arange(128), t, rate, noise=0.0)
+    u, v = states.reshape(4, 21, 2, 64)[:, :, :, ::2].transpose(2, 0, 1, 3)
+    return {"x": x, "t": t, "u": u + NOISE * rng.normal(size=u.shape)} if seen else {"v": v}
+
+
+def sensors(late: float = 0.0) -> Arrays:
+    """Six of 48 cells between insulating walls, exactly."""
+    x, t, rng = (np.arange(48) + 0.5) / 48, np.arange(31) * 0.02 + late, np.random.default_rng(0)
+    j = np.arange(6)
+    decays = np.exp(-0.1 * (j * np.pi) ** 2 * t[:, None])
+    states = np.einsum("ij,tj,jx->itx", rng.normal(size=(4, 6)), decays, np.cos(np.pi * np.outer(j, x)))
+    states += NOISE * rng.normal(size=states.shape)
+    seen = np.full_like(states, np.nan)
+    seen[:, :, 4::8] = states[:, :, 4::8]
+    return {"x": x, "t": t, "u": seen}
+
+
 MADE = {
     "rod": rod,
     "heater": heater,
@@ -151,6 +182,8 @@ MADE = {
     "uneven": uneven,
     "gaps": gaps,
     "early": early,
+    "species": species,
+    "sensors": sensors,
 }
 TRUTH: dict[str, dict[str, Any]] = {
     "rod": {"diffusivity": 0.01},
@@ -165,6 +198,8 @@ TRUTH: dict[str, dict[str, Any]] = {
     "gaps": {"diffusivity": 0.1},
     "early": {"diffusivity": 0.1},
     "pooled": {"diffusivity": [0.05, 0.1, 0.2, 0.1]},
+    "species": {"feed": 0.037, "kill": 0.06},
+    "sensors": {"diffusivity": 0.1},
 }
 
 

@@ -181,6 +181,11 @@ class Layout:
             for axis in range(field.components)
         )
 
+    def channels_of(self, name: str) -> list[int]:
+        """Where a field's components are."""
+        fields = [field.name for field in self.fields for _ in range(field.components)]
+        return [channel for channel, field in enumerate(fields) if field == name]
+
     @property
     def kinds(self) -> frozenset[Boundary]:
         """What stands at any end of any axis."""

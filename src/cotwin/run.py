@@ -10,6 +10,7 @@
         models.json             what else it takes to build both models again, without the data
         result.json             the table at the end
         rollout.png …           figures
+        filled.safetensors      states that nobody has seen, as the calibrated simulator gives them
         generated/0000-physical.npy   what the physical model learned from in cycle 0, if store.keep_generated is on
         estimation.json, fit.png       of `cotwin estimate`
         check.json, check.png          of `cotwin estimate --check`
@@ -34,8 +35,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors.torch import save
-from torch import nn
+from safetensors.torch import load, save
+from torch import Tensor, nn
 
 from cotwin.folder import PART, Folder, NotOursError
 
@@ -45,9 +46,9 @@ MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
 OURS = re.compile(
     r"config\.yaml|metrics\.jsonl|(models|result|estimation|check|next)\.json"
-    r"|(physical|synthetic|estimate)\.safetensors|(rollout|fit|check|posterior|next)\.png|posterior\.nc"
+    r"|(physical|synthetic|estimate|filled)\.safetensors|(rollout|fit|check|posterior|next)\.png|posterior\.nc"
 )
-CHECKPOINTS, GENERATED = "checkpoints", "generated"
+CHECKPOINTS, GENERATED, FILLED = "checkpoints", "generated", "filled.safetensors"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 PART_OF_CHECKPOINT = re.compile(r"(\d{4,})\.(?:pt|json)")
 WINDOWS = re.compile(r"\d{4,}-(?:physical|synthetic)\.npy")
@@ -135,10 +136,24 @@ class Run:
 
     def write_weights(self, name: str, model: nn.Module) -> str:
         """Write a model's weights as safetensors; the SHA-256 of the file."""
+        return self.write_tensors(name, model.state_dict())
+
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> str:
+        """Write tensors as safetensors; the SHA-256 of the file."""
         # Copies: safetensors refuses tensors that share memory, as one parameter under two names does.
-        data = save({key: value.contiguous().clone() for key, value in model.state_dict().items()})
+        data = save({key: value.contiguous().clone() for key, value in tensors.items()})
         self.write_bytes(name, data)
         return hashlib.sha256(data).hexdigest()
+
+    def read_tensors(self, name: str, digest: str) -> dict[str, Tensor]:
+        """What was written. Raises RunError where the file is not the one of this SHA-256."""
+        try:
+            data = self._folder.read(name)
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be read ({error.strerror or error}).") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise RunError(f"{self.path / name} is damaged; start again with --overwrite.")
+        return load(data)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write nested plain values as JSON; a number that is not finite becomes null, which JSON has."""

@@ -110,7 +110,7 @@ def test_every_model_and_both_trainings_begin_from_the_same_starts_and_a_resumed
     session = train.prepare(settings)
     judges = {id(x.trainer.held_out) for h in session.trainings.values() for x in h.learners.values()}
     assert judges == {id(session.data.validation)}
-    state = train._state(session, [], {})
+    state = train._state(session, [])
     again = train.prepare(settings)
     again.data.validation.states[:, 0] += 1  # as if another release interpolated otherwise
     train._restore(again, state)

@@ -45,7 +45,8 @@ class Known:
     def at(cls, problem: LeastSquares, z: Float[Tensor, " Z"]) -> Known:
         nothing = torch.zeros(problem.observation.size, dtype=torch.float64, device=z.device)
         if not len(problem.unknowns):
-            return cls(None, nothing, None)
+            linear = problem.linearise(z[None]) if problem.starts.size else None
+            return cls(None, nothing if linear is None else linear.leverage()[0], linear)
         if len(problem.unknowns) <= MOST_BY_JACOBIAN:
             return cls.by(problem, z, problem.linearise(z[None]))
         low_rank = LowRankInformation.of(problem, z)

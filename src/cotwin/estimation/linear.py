@@ -317,7 +317,7 @@ def solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:
     """By eigenvalues, after scaling to a unit diagonal: what is singular to rounding is left where it is."""
     scale = matrix.diagonal(dim1=1, dim2=2).clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt()
     values, vectors = torch.linalg.eigh(matrix * scale[:, :, None] * scale[:, None, :])
-    least = values.shape[1] * torch.finfo(matrix.dtype).eps * values.amax(dim=1, keepdim=True)
+    least = values.shape[1] * torch.finfo(matrix.dtype).eps * values[:, -1:]
     inverse = torch.where(values > least, 1 / values, 0.0)
     return scale * torch.einsum("pij,pj,pkj,pk->pi", vectors, inverse, vectors, scale * right)
 
@@ -326,6 +326,6 @@ def _inverse_root(matrix: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
     """R, R Rᵀ = matrix⁻¹, by eigenvalues, after scaling to a unit diagonal; of what is singular to rounding, 1."""
     scale = matrix.diagonal().clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt()
     values, vectors = torch.linalg.eigh(matrix * scale[:, None] * scale)
-    least = len(values) * torch.finfo(matrix.dtype).eps * values.amax()
+    least = len(values) * torch.finfo(matrix.dtype).eps * values[-1:]
     root: Tensor = scale[:, None] * vectors * torch.where(values > least, values, 1.0).rsqrt()
     return root

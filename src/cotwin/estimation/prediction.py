@@ -12,7 +12,7 @@ from cotwin.estimation.observation import Observation
 from cotwin.estimation.unknowns import Unknowns
 from cotwin.given import Given
 from cotwin.rollouts import at_common_pace, rollout_sets, rollout_with
-from cotwin.stepper import DivergenceError, Stepper
+from cotwin.stepper import DivergenceError, Stepper, rolled
 
 AT_ONCE = 2**27
 """Bytes of states in one batch of rollouts, and of the Jacobians of points that are searched from together."""
@@ -45,14 +45,20 @@ class Prediction:
             alike = torch.tensor([index for index, own in enumerate(paces) if own == pace], device=raw.device)
             for some in alike.split(max(1, AT_ONCE // (starts.shape[1] * self.bytes_from(starts[0, 0])))):
                 sets = self.unknowns.split(raw[some].to(starts.dtype))
+                if not sets:
+                    every = self.given and self.given.repeated(len(some) * starts.shape[1])
+                    states = rolled(stepper, starts[some].flatten(0, 2), self.observation.num_steps, every)
+                    states = states.unflatten(0, starts[some].shape[:3])
+                    predicted[some] = torch.func.vmap(torch.func.vmap(self.observation))(states).double()
+                    continue
                 if len(some) == starts.shape[1] == 1:
                     # What many sets cost beside their arithmetic is as much as a rollout on a small grid.
                     single = {name: value[0] for name, value in sets.items()}
                     states = rollout_with(stepper, single, starts[some][0, 0], self.observation.num_steps, given)
                     predicted[some] = self.observation(states).double()
                     continue
-                rolled = rollout_sets(stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps, given)
-                seen = torch.func.vmap(torch.func.vmap(self.observation))(rolled.unflatten(1, starts.shape[1:3]))
+                states = rollout_sets(stepper, sets, starts[some].flatten(1, 2), self.observation.num_steps, given)
+                seen = torch.func.vmap(torch.func.vmap(self.observation))(states.unflatten(1, starts.shape[1:3]))
                 predicted[some] = seen.double()
         return predicted
 

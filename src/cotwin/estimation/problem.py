@@ -62,7 +62,7 @@ class LeastSquares:
         self.difference = DIFFERENCES[self.dtype]
         self.stepper = copy.deepcopy(stepper).to(self.dtype)
         self.unknowns = Unknowns(self.stepper)
-        if not len(self.unknowns):
+        if not len(self.unknowns) and not isinstance(starts, NoisyStarts):
             raise ValueError(
                 f"{type(stepper).__name__} has no unknown; declare one, for instance Positive(0.1) instead of "
                 "Known(0.1)."
@@ -427,13 +427,13 @@ class LeastSquares:
         return ((raw - self.level) * self.tilt).sum(dim=1)
 
     def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
-        if not self.priors and self.anchor is None:
+        if not len(self.unknowns) or (not self.priors and self.anchor is None):
             return z.new_zeros(len(z), 0, len(self.unknowns))
         every: Tensor = torch.func.vmap(self.prior_jacobian)(z)
         return every
 
     def _prior(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, "P R"]:
-        if not self.priors and self.anchor is None:
+        if not len(self.unknowns) or (not self.priors and self.anchor is None):
             return raw.new_zeros(len(raw), 0)
         every: Tensor = torch.func.vmap(self._prior_of)(raw)
         if self.aside is None:

@@ -57,7 +57,8 @@ def build_synthetic(settings: NetworkSettings, data: Dataset, seed: int) -> Step
     names = [one.name for one in settings.told or ()]
     told = Told.fitted(data.train.given, names, way_of(settings)) if names else None
     built = build_network(settings, data.layout, seed)
-    return Surrogate.fitted(built, data.layout, data.train.states, mask=data.train.mask, told=told)
+    seen = data.train.mask if data.sure is None else data.sure > 0
+    return Surrogate.fitted(built, data.layout, data.train.states, mask=seen, told=told)
 
 
 def told_by(settings: NetworkSettings, given: Given) -> NetworkSettings:
@@ -197,9 +198,11 @@ def _learner(
     train = data.train
     window = data.steps(settings.window, f"{role}.window")
     given, begun = train.given if needs_given else None, data.starts
-    if train.mask is not None and begun is not None:
-        begun = begun & shows_after(train.mask, train.layout, window)
-    real = SlidingWindows(train.states, window, train.mask, settings.stride, begun, given)
+    # What the simulator filled it does not learn from.
+    mask = data.sure if role == "synthetic" and data.sure is not None else train.mask
+    if mask is not None and begun is not None:
+        begun = begun & shows_after(mask > 0, train.layout, window)
+    real = SlidingWindows(train.states, window, mask, settings.stride, begun, given)
     loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer
     total = settings.warmup_steps + experiment.hybrid.cycles * settings.steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.estimation import (
@@ -21,6 +21,7 @@ from cotwin.estimation import (
 from cotwin.estimation.admitted import admit
 from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
+from cotwin.estimation.estimation import Estimation as Found
 from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.measurements import start_modes
@@ -34,9 +35,10 @@ from cotwin.experiment.build import build_store
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.estimation_settings import Estimation
+from cotwin.experiment.filled import fill
 from cotwin.experiment.holes import shows_all
 from cotwin.experiment.instants import InWindows, shown, uneven
-from cotwin.experiment.measured_starts import correlation_length, filled, noisy_starts
+from cotwin.experiment.measured_starts import apart, correlation_length, filled, noisy_starts
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved
 from cotwin.experiment.settings import Experiment
@@ -46,6 +48,7 @@ from cotwin.layout import Layout
 from cotwin.parameters import Elementwise, estimates
 from cotwin.seeds import torch_seeded
 from cotwin.stepper import Stepper
+from cotwin.windows.start_states import Places
 
 MOST_IN_A_START = 512
 """Numbers in a start up to which it is estimated unless asked otherwise: each costs two rollouts an iteration."""
@@ -55,6 +58,8 @@ MOST_IN_A_START = 512
 class Task:
     """An estimation, built but not yet run.
 
+    places: of which trajectory each start is, and which frame. The training trajectories come first; held-out ones
+    whose starts are estimated with them follow.
     recorded: the first rollout's states as measured, nan where they were not, (T, C, *S).
     """
 
@@ -63,6 +68,7 @@ class Task:
     stepper: Stepper
     priors: dict[str, Prior]
     starts: Tensor | NoisyStarts
+    places: Places
     measurements: Measurements
     given: Given
     recorded: Tensor
@@ -77,7 +83,12 @@ def prepare(experiment: Experiment) -> Task:
     if experiment.threads is not None:
         torch.set_num_threads(experiment.threads)
     store = build_store(experiment.store)
-    return with_data(experiment, load_dataset(experiment.data, experiment.physical, experiment.seed, store))
+    task = with_data(experiment, load_dataset(experiment.data, experiment.physical, experiment.seed, store))
+    if not estimates(task.stepper):
+        raise ValueError(
+            "physical has no unknown, all parameters are fixed; set fixed: false for those that are to be estimated."
+        )
+    return task
 
 
 def with_data(experiment: Experiment, data: Dataset) -> Task:
@@ -85,10 +96,6 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
     device = find_device(experiment.device)
     with torch_seeded(experiment.seed):
         stepper = build_physical(experiment.physical, data.layout, data.train.states, data.given).to(device)
-    if not estimates(stepper):
-        raise ValueError(
-            "physical has no unknown, all parameters are fixed; set fixed: false for those that are to be estimated."
-        )
     measured = _measured(experiment.estimation, data, stepper)
     starts, measurements, given, notes = measured.starts, measured.measurements, measured.given, measured.notes
     priors = build_priors(experiment.known_beforehand, stepper)
@@ -103,8 +110,9 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
         require_sampled(problem, settings.posterior, settings.chains)
     if settings.profile and not any(isinstance(one, Elementwise) for one in problem.unknowns.parameters.values()):
         notes.append("There are no profiles: no unknown is a number of its own.")
+    said = [*data.notes, *notes]
     return Task(
-        experiment, data, stepper, priors, starts, measurements, given, measured.recorded, [*data.notes, *notes]
+        experiment, data, stepper, priors, starts, measured.places, measurements, given, measured.recorded, said
     )
 
 
@@ -112,10 +120,11 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
 class _Measured:
     """The starts of windows of the training data, what is measured along and given with them, and notes.
 
-    recorded: the first as measured.
+    places: where they start. recorded: the first as measured.
     """
 
     starts: Tensor | NoisyStarts
+    places: Places
     measurements: Measurements
     given: Given
     recorded: Float[Tensor, "T C *S"]
@@ -123,57 +132,70 @@ class _Measured:
 
 
 def _measured(settings: Estimation, data: Dataset, stepper: Stepper) -> _Measured:
-    train = data.train.at_their_times()
-    first = filled(train.states, train.mask)[:, 0]
-    length = _length(settings.start_length, first, train.layout)
-    in_a_start = len(start_modes(train.layout, length)) * train.layout.static_channels.count(False)
+    layout, unseen = data.layout, data.unseen
+    seen = (data.train if unseen is None else unseen.seen).at_their_times()
+    length = _length(settings.start_length, filled(seen.states, seen.mask)[:, 0], seen.mask, layout)
+    in_a_start = len(start_modes(layout, length)) * layout.static_channels.count(False)
     few = in_a_start <= MOST_IN_A_START and stepper.differentiable and settings.search != "ensemble_kalman"
-    estimated = settings.starts == "estimated" or (settings.starts == "auto" and few)
+    estimated = settings.starts == "estimated" or (settings.starts == "auto" and (few or unseen is not None))
+    if unseen is not None:
+        _require_estimated(estimated, settings)
     steps = data.steps(settings.window, "estimation.window")
     # A frame is seen once: as the first of a window where starts are estimated, else as the last of the one before.
-    stride = steps + 1 if estimated else steps
-    states = _windows(train.states, steps, stride)
-    mask = None if train.mask is None else _windows(train.mask, steps, stride)
-    firsts = torch.arange(0, train.num_frames - steps, stride)
-    given = train.given.window(
-        torch.arange(len(train)).repeat_interleave(len(firsts)), firsts.repeat(len(train)), steps
-    )
-    begun = 0 if estimated else 1
-    between = None if train.between is None else InWindows.cut(train.between, steps, stride, len(firsts))
+    stride, begun = (steps + 1, 0) if estimated else (steps, 1)
+    states = _windows(seen.states, steps, stride)
+    mask = None if seen.mask is None else _windows(seen.mask, steps, stride)
+    firsts = torch.arange(0, seen.num_frames - steps, stride)
+    places = Places(torch.arange(len(seen)).repeat_interleave(len(firsts)), firsts.repeat(len(seen)))
+    between = None if seen.between is None else InWindows.cut(seen.between, steps, stride, len(firsts))
     if mask is not None:
-        kept = shown(mask, begun, between, train.layout)
-        states, mask, given = states[kept], mask[kept], given.rows(kept.nonzero().flatten())
+        kept = shown(mask, begun, between, layout)
+        if unseen is not None:
+            kept = kept | (places.frames == 0)
+        states, mask, places = states[kept], mask[kept], Places(places.rows[kept], places.frames[kept])
         between = None if between is None else between.of(kept)
+    given = seen.given.window(places.rows, places.frames, steps)
     if between is None:
-        grid = Grid(train.layout, len(states), steps, mask, first=begun)
+        grid = Grid(layout, len(states), steps, mask, first=begun)
         measurements = Measurements(grid, grid(states).double(), settings.noise)
     else:
-        measurements = uneven(train.layout, states, mask, between, begun, settings.noise)
+        measurements = uneven(layout, states, mask, between, begun, settings.noise)
     recorded = states[0] if mask is None else torch.where(mask[0], states[0], torch.nan)
     notes = [_about_starts(settings.starts, estimated, in_a_start)]
-    if settings.starts == "auto" and not stepper.differentiable:
+    if settings.starts == "auto" and not estimated and not stepper.differentiable:
         notes = [_about_cost(in_a_start, len(states), steps)]
-    left_over = (train.num_frames - steps - 1) % stride
+    left_over = (seen.num_frames - steps - 1) % stride
     if left_over:
         notes.append(
-            f"The last {left_over} of {train.num_frames} frames are not used: windows of {steps} steps end before."
+            f"The last {left_over} of {seen.num_frames} frames are not used: windows of {steps} steps end before."
         )
     if estimated:
-        starts = noisy_starts(states, mask, train.layout, length, adapt=settings.start_length is None)
-        return _Measured(starts, measurements, given, recorded, notes)
-    if mask is not None and not bool(shows_all(mask[:, :1], train.layout).all()):
+        hidden = {} if unseen is None else unseen.hidden
+        starts = noisy_starts(states, mask, layout, length, settings.start_length is None, hidden)
+        return _Measured(starts, places, measurements, given, recorded, notes)
+    if mask is not None and not bool(shows_all(mask[:, :1], layout).all()):
         raise ValueError(
             "some windows start from a state of which a field is not observed at all; estimate it: "
             "estimation.starts=estimated."
         )
-    return _Measured(states[:, 0].double(), measurements, given, recorded, notes)
+    return _Measured(states[:, 0].double(), places, measurements, given, recorded, notes)
 
 
-def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
-    """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals."""
-    settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
-    before = None if task.stepper.effort is None else replace(task.stepper.effort)
-    found = estimate(
+def _require_estimated(estimated: bool, settings: Estimation) -> None:
+    """Raise ValueError where starts that nobody has seen are not to be estimated."""
+    if not estimated:
+        raise ValueError("estimation.starts: nobody has seen them, so they cannot be exact; leave it out.")
+    if settings.search == "ensemble_kalman":
+        raise ValueError(
+            "estimation.search: an ensemble takes starts as measured, and here they have to be estimated; leave it "
+            "out, or interpolate starts: data.filling=interpolated."
+        )
+
+
+def searched(task: Task, stages: Stages = UNSEEN) -> Found:
+    """The estimate, before anything else is asked about it."""
+    settings = task.experiment.estimation
+    return estimate(
         task.stepper,
         task.starts,
         task.measurements,
@@ -181,17 +203,26 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
         points=settings.points,
         search=_search(task.experiment),
         level=settings.level,
-        seed=seed,
+        seed=task.experiment.seed,
         discrepancy=_discrepancy(settings.discrepancy),
         given=task.given,
         stages=stages,
     )
+
+
+def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
+    """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals."""
+    settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
+    before = None if task.stepper.effort is None else replace(task.stepper.effort)
+    found = searched(task, stages)
     stages.say("estimated; grid and time steps are looked at")
     found = with_finer_fields(with_noise_of_starts(with_unsure_spreads(found)))
     effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
     solving = Solving(task.experiment.physical, data, task.experiment.data, found, stages)
     resolution = resolved(solving, settings.resolution)
     stages.say("errors on held-out data, and whatever else was asked for")
+    if data.unseen is not None:
+        data = fill(data, task.places, resolution.solving.found).of(data)
     return calibrate(
         resolution.solving.found,
         task.stepper,
@@ -220,9 +251,17 @@ def _discrepancy(settings: settings_of.Discrepancy | None) -> Discrepancy | None
     return None if settings is None else Discrepancy(settings.deviation, settings.length, settings.duration)
 
 
-def _length(asked: float | None, first: Tensor, layout: Layout) -> float:
+def _length(
+    asked: float | None, first: Float[Tensor, "B C *S"], mask: Bool[Tensor, "B T C *S"] | None, layout: Layout
+) -> float:
     """Over which the starts' neighbours are alike; where to begin if that is left to the data."""
-    return max(correlation_length(first, layout), min(layout.spacing)) if asked is None else asked
+    if asked is not None:
+        return asked
+    if mask is not None:
+        # Of a point at which nothing is ever seen nothing can be said.
+        first = torch.where(mask.any(dim=1), first, torch.nan)
+    closest = min(lag * one for lag, one in zip(apart(first, layout), layout.spacing, strict=True))
+    return max(correlation_length(first, layout), closest)
 
 
 def _windows(states: Tensor, steps: int, stride: int) -> Tensor:

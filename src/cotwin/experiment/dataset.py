@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -17,13 +18,15 @@ from cotwin.data.reference import BurgersReference
 from cotwin.data.several import together
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories
-from cotwin.experiment.holes import begin_whole, fill_holes, shows_all
+from cotwin.experiment.hidden import require_seen, with_hidden
+from cotwin.experiment.holes import FEW, begin_whole, fill_holes, shows_all
 from cotwin.experiment.known_walls import against_walls
 from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.measured_starts import correlation_length
 from cotwin.experiment.outside import names_given, of_no_group
 from cotwin.experiment.settings import Data, FileData, Simulated, SimulatedBurgers
 from cotwin.experiment.simulated import simulate
+from cotwin.experiment.unseen import Unseen, begun, has_unseen_starts
 from cotwin.experiment.wall_settings import WallsSettings
 from cotwin.given import Given
 from cotwin.layout import Field, Layout
@@ -42,6 +45,8 @@ class Dataset:
     starts: the training frames that a rollout may start from, (N, T); None for all.
     test: None where none are set aside. truth: parameters that are known, by name, on the layout's grid.
     notes: what a person should know about the split.
+    unseen: where rollouts start from states that have to be estimated first; then the starts here are guesses.
+    sure: of estimated states, how sure each training value is, in [0, 1]; None where none are.
     """
 
     train: Trajectories
@@ -50,6 +55,8 @@ class Dataset:
     truth: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     starts: Bool[Tensor, "N T"] | None = None
+    unseen: Unseen | None = None
+    sure: Float[Tensor, "N T C *S"] | None = None
 
     @property
     def given(self) -> list[Given]:
@@ -151,7 +158,9 @@ def _with_noise(
 
 def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> Dataset:
     options = Options(
-        fields=settings.fields,
+        fields=None
+        if settings.fields is None
+        else tuple(one for one in settings.fields if one not in settings.hidden),
         boundary=settings.boundary,
         extent=settings.extent,
         missing=settings.missing,
@@ -170,7 +179,15 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
     if isinstance(walls, WallsSettings):
         said = against_walls(trajectories, walls, settings.walls == "trusted")
         trajectories = replace(trajectories, notes=(*trajectories.notes, *said))
-    data = _without_holes(trajectories, _split(trajectories, settings, physical))
+    trajectories = with_hidden(trajectories, settings.hidden, settings.fields)
+    split = _split(trajectories, settings, physical)
+    require_seen(split.train, settings.hidden)
+    if has_unseen_starts(split, settings):
+        data = _with_unseen_starts(trajectories, split, settings)
+    elif settings.assimilated is None:
+        data = _without_holes(trajectories, split, 0.0 if settings.filling == "interpolated" else FEW)
+    else:
+        raise ValueError("data.assimilated is of no effect: no start has to be estimated. Leave it out.")
     strangers = of_no_group(physical, data.given)
     if strangers:
         data.notes.append(
@@ -212,14 +229,28 @@ def _nothing_said_in_vain(settings: FileData, name: str, held: str, instead: str
         )
 
 
-def _without_holes(trajectories: Trajectories, split: Split) -> Dataset:
-    """The split, each rollout with a whole state to start from."""
+def _with_unseen_starts(trajectories: Trajectories, split: Split, settings: FileData) -> Dataset:
+    """The split, with guesses of the states that rollouts start from."""
+    validation, test, unseen = begun(split, settings, _variances(split.train))
+    hidden = [channel for name in settings.hidden for channel in trajectories.layout.channels_of(name)]
+    train, notes = split.train, _notes(trajectories, split, hidden)
+    assert train.mask is not None
+    notes.append(
+        f"{_missing(train.mask, train.layout):.1%} of the training values are missing. Where a rollout starts, they "
+        "are what the calibrated simulator gives. They are never scored."
+    )
+    notes += [one.about for one in (validation, test) if one is not None]
+    return Dataset(train, validation, test, notes=notes, unseen=unseen)
+
+
+def _without_holes(trajectories: Trajectories, split: Split, part: float) -> Dataset:
+    """The split, each rollout with a whole state to start from: of a frame that shows at least this part."""
     train, mask, notes = split.train, split.train.mask, _notes(trajectories, split)
     length, starts = 0.0, None
     if mask is not None:
         unknown = torch.where(mask, train.states, torch.nan)
         length = correlation_length(unknown.flatten(0, 1), train.layout)
-        starts = shows_all(mask, train.layout)
+        starts = shows_all(mask, train.layout, part)
         train = replace(train, states=fill_holes(train.states, mask, train.layout, length))
         missing = _missing(mask, train.layout)
         if missing:
@@ -229,8 +260,8 @@ def _without_holes(trajectories: Trajectories, split: Split) -> Dataset:
             )
     variance = _variances(split.train)
     # In time rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
-    validation = _held_out(split.validation, split.borders, variance, length)
-    test = None if split.test is None else _held_out(split.test, None, variance, length)
+    validation = _held_out(split.validation, split.borders, variance, length, part)
+    test = None if split.test is None else _held_out(split.test, None, variance, length, part)
     notes += [one.about for one in (validation, test) if one is not None and one.about]
     return Dataset(train, validation, test, notes=notes, starts=starts)
 
@@ -242,12 +273,14 @@ def _missing(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> float:
     return 1 - float(there.double().mean())
 
 
-def _notes(trajectories: Trajectories, split: Split) -> list[str]:
+def _notes(trajectories: Trajectories, split: Split, hidden: Collection[int] = ()) -> list[str]:
     """What the reader decided, how the data are divided, and what errors leave out."""
     notes = [f"{note[0].upper()}{note[1:]}." for note in (*trajectories.notes, split.note)]
     spread, layout = _variances(split.train), trajectories.layout
-    for name, static, variance in zip(layout.channel_names, layout.static_channels, spread, strict=True):
-        if not static and variance == 0:
+    for channel, (name, static) in enumerate(zip(layout.channel_names, layout.static_channels, strict=True)):
+        if channel in hidden:
+            notes.append(f"Field {name!r} is hidden: no error counts it.")
+        elif not static and spread[channel] == 0:
             notes.append(f"Field {name!r} does not vary beyond rounding; the errors that decide leave it out.")
     return notes
 
@@ -264,7 +297,11 @@ def _variances(train: Trajectories) -> Float[Tensor, " C"]:
 
 
 def _held_out(
-    trajectories: Trajectories, borders: Int[Tensor, " N"] | None, variance: Float[Tensor, " C"], length: float
+    trajectories: Trajectories,
+    borders: Int[Tensor, " N"] | None,
+    variance: Float[Tensor, " C"],
+    length: float,
+    part: float,
 ) -> HeldOut:
     """Held-out trajectories, or what comes from a frame of each on; length: over which training states are alike."""
     exact, scored_from = trajectories.at_their_times(), 1
@@ -273,18 +310,18 @@ def _held_out(
     if borders is not None and alike and borders[0] > 0:
         scored_from = int(borders[0])
     elif borders is not None:
-        exact = _only_from(exact, borders)
+        exact = _only_from(exact, borders, part)
     if exact.mask is None:
         return HeldOut(exact.states, None, scored_from, variance, given=exact.given, between=exact.between)
-    begun, skipped, about = begin_whole(exact, scored_from, length)
+    begun, skipped, about = begin_whole(exact, scored_from, length, part)
     return HeldOut(begun.states, begun.mask, scored_from - skipped, variance, about, begun.given, begun.between)
 
 
-def _only_from(trajectories: Trajectories, borders: Int[Tensor, " N"]) -> Trajectories:
+def _only_from(trajectories: Trajectories, borders: Int[Tensor, " N"], part: float) -> Trajectories:
     """With nothing observed before a frame of each trajectory but the first state that can start a rollout."""
     mask = torch.ones_like(trajectories.states, dtype=torch.bool) if trajectories.mask is None else trajectories.mask
     frames = torch.arange(trajectories.num_frames)
-    first = shows_all(mask, trajectories.layout).int().argmax(dim=1)
+    first = shows_all(mask, trajectories.layout, part).int().argmax(dim=1)
     early = (frames < borders[:, None]) & (frames != first[:, None])
     moving = ~torch.tensor(trajectories.layout.static_channels)
     hidden = (early[:, :, None] & moving).view(*early.shape, -1, *[1] * trajectories.layout.dims)

@@ -46,6 +46,10 @@ def fill_holes(
     return filled
 
 
+FEW = 0.5
+"""Of a field's values in a frame, below which they are not interpolated in space unless that is asked for."""
+
+
 def shows_after(mask: Bool[Tensor, "N T C *S"], layout: Layout, steps: int) -> Bool[Tensor, "N T"]:
     """Frames of which one of the next so many shows something that moves: a rollout from others is not scored."""
     moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
@@ -54,26 +58,29 @@ def shows_after(mask: Bool[Tensor, "N T C *S"], layout: Layout, steps: int) -> B
     return torch.stack([later[:, step : step + seen.shape[1]] for step in range(1, steps + 1)]).any(dim=0)
 
 
-def shows_all(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> Bool[Tensor, "N T"]:
-    """The frames that show something of every channel that moves, so that their holes can be filled."""
+def shows_all(mask: Bool[Tensor, "N T C *S"], layout: Layout, part: float = 0.0) -> Bool[Tensor, "N T"]:
+    """The frames that show something of every channel that moves, at least this part of each."""
     moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
-    return mask[:, :, moving].flatten(3).any(dim=3).all(dim=2)
+    seen = mask[:, :, moving].flatten(3).double().mean(dim=3)
+    return ((seen > 0) & (seen >= part)).all(dim=2)
 
 
-def begin_whole(trajectories: Trajectories, scored_from: int, length: float) -> tuple[Trajectories, int, str]:
+def begin_whole(
+    trajectories: Trajectories, scored_from: int, length: float, part: float = 0.0
+) -> tuple[Trajectories, int, str]:
     """Trajectories whose first state is whole, the most frames that one of them lost, and what was done, in words.
 
-    Each begins with the first frame that shows something of every channel that moves; its holes are filled from that
-    frame alone. It keeps its length: the frames that are then missing at its end are masked.
-    scored_from: the first frame that is scored, and that the
-    start has to come before; 1 where every frame but the start is scored.
+    Each begins with the first frame that shows at least this part of every channel that moves (`shows_all`); its
+    holes are filled from that frame alone. It keeps its length: frames that are then missing at its end are masked.
+    scored_from: the first frame that is scored, and that the start has to come before; 1 where every frame but the
+    start is scored.
 
     Raises ValueError where no frame can begin a rollout.
     """
     states, mask, layout = trajectories.states.clone(), trajectories.mask, trajectories.layout
     assert mask is not None
     mask = mask.clone()
-    shown = shows_all(mask, layout)
+    shown = shows_all(mask, layout, part)
     frames = shown.shape[1] - 1 if scored_from == 1 else scored_from
     numbers, given = trajectories.given.trajectory, trajectories.given
     never = numbers[~shown[:, :frames].any(dim=1)].tolist()

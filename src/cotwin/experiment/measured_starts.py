@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import scipy.optimize
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.estimation import NoisyStarts
+from cotwin.experiment.settings import Hidden
 from cotwin.layout import Layout
 
 
@@ -19,18 +21,22 @@ def noisy_starts(
     layout: Layout,
     length: float,
     adapt: bool,
+    hidden: Mapping[str, Hidden],
 ) -> NoisyStarts:
     """Starts to be estimated from trajectories whose first frames are observed as well.
 
     They lie as far from a guess as each field varies. Where length is 0, the guess is what was seen first. Else it is
-    the mean of each channel that moves: of a measured state, the noise would stay in the estimate.
+    the mean of each channel that moves: of a measured state, the noise would stay in the estimate. Of hidden fields
+    guess and deviation are what is known of them.
     """
-    first = filled(states, mask)[:, 0].double()
+    first, spread = filled(states, mask)[:, 0].double(), _spread(states, mask)
     if length > 0:
         mean = first.mean(dim=tuple(range(2, first.dim())), keepdim=True).expand_as(first)
         static = torch.tensor(layout.static_channels).view(-1, *[1] * layout.dims)
         first = torch.where(static, first, mean)
-    return NoisyStarts(first, _spread(states, mask), length, adapt)
+    for name, known in hidden.items():
+        first[:, layout.channels_of(name)], spread[layout.channels_of(name)] = known.mean, known.deviation
+    return NoisyStarts(first, spread, length, adapt)
 
 
 def filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None) -> Float[Tensor, "B T C *S"]:
@@ -48,9 +54,9 @@ def filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | N
 
 
 def correlation_length(states: Float[Tensor, "B C *S"], layout: Layout) -> float:
-    """The length of a Matérn field (ν = 3/2) whose correlation falls from one cell to two as the states' does.
+    """The length of a Matérn field (ν = 3/2) whose correlation falls as the states' does from neighbours to the next.
 
-    states: not a number where unknown.
+    states: not a number where unknown. Neighbours are as close as any two known points along an axis (`apart`).
     Noise does not shorten it, since it adds to neither correlation. Subtracting the states' own mean does, somewhat,
     where they are few and the domain is short. The shortest of all axes counts; 0 where neighbours are not
     correlated, at most a quarter of the domain.
@@ -62,9 +68,9 @@ def correlation_length(states: Float[Tensor, "B C *S"], layout: Layout) -> float
     states = states - states.nanmean(dim=together, keepdim=True)
     # Each channel counts by its own variance.
     states = states / states.square().nanmean(dim=together, keepdim=True).sqrt().clamp(min=1e-300)
-    for axis, (points, spacing) in enumerate(zip(layout.grid, layout.spacing, strict=True), start=2):
-        longest = points * spacing / 4
-        near, next_but_one = (_covariance(states, axis, lag) for lag in (1, 2))
+    for axis, lag in enumerate(apart(states, layout)):
+        longest, spacing = layout.grid[axis] * layout.spacing[axis] / 4, lag * layout.spacing[axis]
+        near, next_but_one = (_covariance(states, axis + 2, each) for each in (lag, 2 * lag))
         if not near > 0 or not next_but_one > 0:
             return 0.0
         ratio = next_but_one / near
@@ -81,6 +87,20 @@ def correlation_length(states: Float[Tensor, "B C *S"], layout: Layout) -> float
         else:
             lengths.append(float(scipy.optimize.brentq(excess, shortest, longest)))
     return min(lengths)
+
+
+def apart(states: Float[Tensor, "B C *S"], layout: Layout) -> list[int]:
+    """How many points along each axis lie at least between known ones; 1 where that cannot be told."""
+    known = states.isfinite()
+    lags = []
+    for axis, points in enumerate(layout.grid, start=2):
+        pairs = (
+            lag
+            for lag in range(1, points)
+            if bool((known.narrow(axis, 0, points - lag) & known.narrow(axis, lag, points - lag)).any())
+        )
+        lags.append(next(pairs, 1))
+    return lags
 
 
 def _covariance(states: Tensor, axis: int, lag: int) -> float:

@@ -118,6 +118,15 @@ def _require_size(trajectories: int, num_steps: int, channels: int, grid: Sequen
         )
 
 
+class Hidden(Settings):
+    """What is known of a field that nothing measures, at the start of a trajectory and anywhere in space."""
+
+    mean: float
+    deviation: Annotated[float, Field(gt=0)] = Field(description="how far it may be from the mean")
+    components: Annotated[int, Field(ge=1, le=3)] = Field(1, description="of a vector, one for each axis")
+    unit: str = "1"
+
+
 class FileData(Settings):
     """Trajectories of yours, in npz or in HDF5 of The Well's layout (docs/data.md)."""
 
@@ -135,6 +144,19 @@ class FileData(Settings):
         description="nodes, the outermost on the ends of the domain, or cells; of all axes or of each",
     )
     missing: Literal["error", "mask"] = Field("error", description="what to do with values that are not finite")
+    hidden: dict[str, Hidden] = Field(
+        {}, description="fields of the state that nothing measures, and what is known of them"
+    )
+    filling: Literal["auto", "interpolated", "estimated"] = Field(
+        "auto",
+        description="of holes in states that rollouts start from: interpolated in space, or estimated by the "
+        "calibrated simulator; auto: estimated where a field is never seen or most values are missing",
+    )
+    assimilated: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        description="frames after the first of held-out trajectories, from which a start is estimated where it has "
+        "to be, and which are not scored; if not given a quarter of them",
+    )
     axes: str | None = Field(
         None, description="order of the axes in an npz file's fields, such as xt; tx if not given"
     )

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 
+from cotwin.estimation.stages import Stages
 from cotwin.experiment.build import build_alpha, build_hybrid, build_store
+from cotwin.experiment.calibrate import Task, searched, with_data
 from cotwin.experiment.dataset import Dataset, load_dataset
 from cotwin.experiment.device import find_device
+from cotwin.experiment.filled import Filled, fill, guessed
 from cotwin.experiment.load import dump
 from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.trained import write_models
 from cotwin.report.figure import draw
-from cotwin.run import GENERATED, Run, RunError
+from cotwin.run import FILLED, GENERATED, Run, RunError
 from cotwin.seeds import seed_of
 from cotwin.stepper import Stepper
 from cotwin.store.evaluation import Remembered
@@ -26,6 +30,8 @@ from cotwin.store.store import Store
 from cotwin.training.alpha import fixed
 from cotwin.training.evaluation import Comparison, Training, compare
 from cotwin.training.hybrid import HybridTrainer, Phase, Role
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -40,6 +46,16 @@ class Watcher(Protocol):
 
     def restart(self) -> None:
         """The phase begins anew: its steps so far do not count."""
+
+
+class Watched(Stages):
+    """An estimation that a watcher is told of."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+
+    def say(self, stage: str) -> None:
+        self.watcher.begin(f"states that nobody has seen: {stage}", 0)
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,9 @@ class Session:
     store: where generated windows, converted files and rollouts are kept.
     trainings: "together", with generated data, and "alone", the same without: the control.
     start: the physical model before training.
+    origin: what a checkpoint says of the data as they were read, and of the code.
+    filling: what estimates the states that nobody has seen, where there are such; the data here are guesses of them.
+    filled: SHA-256 of the estimated states, once they are there.
     """
 
     experiment: Experiment
@@ -70,6 +89,9 @@ class Session:
     store: Store
     trainings: dict[Training, HybridTrainer]
     start: Stepper
+    origin: dict[str, str]
+    filling: Task | None = None
+    filled: str | None = None
 
     @property
     def turns(self) -> list[Turn]:
@@ -100,6 +122,13 @@ def prepare(experiment: Experiment) -> Session:
     find_device(experiment.device)  # before data are read
     store = build_store(experiment.store)
     data = load_dataset(experiment.data, experiment.physical, experiment.seed, store)
+    begun = origin(data, experiment)
+    if data.unseen is None:
+        return _session(experiment, data, store, begun)
+    return replace(_session(experiment, guessed(data), store, begun), filling=with_data(experiment, data))
+
+
+def _session(experiment: Experiment, data: Dataset, store: Store, begun: dict[str, str]) -> Session:
     alpha = build_alpha(experiment.hybrid.alpha, experiment.hybrid.cycles)
     trainings: dict[Training, HybridTrainer] = {
         "together": build_hybrid(experiment, data, store, alpha),
@@ -108,7 +137,7 @@ def prepare(experiment: Experiment) -> Session:
     for hybrid in trainings.values():
         hybrid.check_room(experiment.hybrid.cycles)
     start = copy.deepcopy(trainings["together"].learners["physical"].trainer.stepper)
-    return Session(experiment, data, store, trainings, start)
+    return Session(experiment, data, store, trainings, start, begun)
 
 
 def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, Any] | None = None) -> Comparison:
@@ -117,16 +146,23 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
     shelf = session.store.shelf("evaluation")
     if session.experiment.store.keep_generated:
         session.store.keep_generated = run.path.resolve() / GENERATED
-    metrics: list[dict[str, Any]] = []
-    begun = origin(session.data, session.experiment)
+    resumed = checkpoint is not None
     if checkpoint is not None:
-        require_same_origin(checkpoint, begun, session.experiment)
+        require_same_origin(checkpoint, session.origin, session.experiment)
+    else:
+        run.save_checkpoint(0, _state(session, []))
+    if session.filling is not None:
+        there = None if checkpoint is None else checkpoint["filled"]
+        session = _filled(session, session.filling, run, watcher, there)
+        if there is None:
+            checkpoint = None
+            run.save_checkpoint(0, _state(session, []))
+    if checkpoint is not None:
         _restore(session, checkpoint)
+    if resumed:
         # Only now: a run that cannot be gone on with keeps what it was begun with.
         run.write_text("config.yaml", dump(session.experiment))
-        metrics = checkpoint["metrics"]
-    else:
-        run.save_checkpoint(0, _state(session, metrics, begun))
+    metrics = [] if checkpoint is None else checkpoint["metrics"]
     run.write_metrics(metrics)
     order = [turn.key for turn in session.turns]
     for turn in session.turns:
@@ -134,9 +170,27 @@ def train(session: Session, run: Run, watcher: Watcher, checkpoint: dict[str, An
             metrics.append(_take(turn, session, watcher))
             # As if the cycles had never been fewer.
             metrics.sort(key=lambda line: order.index(_key(line)))
-            run.save_checkpoint(len(metrics), _state(session, metrics, begun))
+            run.save_checkpoint(len(metrics), _state(session, metrics))
             run.write_metrics(metrics)
     return _conclude(session, run, metrics, shelf)
+
+
+def _filled(session: Session, task: Task, run: Run, watcher: Watcher, there: str | None) -> Session:
+    """With the states that the calibrated simulator gives. there: SHA-256 of those of a run that is gone on with."""
+    if there is None:
+        found = searched(task, Watched(watcher))
+        if found.reasons:
+            logger.warning(
+                "States that nobody has seen come from an estimate that is not reliable (%s). "
+                "cotwin estimate says more.",
+                ", ".join(found.reasons),
+            )
+        filled = fill(task.data, task.places, found)
+        there = run.write_tensors(FILLED, vars(filled))
+    else:
+        filled = Filled(**run.read_tensors(FILLED, there))
+    built = _session(session.experiment, filled.of(task.data), session.store, session.origin)
+    return replace(built, filled=there)
 
 
 def _take(turn: Turn, session: Session, watcher: Watcher) -> dict[str, Any]:
@@ -161,14 +215,15 @@ def _describe(turn: Turn, cycles: int) -> str:
     return f"{turn.training}, cycle {turn.phase.cycle + 1} of {cycles}: {name}"
 
 
-def _state(session: Session, metrics: list[dict[str, Any]], begun: dict[str, str]) -> dict[str, Any]:
+def _state(session: Session, metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """All that the rest of the run depends on.
 
     No generators: all are seeded by counters that the trainers' states hold, or by the phase.
     """
     return {
         "metrics": metrics,
-        "origin": begun,
+        "origin": session.origin,
+        "filled": session.filled,
         "trainings": {name: hybrid.state_dict() for name, hybrid in session.trainings.items()},
         "held_out_starts": [held_out.states[:, 0].clone() for held_out in session.data.interpolated],
     }

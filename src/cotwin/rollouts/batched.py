@@ -141,15 +141,18 @@ def _broadcasting(stepper: Stepper) -> list[str]:
 def at_common_pace(stepper: Stepper, parameters: Mapping[str, Tensor]) -> Stepper:
     """The stepper at the pace that the most demanding of P sets needs, so that it may be vmapped over all of them.
 
+    Without any set, at that of its own parameters.
+
     Raises DivergenceError, naming the set, if one is beyond all reason.
     """
-    _count(stepper, parameters)
+    if parameters:
+        _count(stepper, parameters)
     if stepper.fixed_pace is not None:
         return stepper
     if type(stepper).needed_pace is Stepper.needed_pace:
         return stepper.paced(())
     paces = []
-    for index, one in enumerate(_unstacked(parameters)):
+    for index, one in enumerate(_unstacked(parameters) if parameters else [{}]):
         named = {f"stepper.{name}": value for name, value in one.items()}
         try:
             paces.append(_call(_Pace(stepper), named))

@@ -13,10 +13,10 @@ from cotwin.windows import Batch, Windows
 class RolloutLoss:
     """Weighted, masked, normalised squared error of a batch of windows.
 
-    For one window ℓ = mean over observed entries (step t ≥ 1, channel c, point x) of
-    (prediction − truth)²/s_c; for a batch, the mean over windows of weight · ℓ. With s_c the persistence
-    error of channel c, predicting no change costs one, whatever the data's units. Without that scale
-    L-BFGS stops on its first evaluation, its gradients being below its tolerance.
+    For one window ℓ = mean over observed entries (step t ≥ 1, channel c, point x), each counted by how sure it is, of
+    (prediction − truth)²/s_c; for a batch, the mean over windows of weight · ℓ. With s_c the persistence error of
+    channel c, predicting no change costs one, whatever the data's units. Without that scale L-BFGS stops on its first
+    evaluation, its gradients being below its tolerance.
 
     scale: s_c for each channel, in the channel's unit squared; infinity for one that does not count (static).
     """
@@ -66,7 +66,7 @@ class RolloutLoss:
         truth = batch.states[:, 1:]
         if batch.mask is not None:
             # Before the difference: masked after it, a value that is not a number would still reach the gradient.
-            truth = torch.where(batch.mask[:, 1:], truth, 0.0)
+            truth = torch.where(batch.mask[:, 1:] > 0, truth, 0.0)
         error = (prediction[:, 1:] - truth).square()
         shape = (1, 1, -1, *(1,) * (error.dim() - 3))
         inverse_scale = self.inverse_scale.to(error).reshape(shape)
@@ -74,16 +74,19 @@ class RolloutLoss:
         if batch.mask is None:
             per_window = (error * inverse_scale).flatten(1).mean(dim=1) / counted.mean()
         else:
-            seen = batch.mask[:, 1:]
-            total = torch.where(seen, error * inverse_scale, 0.0).flatten(1).sum(dim=1)
-            per_window = total / (seen * counted).flatten(1).sum(dim=1).clamp(min=1)
+            sure = batch.mask[:, 1:] * counted
+            total = torch.where(sure > 0, sure * error * inverse_scale, 0.0).flatten(1).sum(dim=1)
+            count = sure.flatten(1).sum(dim=1)
+            per_window = total / torch.where(count > 0, count, 1.0)
         return batch.weight.to(error) * per_window
 
     def root_weights(self, batch: Batch) -> Float[Tensor, "B T C *S"]:
         """√ of what (prediction − truth)² of each entry counts in the sum of weight · ℓ; zero where it does not."""
         shape = (1, 1, -1, *(1,) * (batch.states.dim() - 3))
         weights = self.inverse_scale.to(batch.states).reshape(shape).expand_as(batch.states[:, 1:])
+        sure = (weights > 0).to(weights)
         if batch.mask is not None:
-            weights = torch.where(batch.mask[:, 1:], weights, 0.0)
-        counted = (weights > 0).flatten(1).sum(dim=1).clamp(min=1)
+            sure = sure * batch.mask[:, 1:]
+        counted = sure.flatten(1).sum(dim=1)
+        counted, weights = torch.where(counted > 0, counted, 1.0), weights * sure
         return (weights * (batch.weight.to(weights) / counted).reshape(-1, *(1,) * (weights.dim() - 1))).sqrt()

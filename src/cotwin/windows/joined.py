@@ -39,7 +39,7 @@ class JoinedWindows(Windows):
                 f"real windows are {real.dtype}, generated ones {generated.dtype}; generate in the same."
             )
         self.dtype = real.dtype
-        self.masked = real.masked or generated.masked
+        self.mask_dtype = real.mask_dtype or generated.mask_dtype
         total = len(real) + len(generated)
         self.real_weight = total / len(real) / (1 + alpha)
         self.generated_weight = alpha * total / len(generated) / (1 + alpha)

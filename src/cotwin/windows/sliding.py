@@ -18,7 +18,7 @@ class SlidingWindows(Windows):
     """Every window of `num_steps` steps in some trajectories; a view of them, no copy.
 
     trajectories: (N, T, C, *S), contiguous.
-    mask: the same shape, True where observed.
+    mask: the same shape, True where observed; or how sure each state is, in [0, 1].
     stride: frames between the starts of successive windows.
     starts: (N, T), the frames that a rollout may start from; others start no window. Where they are not given, those
         that are wholly observed.
@@ -35,7 +35,7 @@ class SlidingWindows(Windows):
         self,
         trajectories: Float[Tensor, "N T C *S"],
         num_steps: int,
-        mask: Bool[Tensor, "N T C *S"] | None = None,
+        mask: Bool[Tensor, "N T C *S"] | Float[Tensor, "N T C *S"] | None = None,
         stride: int = 1,
         starts: Bool[Tensor, "N T"] | None = None,
         given: Given | None = None,
@@ -53,7 +53,7 @@ class SlidingWindows(Windows):
         self.view = _overlapping(trajectories, num_steps)
         self.mask_view = None if mask is None else _overlapping(mask, num_steps)
         self._mask = None if mask is None else mask.flatten(0, 1)
-        self.masked, self.dtype, self.given = mask is not None, trajectories.dtype, given
+        self.mask_dtype, self.dtype, self.given = None if mask is None else mask.dtype, trajectories.dtype, given
         # Kept only if some are left out: of small trajectories the list could take more memory than they do.
         self._chosen_starts: Tensor | None = None
         if starts is None and mask is not None:
@@ -98,7 +98,7 @@ class SlidingWindows(Windows):
         moving = torch.tensor([not given for given in static])
         if self._mask is None:
             return int(scored.sum() * moving.sum()) * math.prod(self.window_shape[2:])
-        return int(self._mask[scored][:, moving].sum())
+        return int((self._mask[scored][:, moving] > 0).sum())
 
     def starts(self) -> PickedStates:
         """The first state of every window, a view: where generated windows may start."""

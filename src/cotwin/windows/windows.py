@@ -27,7 +27,8 @@ class Batch(NamedTuple):
     states: (B, W+1, C, *S), the start included.
     weight: (B,), the influence of each window on the loss.
     measured: (B,), True for windows of real trajectories, False for generated ones.
-    mask: like states, True where a state was observed; None where all of them were.
+    mask: like states, how sure they are: True where a state was observed, False where not, or a number between, by
+        which its error counts; None where all were observed.
     given: what comes from outside with each window; None where models need nothing.
     """
 
@@ -66,8 +67,8 @@ class Windows(Dataset[Batch], ABC):
     ahead_bytes: int = 0
     # Whether each epoch has other windows, so that an index means another one.
     renewed: bool = False
-    # Whether batches carry a mask.
-    masked: bool = False
+    # What masks in batches are, torch.bool or the states' own dtype; None where batches carry none.
+    mask_dtype: torch.dtype | None = None
     # Precision of the states in a batch.
     dtype: torch.dtype = torch.float32
 
@@ -92,7 +93,7 @@ class Windows(Dataset[Batch], ABC):
         if len(indices) and not (min(indices) >= 0 and max(indices) < len(self)):
             raise IndexError(f"indices from {min(indices)} to {max(indices)}, of {len(self)} windows.")
         shape = (len(indices), *self.window_shape)
-        mask = torch.ones(shape, dtype=torch.bool) if self.masked else None
+        mask = None if self.mask_dtype is None else torch.ones(shape, dtype=self.mask_dtype)
         # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
         states = torch.from_numpy(np.empty(shape, dtype=str(self.dtype).removeprefix("torch.")))
         batch = Batch(states, torch.ones(len(indices)), torch.ones(len(indices), dtype=torch.bool), mask)

@@ -1,0 +1,170 @@
+"""Rollouts that start from states that nobody has seen: what is known of them before the simulator is calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cotwin.data.between import joined as joined_between
+from cotwin.data.split import Split
+from cotwin.data.trajectories import Trajectories
+from cotwin.experiment.holes import FEW, shows_all
+from cotwin.experiment.measured_starts import filled
+from cotwin.experiment.settings import FileData, Hidden
+from cotwin.given import joined
+from cotwin.training.held_out import HeldOut
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """States that rollouts have to start from, and that have to be estimated.
+
+    hidden: what is known of fields that nothing measures. seen: what they are estimated from, the trajectories that
+    train, and after them held-out ones of which only the first frames are seen. validation, test: which of these a
+    held-out rollout starts as.
+    """
+
+    hidden: Mapping[str, Hidden]
+    seen: Trajectories
+    validation: Int[Tensor, " V"]
+    test: Int[Tensor, " W"]
+
+
+def has_unseen_starts(split: Split, settings: FileData) -> bool:
+    """Whether states that rollouts start from are estimated, not interpolated in space. Raises ValueError."""
+    mask, layout = split.train.mask, split.train.layout
+    if settings.hidden and settings.filling == "interpolated":
+        raise ValueError("data.filling: a hidden field cannot be interpolated; leave filling out.")
+    if mask is None or settings.filling == "interpolated":
+        return False
+    if settings.hidden or settings.filling == "estimated":
+        return True
+    # In time, validation begins where training does.
+    held_out = [one for one in (split.validation if split.borders is None else split.train, split.test) if one]
+    begin = [one.mask is None or bool(shows_all(one.mask, layout, FEW).any(dim=1).all()) for one in held_out]
+    return not all(begin) or not bool(shows_all(mask, layout, FEW).any())
+
+
+def begun(split: Split, settings: FileData, variance: Float[Tensor, " C"]) -> tuple[HeldOut, HeldOut | None, Unseen]:
+    """Validation and test with guesses of their starts, and what those are to be estimated from.
+
+    variance: of each channel of the training data. Raises ValueError where nothing is left to score, or nothing is
+    seen of a start.
+    """
+    train = split.train
+    last = max(1, train.num_frames // 4) if settings.assimilated is None else settings.assimilated
+    if last > train.num_frames - 2:
+        raise ValueError(f"data.assimilated: {last} of {train.num_frames} frames leave nothing to score; take fewer.")
+    scored, rows, parts = {}, {}, [train]
+    for name, part in (("validation", split.validation), ("test", split.test)):
+        if part is None:
+            rows[name] = torch.zeros(0, dtype=torch.long)
+            continue
+        borders = split.borders if name == "validation" else None
+        own = _rows(train, part) if borders is not None else torch.full((len(part),), -1)
+        new = (own < 0).nonzero().flatten().tolist()
+        own[new] = sum(map(len, parts)) + torch.arange(len(new))
+        rows[name] = own
+        first = torch.full((len(part),), last + 1)
+        if borders is not None:
+            first = torch.where(own < len(train), borders, first)
+        scored[name] = _scored(part, first, variance, settings.hidden, _about(part, own < len(train), last))
+        if new:
+            parts.append(_first_frames(part.select(new), last, train.num_frames))
+    if settings.assimilated is not None and len(parts) == 1:
+        raise ValueError("data.assimilated is for held-out trajectories, and here all train; leave it out.")
+    unseen = Unseen(settings.hidden, _joined(parts), rows["validation"], rows["test"])
+    return scored["validation"], scored.get("test"), unseen
+
+
+def guess(part: Trajectories, hidden: Mapping[str, Hidden]) -> Float[Tensor, "N T C *S"]:
+    """States with what was seen next or last in the holes, and what is known of hidden fields."""
+    states = filled(part.states, part.mask).clone()
+    for name, known in hidden.items():
+        states[:, :, part.layout.channels_of(name)] = known.mean
+    return states
+
+
+def _rows(train: Trajectories, part: Trajectories) -> Int[Tensor, " N"]:
+    """Which training rows these go on from; -1 for one of which nothing trains."""
+    known = {key: row for row, key in enumerate(_keys(train))}
+    return torch.tensor([known.get(key, -1) for key in _keys(part)])
+
+
+def _keys(part: Trajectories) -> list[tuple[int, int]]:
+    return list(zip(part.given.trajectory.tolist(), part.given.frame.tolist(), strict=True))
+
+
+def _scored(
+    part: Trajectories,
+    first: Int[Tensor, " N"],
+    variance: Float[Tensor, " C"],
+    hidden: Mapping[str, Hidden],
+    about: str,
+) -> HeldOut:
+    """Scored from a frame of each on, rolled out from guesses of its start."""
+    exact = part.at_their_times()
+    states, mask = exact.states.clone(), _mask(exact)
+    states[:, 0] = guess(part, hidden)[:, 0]
+    mask[_early(exact, first)] = False
+    mask[:, 0] = True
+    between = exact.between
+    if between is not None:
+        between = between.some(between.steps > (first - 1)[between.row])
+    return HeldOut(states, mask, int(first.min()), variance, about, exact.given, between)
+
+
+def _first_frames(part: Trajectories, last: int, count: int) -> Trajectories:
+    """So many frames, the same number for all, of which those up to the last are seen."""
+    part = part.frames(0, count)
+    mask = _mask(part)
+    mask[:, last + 1 :] &= torch.tensor(part.layout.static_channels).view(-1, *[1] * part.layout.dims)
+    between = part.between
+    if between is not None:
+        between = between.some(between.steps <= last)
+    seen = mask[:, :, ~torch.tensor(part.layout.static_channels)].flatten(1).any(dim=1)
+    if between is not None:
+        seen[between.row] = True
+    if not bool(seen.all()):
+        raise ValueError(
+            f"{part.source}: nothing is seen in the first {last + 1} frames of held-out trajectories "
+            f"{part.given.trajectory[~seen].tolist()}; take more with data.assimilated, or hold others out."
+        )
+    return replace(part, mask=mask, between=between)
+
+
+def _mask(part: Trajectories) -> Tensor:
+    return torch.ones_like(part.states, dtype=torch.bool) if part.mask is None else part.mask.clone()
+
+
+def _early(part: Trajectories, first: Int[Tensor, " N"]) -> Tensor:
+    """(N, T), the frames before."""
+    return torch.arange(part.num_frames) < first[:, None]
+
+
+def _joined(parts: list[Trajectories]) -> Trajectories:
+    return replace(
+        parts[0],
+        states=torch.cat([one.states for one in parts]),
+        mask=torch.cat([_mask(one) for one in parts]),
+        given=joined([one.given for one in parts]),
+        between=joined_between([(one.between, len(one)) for one in parts], [1] * len(parts)),
+    )
+
+
+def _about(part: Trajectories, training: Tensor, last: int) -> str:
+    """Where rollouts start, by the file's numbers."""
+    words = []
+    if bool(training.any()):
+        words.append("Rollouts start from states that are estimated with all frames that train.")
+    if not bool(training.all()):
+        numbers = part.given.trajectory[~training].unique().tolist()
+        words.append(
+            f"Held-out trajectories {numbers} start from states that are estimated with their frames 0 to {last}, "
+            "which are not scored."
+        )
+    return " ".join(words)
