@@ -99,6 +99,14 @@ def test_a_given_diffusivity_decides_what_is_left_to_find(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("conditioning", ["modulation", "channels"])
+def test_what_a_file_gives_in_vain_is_said(tmp_path: Path) -> None:
+    rates = {"kappa": np.array(RATES)}
+    alone = calibrate.prepare(heat(tmp_path, {"initial": 0.1}, arrays=rates)).notes
+    assert any("gives kappa, of which the simulator takes no notice" in note for note in alone)
+    given = heat(tmp_path, {"given": "kappa"}, arrays=rates, synthetic=SMALL["synthetic"])
+    assert not any("no notice" in note for note in prepare(given).data.notes)
+
+
 def test_both_models_are_given_it_and_predict_without_the_data(
     tmp_path: Path, conditioning: str, caplog: pytest.LogCaptureFixture
 ) -> None:

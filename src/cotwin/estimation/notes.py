@@ -186,7 +186,8 @@ def on_trajectories(problem: LeastSquares, raw: Float[Tensor, " N"], linear: Lin
             "trajectories_disagree",
             f"trajectories disagree: one common value of each unknown is fitted to all {count}, and it does not fit "
             f"{which} (counted from 0). {most} alone asks for a {problem.unknowns.labels[place]} of about "
-            f"{there:.3g}, all together for {here:.3g}. The intervals are too narrow.",
+            f"{there:.3g}, all together for {here:.3g}. The intervals are too narrow. Where it may differ, let it: "
+            "per: trajectory (in Python Grouped).",
         )
 
 

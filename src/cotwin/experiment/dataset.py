@@ -188,6 +188,12 @@ def _from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> 
         data = _without_holes(trajectories, split, 0.0 if settings.filling == "interpolated" else FEW)
     else:
         raise ValueError("data.assimilated is of no effect: no start has to be estimated. Leave it out.")
+    ignored = sorted(trajectories.given.names - set(names_given(physical)))
+    if ignored:
+        data.notes.append(
+            f"The file gives {', '.join(ignored)}, of which the simulator takes no notice. If it is one of its "
+            f"parameters, say so: physical.NAME={{given: {ignored[0]}}}."
+        )
     strangers = of_no_group(physical, data.given)
     if strangers:
         data.notes.append(

@@ -24,8 +24,8 @@ def require_fields(
         )
         raise ValueError(
             f"{equation} moves {wanted}{', in this order' if len(fields) > 1 else ''}, on "
-            f"{' or '.join(map(str, dims))} axes; the layout of {layout.dims} axes moves {found}. Names are free; "
-            "mark given fields as static."
+            f"{' or '.join(map(str, dims))} axes; the layout of {layout.dims} axes moves {found}. Names are free. "
+            "Fields that are known and no part of the state are static, or given with it (data.given)."
         )
 
 
