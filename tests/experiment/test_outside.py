@@ -83,6 +83,14 @@ def test_a_test_trajectory_of_no_group_is_said_to_have_the_centre(tmp_path: Path
     assert any("Test trajectories [4] are of no group that trains" in note for note in task.notes)
 
 
+def test_what_a_file_gives_in_vain_is_said(tmp_path: Path) -> None:
+    rates = {"kappa": np.array(RATES)}
+    alone = calibrate.prepare(heat(tmp_path, {"initial": 0.1}, arrays=rates)).notes
+    assert any("gives kappa, of which the simulator takes no notice" in note for note in alone)
+    given = heat(tmp_path, {"given": "kappa"}, arrays=rates, synthetic=SMALL["synthetic"])
+    assert not any("no notice" in note for note in prepare(given).data.notes)
+
+
 def test_a_given_diffusivity_decides_what_is_left_to_find(tmp_path: Path) -> None:
     """With its rates given, what the simulator adds is nothing; with its rates in another order it is not."""
     given, source = {"given": "kappa"}, {"initial": 0.1, "bounds": [-1, 1]}
@@ -99,14 +107,6 @@ def test_a_given_diffusivity_decides_what_is_left_to_find(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("conditioning", ["modulation", "channels"])
-def test_what_a_file_gives_in_vain_is_said(tmp_path: Path) -> None:
-    rates = {"kappa": np.array(RATES)}
-    alone = calibrate.prepare(heat(tmp_path, {"initial": 0.1}, arrays=rates)).notes
-    assert any("gives kappa, of which the simulator takes no notice" in note for note in alone)
-    given = heat(tmp_path, {"given": "kappa"}, arrays=rates, synthetic=SMALL["synthetic"])
-    assert not any("no notice" in note for note in prepare(given).data.notes)
-
-
 def test_both_models_are_given_it_and_predict_without_the_data(
     tmp_path: Path, conditioning: str, caplog: pytest.LogCaptureFixture
 ) -> None:
