@@ -15,8 +15,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cotwin.experiment.dataset import load_dataset
 from cotwin.experiment.load import load
+from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.presets import presets
 from cotwin.store.store import Store
 

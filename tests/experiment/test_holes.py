@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from cotwin.experiment import calibrate, train
-from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.holes import fill_holes, shows_all
 from cotwin.experiment.load import load
+from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.settings import Experiment
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import Known

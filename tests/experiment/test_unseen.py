@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from cotwin.experiment import calibrate, train
-from cotwin.experiment.dataset import load_dataset
 from cotwin.experiment.filled import Filled, fill, in_posterior
 from cotwin.experiment.load import dump, validate
+from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.settings import Experiment
 from cotwin.run import Run
 from cotwin.store.store import Store

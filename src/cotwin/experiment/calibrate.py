@@ -29,9 +29,10 @@ from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_noise import with_noise_of_starts
 from cotwin.experiment import estimation_settings as settings_of
 from cotwin.experiment.build import build_store
-from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.filled import fill
+from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.measuring import measure
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved

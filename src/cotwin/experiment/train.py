@@ -13,10 +13,11 @@ import torch
 from cotwin.estimation.stages import Stages
 from cotwin.experiment.build import build_alpha, build_hybrid, build_store
 from cotwin.experiment.calibrate import Task, searched, with_data
-from cotwin.experiment.dataset import Dataset, load_dataset
+from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.filled import Filled, fill, guessed
 from cotwin.experiment.load import dump
+from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.trained import write_models

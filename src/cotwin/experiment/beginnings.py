@@ -1,0 +1,132 @@
+"""Splits of trajectories whose rollouts have a state to start from: interpolated, or to be estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cotwin.data.split import Split
+from cotwin.data.trajectories import Trajectories
+from cotwin.experiment.dataset import Dataset
+from cotwin.experiment.holes import FEW, begin_whole, fill_holes, shows_all
+from cotwin.experiment.measured_starts import correlation_length
+from cotwin.experiment.settings import FileData
+from cotwin.experiment.unseen import begun, has_unseen_starts
+from cotwin.layout import Layout
+from cotwin.training.held_out import HeldOut
+from cotwin.training.metrics import variances
+
+
+def with_starts(trajectories: Trajectories, split: Split, settings: FileData) -> Dataset:
+    """The split, with states that rollouts can start from, or guesses of them. Raises ValueError without any."""
+    if has_unseen_starts(split, settings):
+        return _with_unseen_starts(trajectories, split, settings)
+    if settings.assimilated is not None:
+        raise ValueError("data.assimilated is of no effect: no start has to be estimated. Leave it out.")
+    return _without_holes(trajectories, split, 0.0 if settings.filling == "interpolated" else FEW)
+
+
+def _with_unseen_starts(trajectories: Trajectories, split: Split, settings: FileData) -> Dataset:
+    """The split, with guesses of the states that rollouts start from."""
+    validation, test, unseen = begun(split, settings, _variances(split.train))
+    hidden = [channel for name in settings.hidden for channel in trajectories.layout.channels_of(name)]
+    train, notes = split.train, _notes(trajectories, split, hidden)
+    assert train.mask is not None
+    notes.append(
+        f"{_missing(train.mask, train.layout):.1%} of the training values are missing. Where a rollout starts, they "
+        "are what the calibrated simulator gives. They are never scored."
+    )
+    notes += [one.about for one in (validation, test) if one is not None]
+    return Dataset(train, validation, test, notes=notes, unseen=unseen)
+
+
+def _without_holes(trajectories: Trajectories, split: Split, part: float) -> Dataset:
+    """The split, each rollout with a whole state to start from: of a frame that shows at least this part."""
+    train, mask, notes = split.train, split.train.mask, _notes(trajectories, split)
+    length, starts = 0.0, None
+    if mask is not None:
+        unknown = torch.where(mask, train.states, torch.nan)
+        length = correlation_length(unknown.flatten(0, 1), train.layout)
+        starts = shows_all(mask, train.layout, part)
+        train = replace(train, states=fill_holes(train.states, mask, train.layout, length))
+        missing = _missing(mask, train.layout)
+        if missing:
+            notes.append(
+                f"{missing:.1%} of the training values are missing. They are interpolated in space where a rollout "
+                "starts, and never scored."
+            )
+    variance = _variances(split.train)
+    # In time rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
+    validation = _held_out(split.validation, split.borders, variance, length, part)
+    test = None if split.test is None else _held_out(split.test, None, variance, length, part)
+    notes += [one.about for one in (validation, test) if one is not None and one.about]
+    return Dataset(train, validation, test, notes=notes, starts=starts)
+
+
+def _missing(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> float:
+    """Part of the values that are not there of frames that are."""
+    seen = mask[:, :, ~torch.tensor(layout.static_channels)].flatten(2)
+    there = seen[seen.any(dim=2)]
+    return 1 - float(there.double().mean())
+
+
+def _notes(trajectories: Trajectories, split: Split, hidden: Collection[int] = ()) -> list[str]:
+    """What the reader decided, how the data are divided, and what errors leave out."""
+    notes = [f"{note[0].upper()}{note[1:]}." for note in (*trajectories.notes, split.note)]
+    spread, layout = _variances(split.train), trajectories.layout
+    for channel, (name, static) in enumerate(zip(layout.channel_names, layout.static_channels, strict=True)):
+        if channel in hidden:
+            notes.append(f"Field {name!r} is hidden: no error counts it.")
+        elif not static and spread[channel] == 0:
+            notes.append(f"Field {name!r} does not vary beyond rounding; the errors that decide leave it out.")
+    return notes
+
+
+def _variances(train: Trajectories) -> Float[Tensor, " C"]:
+    """Of each channel, of the states between frames too."""
+    if train.between is None:
+        return variances(train.states, train.mask)
+    exact = train.at_their_times()
+    assert exact.between is not None
+    mask = torch.ones_like(exact.states, dtype=torch.bool) if exact.mask is None else exact.mask
+    states = torch.cat([exact.states.flatten(0, 1), exact.between.states])
+    return variances(states[None], torch.cat([mask.flatten(0, 1), exact.between.mask])[None])
+
+
+def _held_out(
+    trajectories: Trajectories,
+    borders: Int[Tensor, " N"] | None,
+    variance: Float[Tensor, " C"],
+    length: float,
+    part: float,
+) -> HeldOut:
+    """Held-out trajectories, or what comes from a frame of each on; length: over which training states are alike."""
+    exact, scored_from = trajectories.at_their_times(), 1
+    # Trajectories with holes may each start later, by another number of frames.
+    alike = borders is not None and bool((borders == borders[0]).all()) and (exact.mask is None or len(exact) == 1)
+    if borders is not None and alike and borders[0] > 0:
+        scored_from = int(borders[0])
+    elif borders is not None:
+        exact = _only_from(exact, borders, part)
+    if exact.mask is None:
+        return HeldOut(exact.states, None, scored_from, variance, given=exact.given, between=exact.between)
+    begun, skipped, about = begin_whole(exact, scored_from, length, part)
+    return HeldOut(begun.states, begun.mask, scored_from - skipped, variance, about, begun.given, begun.between)
+
+
+def _only_from(trajectories: Trajectories, borders: Int[Tensor, " N"], part: float) -> Trajectories:
+    """With nothing observed before a frame of each trajectory but the first state that can start a rollout."""
+    mask = torch.ones_like(trajectories.states, dtype=torch.bool) if trajectories.mask is None else trajectories.mask
+    frames = torch.arange(trajectories.num_frames)
+    first = shows_all(mask, trajectories.layout, part).int().argmax(dim=1)
+    early = (frames < borders[:, None]) & (frames != first[:, None])
+    moving = ~torch.tensor(trajectories.layout.static_channels)
+    hidden = (early[:, :, None] & moving).view(*early.shape, -1, *[1] * trajectories.layout.dims)
+    between = trajectories.between
+    if between is not None:
+        between = between.some(between.steps > (borders - 1)[between.row])
+    return replace(trajectories, mask=mask & ~hidden, between=between)

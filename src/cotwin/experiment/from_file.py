@@ -1,0 +1,94 @@
+"""The data of an experiment from files: read, split, and with states that rollouts can start from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cotwin.data.read import Options, files_of
+from cotwin.data.several import together
+from cotwin.data.split import Split, split_in_time, split_trajectories
+from cotwin.data.trajectories import Trajectories
+from cotwin.experiment.beginnings import with_starts
+from cotwin.experiment.dataset import Dataset
+from cotwin.experiment.hidden import require_seen, with_hidden
+from cotwin.experiment.known_walls import against_walls
+from cotwin.experiment.learner_settings import PhysicalSettings
+from cotwin.experiment.outside import names_given, of_no_group
+from cotwin.experiment.settings import FileData
+from cotwin.experiment.wall_settings import WallsSettings
+from cotwin.store.real import read_once
+from cotwin.store.store import Store
+
+
+def from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> Dataset:
+    options = Options(
+        fields=None
+        if settings.fields is None
+        else tuple(one for one in settings.fields if one not in settings.hidden),
+        boundary=settings.boundary,
+        extent=settings.extent,
+        missing=settings.missing,
+        axes=settings.axes,
+        precision=settings.precision,
+        walls=settings.walls,
+        given=tuple(dict.fromkeys((*settings.given, *names_given(physical)))),
+        given_at=_given_at(physical),
+        points=settings.points,
+        dt=settings.dt,
+        dt_tolerance=settings.dt_tolerance,
+    )
+    parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
+    trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
+    walls = getattr(physical, "walls", None)
+    if isinstance(walls, WallsSettings):
+        said = against_walls(trajectories, walls, settings.walls == "trusted")
+        trajectories = replace(trajectories, notes=(*trajectories.notes, *said))
+    trajectories = with_hidden(trajectories, settings.hidden, settings.fields)
+    split = _split(trajectories, settings, physical)
+    require_seen(split.train, settings.hidden)
+    data = with_starts(trajectories, split, settings)
+    ignored = sorted(trajectories.given.names - set(names_given(physical)))
+    if ignored:
+        data.notes.append(
+            f"The file gives {', '.join(ignored)}, of which the simulator takes no notice. If it is one of its "
+            f"parameters, say so: physical.NAME={{given: {ignored[0]}}}."
+        )
+    strangers = of_no_group(physical, data.given)
+    if strangers:
+        data.notes.append(
+            f"Test trajectories {strangers} are of no group that trains: unknowns that differ have the groups' "
+            "common centre there."
+        )
+    return data
+
+
+def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings) -> Split:
+    """Whole trajectories are held out where there are several, and no unknown has a value of its own in them."""
+    if len(trajectories.numbers) > 1:
+        split = split_trajectories(trajectories, settings.validation, settings.test)
+        strangers = of_no_group(physical, [split.train.given, split.validation.given])
+        if not strangers:
+            some = f"{len(trajectories.numbers)} trajectories, of which some are"
+            _nothing_said_in_vain(settings, "held_out_fraction", some, "validation")
+            return split
+        why = f"trajectories whose unknowns have values of their own, {strangers} among them, so the end of each is"
+        _nothing_said_in_vain(settings, "validation", why, "held_out_fraction")
+        return split_in_time(trajectories, settings.held_out_fraction, settings.test)
+    for name in ("validation", "test"):
+        _nothing_said_in_vain(settings, name, "a single trajectory, of which the end is", "held_out_fraction")
+    return split_in_time(trajectories, settings.held_out_fraction)
+
+
+def _given_at(physical: PhysicalSettings) -> tuple[str, ...]:
+    """The ends at which the simulator has a value or a flux."""
+    walls = getattr(physical, "walls", None)
+    return walls.given if isinstance(walls, WallsSettings) else ()
+
+
+def _nothing_said_in_vain(settings: FileData, name: str, held: str, instead: str) -> None:
+    """Raise ValueError for a setting that says nothing of trajectories of this kind."""
+    if getattr(settings, name) != FileData.model_fields[name].default:
+        raise ValueError(
+            f"data.{name} is of no effect: {settings.path} holds {held} held out. Leave it out; data.{instead} says "
+            "how much."
+        )
