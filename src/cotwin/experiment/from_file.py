@@ -21,29 +21,8 @@ from cotwin.store.store import Store
 
 
 def from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> Dataset:
-    options = Options(
-        fields=None
-        if settings.fields is None
-        else tuple(one for one in settings.fields if one not in settings.hidden),
-        boundary=settings.boundary,
-        extent=settings.extent,
-        missing=settings.missing,
-        axes=settings.axes,
-        precision=settings.precision,
-        walls=settings.walls,
-        given=tuple(dict.fromkeys((*settings.given, *names_given(physical)))),
-        given_at=_given_at(physical),
-        points=settings.points,
-        dt=settings.dt,
-        dt_tolerance=settings.dt_tolerance,
-    )
-    parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
-    trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
-    walls = getattr(physical, "walls", None)
-    if isinstance(walls, WallsSettings):
-        said = against_walls(trajectories, walls, settings.walls == "trusted")
-        trajectories = replace(trajectories, notes=(*trajectories.notes, *said))
-    trajectories = with_hidden(trajectories, settings.hidden, settings.fields)
+    """Read and split. physical: the simulator, which may name what the file gives. Raises ValueError or OSError."""
+    trajectories = with_hidden(_read(settings, physical, store), settings.hidden, settings.fields)
     split = _split(trajectories, settings, physical)
     require_seen(split.train, settings.hidden)
     data = with_starts(trajectories, split, settings)
@@ -62,6 +41,29 @@ def from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> D
     return data
 
 
+def _read(settings: FileData, physical: PhysicalSettings, store: Store) -> Trajectories:
+    hidden, fields, found = settings.hidden, settings.fields, getattr(physical, "walls", None)
+    walls = found if isinstance(found, WallsSettings) else WallsSettings()
+    options = Options(
+        fields=None if fields is None else tuple(name for name in fields if name not in hidden),
+        boundary=settings.boundary,
+        extent=settings.extent,
+        missing=settings.missing,
+        axes=settings.axes,
+        precision=settings.precision,
+        walls=settings.walls,
+        given=tuple(dict.fromkeys((*settings.given, *names_given(physical)))),
+        given_at=walls.given,
+        points=settings.points,
+        dt=settings.dt,
+        dt_tolerance=settings.dt_tolerance,
+    )
+    parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
+    trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
+    said = against_walls(trajectories, walls, settings.walls == "trusted")
+    return replace(trajectories, notes=(*trajectories.notes, *said))
+
+
 def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings) -> Split:
     """Whole trajectories are held out where there are several, and no unknown has a value of its own in them."""
     if len(trajectories.numbers) > 1:
@@ -77,12 +79,6 @@ def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSet
     for name in ("validation", "test"):
         _nothing_said_in_vain(settings, name, "a single trajectory, of which the end is", "held_out_fraction")
     return split_in_time(trajectories, settings.held_out_fraction)
-
-
-def _given_at(physical: PhysicalSettings) -> tuple[str, ...]:
-    """The ends at which the simulator has a value or a flux."""
-    walls = getattr(physical, "walls", None)
-    return walls.given if isinstance(walls, WallsSettings) else ()
 
 
 def _nothing_said_in_vain(settings: FileData, name: str, held: str, instead: str) -> None:
