@@ -89,14 +89,24 @@ class Calibration:
         ]
 
     @property
+    def in_simulator(self) -> dict[str, Tensor]:
+        """The numbers that fit the data on the simulator's own grid, with its own steps: those that it has."""
+        model = self.estimation.stepper
+        return {name: model.at_data_points(value).double() for name, value in estimates(model).items()}
+
+    @property
+    def moved(self) -> bool:
+        """Whether the error of the numerics was taken off the estimates."""
+        return any(isinstance(one, Shift) and one.within for one in self.numerics.values())
+
+    @property
     def widened(self) -> list[str]:
         """What the printed intervals know of, and draws from the posterior do not."""
         codes = {note.code for note in self.estimation.warnings}
-        within = any(isinstance(one, Shift) and one.within for one in self.numerics.values())
         known = {
             "residuals that are correlated": bool(self.independent),
             "the noise of the starts": "noise_in_starts" in codes,
-            "the error of the numerics": within,
+            "the error of the numerics": self.moved,
         }
         return [what for what, counts in known.items() if counts]
 
@@ -163,6 +173,7 @@ class Calibration:
             **({"groups": rows} if (rows := self.estimation.problem.unknowns.parameters[name].rows) else {}),
             "start": self.start[name].tolist(),
             "value": interval.value.tolist(),
+            "in_simulator": self.in_simulator[name].tolist(),
             "standard_deviation": interval.deviation.tolist(),
             "interval": [interval.low.tolist(), interval.high.tolist()],
             **{f"{kind}_interval": [end.tolist() for end in pair] for kind, pair in ends.items() if pair is not None},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import torch
@@ -13,11 +14,12 @@ from torch import Tensor
 
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.information import FullInformation
-from cotwin.estimation.intervals import laplace_interval
+from cotwin.estimation.intervals import Interval, holding, laplace_interval
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
 from cotwin.estimation.observation import Instants
 from cotwin.estimation.observation.instants import CUBIC
+from cotwin.parameters import Parameter
 from cotwin.rollouts import Substepped
 from cotwin.stepper import Stepper
 
@@ -25,7 +27,10 @@ MOST_BYTES = 2**31
 """Of the finer model's states, up to which it is rolled out."""
 JACOBIANS = 10
 """An estimate takes at least so many: a third resolution is cheap where one rollout of it takes no longer."""
-LEAST_ORDER, MOST_ORDER = 1.0, 16.0
+LEAST_ORDER, USUAL_ORDER, MOST_ORDER = 1.0, 2.0, 16.0
+UNSURE = 0.5
+"""Of a shift, what is left open of it where it is taken off: of equations with exact solutions, without noise, up to
+0.3 was left, and 0.6 once."""
 SMALL = 0.25
 """Of the half width of an interval, to which a finer model is to bring the shift."""
 
@@ -69,7 +74,8 @@ class Shift:
 
     raw: of the N raw numbers. by_name: in natural units, in the parameters' shapes, on the CPU.
     order: p of the error, which falls as factor⁻ᵖ. seen: over three resolutions; else taken to be 1, the worst.
-    largest: of all shifts by the half widths of the intervals. within: whether the intervals are widened by it.
+    likely: the part of it that there is if the order was not seen and is 2, as that of most schemes.
+    largest: of all shifts by the half widths of the intervals. within: whether the estimates are moved by it.
     """
 
     raw: Float[Tensor, " N"]
@@ -77,10 +83,11 @@ class Shift:
     order: float
     seen: bool
     largest: float
+    likely: float = 1.0
     within: bool = False
 
     @classmethod
-    def of(cls, found: Estimation, raw: Float[Tensor, " N"], order: float, seen: bool) -> Shift:
+    def of(cls, found: Estimation, raw: Float[Tensor, " N"], order: float, seen: bool, likely: float = 1.0) -> Shift:
         """With what a step of the raw numbers means."""
         unknowns = found.problem.unknowns
         here, by_name, largest = found.z[: len(unknowns)], {}, 0.0
@@ -88,7 +95,12 @@ class Shift:
             there = unknowns.value(name, here + raw).detach().cpu().double()
             by_name[name] = there - interval.value
             largest = max(largest, float(_halves(by_name[name], found, name).abs().nan_to_num().max()))
-        return cls(raw, by_name, order, seen, largest)
+        return cls(raw, by_name, order, seen, largest, likely)
+
+    def taken_off(self, found: Estimation) -> Shift:
+        """As estimates are moved by it."""
+        order = self.order if self.likely == 1 else USUAL_ORDER
+        return replace(Shift.of(found, self.likely * self.raw, order, self.seen), within=True)
 
     def factor(self, finer: Finer) -> int:
         """By which to solve more finely, so that the shift is a small part of the half width."""
@@ -124,7 +136,8 @@ def shift(found: Estimation, linear: Linearised, finer: Finer) -> Shift:
         first, second = (float(found.information.size(one)) for one in (once, further))
         ratio = min(max(first / max(second, 1e-300), f**LEAST_ORDER), f**MOST_ORDER)
         order, total = math.log(ratio, f), once + further + further / (ratio - 1)
-    return Shift.of(found, total * (1 - finer.data**-order), order, seen=further is not None)
+    likely = 1.0 if further is not None else (1 - f**-LEAST_ORDER) / (1 - f**-USUAL_ORDER)
+    return Shift.of(found, total * (1 - finer.data**-order), order, further is not None, likely)
 
 
 def interpolated(found: Estimation, linear: Linearised) -> Shift | None:
@@ -159,22 +172,35 @@ def on_interpolation(found: Estimation, moved: Shift) -> Iterator[Note]:
         )
 
 
-def widened(found: Estimation, shifts: Sequence[Shift]) -> Estimation:
-    """The estimate with intervals that reach to where they would be without each of the errors, and without all.
+def without_errors(found: Estimation, shifts: Sequence[Shift]) -> Estimation:
+    """Estimates where they would be without the errors, with intervals as wide as there and wider by half of each.
 
+    Half of a shift covers one whose order was not seen, from the first order on, and what the extrapolation of others
+    leaves (`UNSURE`). The simulator keeps its numbers, which fit the data on its own grid, with its own steps.
     They are formed there as at the estimate, so that none reaches beyond a bound.
     """
     assert found.spread is not None
-    raw = found.z[: len(found.problem.unknowns)]
-    moves = [one.raw for one in shifts]
+    unknowns, moves = found.problem.unknowns, [one.raw for one in shifts]
+    there = found.z[: len(unknowns)] + sum(moves)
     intervals = {}
-    for name, interval in found.intervals.items():
-        for move in [*moves, sum(moves, torch.zeros_like(raw))]:
-            there = laplace_interval(found.problem.unknowns, name, raw + move, found.spread, found.reach)
-            low, high = torch.fmin(interval.low, there.low), torch.fmax(interval.high, there.high)
-            interval = replace(interval, low=low, high=high)
+    for name in found.intervals:
+        interval = laplace_interval(unknowns, name, there, found.spread, found.reach)
+        for signs in product((-UNSURE, UNSURE), repeat=len(moves)):
+            at = there + sum(sign * move for sign, move in zip(signs, moves, strict=True))
+            interval = holding(interval, laplace_interval(unknowns, name, at, found.spread, found.reach))
         intervals[name] = interval
-    return replace(found, intervals=intervals)
+    independent = {
+        name: _moved_along(unknowns.parameters[name], one, found.intervals[name].value, intervals[name].value)
+        for name, one in found.independent.items()
+    }
+    return replace(found, intervals=intervals, independent=independent)
+
+
+def _moved_along(parameter: Parameter, one: Interval, here: Tensor, there: Tensor) -> Interval:
+    """An interval moved as its value is, in numbers that have no bounds."""
+    by = parameter.unbounded(there) - parameter.unbounded(here)
+    low, high = (parameter.bounded(parameter.unbounded(end) + by).detach() for end in (one.low, one.high))
+    return replace(one, value=there, low=low, high=high)
 
 
 def on_shift(found: Estimation, moved: Shift, finer: Finer) -> Iterator[Note]:

@@ -75,9 +75,9 @@ class Estimation(Settings):
     profile: bool = Field(False, description="intervals by profile likelihood, too")
     resolution: Annotated[Literal["auto", "check", "off"], BeforeValidator(_off)] = Field(
         "auto",
-        description="check: how far the error of grid and time steps moves each estimate is told; auto: intervals "
-        "are widened by it, and where it is larger than they are, the estimation is repeated on a finer grid, or "
-        "with more substeps, if that takes at most about ten times as long; off: it is not looked at",
+        description="check: how far the error of grid and time steps moves each estimate is told; auto: estimates "
+        "are moved by it, and where it is larger than their intervals, the estimation is repeated on a finer grid "
+        "or with more substeps, if that takes at most about ten times as long; off: it is not looked at",
     )
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="resamplings for intervals by a moving-block bootstrap; a few hundred"

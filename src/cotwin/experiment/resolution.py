@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, TypeGuard
+from typing import Literal
 
 from cotwin.estimation import Estimation
 from cotwin.estimation.estimate import again
@@ -25,7 +25,7 @@ from cotwin.estimation.resolution import (
     on_shift,
     shift,
     unchecked,
-    widened,
+    without_errors,
 )
 from cotwin.estimation.stages import UNSEEN, Stages
 from cotwin.estimation.start_noise import with_noise_of_starts
@@ -195,10 +195,11 @@ class Resolved:
 
 
 def resolved(solving: Solving, resolution: Literal["auto", "check", "off"]) -> Resolved:
-    """An estimate, compared with finer models of itself, and repeated or widened by what that shows.
+    """An estimate, compared with finer models of itself, and repeated or moved by what that shows.
 
     Repeated where a shift is larger than the half width of an interval, from where the search rested; twice at most,
-    and only if all repetitions together are forecast to cost no more than ten times the first.
+    and only if all repetitions together are forecast to cost no more than ten times the first. Moved where all shifts
+    are smaller then.
     """
     if resolution == "off":
         return Resolved(solving, dict.fromkeys(FAULTS, "estimation.resolution is off."), {})
@@ -218,10 +219,12 @@ def resolved(solving: Solving, resolution: Literal["auto", "check", "off"]) -> R
                 said.append(Note("not_repeated", f"it could not be estimated again more finely: {error}"))
                 break
             numerics, said = compared(solving)
-        small = {kind: replace(one, within=True) for kind, one in numerics.items() if _is_small(one)}
-        if small:
-            solving = replace(solving, found=widened(solving.found, list(small.values())))
-        numerics |= small
+        seen = {kind: one for kind, one in numerics.items() if isinstance(one, Shift)}
+        # Beside one that is larger others say little: errors of grid and steps may be opposite.
+        if seen and all(one.largest <= 1 for one in seen.values()):
+            moves = {kind: one.taken_off(solving.found) for kind, one in seen.items()}
+            solving = replace(solving, found=without_errors(solving.found, list(moves.values())))
+            numerics |= moves
     solving.found.warnings.extend(said)
     return Resolved(solving, numerics, changes)
 
@@ -248,10 +251,6 @@ def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[Note]]:
         numerics["times"] = between
         said.extend(on_interpolation(found, between))
     return numerics, said
-
-
-def _is_small(one: Shift | str) -> TypeGuard[Shift]:
-    return isinstance(one, Shift) and one.largest <= 1
 
 
 def _substeps(settings: PhysicalSettings, stepper: Stepper) -> int | None:

@@ -15,7 +15,6 @@ from cotwin.estimation import Estimation
 from cotwin.estimation.calibration import Calibration, Ends
 from cotwin.estimation.discrepancy import Process
 from cotwin.estimation.pooled import pools
-from cotwin.estimation.resolution import Shift
 from cotwin.report.numbers import interval, number
 
 
@@ -33,6 +32,12 @@ def render(calibration: Calibration) -> Iterator[RenderableType]:
         yield Text(f"Not reliable as it stands: {', '.join(calibration.reasons)}.", style="yellow")
 
 
+MOVED = (
+    "Estimates are moved by the error of the numerics, and intervals widened by half of it. The simulator keeps the "
+    "numbers that fit the data on its own grid."
+)
+
+
 def _estimates(calibration: Calibration) -> Table:
     found = calibration.estimation
     level = f"{100 * found.level:g}%"
@@ -44,8 +49,7 @@ def _estimates(calibration: Calibration) -> Table:
     }
     asked = [kind for kind, ends in kinds.items() if ends]
     checked = any(calibration.shift(name) is not None for name in calibration.intervals)
-    within = any(isinstance(one, Shift) and one.within for one in calibration.numerics.values())
-    caption = "Intervals are widened by the error of the numerics." if within else None
+    caption = MOVED if calibration.moved else None
     table = Table(title="Estimated parameters", caption=caption)
     columns = [
         "parameter",
@@ -146,6 +150,9 @@ def _posterior(calibration: Calibration) -> Iterator[str]:
             f"Posterior: {chains} chains of {draws:,} draws, at least {posterior.effective:,.0f} effective ones, "
             f"R-hat at most {posterior.r_hat:.4f}; Laplace's normal against it: {k}."
         )
+    apart = {"profile": calibration.profiled, "bootstrap": calibration.resampled, "posterior": calibration.drawn}
+    if calibration.moved and any(apart.values()):
+        yield f"Ends by {' and '.join(kind for kind, ends in apart.items() if ends)} are not moved by the numerics."
     if calibration.drawn and calibration.widened:
         yield f"Intervals by posterior are not widened by {' and '.join(calibration.widened)}, as the others are."
 
