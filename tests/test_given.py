@@ -6,6 +6,7 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -41,6 +42,8 @@ def test_a_course_is_linear_between_the_times_at_which_it_is_known() -> None:
     trapezoid = torch.trapezoid(course.values, dx=0.5) / 4
     assert torch.allclose(torch.as_tensor(whole), trapezoid, atol=1e-14)
     assert torch.equal(course.later(2).mean(0, 1), course.mean(2, 3))
+    several = np.array([[0.75, 0.75], [0.3, 3.9], [4.0, 4.0], [1.0, 1.25]])
+    torch.testing.assert_close(course.means(several), torch.stack([course.mean(*one) for one in several.tolist()]))
 
 
 def scalar_of(stepper: Stepper) -> Parameter | None:
@@ -117,12 +120,13 @@ def test_a_batch_may_have_no_real_window_of_what_has_holes() -> None:
     assert len(none) == 0
 
 
-def test_a_function_is_given_the_mean_over_each_substep() -> None:
+@pytest.mark.parametrize("name", ["rate", "source"])
+def test_a_function_is_given_the_mean_over_each_substep(name: str) -> None:
     def decay(u: Tensor, dt: float, parameters: dict[str, Tensor]) -> Tensor:
-        return u * torch.exp(-parameters["rate"] * dt)
+        return u * torch.exp(-parameters[name] * dt)
 
     course = ramp(3, 2)
-    stepper = FunctionStepper(LINE, decay, {"rate": Input("rate", 10.0)}, substeps=4)
+    stepper = FunctionStepper(LINE, decay, {name: Input("rate", 10.0)}, substeps=4)
     states = rollout(stepper, torch.ones(2, 1, 16, dtype=torch.float64), 3, Given.of(2, inputs={"rate": course}))
     assert torch.allclose(states[:, -1, 0, 0], torch.exp(-1.5 * course.mean(0, 3)), atol=1e-12)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -28,26 +29,29 @@ class Course:
         return (self.values.shape[1] - 1) / self.per_step
 
     def mean(self, begin: float, end: float) -> Float[Tensor, "B *S"]:
-        """Over a stretch of time, counted in intervals of the data from the start; its value where both are one.
+        """Over a stretch of time, counted in intervals of the data from the start; its value where both are one."""
+        return self.means(np.array([[begin, end]], dtype=float))[0]
 
-        Exact for what is linear between the known times.
-        """
-        a, b = begin * self.per_step, end * self.per_step
-        first = min(math.floor(a + 1e-9), self.values.shape[1] - 2)
-        pieces = range(first, max(first + 1, math.ceil(b - 1e-9)))
-        if len(pieces) == 1:
-            return torch.lerp(self.values[:, first], self.values[:, first + 1], (a + b) / 2 - first)
-        weights = [0.0] * (len(pieces) + 1)
-        for place, knot in enumerate(pieces):
-            low, high = max(a, knot), min(b, knot + 1)
-            share = (high - low) / (b - a) if b > a else 1.0
-            along = (low + high) / 2 - knot
-            weights[place] += share * (1 - along)
-            weights[place + 1] += share * along
+    def means(self, stretches: Float[np.ndarray, "N 2"]) -> Float[Tensor, "N B *S"]:
+        """Over each of some stretches. Exact for what is linear between the known times."""
+        begin, end = stretches.T * self.per_step
+        last = self.values.shape[1] - 1
+        first = np.minimum(np.floor(begin + 1e-9), last - 1)
+        pieces = max(1, int((np.ceil(end - 1e-9) - first).max()))
+        instant, length = begin == end, np.maximum(end - begin, 1e-300)
+        knots = first + np.arange(pieces + 1)[:, None]
+        shares = np.zeros_like(knots)
+        for piece, knot in enumerate(knots[:-1]):
+            low, high = np.maximum(begin, knot), np.minimum(end, knot + 1)
+            share = np.where(instant, piece == 0, np.maximum(high - low, 0) / length)
+            rest = share * ((low + high) / 2 - knot)
+            shares[piece] += share - rest
+            shares[piece + 1] = rest
+        places = torch.from_numpy(np.minimum(knots, last).ravel()).to(self.values.device, torch.long)
+        there = self.values.index_select(1, places).unflatten(1, knots.shape).movedim((1, 2), (0, 1))
+        parts = there * torch.from_numpy(shares).to(there).view(*knots.shape, *[1] * (there.dim() - 2))
         # One after the other, so that rounding does not depend on how many samples there are.
-        mean = weights[0] * self.values[:, first]
-        for place, weight in enumerate(weights[1:], start=first + 1):
-            mean = torch.add(mean, self.values[:, place], alpha=weight)
+        mean: Tensor = reduce(torch.add, parts.unbind())
         return mean
 
     def later(self, steps: float) -> Course:

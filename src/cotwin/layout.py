@@ -212,6 +212,11 @@ class Layout:
         """Whether the upper end of an axis is its lower end again."""
         return self.boundary[axis] == "periodic"
 
+    @property
+    def holds_nodes(self) -> bool:
+        """Whether some of its points lie on ends that hold a value."""
+        return any(self.has_nodes(axis) and "dirichlet" in self.sides(axis) for axis in range(self.dims))
+
     def has_nodes(self, axis: int) -> bool:
         """Whether the first and the last point of an axis lie on its ends."""
         return self.centring[axis] == "nodes"

@@ -13,7 +13,9 @@ import torch
 from physics_cases import CASES, MIXED, UV, U, box, field, scalar, smooth
 from torch._dynamo.utils import counters
 
+from cotwin.given import Course, Given
 from cotwin.layout import Layout
+from cotwin.parameters import Input, Wall, Walls
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.physics.heat import Heat
@@ -23,8 +25,20 @@ from cotwin.stepper import rollout
 MAKERS: dict[str, tuple[Layout, Callable[[Layout], FiniteVolumeStepper]]] = {
     "heat 2-D, field": (box([*U], (12, 10), MIXED), lambda layout: Heat(layout, field(layout, 0.1), stages=5)),
     "Burgers 1-D": (box([*U], (24,)), lambda layout: Burgers(layout, scalar(0.1), 2.0, substeps=2)),
+    "heat 1-D, courses": (
+        box([*U], (24,), (("dirichlet", "neumann"),)),
+        lambda layout: Heat(
+            layout,
+            scalar(0.1),
+            substeps=2,
+            stages=7,
+            source=Input("heater", 1.0),
+            walls=Walls(x_lower=Wall(value=Input("wall", 1.0)), x_upper=Wall(flux=scalar(0.3))),
+        ),
+    ),
     "Burgers 2-D, walls": (box([*UV], (10, 14), "dirichlet"), lambda layout: Burgers(layout, scalar(0.1), 2.0, 3)),
 }
+GIVEN = Given.of(3, inputs={name: Course(torch.rand(3, 7, dtype=torch.float64), 2) for name in ("wall", "heater")})
 AT_ONCE = {"Burgers 1-D": 2}  # of three steps: two and one, which are compiled apart
 
 
@@ -42,7 +56,7 @@ def check(name: str) -> None:
         results: list[list[Any]] = []
         for stepper in (plain, compiled):
             tracked = start.clone().requires_grad_()
-            states = rollout(stepper, tracked, 3)
+            states = rollout(stepper, tracked, 3, GIVEN)
             gradients = torch.autograd.grad((weights * states).sum(), [tracked, *stepper.parameters()])
             results.append([states, *gradients])
         for left, right in zip(*results, strict=True):

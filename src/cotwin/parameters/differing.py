@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.given import Given
+from cotwin.parameters.clock import Stretches
 from cotwin.parameters.outside import Flowing, Ones, Outside, largest, shaped
 from cotwin.parameters.parameter import Parameter
 
@@ -102,7 +103,7 @@ class InTime(Outside):
         """Its numbers are all that there is."""
 
     def bound(self, given: Given, ones: Ones) -> Parameter:
-        return FlowingUnknown(self.each, given.frame * self.per_step, self.per_step, ones)
+        return FlowingUnknown(self.each, given.frame.double() * self.per_step, self.per_step, ones)
 
 
 class FlowingUnknown(Flowing):
@@ -115,25 +116,13 @@ class FlowingUnknown(Flowing):
         super().__init__()
         self.each, self.start, self.per_step, self.ones = each, start, per_step, ones
 
-    def over(self, begin: float, end: float) -> Parameter:
-        return AtTime(self.each, self.start + (begin + end) / 2 * self.per_step, self.ones)
+    def means(self, stretches: Stretches) -> Float[Tensor, "N *K"]:
+        values = self.each()
+        middle = torch.from_numpy(stretches).to(values.device).mean(dim=1, keepdim=True)
+        place = self.start + middle * self.per_step
+        below = place.floor().long().clamp(0, len(values) - 2)
+        along = (place - below).clamp(0, 1).to(values)
+        return shaped(torch.lerp(values[below], values[below + 1], along), self.ones, leading=1)
 
     def later(self, steps: int) -> Parameter:
         return FlowingUnknown(self.each, self.start + steps * self.per_step, self.per_step, self.ones)
-
-
-class AtTime(Parameter):
-    """An `InTime` unknown at one time of each sample."""
-
-    by_parts = True
-    batched = True
-
-    def __init__(self, each: Parameter, place: Float[Tensor, " B"], ones: Ones) -> None:
-        super().__init__(each.unit)
-        self.each, self.place, self.ones = each, place, ones
-
-    def forward(self) -> Float[Tensor, "*K"]:
-        values = self.each()
-        below = self.place.floor().long().clamp(0, len(values) - 2)
-        along = (self.place - below).clamp(0, 1).to(values)
-        return shaped(torch.lerp(values[below], values[below + 1], along), self.ones)

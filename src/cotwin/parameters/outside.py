@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from cotwin.given import Course, Given
+from cotwin.parameters.clock import Clock, Instant, Present, Stretches
 from cotwin.parameters.numbers import Known
 from cotwin.parameters.parameter import Parameter
 
@@ -41,29 +44,53 @@ class Outside(Parameter, ABC):
 
 
 class Flowing(Parameter, ABC):
-    """A parameter that changes along a rollout. Calling it gives its mean over the stretch where that is.
+    """A parameter that changes along a rollout. Calling it gives its mean over the present substep.
 
-    stretch: counted in intervals of the data from the start of the rollout. Whoever rolls out moves it on: what is
-    bound to samples belongs to their rollout alone.
+    What is bound to samples belongs to their rollout alone, which says by its clock what is present.
     """
 
-    stretch: tuple[float, float] = (0.0, 0.0)
+    clock: Clock
+    present: Present[Tensor]
+    # How many numbers there are at once.
+    size = 1
 
     @abstractmethod
-    def over(self, begin: float, end: float) -> Parameter:
-        """Its mean over a stretch."""
+    def means(self, stretches: Stretches) -> Float[Tensor, "N *K"]:
+        """Its mean over each of some stretches of a rollout; its value where both ends are one."""
+
+    def at(self, stretches: Stretches, instants: Sequence[Instant]) -> Float[Tensor, "N I *K"]:
+        """At some instants of each of some stretches."""
+        every = np.concatenate([stretches[:, [0, 0]], stretches, stretches[:, [1, 1]]])
+        parts = self.means(every).unflatten(0, (3, len(stretches), 1))
+        shares = parts.new_tensor(instants).T.unflatten(1, (1, -1, *[1] * (parts.dim() - 3)))
+        there: Tensor = (shares * parts).sum(dim=0)
+        return there
 
     @abstractmethod
     def later(self, steps: int) -> Parameter:
         """The same for a rollout that begins so many intervals later."""
 
+    def over(self, begin: float, end: float) -> Parameter:
+        """Its mean over a stretch."""
+        return Known(self.means(np.array([[begin, end]], dtype=float))[0])
+
     def forward(self) -> Float[Tensor, "*K"]:
-        return self.over(*self.stretch)()
+        return self.present()
 
 
 def flowing(module: nn.Module) -> list[Flowing]:
     """What changes along a rollout inside a module."""
-    return [one for one in module.modules() if isinstance(one, Flowing)]
+    if isinstance(module, Flowing):
+        return [module]
+    return [one for child in module.children() for one in flowing(child)]
+
+
+def clock_for(changing: Iterable[Flowing], stretches: Stretches) -> Clock:
+    """A new clock, which from now on says what is present of what changes."""
+    clock = Clock(stretches)
+    for one in changing:
+        one.clock, one.present = clock, clock.follow(one.means, one.size)
+    return clock
 
 
 class Condition(Outside):
@@ -93,8 +120,8 @@ class Condition(Outside):
         return given.conditions[self.name]
 
     def widened(self, given: Given) -> Parameter | None:
-        here = largest(self.known(given))
-        return Known(here) if bool(here.abs() > self.largest.abs()) else None
+        known = self.known(given)
+        return Known(largest(known)) if bool(known.abs().max() > self.largest.abs()) else None
 
     def bound(self, given: Given, ones: Ones) -> Parameter:
         return Known(shaped(given.conditions[self.name], ones))
@@ -121,22 +148,23 @@ class FlowingInput(Flowing):
     def __init__(self, course: Course, ones: Ones) -> None:
         super().__init__()
         self.course, self.ones = course, ones
+        self.size = course.values[:, 0].numel()
 
-    def forward(self) -> Float[Tensor, "*K"]:
-        return shaped(self.course.mean(*self.stretch), self.ones)
-
-    def over(self, begin: float, end: float) -> Parameter:
-        return Known(shaped(self.course.mean(begin, end), self.ones))
+    def means(self, stretches: Stretches) -> Float[Tensor, "N *K"]:
+        return shaped(self.course.means(stretches), self.ones, leading=1)
 
     def later(self, steps: int) -> Parameter:
         return FlowingInput(self.course.later(steps), self.ones)
 
 
-def shaped(values: Float[Tensor, "B *S"], ones: Ones) -> Tensor:
-    """Numbers (B,) as (B, *ones), fields (B, *S) as (B, 1, *S); of one sample alone () and (*S)."""
+def shaped(values: Float[Tensor, "*N B *S"], ones: Ones, leading: int = 0) -> Tensor:
+    """Numbers (B,) as (B, *ones), fields (B, *S) as (B, 1, *S); of one sample alone () and (*S).
+
+    leading: how many axes there are before that of the samples.
+    """
     if not ones:
-        return values[0]
-    return values.view(-1, *ones) if values.dim() == 1 else values.unsqueeze(1)
+        return values.select(leading, 0)
+    return values.view(*values.shape, *ones) if values.dim() == leading + 1 else values.unsqueeze(leading + 1)
 
 
 def largest(values: Float[Tensor, "*K"]) -> Float[Tensor, ""]:

@@ -66,7 +66,7 @@ class AdvectionDiffusionReaction(TransportStepper, NamedStepper):
         _require_rate(rate, torch.ones(1, moving, *layout.grid), self.parameter_values())
 
     def spreading(self) -> Float[Tensor, "*M F"]:
-        return by_channel(self.diffusivities(), self.layout.dims)
+        return by_channel(self.diffusivities().unbind(), self.layout.dims)
 
     def reaction(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         values = {name: value.to(like.dtype) for name, value in self.parameter_values().items()}

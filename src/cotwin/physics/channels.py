@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -40,11 +41,10 @@ def side_by_side(*scalars: Tensor, dims: int) -> Float[Tensor, "*M ones"]:
     return torch.cat(torch.broadcast_tensors(*shaped), dim=-dims - 1)
 
 
-def by_channel(vector: Float[Tensor, "N *F"], dims: int) -> Float[Tensor, "*M K"]:
-    """A vector's components, scalars or fields or either of these for each sample, as one for each channel."""
-    parts = vector.unbind()
-    shaped = (one if one.ndim == dims + 2 else one.view(1, *(one.shape or (1,) * dims)) for one in parts)
-    return torch.cat(tuple(shaped), dim=-dims - 1)
+def by_channel(components: Sequence[Tensor], dims: int) -> Float[Tensor, "*M K"]:
+    """Components, scalars or fields or either of these for each sample, as one coefficient for each channel."""
+    shaped = (one if one.ndim == dims + 2 else one.view(1, *(one.shape or (1,) * dims)) for one in components)
+    return torch.cat(torch.broadcast_tensors(*shaped), dim=-dims - 1)
 
 
 def _moving_index(layout: Layout, device: torch.device) -> Tensor:

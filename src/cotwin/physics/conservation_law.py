@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Walls
-from cotwin.physics.ends import AxisEnds, End
+from cotwin.physics.ends import AxisEnds, End, now
 from cotwin.physics.finite_volume import FiniteVolumeStepper, difference, lower, upper
 from cotwin.physics.requirements import require_counts, require_positive
 from cotwin.physics.time_steps import CellMap, ssp_rk3_step, substeps_for_speed
@@ -117,7 +117,7 @@ def _beyond(end: End, nearest: Tensor, outermost: Tensor, dim: int, signs: Tenso
         assert signs is not None
         return signs * nearest.flip(dim)
     if end.kind == "dirichlet":
-        return torch.zeros_like(nearest) if end.value is None else end.value.expand_as(nearest)
+        return torch.zeros_like(nearest) if end.value is None else now(end.value).expand_as(nearest)
     return outermost.expand_as(nearest)
 
 

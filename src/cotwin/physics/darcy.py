@@ -35,7 +35,7 @@ class Darcy(ParabolicStepper):
     """
 
     batched = True
-    late = ("wells", "recharge")
+    late = ("wells", "recharge", "walls")
 
     def __init__(
         self,

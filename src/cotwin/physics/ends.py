@@ -11,7 +11,7 @@ Source: LeVeque (2007), Finite Difference Methods for Ordinary and Partial Diffe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Boundary, Ends, both_ends
+from cotwin.parameters.clock import Clock, Stretches
 
 
 def with_ghosts(cells: Float[Tensor, "*S"], axis: int, ends: Ends) -> Float[Tensor, "*P"]:
@@ -38,6 +39,47 @@ Ghost = Callable[[Float[Tensor, "B M *F"], Float[Tensor, "B M *F"]], Float[Tenso
 """From the outermost u and the one before it to what is beyond an end."""
 
 
+class Changing:
+    """What changes at an end along a rollout.
+
+    at: what there is in each of some substeps, at I instants, those of the clock's stages: (N, I, B, M, *F).
+    """
+
+    def __init__(self, at: Callable[[Stretches], Float[Tensor, "N I B M *F"]], clock: Clock) -> None:
+        self.at, self.clock = at, clock
+        self._present = clock.follow(self._by_substep)
+
+    def now(self, stage: int | None = None) -> Float[Tensor, "B M *F"]:
+        """In the present substep, at a stage; at the present one unless it is said."""
+        return self._present()[self.clock.stage if stage is None else stage]
+
+    def _by_substep(self, stretches: Stretches) -> list[tuple[Tensor, ...]]:
+        there = self.at(stretches)
+        each, count = there.flatten(0, 1).unbind(), there.shape[1]
+        return [each[place : place + count] for place in range(0, len(each), count)]
+
+
+Standing = Tensor | Changing
+"""What stands at an end, (B, M, *F)."""
+
+
+def now(standing: Standing) -> Float[Tensor, "B M *F"]:
+    """At the present stage of the present substep."""
+    return standing.now() if isinstance(standing, Changing) else standing
+
+
+def combined(function: Callable[..., Tensor], *standing: Standing) -> Standing:
+    """What follows from what stands there, made once, or where that changes for many substeps at once."""
+    changing = [one for one in standing if isinstance(one, Changing)]
+    if not changing:
+        return function(*standing)
+
+    def at(stretches: Stretches) -> Tensor:
+        return function(*(one.at(stretches) if isinstance(one, Changing) else one for one in standing))
+
+    return Changing(at, changing[0].clock)
+
+
 @dataclass(frozen=True)
 class End:
     """One end of an axis, and what stands there, as far as it is given.
@@ -48,10 +90,10 @@ class End:
     """
 
     kind: Boundary
-    value: Tensor | None = None
-    flux: Tensor | None = None
-    transfer: Tensor | None = None
-    outside: Tensor | None = None
+    value: Standing | None = None
+    flux: Standing | None = None
+    transfer: Standing | None = None
+    outside: Standing | None = None
     on_node: bool = False
 
     @property
@@ -68,40 +110,54 @@ class End:
         """Beyond an end that holds a value or has no normal derivative; first, second: the outermost u."""
         if self.on_node and self.kind != "dirichlet":
             return second
-        return _mirrored(first, self.kind) if self.value is None else 2 * self.value - first
+        return _mirrored(first, self.kind) if self.value is None else 2 * now(self.value) - first
 
     def entering(self, outermost: Float[Tensor, "B M *F"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
         """κ ∂u/∂n times interval/Δx, n outward: what it adds to a whole cell. kappa: κ interval/Δx²."""
         if self.kind == "dirichlet" and not self.on_node:
-            return 2 * kappa * ((0 if self.value is None else self.value) - outermost)
+            return 2 * kappa * ((0 if self.value is None else now(self.value)) - outermost)
         if self.transfer is not None and self.outside is not None:
             # Of cells two resistances, of the end and of half a cell.
-            passed = self.transfer if self.on_node else 2 * kappa * self.transfer / (2 * kappa + self.transfer)
-            return passed * (self.outside - outermost)
-        return torch.zeros_like(outermost) if self.flux is None else self.flux.expand_as(outermost)
+            transfer = now(self.transfer)
+            passed = transfer if self.on_node else 2 * kappa * transfer / (2 * kappa + transfer)
+            return passed * (now(self.outside) - outermost)
+        return torch.zeros_like(outermost) if self.flux is None else now(self.flux).expand_as(outermost)
 
     def beyond(self, kappa: Tensor) -> Ghost:
         """The ghost with which differences give all that `entering` does. kappa: κ interval/Δx² beside the end."""
-        shift = None if self.flux is None else (2 if self.on_node else 1) * self.flux / _not_zero(kappa)
         if self.transfer is not None and self.outside is not None:
-            pull = 2 * self.transfer / (_not_zero(kappa) if self.on_node else 2 * kappa + self.transfer)
-            push = pull * self.outside
-            if self.on_node:
-                return lambda first, second: torch.addcmul(second + push, pull, first, value=-1)
-            return lambda first, second: torch.addcmul(push, 1 - pull, first)
+            return self._exchanging(kappa, self.transfer, self.outside)
+        if self.kind == "dirichlet" and not self.on_node:
+            return self._valued()
+        if self.flux is None:
+            return (lambda first, second: second) if self.on_node else (lambda first, second: first)
+        beside = _not_zero(kappa) / (2 if self.on_node else 1)
+        shift = combined(lambda flux: flux / beside, self.flux)
         if self.on_node:
-            return lambda first, second: second if shift is None else second + shift
-        if self.kind == "dirichlet":
-            twice = None if self.value is None else 2 * self.value
-            return lambda first, second: -first if twice is None else twice - first
-        return lambda first, second: first if shift is None else first + shift
+            return lambda first, second: second + now(shift)
+        return lambda first, second: first + now(shift)
+
+    def _valued(self) -> Ghost:
+        if self.value is None:
+            return lambda first, second: -first
+        twice = combined(lambda value: 2 * value, self.value)
+        return lambda first, second: now(twice) - first
+
+    def _exchanging(self, kappa: Tensor, transfer: Standing, outside: Standing) -> Ghost:
+        beside = _not_zero(kappa)
+        pull = combined(lambda h: 2 * h / (beside if self.on_node else 2 * kappa + h), transfer)
+        push = combined(torch.mul, pull, outside)
+        if self.on_node:
+            return lambda first, second: torch.addcmul(second + now(push), now(pull), first, value=-1)
+        left = combined(lambda pull: 1 - pull, pull)
+        return lambda first, second: torch.addcmul(now(push), now(left), first)
 
     def at_end(self, outermost: Float[Tensor, "B M *F"], kappa: Tensor) -> Float[Tensor, "B M *F"]:
         """u at the end itself."""
         if self.on_node:
             return outermost
         if self.kind == "dirichlet":
-            return torch.zeros_like(outermost) if self.value is None else self.value.expand_as(outermost)
+            return torch.zeros_like(outermost) if self.value is None else now(self.value).expand_as(outermost)
         return outermost if self.plain else outermost + self.entering(outermost, kappa) / (2 * kappa)
 
 
@@ -200,38 +256,48 @@ def plain_ends(boundary: Sequence[Ends]) -> list[AxisEnds]:
 class Held:
     """Nodes on Dirichlet ends: they have what stands there, whatever else changes.
 
-    free: one where u may change, zero where it is held. value: what is held there, zero elsewhere; moves: by how much
-    that rises along a substep, None where it does not.
+    ends: what stands there, where it changes at two instants, of which the second is the end of the substep.
+    free: one where u may change, zero where it is held.
     """
-
-    moves: Tensor | None = None
 
     def __init__(self, ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> None:
         self.free, self.value = torch.ones_like(like[:1, :1]), torch.zeros_like(like)
-        self.places = [
-            (axis.dim, place) for axis in ends for end, place in ((axis.low, 0), (axis.high, -1)) if end.holds
-        ]
-        for axis in ends:
-            for end, place in ((axis.low, 0), (axis.high, -1)):
-                if end.holds:
-                    rest = torch.ones_like(self.free)
-                    rest.select(axis.dim, place).zero_()
-                    self.free = self.free * rest
-                    self.value = self.value * rest + (1 - rest) * (0.0 if end.value is None else end.value)
+        self.places: list[tuple[int, int]] = []
+        self.changing: list[tuple[Tensor, Changing]] = []
+        for dim, place, value in _held(ends):
+            rest = torch.ones_like(self.free)
+            rest.select(dim, place).zero_()
+            self.places.append((dim, place))
+            self.free = self.free * rest
+            self.value = self.value * rest
+            self.changing = [(there * rest, one) for there, one in self.changing]
+            if isinstance(value, Changing):
+                self.changing.append((1 - rest, value))
+            elif value is not None:
+                self.value = self.value + (1 - rest) * value
 
-    def __call__(self, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
-        return torch.addcmul(self.value, cells, self.free)
+    def __call__(self, cells: Float[Tensor, "B M *S"], instant: int = 0) -> Float[Tensor, "B M *S"]:
+        """Cells with what is held at an instant."""
+        held = torch.addcmul(self.value, cells, self.free)
+        for there, value in self.changing:
+            held = torch.addcmul(held, there, value.now(instant))
+        return held
 
     def still(self, change: Float[Tensor, "B M *S"], share: float = 1.0) -> Float[Tensor, "B M *S"]:
         """A change over a part of the substep, in new memory, with that of what is held."""
         for dim, place in self.places:
             change.select(dim, place).zero_()
-        return change if self.moves is None else torch.add(change, self.moves, alpha=share)
+        for there, value in self.changing:
+            change = torch.addcmul(change, there, value.now(1) - value.now(0), value=share)
+        return change
 
 
-def held_by(ends: Sequence[AxisEnds], like: Float[Tensor, "B M *S"]) -> Held | None:
-    """What the ends hold; None where they hold nothing."""
-    return Held(ends, like) if any(end.holds for axis in ends for end in (axis.low, axis.high)) else None
+def _held(ends: Sequence[AxisEnds]) -> Iterator[tuple[int, int, Standing | None]]:
+    """Where nodes are held, and what they have; None for zero."""
+    for axis in ends:
+        for end, place in ((axis.low, 0), (axis.high, -1)):
+            if end.holds:
+                yield axis.dim, place, end.value
 
 
 def _not_zero(kappa: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,14 +17,14 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Walls
+from cotwin.parameters.clock import BEGINNING, END, MEAN, Instant
 from cotwin.parameters.outside import flowing
 from cotwin.physics.channels import is_uniform, put_moving, take_moving
-from cotwin.physics.ends import AxisEnds, Held, held_by, with_ghosts
+from cotwin.physics.ends import AxisEnds, Held, with_ghosts
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.obstacle import open_faces, require_obstacle, solid_cells
 from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import ends_of
-from cotwin.stepper import Stepper
 
 
 class FiniteVolumeStepper(MarchingStepper):
@@ -36,51 +35,47 @@ class FiniteVolumeStepper(MarchingStepper):
     cell and what it holds stays as it is; samples may have obstacles of their own. Of first order at slanted sides.
     """
 
+    late: tuple[str, ...] = ("source", "walls")
     # Of the samples of a rollout, (B, 1, *S).
     solid: Tensor | None = None
-    # What it is at the beginning and at the end of a substep along which parameters change.
-    at_both: tuple[FiniteVolumeStepper, FiniteVolumeStepper] | None = None
 
     def __init__(self, layout: Layout, walls: Walls | None = None, obstacle: str | None = None) -> None:
         super().__init__(layout)
         require_obstacle(obstacle, layout)
         self.walls, self.obstacle = walls, obstacle
 
-    def over(self, begin: float, end: float) -> Stepper:
-        now = super().over(begin, end)
-        if end > begin and self.walls is not None and flowing(self.walls):
-            assert isinstance(now, FiniteVolumeStepper)
-            first, last = (super(FiniteVolumeStepper, self).over(at, at) for at in (begin, end))
-            assert isinstance(first, FiniteVolumeStepper)
-            assert isinstance(last, FiniteVolumeStepper)
-            now.at_both = first, last
-        return now
+    def ends(
+        self, like: Float[Tensor, "B M *S"], interval: float, instants: Sequence[Instant] | None = None
+    ) -> list[AxisEnds]:
+        """What stands at the ends of each axis with the present parameters, for steps of an interval.
 
-    def drift(self, change: Callable[[Any], CellMap]) -> CellMap | None:
-        """By how much a change is more at the end of a substep than at its beginning; None where nothing changes."""
-        if self.at_both is None:
-            return None
-        first, last = map(change, self.at_both)
-        return lambda cells: last(cells) - first(cells)
+        instants: of a substep at which stages meet what changes there; None for the scheme's own.
+        """
+        return ends_of(self.layout, self.walls, like, interval, instants or self.instants())
 
-    def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
-        """What stands at the ends of each axis with the present parameters, for steps of an interval."""
-        return ends_of(self.layout, self.walls, like, interval)
-
-    def conducting(self, faces: Sequence[Tensor], like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+    def conducting(
+        self,
+        faces: Sequence[Tensor],
+        like: Float[Tensor, "B M *S"],
+        interval: float,
+        instants: Sequence[Instant] | None = None,
+    ) -> list[AxisEnds]:
         """The same, prepared for `diffusion` through faces that do not depend on the state."""
-        ends = zip(self.ends(like, interval), faces, strict=True)
+        ends = zip(self.ends(like, interval, instants), faces, strict=True)
         return [along.conducting(kappa, self.layout.dims) for along, kappa in ends]
+
+    def instants(self) -> Sequence[Instant]:
+        """Those of a substep at which its stages meet the walls, and last the mean."""
+        return (MEAN,)
 
     def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:
         """What the ends hold of a state with the present parameters; None where they hold nothing."""
-        held = held_by(self.ends(like, 0.0), like)
-        if held is not None and self.at_both is not None:
-            first, last = (held_by(one.ends(like, 0.0), like) for one in self.at_both)
-            assert first is not None
-            assert last is not None
-            held.value, held.moves = first.value, last.value - first.value
-        return held
+        return Held(self.ends(like, 0.0, (BEGINNING, END)), like) if self.layout.holds_nodes else None
+
+    def staging(self) -> Callable[[CellMap], CellMap]:
+        """Makes of a change one whose calls are in one stage of a substep after the other."""
+        changing = [] if self.walls is None else flowing(self.walls)
+        return changing[0].clock.by_stage if changing else lambda change: change
 
     def stepping(
         self, like: Float[Tensor, "B M *S"], change: CellMap, step: Callable[[CellMap, Tensor], Tensor]
@@ -104,10 +99,7 @@ class FiniteVolumeStepper(MarchingStepper):
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         here, cells = self.begun(state)
-        after = list(here.march(cells, cells, num_steps))
-        if here.flows and here.held(cells) is not None:
-            after = [here._held_at(step, reached) for step, reached in enumerate(after, start=1)]
-        return here.ended([cells, *after], state)
+        return here.ended([cells, *here.march(cells, cells, num_steps)], state)
 
     def begun(self, state: Float[Tensor, "B C *S"]) -> tuple[FiniteVolumeStepper, Float[Tensor, "B M *S"]]:
         """This stepper around the obstacles of these states, and what moves; whatever is in solid cells is zero."""
@@ -126,13 +118,6 @@ class FiniteVolumeStepper(MarchingStepper):
         if self.solid is not None:
             states = torch.where(self.solid[:, None], take_moving(state, self.layout)[:, None], states)
         return put_moving(states, state, self.layout)
-
-    def _held_at(self, step: int, cells: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
-        """With what stands at the ends then, where that changes in time: a substep knows its mean alone."""
-        now = self.over(step, step)
-        assert isinstance(now, FiniteVolumeStepper)
-        held = now.held(cells)
-        return cells if held is None else held(cells)
 
 
 def lower(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Walls
+from cotwin.parameters.clock import Instant
 from cotwin.physics.finite_volume import FiniteVolumeStepper
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
-from cotwin.physics.time_steps import CellMap, rkl2_stages, rkl2_step
+from cotwin.physics.time_steps import CellMap, rkl2_instants, rkl2_stages, rkl2_step
 from cotwin.physics.walls import exchange_bound, require_walls
 
 
@@ -79,18 +80,11 @@ class ParabolicStepper(FiniteVolumeStepper):
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         (stages,) = self.pace()
-        drift, held = self.drift(lambda one: one.whole_change(like)), self.held(like)
-        if drift is None:
-            return self.stepping(like, self.whole_change(like), partial(rkl2_step, stages=stages))
-
-        def step(change: CellMap, cells: Tensor) -> Tensor:
-            rising = drift(cells)
-            return rkl2_step(change, cells, stages, rising if held is None else rising * held.free)
-
-        return self.stepping(like, self.whole_change(like), step)
-
-    def whole_change(self, like: Float[Tensor, "B M *S"]) -> CellMap:
-        """Over a substep, with what enters."""
-        interval = self.layout.dt / self.substeps
+        interval, staged = self.layout.dt / self.substeps, self.staging()
         entering = source_change(self.source, self.layout, like, interval)
-        return with_source(self.change(like, interval), entering)
+        change = with_source(self.change(like, interval), entering)
+        return self.stepping(like, change, lambda change, cells: rkl2_step(staged(change), cells, stages))
+
+    def instants(self) -> Sequence[Instant]:
+        (stages,) = self.pace()
+        return rkl2_instants(stages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter, Walls
+from cotwin.parameters.clock import Instant
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
-from cotwin.physics.ends import AxisEnds, End
+from cotwin.physics.ends import AxisEnds, End, combined
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import require_walls
@@ -125,16 +127,19 @@ class ShallowWater(_Water):
 
         return Law(flux, speed, _friction(self.drag, like))
 
-    def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+    def ends(
+        self, like: Float[Tensor, "B M *S"], interval: float, instants: Sequence[Instant] | None = None
+    ) -> list[AxisEnds]:
+        def momentum(value: Tensor) -> Tensor:
+            depth, velocity = value.tensor_split([1], dim=-self.layout.dims - 1)
+            return torch.cat([depth, depth * velocity], dim=-self.layout.dims - 1)
+
         def of_momentum(end: End) -> End:
-            if end.value is None:
-                return end
-            depth, velocity = end.value.tensor_split([1], dim=-self.layout.dims - 1)
-            return replace(end, value=torch.cat([depth, depth * velocity], dim=-self.layout.dims - 1))
+            return end if end.value is None else replace(end, value=combined(momentum, end.value))
 
         return [
             replace(along, low=of_momentum(along.low), high=of_momentum(along.high))
-            for along in super().ends(like, interval)
+            for along in super().ends(like, interval, instants)
         ]
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:

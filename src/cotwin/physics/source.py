@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters import Parameter
-from cotwin.parameters.outside import flowing
+from cotwin.parameters import Parameter, Vector
+from cotwin.parameters.outside import Flowing, flowing
 from cotwin.physics.channels import by_channel
 from cotwin.physics.time_steps import CellMap
 
 Entering = Callable[[], Tensor]
-"""What enters in the present stretch, as it broadcasts against the moving channels or their spectrum."""
+"""What enters in the present substep, as it broadcasts against the moving channels or their spectrum."""
 
 
 def require_source(source: Parameter | None, layout: Layout) -> None:
@@ -35,31 +35,38 @@ def source_change(
     layout: Layout,
     like: Float[Tensor, "B M *S"],
     interval: float,
-    seen_as: Callable[[Tensor], Tensor] = lambda value: value,
+    seen_as: Callable[[Tensor], Tensor] | None = None,
 ) -> Entering | None:
-    """interval · f of the present stretch, as it broadcasts against the moving channels; None without a source.
+    """interval · f of the present substep, as it broadcasts against the moving channels; None without a source.
 
-    seen_as: what of it is asked for.
+    seen_as: what of it is asked for, of one or of many at once.
     """
     if source is None:
         return None
-    dims, changing = layout.dims, flowing(source)
+    if isinstance(source, Vector) and len(source.components) == 1:
+        return source_change(source.components[0], layout, like, interval, seen_as)
+    seen = seen_as or (lambda value: value)
+    if isinstance(source, Flowing):
+        size = source.size if seen_as is None else like.numel()
+        return source.clock.follow(lambda some: seen(source.means(some).to(like.dtype) * interval), size)
+    present = _made_of_parts(source, layout, like, interval)
+    if changing := flowing(source):
+        return changing[0].clock.follow(lambda _: [seen(present())])
+    always = seen(present())
+    return lambda: always
+
+
+def _made_of_parts(source: Parameter, layout: Layout, like: Float[Tensor, "B M *S"], interval: float) -> Entering:
+    if isinstance(source, Vector):
+        parts = [source_change(part, layout, like, interval) for part in source.components]
+        return lambda: by_channel([part() for part in parts if part is not None], layout.dims)
 
     def present() -> Tensor:
         value = source().to(like.dtype) * interval
-        alike = value.ndim in (0, dims + 2) or tuple(value.shape) == layout.grid
-        return seen_as(value if alike else by_channel(value, dims))
+        alike = value.ndim in (0, layout.dims + 2) or tuple(value.shape) == layout.grid
+        return value if alike else by_channel(value.unbind(), layout.dims)
 
-    kept = (changing[0].stretch if changing else None, present())
-
-    def entering() -> Tensor:
-        # Once for all stages of a substep.
-        nonlocal kept
-        if changing and kept[0] != changing[0].stretch:
-            kept = (changing[0].stretch, present())
-        return kept[1]
-
-    return entering
+    return present
 
 
 def with_source(change: CellMap, entering: Entering | None) -> CellMap:

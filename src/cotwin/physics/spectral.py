@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter
-from cotwin.physics.channels import put_moving, take_moving
+from cotwin.physics.channels import is_uniform, put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, phi_functions, unaliased
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.requirements import require_counts
@@ -41,6 +41,7 @@ class SpectralStepper(MarchingStepper):
     Coefficients are computed once a rollout, in double precision.
     """
 
+    late = ("source",)
     # Of the polynomial N: 2 for products of two fields, which makes Orszag's 2/3 rule.
     degree = 2
     suggested = MappingProxyType({"substeps": sufficient_substeps})
@@ -151,8 +152,11 @@ class SpectralStepper(MarchingStepper):
     def _entering(self, like: Float[Tensor, "B M *S"]) -> Entering | None:
         """f as a spectrum."""
 
+        ones = like.new_ones(1, 1, *self.layout.grid)
+        even = self.to_spectrum(ones)
+
         def spectrum(rate: Tensor) -> Tensor:
-            return self.to_spectrum(rate.expand(torch.broadcast_shapes(rate.shape, (1, 1, *self.layout.grid))))
+            return rate * even if is_uniform(rate, self.layout.dims) else self.to_spectrum(rate * ones)
 
         return source_change(self.source, self.layout, like, 1.0, spectrum)
 

@@ -9,7 +9,7 @@ Review 43.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
+from cotwin.parameters.clock import MEAN, Instant
 from cotwin.stepper import DivergenceError
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
@@ -83,20 +84,8 @@ def ssp_rk3_step(change: CellMap, cells: Float[Tensor, "B M *S"]) -> Float[Tenso
     return change(second).add_(second).mul_(2 / 3).add_(cells, alpha=1 / 3)
 
 
-def rkl2_step(
-    change: CellMap,
-    cells: Float[Tensor, "B M *S"],
-    stages: int,
-    drift: Float[Tensor, "B M *S"] | None = None,
-    share: float = 1.0,
-) -> Float[Tensor, "B M *S"]:
-    """One RKL2 step; `change` is the right-hand side times the interval, linear with rates in [−rate, 0].
-
-    drift: by how much the right-hand side rises along a substep of which the interval is the first `share`; `change`
-    is then its mean over the substep.
-    """
-    if drift is not None:
-        change = _drifting(change, drift * share, _stage_times(stages), share)
+def rkl2_step(change: CellMap, cells: Float[Tensor, "B M *S"], stages: int) -> Float[Tensor, "B M *S"]:
+    """One RKL2 step; `change` is the right-hand side times the interval, linear with rates in [−rate, 0]."""
     b = [1 / 3 if j < 2 else (j * j + j - 2) / (2 * j * (j + 1)) for j in range(stages + 1)]
     w = 4 / (stages * stages + stages - 2)
     first_change = change(cells)
@@ -110,15 +99,12 @@ def rkl2_step(
     return current
 
 
-def _drifting(change: CellMap, drift: Tensor, times: Sequence[float], share: float) -> CellMap:
-    """The changes of one step, stage after stage."""
-    coming = iter(times)
-    return lambda cells: torch.add(change(cells), drift, alpha=next(coming) * share - 0.5)
-
-
 @cache
-def _stage_times(stages: int) -> tuple[float, ...]:
-    """When each stage of RKL2 evaluates the right-hand side, as a part of the step."""
+def rkl2_instants(stages: int, share: float = 1.0) -> tuple[Instant, ...]:
+    """What its stages meet of what changes along a substep, of which the step is the first share; last, the mean.
+
+    The mean, and at a stage's time how much more there is than in the middle: second order, and all that enters.
+    """
     time, times = torch.zeros(1, 1, 1, dtype=torch.float64), []
 
     def clock(now: Tensor) -> Tensor:
@@ -126,4 +112,4 @@ def _stage_times(stages: int) -> tuple[float, ...]:
         return torch.ones_like(now)
 
     rkl2_step(clock, time, stages)
-    return tuple(times)
+    return (*((0.5 - share * time, 1.0, share * time - 0.5) for time in times), MEAN)

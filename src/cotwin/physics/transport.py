@@ -20,7 +20,7 @@ from cotwin.parameters import Parameter, Walls
 from cotwin.physics.finite_volume import FiniteVolumeStepper, diffusion, diffusion_bound, on_faces
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
-from cotwin.physics.time_steps import CellMap, rkl2_stages, rkl2_step, whole_substeps
+from cotwin.physics.time_steps import CellMap, rkl2_instants, rkl2_stages, rkl2_step, whole_substeps
 from cotwin.physics.walls import exchange_bound, require_walls
 
 PARTS = (1 / 3, 1 / 2, 1.0)
@@ -78,8 +78,11 @@ class TransportStepper(FiniteVolumeStepper):
         parts = PARTS[-len(stages) :]
         spreading = self.spreading().to(like.dtype)
         faces = [self.faces(spreading, part * interval) for part in parts]
-        ends = [self.conducting(some, like, part * interval) for some, part in zip(faces, parts, strict=True)]
-        held = self.held(like)
+        ends = [
+            self.conducting(some, like, part * interval, rkl2_instants(count, part))
+            for some, part, count in zip(faces, parts, stages, strict=True)
+        ]
+        held, staged = self.held(like), self.staging()
         reactions = [self.reaction(like, part * interval) for part in parts]
         speeds = self._face_speeds(interval, like.dtype)
 
@@ -96,17 +99,13 @@ class TransportStepper(FiniteVolumeStepper):
             change = diffusion(cells, faces[part], ends[part]).add_(carried)
             return change if held is None else held.still(change, parts[part])
 
-        drift = self.drift(
-            lambda one: partial(diffusion, faces=faces[-1], ends=one.conducting(faces[-1], like, interval))
-        )
         moved = with_source(carry, source_change(self.source, self.layout, like, interval))
 
         def advance(cells: Tensor) -> Tensor:
             after = cells = cells if held is None else held(cells)
-            rising = None if drift is None else drift(cells) if held is None else drift(cells) * held.free
             for part, (share, count) in enumerate(zip(parts, stages, strict=True)):
                 carried = share * moved(after)
-                after = rkl2_step(partial(spread, part=part, carried=carried), cells, count, rising, share)
+                after = rkl2_step(staged(partial(spread, part=part, carried=carried)), cells, count)
             return after
 
         return advance

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Layout
 from cotwin.parameters import Parameter, Walls
+from cotwin.parameters.clock import MEAN, Instant, Stretches
+from cotwin.parameters.outside import flowing
 from cotwin.parameters.walls import SIDES, ByField, Wall
-from cotwin.physics.ends import AxisEnds, End
+from cotwin.physics.ends import AxisEnds, Changing, End, Standing, combined
 
 TAKES: dict[Boundary, tuple[str, ...]] = {
     "dirichlet": ("value",),
@@ -85,10 +88,17 @@ def _require_quantity(quantity: Parameter | ByField, name: str, layout: Layout, 
             raise ValueError(f"{name} of shape {shape} is neither a scalar nor a field along the face, {face}.")
 
 
-def ends_of(layout: Layout, walls: Walls | None, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
+def ends_of(
+    layout: Layout,
+    walls: Walls | None,
+    like: Float[Tensor, "B M *S"],
+    interval: float,
+    instants: Sequence[Instant] = (MEAN,),
+) -> list[AxisEnds]:
     """The ends of each axis with the walls' present values, in the precision of `like`, for steps of an interval.
 
     Without walls nothing is given: zero at Dirichlet ends, no normal derivative at others.
+    instants: of a substep, which the clock's stages are, for what changes along a rollout.
     """
     found = []
     for axis in range(layout.dims):
@@ -100,32 +110,59 @@ def ends_of(layout: Layout, walls: Walls | None, like: Float[Tensor, "B M *S"], 
                 ends.append(End(kind, on_node=nodes))
                 continue
             scale = interval / layout.spacing[axis]
-            given = {name: _on_face(one, axis, layout).to(like.dtype) for name, one in wall.given.items()}
-            rates = {name: scale * given[name] for name in ("flux", "transfer") if name in given}
+            given = {name: _standing(one, axis, layout, like.dtype, instants) for name, one in wall.given.items()}
+            rates = {
+                name: combined(partial(torch.mul, other=scale), given[name])
+                for name in ("flux", "transfer")
+                if name in given
+            }
             stands = (given.get("value"), rates.get("flux"), rates.get("transfer"), given.get("outside"))
             ends.append(End(kind, *stands, on_node=nodes))
         found.append(AxisEnds(axis + 2, ends[0], ends[1]))
     return found
 
 
-def _on_face(quantity: Parameter | ByField, axis: int, layout: Layout) -> Float[Tensor, "*B M *F"]:
+def _standing(
+    quantity: Parameter | ByField, axis: int, layout: Layout, dtype: torch.dtype, instants: Sequence[Instant]
+) -> Standing:
     """A quantity as it broadcasts against states that have one place along the axis."""
-    if isinstance(quantity, ByField):
-        named = quantity.parameters_by_name
-        moving = zip(layout.channel_names, layout.static_channels, strict=True)
-        channels = [_of_one_channel(named[name](), axis, layout.dims) for name, static in moving if not static]
-        return torch.cat(torch.broadcast_tensors(*channels), dim=-layout.dims - 1)
-    return _of_one_channel(quantity(), axis, layout.dims)
+    changing = flowing(quantity)
+    if not changing:
+        return _on_face(quantity, axis, layout).to(dtype)
+
+    def at(stretches: Stretches) -> Float[Tensor, "N I B M *F"]:
+        along: dict[Parameter, Tensor] = {one: one.at(stretches, instants) for one in changing}
+        return _on_face(quantity, axis, layout, along).to(dtype)
+
+    return Changing(at, changing[0].clock)
 
 
-def _of_one_channel(value: Tensor, axis: int, dims: int) -> Float[Tensor, "*B 1 *F"]:
+def _on_face(
+    quantity: Parameter | ByField, axis: int, layout: Layout, along: Mapping[Parameter, Tensor] | None = None
+) -> Float[Tensor, "*N B M *F"]:
+    """along: the values, (N, I, *K), of what changes along a rollout."""
+
+    def of_channel(one: Parameter) -> Tensor:
+        if along is None or one not in along:
+            return _of_one_channel(one(), axis, layout.dims)
+        return _of_one_channel(along[one], axis, layout.dims, leading=2)
+
+    if not isinstance(quantity, ByField):
+        return of_channel(quantity)
+    named = quantity.parameters_by_name
+    moving = zip(layout.channel_names, layout.static_channels, strict=True)
+    channels = [of_channel(named[name]) for name, static in moving if not static]
+    return torch.cat(torch.broadcast_tensors(*channels), dim=-layout.dims - 1)
+
+
+def _of_one_channel(value: Tensor, axis: int, dims: int, leading: int = 0) -> Float[Tensor, "*N B 1 *F"]:
     """A scalar or a field along the face, or either of these for each sample, with all axes of a state's slice."""
-    if value.ndim == 0:
-        return value.view((1,) * (dims + 1))
-    if value.ndim == dims + 2:
+    if value.ndim == leading:
+        return value.reshape(*value.shape, *[1] * (dims + 1))
+    if value.ndim == leading + dims + 2:
         return value
     face = value.unsqueeze(axis - dims)
-    return face if face.ndim > dims else face.unsqueeze(0)
+    return face if face.ndim > leading + dims else face.unsqueeze(leading)
 
 
 def exchange_bound(layout: Layout, walls: Walls | None) -> float:

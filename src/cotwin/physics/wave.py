@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls
-from cotwin.physics.ends import AxisEnds, Held, held_by
+from cotwin.parameters.clock import END, MEAN, Instant
+from cotwin.physics.ends import AxisEnds, Held
 from cotwin.physics.exponential import phi_functions
 from cotwin.physics.finite_volume import FiniteVolumeStepper, diffusion, diffusion_bound
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields
@@ -71,23 +73,26 @@ class Wave(FiniteVolumeStepper):
         damped = None if self.damping is None else phi_functions(-interval * self.damping().to(like.dtype), 1)
 
         def advance(cells: Tensor) -> Tensor:
-            u, v = (cells if held is None else held(cells)).chunk(2, dim=1)
+            u, v = cells.chunk(2, dim=1)
+            if held is not None:
+                u, v = held(u), v * held.free
             u = torch.add(u, v, alpha=interval / 2)
             v = v + kick(u) if damped is None else v * damped[0] + kick(u) * damped[1]
-            after = torch.cat([torch.add(u, v, alpha=interval / 2), v], dim=1)
-            return after if held is None else held(after)
+            u = torch.add(u, v, alpha=interval / 2)
+            if held is not None:
+                u, v = held(u, 1), v * held.free
+            return torch.cat([u, v], dim=1)
 
         return advance
 
-    def ends(self, like: Float[Tensor, "B M *S"], interval: float) -> list[AxisEnds]:
-        return ends_of(self.displacement, self.walls, like, interval)
+    def ends(
+        self, like: Float[Tensor, "B M *S"], interval: float, instants: Sequence[Instant] | None = None
+    ) -> list[AxisEnds]:
+        return ends_of(self.displacement, self.walls, like, interval, instants or self.instants())
 
     def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:
-        u = like[:, :1]
-        held = held_by(self.ends(like, 0.0), u)
-        if held is not None:
-            held.value = torch.cat([held.value, torch.zeros_like(u)], dim=1)  # it stands still
-        return held
+        # The mean for neighbours on the way, and what a substep ends with.
+        return Held(self.ends(like, 0.0, (MEAN, END)), like[:, :1]) if self.layout.holds_nodes else None
 
     def substeps_taken(self) -> int:
         return self.pace()[0]

@@ -40,12 +40,19 @@ class Compiled(Wrapper):
             )
         if at_once < 1:
             raise ValueError(f"at_once is {at_once}; at least one step is needed.")
-        self.at_once, self.vmaps, self.marches = at_once, False, False
+        self.at_once, self.vmaps = at_once, False
 
     def rollout(self, state: Float[Tensor, "B C *S"], num_steps: int) -> Float[Tensor, "B T C *S"]:
         inner, cells = self.inner.begun(state)
-        states, compiled = [cells], _compiled(type(inner))
-        advance, substeps = inner.prepare(cells), inner.substeps_taken()
+        states, compiled, substeps = [cells], _compiled(type(inner)), inner.substeps_taken()
+        if inner.flows:
+            for count, (advance, clock) in enumerate(inner.substeps_of(cells, num_steps), start=1):
+                clock.settle()
+                (cells,) = compiled(advance, cells, 1, 1)
+                if count % substeps == 0:
+                    states.append(cells)
+            return inner.ended(states, state)
+        advance = inner.prepare(cells)
         for first in range(0, num_steps, self.at_once):
             states += compiled(advance, states[-1], min(self.at_once, num_steps - first), substeps)
         return inner.ended(states, state)
