@@ -23,7 +23,7 @@ from cotwin.physics.navier_stokes import NavierStokes
 from cotwin.physics.spectral_burgers import SpectralBurgers
 from cotwin.stepper import Stepper
 
-SAMPLES, STEPS, TURNS = 16, 20, 15
+SAMPLES, STEPS, TURNS = 16, 20, 60
 Make = Callable[[Layout, Parameter, Parameter], Stepper]
 CASES: dict[str, tuple[tuple[int, ...], str, Make]] = {
     "heat 128, source": ((128,), "neumann", lambda layout, nu, f: Heat(layout, nu, source=f)),

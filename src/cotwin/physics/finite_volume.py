@@ -65,7 +65,7 @@ class FiniteVolumeStepper(MarchingStepper):
         return [along.conducting(kappa, self.layout.dims) for along, kappa in ends]
 
     def instants(self) -> Sequence[Instant]:
-        """Those of a substep at which its stages meet the walls, and last the mean."""
+        """Those of a substep at which its stages meet the walls, in their order."""
         return (MEAN,)
 
     def held(self, like: Float[Tensor, "B M *S"]) -> Held | None:

@@ -35,7 +35,7 @@ def source_change(
     layout: Layout,
     like: Float[Tensor, "B M *S"],
     interval: float,
-    seen_as: Callable[[Tensor], Tensor] | None = None,
+    seen_as: Callable[[Tensor], Tensor] = lambda value: value,
 ) -> Entering | None:
     """interval · f of the present substep, as it broadcasts against the moving channels; None without a source.
 
@@ -45,14 +45,12 @@ def source_change(
         return None
     if isinstance(source, Vector) and len(source.components) == 1:
         return source_change(source.components[0], layout, like, interval, seen_as)
-    seen = seen_as or (lambda value: value)
     if isinstance(source, Flowing):
-        size = source.size if seen_as is None else like.numel()
-        return source.clock.follow(lambda some: seen(source.means(some).to(like.dtype) * interval), size)
+        return source.clock.follow(lambda some: seen_as(source.means(some).to(like.dtype) * interval), source.size)
     present = _made_of_parts(source, layout, like, interval)
     if changing := flowing(source):
-        return changing[0].clock.follow(lambda _: [seen(present())])
-    always = seen(present())
+        return changing[0].clock.follow(lambda _: [seen_as(present())])
+    always = seen_as(present())
     return lambda: always
 
 

@@ -23,7 +23,7 @@ from cotwin.physics.channels import is_uniform, put_moving, take_moving
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2, phi_functions, unaliased
 from cotwin.physics.marching import MarchingStepper
 from cotwin.physics.requirements import require_counts
-from cotwin.physics.source import Entering, require_source, source_change, with_source
+from cotwin.physics.source import require_source, source_change
 from cotwin.physics.stability import largest_stable_step
 from cotwin.physics.suggestions import sufficient_substeps
 
@@ -138,27 +138,34 @@ class SpectralStepper(MarchingStepper):
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> SpectralMap:
         nonlinear, precision = self.nonlinearity(like), like.dtype.to_complex()
-        interval, entering = self.layout.dt / self.substeps_taken(), self._entering(like)
+        interval = self.layout.dt / self.substeps_taken()
+        entering = source_change(self.source, self.layout, like, 1.0, self._seen)
+        carrier = like.new_ones(()) if entering is None else self._carrier(entering(), like)
         if nonlinear is not None:
-            rate = with_source(nonlinear, entering)
+
+            def rate(spectrum: Tensor) -> Tensor:
+                found = nonlinear(spectrum)
+                return found if entering is None else torch.addcmul(found, carrier, entering())
+
             return self.scheme(self.symbol(), interval, self.kept_modes(), rate, precision)
         if entering is None:
             growth = (interval * self.symbol()).exp().to(precision)
             return lambda spectrum: growth * spectrum
         growth, phi1 = phi_functions(interval * self.symbol(), 1)
-        growth, along = growth.to(precision), interval * phi1.to(precision)
-        return lambda spectrum: growth * spectrum + along * entering()
+        growth, along = growth.to(precision), interval * phi1.to(precision) * carrier
+        return lambda spectrum: torch.addcmul(growth * spectrum, along, entering())
 
-    def _entering(self, like: Float[Tensor, "B M *S"]) -> Entering | None:
-        """f as a spectrum."""
+    def _seen(self, f: Float[Tensor, "*N"]) -> Complex[Tensor, "*K"]:
+        """f as a spectrum; where it is the same everywhere itself."""
+        if is_uniform(f, self.layout.dims):
+            return f.to(f.dtype.to_complex())
+        return self.to_spectrum(f.expand(torch.broadcast_shapes(f.shape, (1, 1, *self.layout.grid))))
 
-        ones = like.new_ones(1, 1, *self.layout.grid)
-        even = self.to_spectrum(ones)
-
-        def spectrum(rate: Tensor) -> Tensor:
-            return rate * even if is_uniform(rate, self.layout.dims) else self.to_spectrum(rate * ones)
-
-        return source_change(self.source, self.layout, like, 1.0, spectrum)
+    def _carrier(self, seen: Tensor, like: Float[Tensor, "B M *S"]) -> Complex[Tensor, "*K"]:
+        """What makes the spectrum of f of what is seen of it: that of one, or one."""
+        if is_uniform(seen, self.layout.dims):
+            return self.to_spectrum(like.new_ones(1, 1, *self.layout.grid))
+        return seen.new_ones(())
 
     def substeps_taken(self) -> int:
         return self.substeps if self.is_nonlinear else 1

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.parameters.clock import MEAN, Instant
+from cotwin.parameters.clock import Instant
 from cotwin.stepper import DivergenceError
 
 CellMap = Callable[[Float[Tensor, "B M *S"]], Float[Tensor, "B M *S"]]
@@ -101,7 +101,7 @@ def rkl2_step(change: CellMap, cells: Float[Tensor, "B M *S"], stages: int) -> F
 
 @cache
 def rkl2_instants(stages: int, share: float = 1.0) -> tuple[Instant, ...]:
-    """What its stages meet of what changes along a substep, of which the step is the first share; last, the mean.
+    """What its stages meet of what changes along a substep, of which the step is the first share.
 
     The mean, and at a stage's time how much more there is than in the middle: second order, and all that enters.
     """
@@ -112,4 +112,4 @@ def rkl2_instants(stages: int, share: float = 1.0) -> tuple[Instant, ...]:
         return torch.ones_like(now)
 
     rkl2_step(clock, time, stages)
-    return (*((0.5 - share * time, 1.0, share * time - 0.5) for time in times), MEAN)
+    return tuple((0.5 - share * time, 1.0, share * time - 0.5) for time in times)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Walls
+from cotwin.parameters.clock import MEAN
 from cotwin.physics.finite_volume import FiniteVolumeStepper, diffusion, diffusion_bound, on_faces
 from cotwin.physics.requirements import require_counts
 from cotwin.physics.source import require_source, source_change, with_source
@@ -79,7 +80,7 @@ class TransportStepper(FiniteVolumeStepper):
         spreading = self.spreading().to(like.dtype)
         faces = [self.faces(spreading, part * interval) for part in parts]
         ends = [
-            self.conducting(some, like, part * interval, rkl2_instants(count, part))
+            self.conducting(some, like, part * interval, (*rkl2_instants(count, part), MEAN))
             for some, part, count in zip(faces, parts, stages, strict=True)
         ]
         held, staged = self.held(like), self.staging()
