@@ -217,3 +217,8 @@ def test_what_the_data_decide_is_not_inherited_with_other_data(tmp_path: Path) -
     )
     assert physical(str(tmp_path / "mine.yaml"))["substeps"] is None
     assert physical(str(tmp_path / "mine.yaml"), "physical.substeps=5")["substeps"] == 5
+    # A simulator that is exact takes none.
+    (tmp_path / "mine.yaml").write_text(
+        "data: {kind: file, path: mine.npz}\nphysical: {model: advection, velocity: [{initial: 1.0}]}\n"
+    )
+    assert "substeps" not in physical(str(tmp_path / "mine.yaml"))

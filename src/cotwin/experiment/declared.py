@@ -65,8 +65,9 @@ def _made(base: type[Settings], name: str, thing: Any) -> type[Settings]:
 
 
 def suggested(thing: Any) -> Mapping[str, Any]:
-    """What may be left open, and what is then asked: see `Stepper.suggested`."""
-    return getattr(made_by(thing), "suggested", {})
+    """Which of a simulator's arguments may be left open, and what is then asked: see `Stepper.suggested`."""
+    asked: Mapping[str, Any] = getattr(made_by(thing), "suggested", {})
+    return {name: suggest for name, suggest in asked.items() if simulator.takes(thing, name)}
 
 
 def as_setting(annotation: Any) -> Any:
