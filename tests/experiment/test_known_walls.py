@@ -49,6 +49,17 @@ def test_a_course_that_is_given_is_compared_at_its_times(tmp_path: Path) -> None
         told(tmp_path, NODES, {"given": "bath"}, bath=np.linspace(301, 303, 20))
 
 
+@pytest.mark.parametrize("at_wall", [False, True])
+def test_sensors_without_neighbours_are_judged_where_one_is_at_the_wall(tmp_path: Path, at_wall: bool) -> None:
+    u = 300 + erfc(NODES / np.sqrt(0.012 * T[:, None]))
+    u[:, [n for n in range(33) if n not in (0 if at_wall else 2, 9, 20, 28)]] = np.nan
+    np.savez(tmp_path / "rod.npz", x=NODES, t=T, u=u, boundary=[["dirichlet", "neumann"]])
+    data = read_trajectories(tmp_path / "rod.npz", given_at=["x_lower"], missing="mask")
+    said = [WallsSettings.model_validate({"x_lower": {"value": value}}) for value in (301.0, 300.0)]
+    assert against_walls(data, said[0], trusted=False) == []
+    assert len(against_walls(data, said[1], trusted=True)) == at_wall
+
+
 def test_a_flux_of_the_other_sign_is_said(tmp_path: Path) -> None:
     x, kappa = CELLS, 0.1
     # u_t = κ u_xx with κ ∂u/∂n = 0.5 at the left: steady in shape, rising with what enters.

@@ -122,17 +122,17 @@ def missed_value(
     trajectories: Trajectories, name: str, axis: int, end: int, known: Float[Tensor, "N T"]
 ) -> Missed | None:
     """A channel against a value that is known to stand at one end; None where too little tells."""
-    values, cells, steepness = _at_end(trajectories, name, axis, end)
+    values, cells, _ = _at_end(trajectories, name, axis, end)
     spread = float((values - values.nanmean()).square().nanmean().sqrt())
     if len(cells) < 3 or not spread > 0:
         return None
     nodes, wall = trajectories.layout.has_nodes(axis), known.view(*known.shape, *[1] * (values.dim() - 3))
-    found = _end(name, [cell - wall for cell in cells], spread, steepness, nodes)
+    size, at_wall = _value([cell - wall for cell in cells], spread, nodes)
     how = "on the outermost node are" if nodes else "continued to the wall are"
     # Where a layer is hardly resolved, a line and a parabola lead elsewhere.
     apart = 0.0 if nodes else _typical(_combined(cells, VALUE_AT_WALL[2]) - _combined(cells, VALUE_AT_WALL[1]))
-    sure = found.value > SURE and apart < AGREE * found.value * spread
-    return Missed(found.mean + float(known.mean()), found.value, how, sure)
+    sure = size > SURE and apart < AGREE * size * spread
+    return Missed(float(at_wall.mean()) + float(known.mean()), size, how, sure)
 
 
 def slope_sign(trajectories: Trajectories, name: str, axis: int, end: int) -> int:
@@ -211,16 +211,16 @@ def _jump(cells: list[list[Tensor]], steepness: float, name: str, axis: str) -> 
 
 
 def _end(name: str, cells: list[Tensor], size: float, steepness: float, nodes: bool) -> _End:
-    value, slope = (VALUE_AT_NODE, SLOPE_AT_NODE) if nodes else (VALUE_AT_WALL, SLOPE_AT_WALL)
-    at_wall = _combined(cells, value[1])
-    at_wall = at_wall[at_wall.isfinite()]
-    return _End(
-        name,
-        min(_typical(_combined(cells, weights)) for weights in value) / size,
-        min(_typical(_combined(cells, weights)) for weights in slope) / steepness,
-        float(at_wall.mean()),
-        float((at_wall - at_wall.mean()).square().mean().sqrt()),
-    )
+    value, at_wall = _value(cells, size, nodes)
+    slope = min(_typical(_combined(cells, weights)) for weights in (SLOPE_AT_NODE if nodes else SLOPE_AT_WALL))
+    scatter = float((at_wall - at_wall.mean()).square().mean().sqrt())
+    return _End(name, value, slope / steepness, float(at_wall.mean()), scatter)
+
+
+def _value(cells: list[Tensor], size: float, nodes: bool) -> tuple[float, Tensor]:
+    """What lies at the wall, over the channel's size, and all values there that are known."""
+    at_wall = [_combined(cells, weights) for weights in (VALUE_AT_NODE if nodes else VALUE_AT_WALL)]
+    return min(map(_typical, at_wall)) / size, at_wall[1][at_wall[1].isfinite()]
 
 
 def _combined(cells: list[Tensor], weights: tuple[float, ...]) -> Tensor:
