@@ -15,7 +15,7 @@ from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
 from cotwin.experiment.train import prepare
 from cotwin.layout import Field, Layout
-from cotwin.parameters import estimates
+from cotwin.parameters import estimated, estimates
 from cotwin.physics import SpectralStepper, random_fourier
 from cotwin.rollouts import Refined
 from cotwin.stepper import Stepper
@@ -147,6 +147,22 @@ def test_each_component_of_a_vector_may_be_a_field_or_bounded_by_itself() -> Non
     held = advected({"initial": 0.5}, {"initial": 0.0, "fixed": True}, model="advection", grid=(8, 8))
     assert [name for name, _ in held.named_parameters()] == ["velocity.0.raw", "diffusivity.raw"]
     assert list(estimates(held)) == ["velocity", "diffusivity"]
+
+
+def test_a_component_that_differs_is_told_group_by_group() -> None:
+    """Before, of a vector the group of largest size alone was told."""
+    groups = {"per": "lab", "groups": [0, 1], "labels": ["lab 0", "lab 1"]}
+    for model in ("advection", "advection_diffusion"):
+        stepper = advected({"initial": 0.5, **groups}, model=model)
+        assert estimates(stepper)["velocity.0"].shape == (2,)
+        each = stepper.get_submodule(estimated(stepper)["velocity.0"])
+        assert each.rows == ("lab 0", "lab 1")
+    course = advected({"initial": 0.5, "times": 4, "duration": 1.0}, {"initial": 0.1}, grid=(8, 8))
+    assert {name: value.numel() for name, value in estimates(course).items()} == {
+        "velocity.0": 4,
+        "velocity.1": 1,
+        "diffusivity": 1,
+    }
 
 
 def test_what_a_model_cannot_read_is_refused() -> None:

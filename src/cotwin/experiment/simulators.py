@@ -66,6 +66,8 @@ def _built(settings: PhysicalSettings, layout: Layout, **changes: Any) -> Steppe
         raise ValueError(f"{settings.model} takes no layout; write layout: Layout among its arguments.")
     for name, argument in given.items():
         named = argument if isinstance(argument, dict) else {name: argument}
+        if isinstance(argument, tuple):
+            named = {f"{name}.{place}": one for place, one in enumerate(argument)}
         for called, one in named.items():
             if isinstance(one, Parameter | Walls):
                 name_parameter(one, called)

@@ -39,6 +39,8 @@ class Vector(Parameter):
 
     def __init__(self, *components: Parameter) -> None:
         super().__init__(components[0].unit)
+        # The values of groups, of times, are no value of the vector.
+        self.by_parts = any(component.by_parts for component in components)
         for axis, component in enumerate(components):
             self.add_module(str(axis), component)
 
