@@ -80,6 +80,25 @@ def bath() -> Arrays:
     return {"x": x, "t": t, "u": states, "bath": np.sin(2 * t)}
 
 
+def waves() -> Arrays:
+    """D'Alembert on an endless string: pulses that part and leave."""
+    x, t, rng = (np.arange(64) + 0.5) / 64, np.arange(31) * 0.032, np.random.default_rng(8)
+
+    def bump(place: float, away: Any) -> Any:
+        return np.exp(-(((away - place) / 0.15) ** 2))
+
+    def slope(place: float, away: Any) -> Any:
+        return -2 * (away - place) / 0.15**2 * bump(place, away)
+
+    left, right = x + 0.8 * t[:, None], x - 0.8 * t[:, None]
+    u = np.array([(bump(place, right) + bump(place, left)) / 2 for place in (0.3, 0.5, 0.65)])
+    v = np.array([0.4 * (slope(place, left) - slope(place, right)) for place in (0.3, 0.5, 0.65)])
+    return {
+        "x": x, "t": t,
+        "u": u + 0.02 * rng.normal(size=u.shape), "v": v + 0.2 * rng.normal(size=v.shape),
+    }  # fmt: skip
+
+
 def forced() -> Arrays:
     """On cells, zero at the ends, forced by 5 sin(2πt) sin(πx)."""
     x, t = (np.arange(32) + 0.5) / 32, np.arange(31) * 0.05
@@ -176,6 +195,7 @@ MADE = {
     "rod": rod,
     "heater": heater,
     "bath": bath,
+    "waves": waves,
     "forced": forced,
     "known": known,
     "each": each,
@@ -190,6 +210,7 @@ TRUTH: dict[str, dict[str, Any]] = {
     "heater": {"diffusivity": 0.1, "walls.x_lower.flux": 0.5},
     "bath": {"diffusivity": 0.1},
     # Straight lines are above the course where it bends: 0.02 of its 1, at most.
+    "waves": {"speed": 0.8},
     "unknown": {"walls.x_lower.value": (np.sin(0.5 * np.arange(7)), 0.04)},
     "forced": {"diffusivity": 0.05},
     "known": {"diffusivity": 0.03},

@@ -190,9 +190,9 @@ class AxisEnds:
         # Nodes on the ends are mirrored, and what is on the faces beside them with them.
         below, inside, above = self._on_faces(kappa, dims + 2)
         along = self.dim - dims - 2
-        if self.low.on_node and inside is not kappa:
-            count = inside.shape[along]
-            below, above = inside.narrow(along, 0, 1), inside.narrow(along, count - 1, 1)
+        if (self.low.on_node or self.high.on_node) and inside is not kappa:
+            below = inside.narrow(along, 0, 1) if self.low.on_node else below
+            above = inside.narrow(along, -1, 1) if self.high.on_node else above
             kappa = torch.cat([below, inside, above], dim=along)
         return replace(self, kappa=kappa, ghosts=(self.low.beyond(below), self.high.beyond(above)))
 
