@@ -13,8 +13,9 @@ from cotwin.experiment import calibrate, train
 from cotwin.experiment.filled import Filled, fill, in_posterior
 from cotwin.experiment.load import dump, validate
 from cotwin.experiment.loading import load_dataset
+from cotwin.experiment.resume import reopen
 from cotwin.experiment.settings import Experiment
-from cotwin.run import Run
+from cotwin.run import Run, RunError
 from cotwin.store.store import Store
 from tests.test_problems_page import sensors, species
 
@@ -144,6 +145,16 @@ def test_a_run_killed_before_or_after_its_states_are_filled_ends_with_the_same_n
         return found.as_json()
 
     assert run("through", []) == run("killed", ["nobody has seen", "warm-up", "together, cycle 1"])
+
+
+def test_a_run_is_not_gone_on_with_by_another_estimate_than_filled_its_states(tmp_path: Path) -> None:
+    before = rods(tmp_path)
+    session = train.prepare(before)
+    Run.create(tmp_path / "run", dump(before)).close()
+    other, later = (before.estimation.model_copy(update=one) for one in ({"noise": 0.5}, {"level": 0.8}))
+    with pytest.raises(RunError, match=r"estimation\.noise is None in the run, 0\.5 was asked for"):
+        reopen(tmp_path / "run", before.model_copy(update={"estimation": other}), session.free)
+    reopen(tmp_path / "run", before.model_copy(update={"estimation": later}), session.free).close()
 
 
 def test_a_simulator_that_is_known_fills_too(tmp_path: Path) -> None:

@@ -42,7 +42,10 @@ def train(
         experiment = load(config, overrides or [])
         session = prepare(experiment)
         path = Path("runs") / experiment.name if run_dir is None else run_dir
-        run = reopen(path, experiment) if resume else Run.create(path, dump(experiment), overwrite=overwrite)
+        if resume:
+            run = reopen(path, experiment, session.free)
+        else:
+            run = Run.create(path, dump(experiment), overwrite=overwrite)
 
     def again(words: list[str]) -> str:
         return shlex.join(["cotwin", "train", config, *words, *_option("--run-dir", run_dir), "--resume"])

@@ -21,13 +21,12 @@ logger = logging.getLogger(__name__)
 
 FREE = ("store", "estimation")
 """What may differ of a training: where generated data are kept changes none, and an estimate is no training."""
-FREE_OF_ESTIMATE = (
-    *("store", "hybrid", "synthetic"),
-    *(
-        f"estimation.{name}"
-        for name in ("level", "resolution", "profile", "bootstrap", "block", "posterior", "chains")
-    ),
+AFTER_SEARCH = tuple(
+    f"estimation.{name}" for name in ("level", "resolution", "profile", "bootstrap", "block", "posterior", "chains")
 )
+FREE_WHERE_FILLED = ("store", *AFTER_SEARCH)
+"""What may differ of a training whose states come from an estimate."""
+FREE_OF_ESTIMATE = ("store", "hybrid", "synthetic", *AFTER_SEARCH)
 """What may differ of an estimate: what it does not read, and what follows the search."""
 
 

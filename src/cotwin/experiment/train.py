@@ -18,7 +18,7 @@ from cotwin.experiment.device import find_device
 from cotwin.experiment.filled import Filled, fill, guessed
 from cotwin.experiment.load import dump
 from cotwin.experiment.loading import load_dataset
-from cotwin.experiment.resume import origin, require_same_origin
+from cotwin.experiment.resume import FREE, FREE_WHERE_FILLED, origin, require_same_origin
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.trained import write_models
 from cotwin.report.figure import draw
@@ -93,6 +93,11 @@ class Session:
     origin: dict[str, str]
     filling: Task | None = None
     filled: str | None = None
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Blocks and settings that may differ when a run is gone on with."""
+        return FREE if self.filling is None else FREE_WHERE_FILLED
 
     @property
     def turns(self) -> list[Turn]:
