@@ -79,7 +79,7 @@ def test_sources_that_cannot_be_are_refused_with_the_cure(source: Any, message: 
         heated(source)
 
 
-@pytest.mark.parametrize("model", ["heat", "incompressible_flow"])
+@pytest.mark.parametrize("model", ["heat", "incompressible_flow", "smoke"])
 def test_an_obstacle_is_a_field_of_the_file(model: str, tmp_path: Path) -> None:
     solid = np.zeros((10, 10))
     solid[4:6, 2:7] = solid[7, 7] = 1.0
@@ -87,10 +87,12 @@ def test_an_obstacle_is_a_field_of_the_file(model: str, tmp_path: Path) -> None:
     flow = model != "heat"
     states = np.random.default_rng(0).random((3, 5, 10, 10, 2) if flow else (3, 5, 10, 10))
     ends = "dirichlet" if flow else "neumann"
-    np.savez(tmp_path / "mine.npz", u=states, solid=solid, x=x, y=x, t=t, boundary=ends)
+    carried = {"smoke": states[..., 0]} if model == "smoke" else {}
+    np.savez(tmp_path / "mine.npz", u=states, **carried, solid=solid, x=x, y=x, t=t, boundary=ends)
     base = load("heat").model_dump()
     base["data"] = {"kind": "file", "path": str(tmp_path / "mine.npz"), "walls": "trusted"}
-    unknown = {"viscosity" if flow else "diffusivity": {"initial": 0.1}}
+    unknown: dict[str, Any] = {"viscosity" if flow else "diffusivity": {"initial": 0.1}}
+    unknown |= {"buoyancy": 1.0} if model == "smoke" else {}
     base["physical"] = {"model": model, **unknown, "obstacle": "solid", "window": 4}
     base["synthetic"] = {"network": "resnet", "width": 4, "depth": 1}
     base["store"] = {"cache_dir": str(tmp_path / "cache")}

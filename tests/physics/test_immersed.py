@@ -12,8 +12,9 @@ from physics_cases import F64, known, scalar, seeded
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.physics.immersed import Immersed
 from cotwin.physics.incompressible import IncompressibleFlow, incompressible_flow
-from cotwin.physics.initial_flow import random_flow
+from cotwin.physics.initial_flow import random_flow, random_smoke
 from cotwin.physics.projection import Projection, divergence, with_end_face
+from cotwin.physics.smoke import Smoke, smoke
 from cotwin.physics.solids import Disc, rectangles_of, within_disc, within_rectangles
 from cotwin.stepper import rollout
 
@@ -79,6 +80,66 @@ def test_a_flow_that_passes_no_solid_is_left_alone() -> None:
     projection = Projection(layout)
     passing = Immersed(solid, projection).prepare(velocity, projection.mapping(velocity))(velocity)
     assert float(passing.abs().max()) < 1e-13
+
+
+def smoke_box(grid: tuple[int, int], boundary: tuple[Boundary, Boundary], height: float = 1.0) -> Layout:
+    fields = [Field("velocity", components=2), Field("smoke")]
+    return Layout.box(fields, grid=grid, extent=[(0.0, 2.0), (0.0, height)], boundary=boundary, dt=0.05)
+
+
+@pytest.mark.parametrize(
+    "boundary", [("periodic", "dirichlet"), ("dirichlet", "dirichlet"), ("periodic", "periodic")]
+)
+def test_smoke_goes_around_solids_and_none_is_lost(boundary: tuple[Boundary, Boundary]) -> None:
+    layout = smoke_box((20, 14), boundary)
+    solid = within_disc(Disc(centre=(0.8, 0.45), radius=0.2), layout)
+    solid[14, 0] = solid[0, 12:] = True
+    start = random_smoke(layout, 2, seeded(), amplitude=0.3, dtype=F64)
+    shape = torch.rand(20, 14, generator=seeded(), dtype=F64)
+    model = Smoke(layout, scalar(0.02), scalar(2.0), 3.0, scalar(0.5), shape, scalar(0.01), obstacle=solid)
+    with torch.no_grad():
+        smoke = rollout(model, start, 6)[:, :, 2]
+    held = smoke[:, :, solid]
+    torch.testing.assert_close(held, held[:, :1].expand_as(held), rtol=1e-13, atol=0)
+    fluid = smoke[:, :, ~solid].sum(dim=2)
+    entered = 0.5 * 0.05 * float(shape[~solid].sum()) * torch.arange(7, dtype=F64)
+    torch.testing.assert_close(fluid, fluid[:, :1] + entered, rtol=1e-12, atol=0)
+
+
+def test_smoke_that_is_the_same_everywhere_in_the_fluid_stays_so() -> None:
+    """Whatever solid cells hold: no slope beside them, and no divergence."""
+    layout = smoke_box((20, 14), ("periodic", "dirichlet"))
+    solid = within_disc(Disc(centre=(0.8, 0.45), radius=0.2), layout)
+    start = random_smoke(layout, 2, seeded(), amplitude=0.5, dtype=F64)
+    start[:, 2] = torch.where(solid, 7.0, 1.5)
+    states = rollout(Smoke(layout, known(0.02), known(2.0), 3.0, diffusivity=known(0.01), obstacle=solid), start, 6)
+    assert float(states[:, :, :2].abs().amax(dim=(2, 3, 4)).min()) > 0.1, "it flows"
+    torch.testing.assert_close(states[:, :, 2], start[:, None, 2].expand_as(states[:, :, 2]), rtol=0, atol=1e-12)
+
+
+def test_a_solid_half_of_a_box_is_a_wall_to_smoke_that_spreads() -> None:
+    """At rest, and as much diffusion as in a box of half the height."""
+    whole, half = smoke_box((8, 12), ("dirichlet", "dirichlet")), smoke_box((8, 6), ("dirichlet", "dirichlet"), 0.5)
+    solid = torch.zeros(8, 12, dtype=torch.bool)
+    solid[:, 6:] = True
+    start = torch.zeros(1, 3, 8, 12, dtype=F64)
+    start[:, 2] = torch.rand(8, 12, generator=seeded(), dtype=F64)
+    found, walled = (
+        rollout(Smoke(layout, known(0.1), known(0.0), 1.0, diffusivity=known(0.1), obstacle=around), begun, 4)
+        for layout, around, begun in ((whole, solid, start), (half, None, start[..., :6]))
+    )
+    torch.testing.assert_close(found[..., :6], walled, rtol=0, atol=1e-14)
+
+
+def test_an_inflow_inside_a_solid_is_refused() -> None:
+    layout = smoke_box((8, 12), ("dirichlet", "dirichlet"))
+    solid = torch.zeros(8, 12, dtype=torch.bool)
+    solid[2:4, 2:4] = True
+    with pytest.raises(ValueError, match="zero in every cell that holds fluid"):
+        Smoke(layout, known(0.1), known(1.0), 1.0, known(1.0), solid.double(), obstacle=solid)
+    model = smoke(layout, known(0.1), known(1.0), 1.0, solids=(((0.4, 1.1), (0.1, 0.4)),))
+    assert model.immersed is not None
+    assert torch.equal(model.immersed.solid, within_rectangles((((0.4, 1.1), (0.1, 0.4)),), layout))
 
 
 def test_obstacles_that_are_none_are_refused() -> None:

@@ -138,9 +138,14 @@ def face_flux(law: Law, cells: Float[Tensor, "B M *P"], axis: int) -> Float[Tens
     return 0.5 * (law.flux(below, axis) + law.flux(above, axis) - fastest * (above - below))
 
 
-def reconstructed(cells: Float[Tensor, "B M *P"], dim: int) -> tuple[Tensor, Tensor]:
-    """Values below and above every face between cells that have two neighbours on each side along `dim`."""
-    steps = difference(cells, dim)
+def reconstructed(
+    cells: Float[Tensor, "B M *P"], dim: int, passing: Float[Tensor, "1 1 *F"] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Values below and above every face between cells that have two neighbours on each side along `dim`.
+
+    passing: zero on the faces of solid cells, beside which there is no slope; one on others.
+    """
+    steps = difference(cells, dim) if passing is None else difference(cells, dim) * passing
     a, b = lower(steps, dim), upper(steps, dim)
     # van Albada: the mean slope where both sides agree, little at extrema, and smooth, so that gradients are.
     slopes = a * b * (a + b) / (a * a + b * b + torch.finfo(cells.dtype).tiny)

@@ -24,6 +24,7 @@ MOST_FACES = 4000
 class Immersed(nn.Module):
     """What stops a flow on the faces of solid cells. solid: which cells are, on the layout's grid."""
 
+    solid: Tensor
     faces: Tensor
     index: Tensor
     forces: Tensor
@@ -42,6 +43,7 @@ class Immersed(nn.Module):
                 f"the obstacle has {len(index)} faces of solid cells beside walls; give it from 1 to {MOST_FACES}: a "
                 "smaller one, or a coarser grid."
             )
+        self.register_buffer("solid", solid, persistent=False)
         self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("index", index, persistent=False)
         symmetric = "neumann" not in layout.kinds

@@ -17,7 +17,6 @@ from cotwin.physics.channels import put_moving, side_by_side, take_moving
 from cotwin.physics.finite_volume import diffusion_bound
 from cotwin.physics.immersed import Immersed
 from cotwin.physics.marching import MarchingStepper
-from cotwin.physics.obstacle import require_obstacle
 from cotwin.physics.projection import Projection, divergence, without_gradient
 from cotwin.physics.requirements import (
     require_counts,
@@ -25,7 +24,7 @@ from cotwin.physics.requirements import (
     require_positive,
     require_scalar_coefficients,
 )
-from cotwin.physics.solids import Disc, Rectangle, solid_rectangles, within_disc, within_rectangles
+from cotwin.physics.solids import Disc, Rectangle, cells_around, solid_rectangles
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, wall_speeds, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
 from cotwin.physics.time_steps import CellMap, ssp_rk3_step, substeps_for_speed, whole_substeps
@@ -63,7 +62,7 @@ class IncompressibleStepper(MarchingStepper, ABC):
     courant = 1.73
     # The name of the static field that its solid cells came from.
     obstacle: str | None = None
-    suggested = MappingProxyType({"max_speed": beyond_fastest})
+    suggested = MappingProxyType({"max_speed": beyond_fastest, "solids": solid_rectangles})
 
     def __init__(
         self,
@@ -198,8 +197,6 @@ class IncompressibleFlow(IncompressibleStepper):
     (2012), J. Comput. Phys. 231 for the order of projected Runge-Kutta steps.
     """
 
-    suggested = MappingProxyType({"max_speed": beyond_fastest, "solids": solid_rectangles})
-
     def __init__(
         self,
         layout: Layout,
@@ -241,16 +238,7 @@ def incompressible_flow(
     obstacle: the name of a static field, one in solid cells, the same in all trajectories.
     disc: on whose cells the fluid rests. solids: rectangles, likewise, by their ends along both axes.
     """
-    require_obstacle(obstacle, layout)
-    if obstacle is not None and solids is None:
-        raise ValueError(
-            f"the solid cells of {obstacle} are found in data, and there are none; in a script give the cells, "
-            "IncompressibleFlow(…, obstacle=mask), or rectangles as solids."
-        )
-    solid = within_rectangles(solids or (), layout)
-    if disc is not None:
-        solid = solid | within_disc(disc, layout)
-    around = solid if bool(solid.any()) else None
+    around = cells_around(layout, obstacle, disc, solids)
     flow = IncompressibleFlow(layout, viscosity, max_speed, slip, substeps, around, walls, force)
     flow.obstacle = obstacle
     return flow

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.physics.obstacle import solid_cells
+from cotwin.physics.obstacle import require_obstacle, solid_cells
 from cotwin.registry import PositiveFloat, Settings
 from cotwin.stepper import Stepper
 
@@ -43,6 +43,25 @@ def within_rectangles(rectangles: tuple[Rectangle, ...], layout: Layout) -> Bool
         x, y = (_between(*ends[axis], axis, layout) for axis in range(2))
         solid |= x[:, None] & y[None, :]
     return solid
+
+
+def cells_around(
+    layout: Layout, obstacle: str | None, disc: Disc | None, solids: tuple[Rectangle, ...] | None
+) -> Bool[Tensor, "*S"] | None:
+    """The cells that a flow goes around; None without any.
+
+    obstacle: the name of a static field, whose cells are among the solids then. Raises ValueError where they are not.
+    """
+    require_obstacle(obstacle, layout)
+    if obstacle is not None and solids is None:
+        raise ValueError(
+            f"the solid cells of {obstacle} are found in data, and there are none; in a script give the cells to the "
+            "class, as IncompressibleFlow(…, obstacle=mask), or rectangles as solids."
+        )
+    solid = within_rectangles(solids or (), layout)
+    if disc is not None:
+        solid = solid | within_disc(disc, layout)
+    return solid if bool(solid.any()) else None
 
 
 def rectangles_of(solid: Bool[Tensor, "X Y"], layout: Layout) -> tuple[Rectangle, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
@@ -138,21 +138,37 @@ def _through_open_ends(passing: Tensor, faces: Tensor, dim: int) -> Tensor:
 
 
 def carried_change(
-    carried: Float[Tensor, "B K *S"], padded: Float[Tensor, "B M *P"], layout: Layout, scales: Sequence[float]
+    carried: Float[Tensor, "B K *S"],
+    padded: Float[Tensor, "B M *P"],
+    layout: Layout,
+    scales: Sequence[float],
+    passing: Sequence[Tensor | None] = (None, None),
 ) -> Float[Tensor, "B K *S"]:
-    """−interval · ∇·(u s) of cell values s, by upwind fluxes of limited slopes; nothing passes a wall."""
+    """−interval · ∇·(u s) of cell values s, by upwind fluxes of limited slopes; nothing passes a wall.
+
+    passing: as `passing_faces` has it.
+    """
     total: Tensor | None = None
     for axis, (kind, scale) in enumerate(zip(layout.axis_kinds, scales, strict=True)):
         dim, across = axis + 2, 3 - axis
         faces = padded[:, axis : axis + 1].narrow(dim, 1, layout.grid[axis] + 1)
         speed = scale * faces.narrow(across, 1, layout.grid[1 - axis])
         signs = None if kind == "periodic" else carried.new_ones(1, 1, 1)
-        below, above = reconstructed(mirrored(carried, dim, signs), dim)
+        below, above = reconstructed(mirrored(carried, dim, signs), dim, passing[axis])
         flux = 0.5 * (speed * (below + above) - speed.abs() * (above - below))
         part = difference(flux, dim)
         total = part.neg() if total is None else total.sub_(part)
     assert total is not None
     return total
+
+
+def passing_faces(solid: Bool[Tensor, "X Y"], layout: Layout, like: Tensor) -> list[Float[Tensor, "1 1 *F"]]:
+    """For each axis one on every face between fluid cells, two ghosts beyond the ends included; zero on others."""
+    fluid, found = (~solid).to(like.dtype)[None, None], []
+    for axis, kind in enumerate(layout.axis_kinds):
+        around = mirrored(fluid, axis + 2, None if kind == "periodic" else fluid.new_ones(1, 1, 1))
+        found.append(lower(around, axis + 2) * upper(around, axis + 2))
+    return found
 
 
 def inner(values: Float[Tensor, "*P"], axis: int) -> Float[Tensor, "*Q"]:

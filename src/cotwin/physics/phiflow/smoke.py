@@ -1,4 +1,4 @@
-"""Smoke that rises around an obstacle, in PhiFlow's own words: an example of what the native models do not have."""
+"""Smoke that rises around an obstacle, in PhiFlow's own words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PhiFlowSmoke(PhiFlowStepper):
     tolerance: of the pressure's solve; to it the samples of a batch are independent of each other.
     Scheme: semi-Lagrangian advection, explicit forces and diffusion, pressure by conjugate gradients; first order.
     The advection adds a viscosity of up to Δx²/(8 dt). At the obstacle's edge, on faces partly covered, PhiFlow
-    leaves some divergence. Where there is no obstacle the native `Smoke` is more accurate, and far faster in batches.
+    leaves some divergence. The native `Smoke` is more accurate, and far faster in batches.
     """
 
     def __init__(
