@@ -19,7 +19,8 @@ class Compiled(Wrapper):
     """The inner stepper, its map from one state to the next compiled; what a rollout prepares once is not.
 
     at_once: steps of a rollout compiled in one piece. On small grids most of the time goes into calls, some 20 µs
-    each. More steps at once spare calls, and take as many times longer to compile.
+    each. More steps at once spare calls, and take as many times longer to compile. Where something changes along a
+    rollout every substep is a call.
 
     Numbers and gradients are the inner stepper's, to rounding, parameters and their names its own. Stencils gain by
     it; spectral steppers would lose, since transforms cannot be fused. Compiling takes seconds to a minute, once for
