@@ -214,3 +214,23 @@ def test_at_uneven_times_and_in_time_too(tmp_path: Path) -> None:
     own = found.intervals["diffusivity"]
     assert abs(float(own.value) - 0.1) < 2.5 * float(own.high - own.low) / 2 < 0.01
     assert fill(task.data, task.places, found).of(task.data).validation.error(found.stepper.float()) < 0.05
+
+
+def test_filled_states_are_as_unsure_as_what_was_said_of_them(tmp_path: Path) -> None:
+    """Of a' = −k b, b' = 0 the values tell k b alone: b is as unsure as was said, at every time."""
+    (tmp_path / "linear_loss.py").write_text(
+        "import torch\n\n\ndef loss(u, p):\n    return torch.cat([-p['k'] * u[:, 1:], 0 * u[:, 1:]], dim=1)\n"
+    )
+    x, t = np.arange(8) / 8, np.arange(9) * 0.1
+    noise = 0.001 * np.random.default_rng(0).normal(size=(3, 9, 8))
+    a = np.cos(2 * np.pi * (x + np.array([[0.0], [0.3], [0.6]])))[:, None] - 0.6 * t[:, None] + noise
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        physical = {"model": "advection_diffusion_reaction", "rate": "linear_loss:loss", "diffusivities": [0.0, 0.0]}
+        physical |= {"parameters": {"k": {"initial": 1.0}}}
+        hidden = {"b": {"mean": 0.6, "deviation": 0.1}}
+        arrays = {"x": x, "t": t, "a": a}
+        task = calibrate.prepare(settings(tmp_path, arrays, physical, boundary="periodic", hidden=hidden))
+        likely, deviation = in_posterior(calibrate.searched(task))
+    assert float(likely[:, :, 1].mean()) == pytest.approx(0.6, abs=0.1)
+    assert 0.06 < float(deviation[:, :, 1].mean()) < 0.15

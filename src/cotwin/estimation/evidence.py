@@ -82,7 +82,8 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
 
     The values say of the weights ε of a start that they are normal, with precision JᵀJ. In a field of another length
     and deviation these weights have another covariance than 1. Of a field longer than the domain only the ratio of
-    deviation² to length³ matters, so it is no longer than that.
+    deviation² to length³ matters, so it is no longer than that. What was said of guesses that are off together bounds
+    the deviation too.
     """
     noisy, layout = problem.starts.noisy, problem.observation.layout
     assert noisy is not None
@@ -99,14 +100,19 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
         return sum(_unlikely(whole, precision, towards) for precision, towards in said)
 
     same = np.zeros(1 + len(problem.starts.moving))
+    widest = _widest(problem, noisy)
     domain = max(points * spacing for points, spacing in zip(layout.grid, layout.spacing, strict=True))
     longest = max(0.0, math.log(domain / noisy.length))
     found = scipy.optimize.minimize(
         unlikely,
         same,
         method="Nelder-Mead",
-        bounds=[(math.log(SHORTER), longest), *[(-math.log(LARGER), math.log(LARGER))] * len(problem.starts.moving)],
-        options={"initial_simplex": np.vstack([same, 0.5 * np.eye(len(same))]), "xatol": 0.02, "fatol": LITTLE / 10},
+        bounds=[(math.log(SHORTER), longest), *((-math.log(LARGER), one) for one in widest)],
+        options={
+            "initial_simplex": np.vstack([same, np.diag([0.5, *(0.5 if one > 0.5 else -0.5 for one in widest)])]),
+            "xatol": 0.02,
+            "fatol": LITTLE / 10,
+        },
     )
     length, deviation = noisy.length, noisy.deviation.clone()
     if unlikely(same) - found.fun > LITTLE:
@@ -122,6 +128,13 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
     if length == noisy.length and share > noisy.share / 4:
         return noisy
     return replace(noisy, length=length, deviation=deviation, share=share)
+
+
+def _widest(problem: LeastSquares, noisy: NoisyStarts) -> list[float]:
+    """How much larger, as a logarithm, the deviation of each moving channel may become: no larger than was said."""
+    common = torch.zeros_like(noisy.deviation) if noisy.common is None else noisy.common.to(noisy.deviation)
+    most = torch.where(common > 0, common / noisy.deviation, torch.inf).clamp(1.0, LARGER).log()
+    return [float(most[channel]) for channel in problem.starts.moving.tolist()]
 
 
 def _unlikely(root: Float[Tensor, "n n"], precision: Float[Tensor, "n n"], towards: Float[Tensor, " n"]) -> float:

@@ -76,6 +76,9 @@ class NoisyStarts:
     length: over which neighbouring points are alike, a Matérn field's as in `priors.GaussianField`; L Lᵀ is its
         correlation, cut off after the modes that hold all but `share` of the variance. 0: L = 1, independent points.
     adapt: deviation and length are where to begin; the marginal likelihood chooses them. Needs a length.
+    common: by how much the guesses of a channel may be off together, in all starts and everywhere, a standard
+        deviation, (C,), zero for channels whose guesses are not. Deviations that adapt grow no larger. What intervals
+        know of it: `levels.with_unsure_levels`.
 
     Where the first states are observed too (as first frame of the observation), deviation is the field's own, not the
     noise's: information must not count twice. A length makes fewer unknowns of a start, and keeps noise out of it,
@@ -88,6 +91,7 @@ class NoisyStarts:
     length: float = 0.0
     adapt: bool = False
     share: float = SHARE
+    common: Float[Tensor, " C"] | None = None
 
     def __post_init__(self) -> None:
         if self.deviation.shape != self.guess.shape[1:2]:

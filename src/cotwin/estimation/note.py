@@ -36,6 +36,7 @@ Harmless = Literal[
     "by_ensemble",
     "interpolated",
     "few_determined",
+    "level_said",
     "numerics_unchecked",
     "not_repeated",
     "profile_open",

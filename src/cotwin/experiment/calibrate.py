@@ -21,6 +21,7 @@ from cotwin.estimation.bootstrap import resample
 from cotwin.estimation.calibration import Calibration, Drawing, Resampling, calibrate
 from cotwin.estimation.estimation import Estimation
 from cotwin.estimation.finer_fields import with_finer_fields
+from cotwin.estimation.levels import with_unsure_levels
 from cotwin.estimation.levenberg_marquardt import Search
 from cotwin.estimation.pooled import with_unsure_spreads
 from cotwin.estimation.posterior.sampling import require_sampled
@@ -131,7 +132,7 @@ def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
     before = None if task.stepper.effort is None else replace(task.stepper.effort)
     found = searched(task, stages)
     stages.say("estimated; grid and time steps are looked at")
-    found = with_finer_fields(with_noise_of_starts(with_unsure_spreads(found)))
+    found = with_finer_fields(with_unsure_levels(with_noise_of_starts(with_unsure_spreads(found))))
     effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
     solving = Solving(task.experiment.physical, data, task.experiment.data, found, stages)
     resolution = resolved(solving, settings.resolution)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.estimation import Estimation, Grid
+from cotwin.estimation.levels import off_together
 from cotwin.estimation.low_rank import LowRankInformation
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.unseen import guess
@@ -89,12 +90,18 @@ def in_posterior(found: Estimation) -> tuple[Float[Tensor, "B T C *S"], Float[Te
     problem, layout = found.problem, found.problem.observation.layout
     count, steps = len(problem.starts.guess), problem.observation.num_steps
     whole = problem.seeing(Grid(layout, count, steps, first=0))
-    points = found.z[None]
+    points, guesses = found.z[None], problem.starts.guess[None]
     if not isinstance(found.information, LowRankInformation):
         step, generator = found.linear.unwhitening(), seeded(0)
         noise = torch.randn(DRAWS, len(found.z), generator=generator, dtype=torch.float64).to(found.z)
-        points = torch.cat([points, torch.stack([found.z + step(one) for one in noise])])
-    seen = torch.cat([whole.predicted(some) for some in points.split(1)])
+        following, levels = off_together(found)
+        off = torch.randn(DRAWS, len(following), generator=generator, dtype=torch.float64).to(found.z)
+        drawn = torch.stack([found.z + step(one) for one in noise]) + off @ following
+        moved = (off @ levels).view(DRAWS, 1, -1, *[1] * layout.dims).to(guesses)
+        points, guesses = torch.cat([points, drawn]), torch.cat([guesses, guesses + moved])
+    seen = torch.cat(
+        [whole.starting_from(guess).predicted(point[None]) for guess, point in zip(guesses, points, strict=True)]
+    )
     seen = seen.view(len(points), count, steps + 1, -1, *layout.grid)
     states = problem.starts.states(problem.parts(found.z[None])[1])[0][:, None].expand(
         -1, steps + 1, *layout.state_shape

@@ -27,16 +27,18 @@ def noisy_starts(
 
     They lie as far from a guess as each field varies. Where length is 0, the guess is what was seen first. Else it is
     the mean of each channel that moves: of a measured state, the noise would stay in the estimate. Of hidden fields
-    guess and deviation are what is known of them.
+    guess and deviation are what is known of them, of each point and of all together.
     """
     first, spread = filled(states, mask)[:, 0].double(), _spread(states, mask)
     if length > 0:
         mean = first.mean(dim=tuple(range(2, first.dim())), keepdim=True).expand_as(first)
         static = torch.tensor(layout.static_channels).view(-1, *[1] * layout.dims)
         first = torch.where(static, first, mean)
+    common = torch.zeros_like(spread)
     for name, known in hidden.items():
-        first[:, layout.channels_of(name)], spread[layout.channels_of(name)] = known.mean, known.deviation
-    return NoisyStarts(first, spread, length, adapt)
+        channels = layout.channels_of(name)
+        first[:, channels], spread[channels], common[channels] = known.mean, known.deviation, known.deviation
+    return NoisyStarts(first, spread, length, adapt, common=common)
 
 
 def filled(states: Float[Tensor, "B T C *S"], mask: Bool[Tensor, "B T C *S"] | None) -> Float[Tensor, "B T C *S"]:

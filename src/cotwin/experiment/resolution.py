@@ -12,6 +12,7 @@ from cotwin.estimation import Estimation
 from cotwin.estimation.estimate import again
 from cotwin.estimation.finer_fields import with_finer_fields
 from cotwin.estimation.information import FullInformation
+from cotwin.estimation.levels import with_unsure_levels
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
 from cotwin.estimation.pooled import with_unsure_spreads
@@ -134,7 +135,8 @@ class Solving:
         )
         # Searches with another finer model would begin from the same numbers: a stage that tells them apart.
         self.stages.take("finer", [self.found.z, self.found.z.new_tensor(list(changes.values()))], dict)
-        found = with_finer_fields(with_noise_of_starts(with_unsure_spreads(again(self.found, stepper, self.stages))))
+        found = with_noise_of_starts(with_unsure_spreads(again(self.found, stepper, self.stages)))
+        found = with_finer_fields(with_unsure_levels(found))
         return replace(self, physical=physical, found=found)
 
     @cached_property
