@@ -177,6 +177,23 @@ def test_where_it_is_off_no_other_model_is_rolled_out(sparse: str, monkeypatch: 
 
 
 @pytest.mark.slow
+def test_substeps_that_a_finer_grid_needs_are_taken_though_fewer_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standing waves with the speed 0.8, exactly: two substeps are stable on the grid of the data, not on a finer."""
+    monkeypatch.chdir(tmp_path)
+    x, t, rng = np.arange(32) / 32, np.arange(11)[:, None] * 0.05, np.random.default_rng(0)
+    k = 2 * np.pi * np.arange(1, 4)[:, None, None]
+    sizes = rng.normal(size=(3, 3, 1, 1))
+    u = (sizes * np.cos(k * x) * np.cos(0.8 * k * t)).sum(axis=1) + 0.01 * rng.normal(size=(3, 11, 32))
+    v = (-sizes * 0.8 * k * np.cos(k * x) * np.sin(0.8 * k * t)).sum(axis=1) + 0.1 * rng.normal(size=(3, 11, 32))
+    np.savez("waves.npz", x=x, t=t.ravel(), u=u, v=v, boundary="periodic")
+    Path("waves.yaml").write_text(
+        "data: {kind: file, path: waves.npz}\nphysical: {model: wave, speed: {initial: 0.75}, substeps: 2}\n"
+    )
+    assert seen(estimated("waves.yaml"), "grid").seen
+
+
 def test_data_of_another_interval_have_substeps_of_their_own(rare: str) -> None:
     """The preset has four, for its own data; these need more, and begin with as many."""
     assert load("burgers").physical.model_dump()["substeps"] == 4

@@ -160,8 +160,15 @@ class Solving:
     def _grid_settings(self, factor: int) -> dict[str, int]:
         refine = {"refine": self.physical.refine * factor}
         suggest = suggested(simulator.find(self.physical.model)).get("substeps")
-        if self.substeps is None or suggest is None:
+        if self.substeps is None:
             return refine
+        if suggest is None:
+            held, field = getattr(self.physical, "substeps", None), type(self.physical).model_fields["substeps"]
+            if held is None or field.default is not None:
+                return refine
+            # Left alone it takes the fewest that are stable, and there are to be no fewer.
+            free = self.found.problem.on(self._built({**refine, "substeps": None})).stepper
+            return {**refine, "substeps": max(held, _substeps(self.physical, free) or 0)}
 
         def make(**changes: int) -> Stepper:
             return self.found.problem.on(self._built(refine | changes)).stepper
@@ -178,7 +185,7 @@ class Solving:
     def _step_settings(self, factor: int) -> dict[str, int]:
         return {} if self.substeps is None else {"substeps": factor * self.substeps}
 
-    def _built(self, changes: Mapping[str, int], layout: Layout | None = None) -> Stepper:
+    def _built(self, changes: Mapping[str, int | None], layout: Layout | None = None) -> Stepper:
         """The simulator with other settings, its unknowns where they begin."""
         # A few rollouts are not worth compiling for.
         settings = self.known.model_copy(update={**changes, "rollout": Rollout()})
