@@ -173,6 +173,7 @@ def test_hidden_fields_lie_where_data_fields_says(tmp_path: Path) -> None:
     experiment = reacting(tmp_path, species(), hidden=hidden, fields=["v", "u"])
     data = load(experiment)
     assert data.layout.channel_names == ("v", "u")
+    assert "The simulator takes the state as v, u, in this order; data.fields says another." in data.notes
     assert data.train.mask is not None
     assert not data.train.mask[:, :, 0].any()
 
@@ -189,6 +190,7 @@ def load(experiment: Experiment) -> Any:
         ({"hidden": {"v": {"mean": 0.2, "deviation": 0.2}}, "fields": ["u"]}, "list all, hidden ones too"),
         ({"hidden": {"v": {"mean": 0.2, "deviation": 0.2}}, "assimilated": 20}, "leave nothing to score"),
         ({"assimilated": 2}, "no start has to be estimated"),
+        ({"filling": "estimated"}, "data.filling is of no effect"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_cure(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -83,6 +83,11 @@ def _notes(trajectories: Trajectories, split: Split, hidden: Collection[int] = (
             notes.append(f"Field {name!r} is hidden: no error counts it.")
         elif not static and spread[channel] == 0:
             notes.append(f"Field {name!r} does not vary beyond rounding; the errors that decide leave it out.")
+    if hidden:
+        moving = [field.name for field in layout.fields if not field.static]
+        notes.append(
+            f"The simulator takes the state as {', '.join(moving)}, in this order; data.fields says another."
+        )
     return notes
 
 

@@ -39,6 +39,9 @@ def has_unseen_starts(split: Split, settings: FileData) -> bool:
     mask, layout = split.train.mask, split.train.layout
     if settings.hidden and settings.filling == "interpolated":
         raise ValueError("data.filling: a hidden field cannot be interpolated; leave filling out.")
+    held = [one.mask for one in (split.validation, split.test) if one is not None]
+    if settings.filling != "auto" and all(one is None or bool(one.all()) for one in (mask, *held)):
+        raise ValueError("data.filling is of no effect: no values are missing. Leave it out.")
     if mask is None or settings.filling == "interpolated":
         return False
     if settings.hidden or settings.filling == "estimated":
