@@ -36,10 +36,9 @@ def _with_unseen_starts(trajectories: Trajectories, split: Split, settings: File
     hidden = [channel for name in settings.hidden for channel in trajectories.layout.channels_of(name)]
     train, notes = split.train, _notes(trajectories, split, hidden)
     assert train.mask is not None
-    notes.append(
-        f"{_missing(train.mask, train.layout):.1%} of the training values are missing. Where a rollout starts, they "
-        "are what the calibrated simulator gives. They are never scored."
-    )
+    missing = _missing(train.mask, train.layout, hidden)
+    also = f" Of {'the other' if hidden else 'all'} training values {missing:.1%} are missing." if missing else ""
+    notes.append(f"What nobody has seen is what the calibrated simulator gives, and is never scored.{also}")
     notes += [one.about for one in (validation, test) if one is not None]
     return Dataset(train, validation, test, notes=notes, unseen=unseen)
 
@@ -67,9 +66,10 @@ def _without_holes(trajectories: Trajectories, split: Split, part: float) -> Dat
     return Dataset(train, validation, test, notes=notes, starts=starts)
 
 
-def _missing(mask: Bool[Tensor, "N T C *S"], layout: Layout) -> float:
-    """Part of the values that are not there of frames that are."""
-    seen = mask[:, :, ~torch.tensor(layout.static_channels)].flatten(2)
+def _missing(mask: Bool[Tensor, "N T C *S"], layout: Layout, hidden: Collection[int] = ()) -> float:
+    """Part of the values that are not there of frames that are, hidden channels left out."""
+    fixed = [static or channel in hidden for channel, static in enumerate(layout.static_channels)]
+    seen = mask[:, :, ~torch.tensor(fixed)].flatten(2)
     there = seen[seen.any(dim=2)]
     return 1 - float(there.double().mean())
 
