@@ -158,7 +158,8 @@ def test_mistakes_are_named_with_their_cure(model: str, settings: dict[str, Any]
 
 def test_a_tuple_of_parameters_arrives_as_a_tuple_wherever_the_layout_stands() -> None:
     model = build_physical(configured("mine.own:drift", speeds=[{"initial": 0.5}, {"initial": 2}]).physical, LAYOUT)
-    assert estimates(model) == {"speed_0": pytest.approx(0.5), "speed_1": pytest.approx(2.0)}
+    # By their names in the settings, whatever the model calls them.
+    assert estimates(model) == {"speeds.0": pytest.approx(0.5), "speeds.1": pytest.approx(2.0)}
 
 
 def test_what_the_users_own_code_lacks_is_its_own_error() -> None:
