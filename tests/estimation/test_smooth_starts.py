@@ -58,7 +58,7 @@ def test_smooth_starts_find_what_noise_hides_from_points_by_themselves() -> None
     length = correlation_length(recorded[:, 0], layout)
     found = estimate(
         model(0.5, 0.005),
-        noisy_starts(recorded, None, layout, length, adapt=False, hidden={}),
+        noisy_starts(recorded, None, layout, length, adapt=False),
         Measurements(seen, seen(recorded)),
     )
     assert found.converged

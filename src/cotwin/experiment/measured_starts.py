@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import scipy.optimize
 import torch
@@ -21,7 +22,7 @@ def noisy_starts(
     layout: Layout,
     length: float,
     adapt: bool,
-    hidden: Mapping[str, Hidden],
+    hidden: Mapping[str, Hidden] = MappingProxyType({}),
 ) -> NoisyStarts:
     """Starts to be estimated from trajectories whose first frames are observed as well.
 
