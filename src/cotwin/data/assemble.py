@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cotwin.data.boundaries import boundaries, centrings
-from cotwin.data.contents import Contents, StoredField, as_type, setting
+from cotwin.data.contents import ALL, Contents, StoredField, as_type, setting
 from cotwin.data.grid import Placement, place
 from cotwin.data.orders import require_order
 from cotwin.data.outside import given_of
@@ -139,10 +139,10 @@ def _gather(contents: Contents, chosen: list[StoredField]) -> tuple[Tensor, Tens
     for field in chosen:
         channel = slice(start, start + field.components)
         for trajectory in range(shape[0]):
-            values = as_type(field.read(trajectory), np.float32 if exact else np.float64)
+            values = as_type(field.read(trajectory, ALL), np.float32 if exact else np.float64)
             states[trajectory, :, channel] = torch.from_numpy(values)
             if mask is not None and field.observed is not None:
-                mask[trajectory, :, channel] = torch.from_numpy(np.array(field.observed(trajectory)))
+                mask[trajectory, :, channel] = torch.from_numpy(np.array(field.observed(trajectory, ALL)))
         start += field.components
     return states, mask
 

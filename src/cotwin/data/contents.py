@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Read = Callable[[int, slice], Array]
+ALL = slice(None)
+"""All frames."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class StoredField:
-    """One field of a file, read a trajectory at a time.
+    """One field of a file, read a trajectory at a time, or some of its frames.
 
     shape, dtype: as stored.
-    read: index of a trajectory -> values (T, components, *grid); T is 1 where the field is static.
+    read: index of a trajectory and a slice of frames -> values (T, components, *grid); where the field is static T
+        is 1, whatever the slice.
     observed: likewise, True where observed; None where all of it is.
     per_trajectory: whether trajectories have different values of it.
     order: of the axes as stored, such as "ntx"; empty where the format settles it.
@@ -49,8 +53,8 @@ class StoredField:
     dtype: str
     components: int
     static: bool
-    read: Callable[[int], Array]
-    observed: Callable[[int], Array] | None = None
+    read: Read
+    observed: Read | None = None
     per_trajectory: bool = True
     unit: str = "1"
     order: str = ""

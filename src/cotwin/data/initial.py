@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.data.boundaries import said_by
-from cotwin.data.contents import Array, Axis, Contents, StoredField
+from cotwin.data.contents import ALL, Array, Axis, Contents, StoredField
 from cotwin.data.orders import require_order
 from cotwin.data.outside import given_of
 from cotwin.data.read import open_contents
@@ -83,7 +83,7 @@ def _field(contents: Contents, wanted: Field, layout: Layout, points: tuple[Any,
         )
     if field.other_orders and contents.num_frames > 1:
         # All frames have to say in which order the axes come.
-        every = np.stack([field.read(index) for index in range(count)])[points].astype(np.float64)
+        every = np.stack([field.read(index, ALL) for index in range(count)])[points].astype(np.float64)
         alone = replace(layout, fields=(replace(wanted, static=False),))
         try:
             require_order(torch.from_numpy(every), None, alone, [field])
@@ -94,11 +94,11 @@ def _field(contents: Contents, wanted: Field, layout: Layout, points: tuple[Any,
 
 
 def _values(source: str, field: StoredField, trajectory: int, frame: int) -> Array:
-    at = 0 if field.static else frame
-    values = np.asarray(field.read(trajectory)[at], dtype=np.float64)
+    at = slice(frame, frame + 1)
+    values = np.asarray(field.read(trajectory, at)[0], dtype=np.float64)
     seen = np.isfinite(values)
     if field.observed is not None:
-        seen = seen & np.asarray(field.observed(trajectory)[at])
+        seen = seen & np.asarray(field.observed(trajectory, at)[0])
     if not seen.all():
         raise ValueError(
             f"{source}: {int((~seen).sum())} values of {field.name!r} in frame {frame} of trajectory {trajectory} "

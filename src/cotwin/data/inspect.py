@@ -9,7 +9,7 @@ import numpy as np
 
 from cotwin.data.assemble import assemble
 from cotwin.data.boundaries import KINDS, said_by
-from cotwin.data.contents import Array, Axis, Contents, StoredField, as_type, setting, step, unevenness
+from cotwin.data.contents import ALL, Array, Axis, Contents, StoredField, as_type, setting, step, unevenness
 from cotwin.data.read import open_contents
 from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
 from cotwin.data.times import Frames
@@ -59,7 +59,7 @@ def _ends(contents: Contents) -> list[int]:
     for trajectory in range(contents.num_trajectories):
         known = np.zeros(contents.num_frames, dtype=bool)
         for field in moving:
-            values = as_type(field.read(trajectory), np.float64)
+            values = as_type(field.read(trajectory, ALL), np.float64)
             known |= ~np.isnan(values).all(axis=tuple(range(1, values.ndim)))
         end = int(known.nonzero()[0].max(initial=-1)) + 1
         ends.append(end if end >= 2 else contents.num_frames)
@@ -71,8 +71,8 @@ def _field(contents: Contents, field: StoredField, ends: list[int]) -> FieldSumm
     non_finite, unobserved = 0, 0
     first: Place | None = None
     for trajectory in range(contents.num_trajectories if field.per_trajectory else 1):
-        values = as_type(field.read(trajectory), np.float64)
-        seen = True if field.observed is None else field.observed(trajectory)
+        values = as_type(field.read(trajectory, ALL), np.float64)
+        seen = True if field.observed is None else field.observed(trajectory, ALL)
         seen = np.broadcast_to(seen, values.shape)
         if not field.static:
             values, seen = values[: ends[trajectory]], seen[: ends[trajectory]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from cotwin.data.archive import Member, open_archive
 from cotwin.data.boundaries import FROM_END_TO_END
-from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
+from cotwin.data.contents import Array, Axis, Contents, Read, StoredField, setting
 from cotwin.data.coordinates import along_one_axis
 from cotwin.data.foreign import CURE
 from cotwin.data.numbers import numbers_of
@@ -94,8 +94,8 @@ def _alike(
         else:
             misfits[name] += f". {IF_GIVEN}: it is the same in all then. Else give it for each."
 
-            def read(_: int, only: Callable[[int], Array] = field.read) -> Array:
-                return only(0)
+            def read(_: int, frames: slice, only: Read = field.read) -> Array:
+                return only(0, frames)
 
             found.append(replace(field, read=read))
     return found
@@ -113,8 +113,8 @@ def _static_of_each(
             continue
         misfits[name] = f"array {name!r} of shape {array.shape} is a static field of each trajectory. {IF_GIVEN}."
 
-        def read(index: int, array: Member = array) -> Array:
-            return reading.read(array.values.reshape(count, *sizes), index)
+        def read(index: int, frames: slice, array: Member = array) -> Array:
+            return reading.read(array.values.reshape(count, *sizes), index, frames)
 
         found.append(StoredField(name, array.shape, str(array.dtype), 1, True, read, order=reading.order))
     return found
@@ -185,12 +185,12 @@ def _mask_problem(name: str, array: Member, mask: Member | None, reading: Readin
 def _field(
     name: str, array: Member, mask: Member | None, reading: Reading, others: tuple[str, ...], unit: str
 ) -> StoredField:
-    def read(index: int) -> Array:
-        return reading.read(array.values, index)
+    def read(index: int, frames: slice) -> Array:
+        return reading.read(array.values, index, frames)
 
-    def observed(index: int) -> Array:
+    def observed(index: int, frames: slice) -> Array:
         assert mask is not None
-        return Reading(reading.order, reading.vector and mask.ndim == array.ndim).read(mask.values, index)
+        return Reading(reading.order, reading.vector and mask.ndim == array.ndim).read(mask.values, index, frames)
 
     return StoredField(
         name=name,

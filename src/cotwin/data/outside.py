@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.data.contents import Array, Contents, StoredField
+from cotwin.data.contents import ALL, Array, Contents, StoredField
 from cotwin.data.times import Frames
 from cotwin.given import Course, Given
 from cotwin.layout import Layout
@@ -131,7 +131,7 @@ def _field(contents: Contents, field: StoredField, layout: Layout) -> Float[Tens
         raise ValueError(
             f"{contents.source}: {field.name} is given and has {field.components} components; give each as a field."
         )
-    every = [np.asarray(field.read(index)[:, 0], dtype=np.float64) for index in range(contents.num_trajectories)]
+    every = [np.asarray(field.read(index, ALL)[:, 0], dtype=np.float64) for index in range(contents.num_trajectories)]
     values = torch.from_numpy(np.stack(every))
     for axis, points in enumerate(layout.grid, start=2):
         values = values.narrow(axis, 0, points)  # without a point that repeats the first

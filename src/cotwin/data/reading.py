@@ -5,10 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from cotwin.data.contents import Array, setting
+
+
+@runtime_checkable
+class Sliced(Protocol):
+    """An array that gives parts of itself, one index or slice for each of its leading axes."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -18,8 +26,8 @@ class Reading:
     order: its axes, such as "ntx": n for trajectories, t for times, then coordinates.
     vector: whether the components stand last, after these.
 
-    >>> Reading("xt", vector=False).read(np.zeros((16, 6)), 0).shape
-    (6, 1, 16)
+    >>> Reading("xt", vector=False).read(np.zeros((16, 6)), 0, slice(0, 2)).shape
+    (2, 1, 16)
     """
 
     order: str
@@ -29,13 +37,14 @@ class Reading:
         """Trajectories in an array of this shape."""
         return shape[self.order.index("n")] if "n" in self.order else 1
 
-    def read(self, array: Array, trajectory: int) -> Array:
-        """One trajectory, (T, components, *grid); T is 1 where the field is static."""
-        full = array if self.vector else array[..., None]
-        canonical = [self.order.index(name) for name in "ntxyz" if name in self.order]
-        values = full.transpose(*canonical, full.ndim - 1)
-        values = values[trajectory] if "n" in self.order else values
-        return np.moveaxis(values if "t" in self.order else values[None], -1, 1)
+    def read(self, array: Sliced, trajectory: int, frames: slice) -> Array:
+        """Some frames of one trajectory, (T, components, *grid); T is 1 where the field is static."""
+        chosen: dict[str, int | slice] = {"n": trajectory, "t": frames}
+        values = array[tuple(chosen.get(name, slice(None)) for name in self.order)]
+        left = self.order.replace("n", "")
+        values = values if self.vector else values[..., None]
+        values = values.transpose(*(left.index(name) for name in "txyz" if name in left), values.ndim - 1)
+        return np.moveaxis(values if "t" in left else values[None], -1, 1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Format: Ohana et al. (2024), The Well, arXiv:2412.00568. What is read and what i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from cotwin.data.contents import Array, Axis, Contents, StoredField
+from cotwin.data.contents import Array, Axis, Contents, Read, StoredField
 from cotwin.data.foreign import about_hdf5
 from cotwin.data.hdf5 import gap, member, path_of
 from cotwin.data.room import require_room
@@ -197,17 +197,23 @@ def _full_shape(dataset: Any, count: int, num_times: int, sizes: tuple[int, ...]
     )
 
 
-def _reader(dataset: Any, shape: tuple[int, ...], sizes: tuple[int, ...], source: str) -> Callable[[int], Array]:
-    """Reads one trajectory as (T, components, *grid), repeated along axes that it does not vary along."""
+def _reader(dataset: Any, shape: tuple[int, ...], sizes: tuple[int, ...], source: str) -> Read:
+    """Reads frames of a trajectory as (T, components, *grid), repeated along axes that it does not vary along."""
     grid = tuple(size for size in sizes if size != 1)
 
-    def read(index: int) -> Array:
-        stored = dataset.shape[1:] if shape[0] > 1 else dataset.shape
+    split = int(shape[0] > 1)
+    # Axes of length 1 may be there or not: times are the first that are more than one.
+    before = next((i for i, size in enumerate(dataset.shape[split:]) if size != 1), 0) if shape[1] > 1 else 0
+
+    def read(index: int, frames: slice) -> Array:
+        moving = shape[1] > 1
+        count = len(range(*frames.indices(shape[1]))) if moving else 1
+        part = ((index,) * split, (slice(None),) * before, (frames,) * moving)
         with damage_explained(source):
-            require_room(stored, dataset.dtype.itemsize, path_of(dataset))
-            values = dataset[index] if shape[0] > 1 else dataset[()]
-        full = np.broadcast_to(np.reshape(values, shape[1:]), (shape[1], *sizes, shape[-1]))
-        return np.moveaxis(full.reshape(shape[1], *grid, shape[-1]), -1, 1)
+            require_room((count, *shape[2:]), dataset.dtype.itemsize, path_of(dataset))
+            values = dataset[tuple(one for some in part for one in some)]
+        full = np.broadcast_to(np.reshape(values, (count, *shape[2:])), (count, *sizes, shape[-1]))
+        return np.moveaxis(full.reshape(count, *grid, shape[-1]), -1, 1)
 
     return read
 
