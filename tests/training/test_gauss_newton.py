@@ -46,7 +46,7 @@ def test_finds_the_diffusivity_that_made_the_data_in_a_few_steps(start: float) -
 @pytest.mark.parametrize("with_prior", [False, True])
 def test_its_minimum_is_that_of_the_loss_of_weighted_and_masked_windows(masked: bool, with_prior: bool) -> None:
     """Of two sets of windows that disagree, the second counting half: where gradient methods come to rest too."""
-    data = windows().view.clone()
+    data = whole(windows()).states.clone()
     noisy = data + 0.05 * torch.randn(data.shape, generator=torch.Generator().manual_seed(1))
     mask = torch.rand(noisy.shape, generator=torch.Generator().manual_seed(3)) < 0.7 if masked else None
     if mask is not None:
@@ -68,7 +68,8 @@ def test_its_minimum_is_that_of_the_loss_of_weighted_and_masked_windows(masked: 
 def test_a_prior_pulls_gradient_methods_to_the_same_place() -> None:
     """Strong enough to matter: the data and the median differ by a factor of two."""
     penalty = Penalty({"diffusivity": LogNormal(0.05, 1.05)}, values=20)
-    noisy = windows().view + 0.3 * torch.randn(windows().view.shape, generator=torch.Generator().manual_seed(0))
+    clean = whole(windows()).states
+    noisy = clean + 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     data = SlidingWindows(noisy, 2)
     found = []
     for descent in (GaussNewton, lbfgs):

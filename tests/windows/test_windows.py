@@ -30,13 +30,11 @@ def generated(count: int, num_steps: int = 2, seed: int = 0) -> RolloutWindows:
     return RolloutWindows(Growth(0.5), starts, num_steps)
 
 
-def test_windows_are_a_view() -> None:
+def test_windows_take_no_memory() -> None:
     states = torch.zeros(2, 50_010, 1, 8)
     windows = SlidingWindows(states, num_steps=9)
     assert len(windows) >= 100_000
-    assert windows.view.untyped_storage().data_ptr() == states.untyped_storage().data_ptr()
-    own = [value for value in vars(windows).values() if isinstance(value, Tensor) and value is not windows.view]
-    assert not own, "whatever their number, they take no memory"
+    assert not [value for value in vars(windows).values() if isinstance(value, Tensor)], "whatever their number"
     # What changes in the trajectories has changed in the windows.
     states[1, 3] = 5.0
     assert (windows[50_001 + 3].states[0, 0] == 5.0).all()
@@ -54,6 +52,12 @@ def test_windows_are_the_slices_of_each_trajectory(count: int, frames: int, data
     assert torch.equal(every(windows).states, torch.stack(slices))
     assert torch.equal(windows.starts().every(), torch.stack(slices)[:, 0])
     assert every(windows).mask is None
+
+
+def test_trajectories_may_be_any_view() -> None:
+    states = torch.randn(3, 9, 2, 4)
+    for view in (states[1:, 2:7], states.transpose(0, 1), states[:, :, 1:]):
+        assert torch.equal(every(SlidingWindows(view, 1)).states, every(SlidingWindows(view.contiguous(), 1)).states)
 
 
 def test_no_window_crosses_from_one_trajectory_into_the_next() -> None:
@@ -83,8 +87,6 @@ def test_windows_that_cannot_be_are_refused() -> None:
         SlidingWindows(numbered(2, 5), 5)
     with pytest.raises(ValueError, match="at least 1"):
         SlidingWindows(numbered(2, 5), 0)
-    with pytest.raises(ValueError, match="contiguous"):
-        SlidingWindows(numbered(5, 2).transpose(0, 1), 1)
     with pytest.raises(ValueError, match="at least one step"):
         generated(3, num_steps=0)
     for index in (-1, 8):

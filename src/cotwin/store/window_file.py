@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing.reduction import DupFd
 from typing import Any, BinaryIO
 
 import torch
@@ -17,34 +16,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.folder import Folder, reserve, write_at
+from cotwin.windows.ranges import Ranges
 
 logger = logging.getLogger(__name__)
 
-PROBED = 4  # rows of a batch that are looked for in the page cache before the kernel is asked to fetch it
 NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 class WindowFile:
-    """Windows (n, T, C, *S) in an open file, read row by row into given memory. A `Source`.
-
-    Safe to read from several threads, and from helper processes, which get the open file, forked or not.
-
-    `pread` rather than a memory map: a map reads ahead, thirty-five bytes for each one asked, and its pages
-    count as the process's own.
-    """
+    """Windows (n, T, C, *S) in an open file, read row by row into given memory. A `Source`."""
 
     def __init__(self, file: BinaryIO, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         self.file, self.shape, self.dtype = file, shape, dtype
-        self.row_bytes = dtype.itemsize * math.prod(shape[1:])
-        if sys.platform == "linux":
-            # Else the kernel takes rows that lie beside others for a stream, and reads what nobody asked for.
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        self.row_bytes, self._ranges = dtype.itemsize * math.prod(shape[1:]), Ranges(file)
 
     @classmethod
     @contextmanager
     def made(cls, folder: Folder, shape: tuple[int, ...], dtype: torch.dtype) -> Iterator[WindowFile]:
         """A new one on the folder's disk, its space reserved: a full disk shows at once, as an OSError."""
-        with _nameless(folder) as file:
+        with nameless(folder) as file:
             reserve(file.fileno(), dtype.itemsize * math.prod(shape))
             yield cls(file, shape, dtype)
 
@@ -64,48 +54,27 @@ class WindowFile:
         """Put the windows at `indices` into these rows of `states`, without a copy between."""
         if states.dtype != self.dtype or tuple(states.shape[1:]) != self.shape[1:]:
             raise ValueError(f"{tuple(states.shape)} {states.dtype} cannot take {self.shape[1:]} {self.dtype}.")
-        target, file = states.numpy(), self.file.fileno()
+        target = states.numpy()
         for index, row in zip(indices, rows, strict=True):
             if not 0 <= index < self.shape[0]:
                 raise IndexError(f"window {index} of {self.shape[0]}.")
-            _read_exactly(file, memoryview(target[row]).cast("B"), index * self.row_bytes)
+            self._ranges.read(index * self.row_bytes, memoryview(target[row]).cast("B"))
 
     def will_read(self, indices: Sequence[int]) -> None:
         """Have the kernel fetch these rows while the caller does something else, unless it has them already."""
-        if sys.platform != "linux" or all(self._is_cached(index) for index in indices[:PROBED]):
-            return  # asking for rows that are there would cost a third of the time of reading them
-        for index in indices:
-            os.posix_fadvise(self.file.fileno(), index * self.row_bytes, self.row_bytes, os.POSIX_FADV_WILLNEED)
+        self._ranges.will_read([index * self.row_bytes for index in indices], self.row_bytes)
 
     def __reduce__(self) -> tuple[Callable[..., WindowFile], tuple[Any, ...]]:
-        return _received, (DupFd(self.file.fileno()), self.shape, self.dtype)
-
-    def _is_cached(self, index: int) -> bool:
-        """Whether the first byte of a row is in the page cache."""
-        try:
-            return os.preadv(self.file.fileno(), [bytearray(1)], index * self.row_bytes, os.RWF_NOWAIT) == 1
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
-                raise
-            return False
+        return _received, (self._ranges, self.shape, self.dtype)
 
 
-def _read_exactly(file: int, buffer: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(buffer):
-        count = os.preadv(file, [buffer[done:]], offset + done)
-        if count == 0:
-            raise OSError(errno.EIO, f"the generated windows end at byte {offset + done}")
-        done += count
-
-
-def _received(duplicate: Any, shape: tuple[int, ...], dtype: torch.dtype) -> WindowFile:
+def _received(ranges: Ranges, shape: tuple[int, ...], dtype: torch.dtype) -> WindowFile:
     """In a process that was sent a file."""
-    return WindowFile(os.fdopen(duplicate.detach(), "rb", buffering=0), shape, dtype)
+    return WindowFile(ranges.file, shape, dtype)
 
 
 @contextmanager
-def _nameless(folder: Folder) -> Iterator[BinaryIO]:
+def nameless(folder: Folder) -> Iterator[BinaryIO]:
     """A file to write and read on the folder's disk, which is gone when nobody has it open."""
     file = _unlinked(folder)
     if file is not None:

@@ -1,4 +1,4 @@
-"""Every window of real trajectories, as a view of them."""
+"""Every window of real trajectories, read from where they lie."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cotwin.given import Given
+from cotwin.pieces import pieces
+from cotwin.windows.frames import frames_of
 from cotwin.windows.start_states import PickedStates
-from cotwin.windows.windows import Batch, Windows, copy_windows
+from cotwin.windows.windows import Batch, Windows
 
 
 class SlidingWindows(Windows):
-    """Every window of `num_steps` steps in some trajectories; a view of them, no copy.
+    """Every window of `num_steps` steps in some trajectories, in memory or mapped from a file; no copy is made.
 
-    trajectories: (N, T, C, *S), contiguous.
+    trajectories: (N, T, C, *S).
     mask: the same shape, True where observed; or how sure each state is, in [0, 1].
     stride: frames between the starts of successive windows.
     starts: (N, T), the frames that a rollout may start from; others start no window. Where they are not given, those
@@ -50,9 +52,9 @@ class SlidingWindows(Windows):
             )
         self._count, self._frames, self._stride = count, frames, stride
         self._in_each = len(range(0, frames - num_steps, stride))  # windows in a trajectory
-        self.view = _overlapping(trajectories, num_steps)
-        self.mask_view = None if mask is None else _overlapping(mask, num_steps)
-        self._mask = None if mask is None else mask.flatten(0, 1)
+        self._steps, self._states = num_steps, frames_of(trajectories)
+        self._mask = mask
+        self._seen = None if mask is None else frames_of(mask)
         self.mask_dtype, self.dtype, self.given = None if mask is None else mask.dtype, trajectories.dtype, given
         # Kept only if some are left out: of small trajectories the list could take more memory than they do.
         self._chosen_starts: Tensor | None = None
@@ -72,19 +74,25 @@ class SlidingWindows(Windows):
 
     @property
     def window_shape(self) -> tuple[int, ...]:
-        return tuple(self.view.shape[1:])
+        return (self._steps + 1, *self._states.shape[2:])
 
     def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
-        frames = self._starts_of(torch.as_tensor(indices, dtype=torch.long)).tolist()
-        copy_windows(self.view, frames, batch.states, rows)
-        if self.mask_view is not None and batch.mask is not None:
-            copy_windows(self.mask_view, frames, batch.mask, rows)
+        starts = self._places(indices)
+        self._states.write(*starts, batch.states, rows)
+        if self._seen is not None and batch.mask is not None:
+            self._seen.write(*starts, batch.mask, rows)
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        starts = self._places(indices)
+        self._states.will_read(*starts, self._steps + 1)
+        if self._seen is not None:
+            self._seen.will_read(*starts, self._steps + 1)
 
     def given_with(self, indices: Sequence[int]) -> Given | None:
         if self.given is None:
             return None
         frames = self._starts_of(torch.as_tensor(indices, dtype=torch.long))
-        return self.given.window(frames // self._frames, frames % self._frames, self.window_shape[0] - 1)
+        return self.given.window(frames // self._frames, frames % self._frames, self._steps)
 
     def scored_values(self, static: Sequence[bool]) -> int:
         """How many measured values predictions are compared with, each counted once although windows overlap.
@@ -93,17 +101,26 @@ class SlidingWindows(Windows):
         """
         scored = torch.zeros(self._count * self._frames, dtype=torch.bool)
         starts = self._starts_of(torch.arange(len(self)))
-        for step in range(1, self.window_shape[0]):
+        for step in range(1, self._steps + 1):
             scored[starts + step] = True
         moving = torch.tensor([not given for given in static])
         if self._mask is None:
             return int(scored.sum() * moving.sum()) * math.prod(self.window_shape[2:])
-        return int((self._mask[scored][:, moving] > 0).sum())
+        within, count = scored.view(self._count, self._frames), 0
+        for piece in pieces(self._mask):
+            seen = (piece.of(self._mask) > 0).flatten(3).sum(dim=3)
+            count += int(seen[piece.of(within)][:, moving].sum())
+        return count
 
     def starts(self) -> PickedStates:
-        """The first state of every window, a view: where generated windows may start."""
+        """The first state of every window: where generated windows may start."""
         every = self._every_start() if self._chosen_starts is None else self._chosen_starts
-        return PickedStates(self.view[:, 0], every, self._frames)
+        return PickedStates(self._states, every)
+
+    def _places(self, indices: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Rows and frames where these windows start."""
+        starts = self._starts_of(torch.as_tensor(indices, dtype=torch.long))
+        return (starts // self._frames).tolist(), (starts % self._frames).tolist()
 
     def _starts_of(self, indices: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
         """The frames, counted over all trajectories, where these windows start."""
@@ -115,11 +132,3 @@ class SlidingWindows(Windows):
         """The same for all windows that there could be."""
         within = torch.arange(self._in_each) * self._stride
         return (torch.arange(self._count)[:, None] * self._frames + within).flatten()
-
-
-def _overlapping(frames: Tensor, num_steps: int) -> Tensor:
-    """A view of (N, T, …) as (N·T − W, W+1, …): row r starts at frame r, whichever trajectory that is in."""
-    if not frames.is_contiguous():
-        raise ValueError("trajectories must be contiguous, so that windows can be a view of them.")
-    flat = frames.flatten(0, 1)
-    return flat.as_strided((len(flat) - num_steps, num_steps + 1, *flat.shape[1:]), (flat.stride(0), *flat.stride()))

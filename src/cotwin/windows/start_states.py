@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cotwin.windows.frames import Frames, FramesInMemory
+
 
 class Places(NamedTuple):
     """Trajectories, by their rows, and frames in them, each (B,)."""
@@ -57,26 +59,25 @@ class StartStates(ABC):
 class PickedStates(StartStates):
     """Some of given states, each perhaps several times.
 
-    states: (F, C, *S); kept as they are, so that a view stays one.
+    states: (F, C, *S), or the frames of trajectories, counted one trajectory after the other; no copy is made.
     order: which of them; all in their order if not given.
-    frames: how many of the states come from each trajectory, one after the other.
     """
 
-    def __init__(
-        self, states: Float[Tensor, "F C *S"], order: Int[Tensor, "M"] | None = None, frames: int = 1
-    ) -> None:
-        self.states, self.dtype, self.frames = states, states.dtype, frames
-        self.order = torch.arange(len(states)) if order is None else order
+    def __init__(self, states: Float[Tensor, "F C *S"] | Frames, order: Int[Tensor, "M"] | None = None) -> None:
+        self.states = states if isinstance(states, Frames) else FramesInMemory(states[:, None])
+        self.dtype, self.frames = self.states.dtype, self.states.shape[1]
+        self.order = torch.arange(self.states.shape[0] * self.frames) if order is None else order
 
     def __len__(self) -> int:
         return len(self.order)
 
     @property
     def state_shape(self) -> tuple[int, ...]:
-        return tuple(self.states.shape[1:])
+        return self.states.shape[2:]
 
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
-        return self.states[self.order[torch.as_tensor(indices)]]
+        rows, frames = self.places(indices)
+        return self.states.take(rows.tolist(), frames.tolist())
 
     def places(self, indices: Sequence[int]) -> Places:
         index = self.order[torch.as_tensor(indices)]
@@ -84,7 +85,7 @@ class PickedStates(StartStates):
 
     def picked(self, order: Int[Tensor, "M"]) -> PickedStates:
         """Some of these."""
-        return PickedStates(self.states, self.order[order], self.frames)
+        return PickedStates(self.states, self.order[order])
 
 
 class DrawnStates(PickedStates):
