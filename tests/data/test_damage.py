@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from well_files import write_well
 
 from cotwin.data.inspect import inspect_file, render
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import open_trajectories
 
 X, T = np.linspace(0, 1, 6, endpoint=False), np.linspace(0, 1, 5)
 U = np.sin(2 * np.pi * (X - 0.2 * T[:, None])).astype(np.float32)
@@ -29,7 +29,7 @@ def read_or_refused(path):
     except (ValueError, OSError) as error:
         refusals.append(str(error))
     try:
-        found = read_trajectories(path, boundary="neumann", walls="trusted")
+        found = open_trajectories(path, boundary="neumann", walls="trusted")
     except (ValueError, OSError) as error:
         refusals.append(str(error))
     assert all(path.name in refusal for refusal in refusals)

@@ -6,7 +6,7 @@ import pytest
 from well_files import add_field, write_well
 
 from cotwin.data.inspect import Place, inspect_file, render
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import open_trajectories
 
 X, T = np.linspace(0, 1, 16, endpoint=False), np.linspace(0, 1, 5)
 
@@ -94,7 +94,7 @@ def test_the_well_file(tmp_path):
 def test_a_file_with_nothing_to_settle_reads(tmp_path):
     write_well(tmp_path / "small.h5")
     assert inspect_file(tmp_path / "small.h5").refusals == ()
-    assert len(read_trajectories(tmp_path / "small.h5")) == 3
+    assert len(open_trajectories(tmp_path / "small.h5")) == 3
 
 
 def test_what_a_mask_hides_needs_no_settling(tmp_path):
@@ -106,4 +106,4 @@ def test_what_a_mask_hides_needs_no_settling(tmp_path):
     (field,) = summary.fields
     assert (field.non_finite, field.unobserved, summary.refusals) == (0, 2, ())
     assert field.maximum == 1.0
-    assert read_trajectories(tmp_path / "data.npz").mask is not None
+    assert open_trajectories(tmp_path / "data.npz").mask is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import open_trajectories
 
 X, T = np.linspace(0, 1, 32, endpoint=False), np.linspace(0, 1, 11)
 WAVE = np.sin(2 * np.pi * (X - 0.1 * T[:, None]))
@@ -12,7 +12,7 @@ WAVE = np.sin(2 * np.pi * (X - 0.1 * T[:, None]))
 
 def read(tmp_path, u, **options):
     np.savez(tmp_path / "data.npz", x=X, t=T, u=u)
-    return read_trajectories(tmp_path / "data.npz", boundary="periodic", **options)
+    return open_trajectories(tmp_path / "data.npz", boundary="periodic", **options)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 1.0, 1e8])
@@ -64,6 +64,6 @@ def test_only_what_was_observed_counts(tmp_path):
     seen = np.ones(u.shape, dtype=bool)
     seen[5, 6] = False
     np.savez(tmp_path / "data.npz", x=X, t=T, u=u, u_mask=seen)
-    data = read_trajectories(tmp_path / "data.npz", boundary="periodic", missing="mask")
+    data = open_trajectories(tmp_path / "data.npz", boundary="periodic", missing="mask")
     assert data.states.dtype == torch.float32
     assert int((~data.mask).sum()) == 2

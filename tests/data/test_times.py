@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.read import files_of, read_trajectories
+from cotwin.data.read import files_of, open_trajectories
 from cotwin.data.several import together
 from cotwin.data.split import split_in_time, split_trajectories
 from cotwin.data.times import Frames
@@ -22,7 +22,7 @@ def written(path: Path, times: Any, **arrays: Any) -> Trajectories:
     """cos(πx) exp(−t), and the clock, at these times."""
     u = np.exp(-np.asarray(times))[:, None] * np.cos(np.pi * X)
     np.savez(path, x=X, t=times, u=u, boundary="neumann", **{"clock": times, **arrays})
-    return read_trajectories(path)
+    return open_trajectories(path)
 
 
 def test_states_lie_at_their_frames_and_nothing_at_others(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_run_is_cut_at_long_gaps_and_keeps_its_numbers(tmp_path: Path) -> None
     times = np.concatenate([np.arange(6) * 0.1, 7.03 + np.arange(9) * 0.1, 20 + np.arange(5) * 0.1])
     u = np.stack([(1 + n) * np.exp(-times)[:, None] * np.cos(np.pi * X) for n in range(3)])
     np.savez(tmp_path / "days.npz", x=X, t=times, u=u, boundary="neumann", clock=times, nu=[0.1, 0.2, 0.3])
-    data = read_trajectories(tmp_path / "days.npz")
+    data = open_trajectories(tmp_path / "days.npz")
     assert data.states.shape[:2] == (9, 9)  # no frame of a gap is stored
     assert data.numbers == [0, 1, 2]
     assert data.given.trajectory.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -133,7 +133,7 @@ def test_a_trajectory_that_ends_early_needs_no_mask(tmp_path: Path) -> None:
     heater = np.tile(np.abs(times - 0.3), (3, 1))
     heater[1, 6:] = np.nan
     np.savez(tmp_path / "ends.npz", x=X, t=times, u=u, boundary="neumann", heater=heater)
-    data = read_trajectories(tmp_path / "ends.npz")
+    data = open_trajectories(tmp_path / "ends.npz")
     assert "trajectories end before 10 states, nothing but NaN follows: trajectory 1 after 6" in data.notes
     assert data.mask is not None
     assert data.mask[:, :, 0, 0].sum(dim=1).tolist() == [10, 6, 10]
@@ -145,7 +145,7 @@ def test_a_trajectory_that_ends_early_needs_no_mask(tmp_path: Path) -> None:
     u[0, 3, 2] = np.nan  # a hole is no end
     np.savez(tmp_path / "hole.npz", x=X, t=times, u=u, boundary="neumann")
     with pytest.raises(ValueError, match="1 values are not finite, the first in trajectory 0, time step 3"):
-        read_trajectories(tmp_path / "hole.npz")
+        open_trajectories(tmp_path / "hole.npz")
 
 
 def test_several_files_are_one_set_each_with_its_length_and_step(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_what_is_given_may_be_steady_in_one_file_smooth_in_another_and_a_field_i
         own = times[: len(clock)]
         u = np.exp(-own)[:, None] * np.cos(np.pi * X)
         np.savez(tmp_path / f"{name}.npz", x=X, t=own, u=u, clock=clock, boundary="neumann")
-    parts = [read_trajectories(tmp_path / f"{name}.npz", given=["clock"]) for name in ("smooth", "steady", "field")]
+    parts = [open_trajectories(tmp_path / f"{name}.npz", given=["clock"]) for name in ("smooth", "steady", "field")]
     course = together(parts, "three files").given.inputs["clock"]
     assert course.values.shape == (3, 10 * course.per_step + 1, 8)
     at = torch.arange(11) * round(course.per_step)
@@ -192,7 +192,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         tmp_path / "other.npz", x=X, t=np.arange(5) * 0.1, v=np.ones((5, 8)) * np.cos(np.pi * X), boundary="neumann"
     )
     with pytest.raises(ValueError, match="have other fields, grids or boundaries"):
-        together([one, read_trajectories(tmp_path / "other.npz")], "both")
+        together([one, open_trajectories(tmp_path / "other.npz")], "both")
     with pytest.raises(ValueError, match="no file fits"):
         files_of(str(tmp_path / "none*.npz"))
     with pytest.raises(ValueError, match="is named twice"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import open_trajectories
 from cotwin.data.walls import contradictions
 from cotwin.layout import Field, Layout
 
@@ -45,7 +45,7 @@ HILL = np.exp(-(((X - 0.5) / 0.1) ** 2))
 
 def read(tmp_path, u, boundary, **options):
     np.savez(tmp_path / "data.npz", x=X, t=TIMES, u=u)
-    return read_trajectories(tmp_path / "data.npz", boundary=boundary, **options)
+    return open_trajectories(tmp_path / "data.npz", boundary=boundary, **options)
 
 
 def test_a_wall_that_is_held_at_one_is_no_dirichlet_of_zero(tmp_path):
@@ -94,7 +94,7 @@ def test_sound_data_pass_however_noisy(tmp_path, boundary, left, right, noise):
     u = diffused(HILL, left, right)
     for frames in (slice(None), slice(0, 3)):
         np.savez(tmp_path / "data.npz", x=X, t=TIMES[frames], u=(u + noise * u.std() * NOISE)[frames])
-        notes = read_trajectories(tmp_path / "data.npz", boundary=boundary).notes
+        notes = open_trajectories(tmp_path / "data.npz", boundary=boundary).notes
         assert not any("boundary:" in note for note in notes)
 
 

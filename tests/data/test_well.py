@@ -11,7 +11,7 @@ import torch
 from well_files import add, add_field, write_well
 
 from cotwin.data.inspect import inspect_file
-from cotwin.data.read import is_self_contained, read_trajectories
+from cotwin.data.read import is_self_contained, open_trajectories
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_their_dummy_file_reads_as_in_their_own_reader(tmp_path):
     dummy = pytest.importorskip("the_well.utils.dummy_data")
     datasets = pytest.importorskip("the_well.data.datasets")
     dummy.write_dummy_data(str(tmp_path / "dummy.hdf5"))
-    ours = read_trajectories(tmp_path / "dummy.hdf5")
+    ours = open_trajectories(tmp_path / "dummy.hdf5")
     theirs = datasets.WellDataset(path=str(tmp_path), full_trajectory_mode=True, n_steps_input=1)
     assert len(theirs) == len(ours) == 2
     for index in range(2):
@@ -52,7 +52,7 @@ def test_their_repeated_ends_are_dropped_when_the_extent_says_so(path):
         file["dimensions/x"][...] = np.linspace(0, 1, 8)
         values[..., -1, :] = values[..., 0, :]
         file["t0_fields/u"][...] = values
-    data = read_trajectories(path, extent=[(0, 1), (0, 1)])
+    data = open_trajectories(path, extent=[(0, 1), (0, 1)])
     assert data.layout.grid == (7, 6)
     assert np.array_equal(data.states[:, :, 0].numpy(), values[:, :, :-1])
 
@@ -73,7 +73,7 @@ def test_all_kinds_of_field_and_scalar_together(path):
         add(file["scalars"], "tensor", np.ones((2, 2)), sample_varying=False, time_varying=False)
         file["scalars"].attrs["field_names"] = ["nu", "force", "pump", "tensor"]
         file["t1_fields/v"].attrs["unit"] = "m/s"
-    data = read_trajectories(path)
+    data = open_trajectories(path)
     assert data.layout.channel_names == ("u", "v_x", "v_y", "k", "h")
     assert data.layout.static_channels == (False, False, False, True, True)
     assert data.layout.fields[1].unit == "m/s"
@@ -88,8 +88,8 @@ def test_all_kinds_of_field_and_scalar_together(path):
     with pytest.raises(
         ValueError, match=r"scalar tensor has shape \(2, 2\), .* sample_varying .* \(1, 1\) are needed"
     ):
-        read_trajectories(path, given=["tensor"])
-    assert read_trajectories(path, fields=["v", "h"]).layout.channel_names == ("v_x", "v_y", "h")
+        open_trajectories(path, given=["tensor"])
+    assert open_trajectories(path, fields=["v", "h"]).layout.channel_names == ("v_x", "v_y", "h")
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 8), (3, 5, 8, 1)])
@@ -98,7 +98,7 @@ def test_an_axis_that_a_field_does_not_vary_along_may_be_absent_or_of_length_one
     w = np.random.default_rng(2).normal(size=shape).astype(np.float32)
     with h5py.File(path, "r+") as file:
         add_field(file, "t0_fields", "w", w, [True, False])
-    states = read_trajectories(path, fields=["w"]).states
+    states = open_trajectories(path, fields=["w"]).states
     assert np.array_equal(states[:, :, 0], np.broadcast_to(w.reshape(3, 5, 8, 1), (3, 5, 8, 6)))
 
 
@@ -109,7 +109,7 @@ def test_singleton_axes_may_be_absent(path, axis):
         attributes = dict(file["t0_fields/u"].attrs)
         del file["t0_fields/u"]
         add(file["t0_fields"], "u", u.squeeze(axis), **attributes)
-    data = read_trajectories(path)
+    data = open_trajectories(path)
     assert data.layout.grid == (8,)
     assert np.array_equal(data.states[:, :, 0], u[..., 0])
     assert "axis y has a single point and is left out of the grid" in data.notes
@@ -120,33 +120,33 @@ def test_a_vector_in_one_dimension_is_one_channel(path):
     v = np.random.default_rng(3).normal(size=(3, 5, 8, 1)).astype(np.float32)
     with h5py.File(path, "r+") as file:
         add_field(file, "t1_fields", "v", v, [True])
-    assert np.array_equal(read_trajectories(path, fields=["v"]).states[:, :, 0], v[..., 0])
+    assert np.array_equal(open_trajectories(path, fields=["v"]).states[:, :, 0], v[..., 0])
 
 
 @pytest.mark.parametrize("kind", ["PERIODIC", "periodic", b"Periodic"])
 def test_boundary_types_in_any_case(path, kind):
     write_well(path, kinds=(kind, kind))
-    assert read_trajectories(path).layout.boundary == ("periodic", "periodic")
+    assert open_trajectories(path).layout.boundary == ("periodic", "periodic")
 
 
 @pytest.mark.parametrize("kind", ["WALL", "open"])
 def test_the_caller_says_what_holds_at_a_wall(path, kind):
     write_well(path, kinds=("PERIODIC", kind))
     with pytest.raises(ValueError, match=rf"boundary along y is '{kind.lower()}', which does not say"):
-        read_trajectories(path)
-    assert read_trajectories(path, boundary="neumann").layout.boundary == ("periodic", "neumann")
-    assert read_trajectories(path, boundary=["periodic", "dirichlet"]).layout.boundary == ("periodic", "dirichlet")
+        open_trajectories(path)
+    assert open_trajectories(path, boundary="neumann").layout.boundary == ("periodic", "neumann")
+    assert open_trajectories(path, boundary=["periodic", "dirichlet"]).layout.boundary == ("periodic", "dirichlet")
     with pytest.raises(ValueError, match=r"along y .* 'periodic' in data.boundary"):
-        read_trajectories(path, boundary="periodic")
+        open_trajectories(path, boundary="periodic")
     with pytest.raises(ValueError, match="along x is 'periodic' in the file and 'neumann'"):
-        read_trajectories(path, boundary=["neumann", "neumann"])
+        open_trajectories(path, boundary=["neumann", "neumann"])
 
 
 def test_a_complex_parameter_is_not_cut_to_its_real_part(path):
     write_well(path)
     with h5py.File(path, "r+") as file:
         file.attrs["nu"] = 0.5 + 1j
-    data = read_trajectories(path)
+    data = open_trajectories(path)
     assert not data.given.names
     assert "scalar nu has shape () and type complex128, no real number: not read" in data.notes
 
@@ -155,7 +155,7 @@ def test_a_parameter_that_is_named_and_missing_is_no_number(path):
     write_well(path)
     with h5py.File(path, "r+") as file:
         del file.attrs["nu"]
-    data = read_trajectories(path)
+    data = open_trajectories(path)
     assert not data.given.names
     assert "scalar nu is named, but has no value: not read" in data.notes
 
@@ -164,7 +164,7 @@ def test_values_on_a_wall_are_mentioned_and_not_needed(path):
     write_well(path, kinds=("PERIODIC", "WALL"))
     with h5py.File(path, "r+") as file:
         file["boundary_conditions/y_boundary"].create_dataset("values", data=np.ones(2))
-    notes = read_trajectories(path, boundary="dirichlet").notes
+    notes = open_trajectories(path, boundary="dirichlet").notes
     assert any("y_boundary has values other than zero, which are not read; say them in" in note for note in notes)
 
 
@@ -173,7 +173,7 @@ def test_walls_inside_the_domain_and_tensors_are_mentioned(path):
     with h5py.File(path, "r+") as file:
         file["boundary_conditions/x_boundary"].attrs["associated_dims"] = ["x", "y"]
         add_field(file, "t2_fields", "stress", np.ones((3, 5, 8, 6, 2, 2)), [True, True])
-    notes = read_trajectories(path, boundary="neumann").notes
+    notes = open_trajectories(path, boundary="neumann").notes
     assert "fields of rank 2 are not supported and not read: stress" in notes
     assert any("x_boundary (wall) may lie inside the domain" in note for note in notes)
 
@@ -186,7 +186,7 @@ def test_files_without_the_optional_groups_and_attributes(path):
         del file.attrs["simulation_parameters"]
         for name in ("dim_varying", "sample_varying", "time_varying"):
             del file["t0_fields/u"].attrs[name]
-    data = read_trajectories(path, boundary="periodic")
+    data = open_trajectories(path, boundary="periodic")
     assert np.array_equal(data.states[:, :, 0], u)
     assert not data.given.names
 
@@ -197,17 +197,17 @@ def test_trajectories_may_start_at_times_of_their_own(path):
         del file["dimensions/time"]
         times = np.arange(3)[:, None] + np.linspace(0, 1, 5)
         add(file["dimensions"], "time", times, sample_varying=True)
-    assert read_trajectories(path).layout.dt == pytest.approx(0.25)
+    assert open_trajectories(path).layout.dt == pytest.approx(0.25)
     with h5py.File(path, "r+") as file:
         file["dimensions/time"][1] = 2 * times[1]
-    both = read_trajectories(path)
+    both = open_trajectories(path)
     assert both.layout.dt == pytest.approx(0.25)
     assert both.mask is not None
     assert both.mask[:, :, 0, 0, 0].int().tolist() == [[1] * 5 + [0] * 4, [1, 0] * 4 + [1], [1] * 5 + [0] * 4]
     with h5py.File(path, "r+") as file:
         file["dimensions/time"][1] = 1.5 * times[1]
     # 0.25 and 0.375: all are at whole steps of 0.125.
-    both = read_trajectories(path)
+    both = open_trajectories(path)
     assert (both.layout.dt, both.between) == (pytest.approx(0.125), None)
     assert both.mask is not None
     assert both.mask[:, :, 0, 0, 0].sum(dim=1).tolist() == [5, 5, 5]
@@ -285,7 +285,7 @@ def test_a_file_that_does_not_fit_is_refused_with_the_reason(path, change, messa
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(ValueError, match=r"small\.hdf5.*" + re.escape(message)):
-        read_trajectories(path)
+        open_trajectories(path)
 
 
 def test_damage_that_shows_only_in_reading_is_named(path):
@@ -298,14 +298,14 @@ def test_damage_that_shows_only_in_reading_is_named(path):
     content[offset] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"small\.hdf5: not a whole HDF5 file"):
-        read_trajectories(path)
+        open_trajectories(path)
 
 
 def test_missing_values_can_be_masked(path):
     u = write_well(path)
     with h5py.File(path, "r+") as file:
         not_finite(file)
-    data = read_trajectories(path, missing="mask")
+    data = open_trajectories(path, missing="mask")
     assert int((~data.mask).sum()) == 1
     assert not data.mask[2, 3, 0, 1, 1]
     assert np.array_equal(data.states[:, :, 0][data.mask[:, :, 0]], u[data.mask[:, :, 0].numpy()])
@@ -383,7 +383,7 @@ def test_values_that_are_not_all_in_the_file_are_refused_and_never_filled_in(pat
         del file["t0_fields/u"]
         replace(file, old)
     with pytest.raises(ValueError, match=rf"small\.hdf5: {says}"):
-        read_trajectories(path)
+        open_trajectories(path)
     assert re.search(says, "".join(inspect_file(path).refusals))
 
 
@@ -396,7 +396,7 @@ def test_a_virtual_dataset_with_all_its_sources_reads(path):
         virtual = h5py.VirtualLayout(old.shape, old.dtype)
         virtual[...] = h5py.VirtualSource("other.h5", "u", old.shape)
         file["t0_fields"].create_virtual_dataset("u", virtual)
-    assert np.array_equal(read_trajectories(path).states[:, :, 0], old)
+    assert np.array_equal(open_trajectories(path).states[:, :, 0], old)
 
 
 def test_chunks_that_are_honestly_missing_can_be_masked(path):
@@ -407,16 +407,16 @@ def test_chunks_that_are_honestly_missing_can_be_masked(path):
         dataset[:2], dataset[2, :4] = old[:2], old[2, :4]
     # The last state of the last trajectory: it ends before.
     assert "trajectories end before 5 states, nothing but NaN follows: trajectory 2 after 4" in (
-        read_trajectories(path).notes
+        open_trajectories(path).notes
     )
-    assert int((~read_trajectories(path, missing="mask").mask).sum()) == 48
+    assert int((~open_trajectories(path, missing="mask").mask).sum()) == 48
 
 
 def test_a_file_larger_than_the_free_memory_is_refused_before_any_of_it_is_read(path, monkeypatch):
     write_well(path)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
     with pytest.raises(ValueError, match=r"has shape \(3, 5, 1, 8, 6\), which takes .* GB of memory"):
-        read_trajectories(path)
+        open_trajectories(path)
 
 
 @pytest.mark.parametrize("rows", [np.zeros((2, 8)) + np.arange(8), np.arange(8)[None]])
@@ -425,7 +425,7 @@ def test_coordinates_in_equal_rows_are_one_row(path, rows):
     with h5py.File(path, "r+") as file:
         del file["dimensions/x"]
         add(file["dimensions"], "x", rows, sample_varying=False)
-    assert read_trajectories(path).layout.points(0) == pytest.approx(np.arange(8))
+    assert open_trajectories(path).layout.points(0) == pytest.approx(np.arange(8))
 
 
 @pytest.mark.parametrize("kind", ["none", "external link", "virtual dataset", "external storage"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import erfc
 
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import open_trajectories
 from cotwin.experiment.known_walls import against_walls
 from cotwin.experiment.wall_settings import WallsSettings
 
@@ -22,7 +22,7 @@ def told(folder: Path, x: Any, value: Any, kappa: float = 0.003, trusted: bool =
     """u = 300 + erfc(x/√(4κt)): 301 at the left. What is said of another value."""
     u = 300 + erfc(x / np.sqrt(4 * kappa * T[:, None])) + 0.01 * np.random.default_rng(0).normal(size=(20, len(x)))
     np.savez(folder / "rod.npz", x=x, t=T, u=u, boundary=[["dirichlet", "neumann"]], **arrays)
-    data = read_trajectories(folder / "rod.npz", given_at=["x_lower"])
+    data = open_trajectories(folder / "rod.npz", given_at=["x_lower"])
     return against_walls(data, WallsSettings.model_validate({"x_lower": {"value": value}}), trusted)
 
 
@@ -54,7 +54,7 @@ def test_sensors_without_neighbours_are_judged_where_one_is_at_the_wall(tmp_path
     u = 300 + erfc(NODES / np.sqrt(0.012 * T[:, None]))
     u[:, [n for n in range(33) if n not in (0 if at_wall else 2, 9, 20, 28)]] = np.nan
     np.savez(tmp_path / "rod.npz", x=NODES, t=T, u=u, boundary=[["dirichlet", "neumann"]])
-    data = read_trajectories(tmp_path / "rod.npz", given_at=["x_lower"], missing="mask")
+    data = open_trajectories(tmp_path / "rod.npz", given_at=["x_lower"], missing="mask")
     said = [WallsSettings.model_validate({"x_lower": {"value": value}}) for value in (301.0, 300.0)]
     assert against_walls(data, said[0], trusted=False) == []
     assert len(against_walls(data, said[1], trusted=True)) == at_wall
@@ -65,7 +65,7 @@ def test_a_flux_of_the_other_sign_is_said(tmp_path: Path) -> None:
     # u_t = κ u_xx with κ ∂u/∂n = 0.5 at the left: steady in shape, rising with what enters.
     u = 0.5 * T[:, None] + 0.5 / kappa * ((1 - x) ** 2 / 2)
     np.savez(tmp_path / "rod.npz", x=x, t=T, u=u, boundary="neumann")
-    data = read_trajectories(tmp_path / "rod.npz", given_at=["x_lower"])
+    data = open_trajectories(tmp_path / "rod.npz", given_at=["x_lower"])
 
     def said(flux: float) -> list[str]:
         return against_walls(data, WallsSettings.model_validate({"x_lower": {"flux": flux}}), trusted=False)
@@ -79,7 +79,7 @@ def test_a_flux_of_the_other_sign_is_said(tmp_path: Path) -> None:
 def test_two_fields_with_one_number_are_not_judged(tmp_path: Path) -> None:
     u = 300 + erfc(NODES / np.sqrt(0.012 * T[:, None]))
     np.savez(tmp_path / "rod.npz", x=NODES, t=T, u=u, v=-u, boundary=[["dirichlet", "neumann"]])
-    data = read_trajectories(tmp_path / "rod.npz", given_at=["x_lower"])
+    data = open_trajectories(tmp_path / "rod.npz", given_at=["x_lower"])
     assert against_walls(data, WallsSettings.model_validate({"x_lower": {"value": 300.0}}), trusted=False) == []
     each = WallsSettings.model_validate({"x_lower": {"value": {"u": 301.0, "v": 0.0}}})
     with pytest.raises(ValueError, match=r"says that v is 0 there, but the data on the outermost node are -301"):

@@ -21,7 +21,7 @@ import cotwin as public
 from cotwin import rollout
 from cotwin.cli.errors import explained
 from cotwin.data.initial import read_initial
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import open_trajectories
 from cotwin.data.write import write_npz
 from cotwin.experiment.load import dump, load
 from cotwin.experiment.resume import reopen
@@ -86,7 +86,7 @@ def test_predict_writes_what_the_model_gives(
     words = ["--initial", str(tmp_path / "start.npz"), "--steps", "20", "--out", str(tmp_path / "out.npz")]
     result = cotwin("predict", str(path), *words, *(() if role == "synthetic" else ("--model", role)))
     assert result.exit_code == 0, result.output
-    back = read_trajectories(tmp_path / "out.npz")
+    back = open_trajectories(tmp_path / "out.npz")
     assert back.states.equal(expected[role])
     assert back.layout == public.load_run(path).layout
     assert "2 trajectories" in cotwin("data", "inspect", str(tmp_path / "out.npz")).output
@@ -142,7 +142,7 @@ def test_a_vector_field_is_written_as_it_is_read(tmp_path: Path) -> None:
     )  # fmt: skip
     states = torch.randn(2, 4, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     write_npz(tmp_path / "out.npz", states, layout)
-    back = read_trajectories(tmp_path / "out.npz", walls="trusted")
+    back = open_trajectories(tmp_path / "out.npz", walls="trusted")
     assert back.states.equal(states)
     assert back.layout.upper == pytest.approx(layout.upper)
     assert replace(back.layout, upper=layout.upper) == layout

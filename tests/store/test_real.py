@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.read import read_trajectories
+from cotwin.data.read import open_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.store import real
 from cotwin.store.real import read_once
@@ -47,10 +47,10 @@ def unreadable(*_: object, **__: object) -> Trajectories:
 @pytest.mark.parametrize("gaps", [0, 5])
 def test_a_file_is_converted_once(tmp_path: Path, shelf: Shelf, gaps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     path = measured(tmp_path / "mine.npz", gaps)
-    expected = read_trajectories(path, missing="mask")
+    expected = open_trajectories(path, missing="mask")
     assert (expected.mask is None) == (gaps == 0)
     assert same(read_once(path, shelf, missing="mask"), expected)
-    monkeypatch.setattr(real, "read_trajectories", unreadable)
+    monkeypatch.setattr(real, "open_trajectories", unreadable)
     assert same(read_once(path, shelf, missing="mask"), expected)
     # Known by its content, not by its name.
     renamed = Path(shutil.copy(path, tmp_path / "again.npz"))
@@ -74,7 +74,7 @@ def test_other_content_or_other_options_are_read_anew(tmp_path: Path, shelf: She
 
 def test_without_a_shelf_nothing_is_kept(tmp_path: Path) -> None:
     path = measured(tmp_path / "mine.npz", gaps=0)
-    assert same(read_once(path, None), read_trajectories(path))
+    assert same(read_once(path, None), open_trajectories(path))
 
 
 def test_what_takes_from_other_files_is_read_each_time(
@@ -82,5 +82,5 @@ def test_what_takes_from_other_files_is_read_each_time(
 ) -> None:
     path = measured(tmp_path / "mine.npz", gaps=0)
     monkeypatch.setattr(real, "is_self_contained", lambda path: False)
-    assert same(read_once(path, shelf), read_trajectories(path))
+    assert same(read_once(path, shelf), open_trajectories(path))
     assert not shelf.entries()

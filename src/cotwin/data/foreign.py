@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
-
-import h5py
 
 MOST_NAMED = 12
 
@@ -16,8 +13,6 @@ CURE = (
 )
 # By the bytes that a file begins with: what it is, and what opens it.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x93NUMPY", "one NumPy array without coordinates", "np.load"),
-    (b"MATLAB 5.0", "a MATLAB file", "scipy.io.loadmat"),
     (b"CDF", "a netCDF file of version 3", "scipy.io.netcdf_file or xarray"),
     (b"PAR1", "a Parquet file", "pandas.read_parquet"),
     (b"\x1f\x8b", "packed with gzip", "gunzip"),
@@ -26,7 +21,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
 
 
 def what_it_is(path: Path) -> str:
-    """One sentence for a file or folder that is no npz and no HDF5, with the way to read it."""
+    """One sentence for a file or folder of a format that is not read, with the way to read it."""
     if path.is_dir():
         return f"{path}: {_folder(path)}"
     if not path.is_file():
@@ -39,8 +34,8 @@ def what_it_is(path: Path) -> str:
     if begin and all(byte >= 32 or byte in b"\t\r\n\f" for byte in begin):
         return f"{path}: text, which Cotwin does not read; open it with np.loadtxt or pandas.read_csv and {CURE}"
     return (
-        f"{path}: neither its content nor its ending {path.suffix!r} is of a format that Cotwin reads; these are "
-        f".npz, .h5, .hdf5 (HDF5 in The Well's layout). Open it with what wrote it and {CURE}"
+        f"{path}: neither its content nor its ending {path.suffix!r} is of a format that Cotwin reads; docs/data.md "
+        f"lists them. Open it with what wrote it and {CURE}"
     )
 
 
@@ -59,31 +54,6 @@ def about_zip(archive: ZipFile) -> str | None:
         opener = "torch.load(..., weights_only=True)"
         return f"a PyTorch file, which Cotwin does not read; open it with {opener} and {CURE}"
     return f"a zip file of {_some(names)}, no npz; unpack it and name the file."
-
-
-def about_hdf5(file: Any, ending: str) -> str:
-    """What an HDF5 file holds that is not in The Well's layout."""
-    found: dict[str, str] = {}
-
-    def look_at(name: str, item: Any) -> bool | None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = f"{name} {item.shape}"
-        return True if len(found) > MOST_NAMED else None
-
-    file.visititems(look_at)
-    kind = "HDF5"
-    if file.userblock_size and ending == ".mat":
-        kind = "HDF5 as MATLAB 7.3 writes it, axes in reverse order"
-    elif "_NCProperties" in file.attrs or ending == ".nc":
-        kind = "HDF5 as netCDF 4 writes it"
-    elif {"tensor", "t-coordinate"} <= set(found):
-        kind = "HDF5 as PDEBench writes it, tensor [N, T, x] and often one time more than states"
-    elif any(name.endswith("/grid/t") for name in found):
-        kind = "HDF5 as PDEBench writes it, a group with data [T, x, channel] for each trajectory"
-    return (
-        f"{kind}, not in The Well's layout (there is no group 'dimensions'). It holds "
-        f"{_some(list(found.values())) or 'no dataset'}. Open it with h5py.File and {CURE}"
-    )
 
 
 def _some(names: list[str]) -> str:

@@ -3,11 +3,108 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+
+from cotwin.data.arrays import StoredArray
+from cotwin.data.contents import Array
+from cotwin.data.room import require_room
+
+MOST_OBJECTS = 10_000
+"""In a file whose arrays are listed: more is no file of fields."""
+
+
+class H5Array(StoredArray):
+    """A dataset. reverse: its axes come in the reverse order, as MATLAB writes them.
+
+    Raises ValueError for one whose values are not all there.
+    """
+
+    def __init__(self, dataset: Any, source: str, reverse: bool = False) -> None:
+        hole = gap(dataset)
+        if hole is not None:
+            raise ValueError(f"{path_of(dataset)} {hole}")
+        self.dataset, self.source, self.reverse = dataset, source, reverse
+        self.parts = dataset.dtype.names == ("real", "imag")
+        self.dtype = np.dtype(complex) if self.parts else dataset.dtype
+        self.shape = tuple(reversed(dataset.shape)) if reverse else tuple(dataset.shape)
+        self.unit = unit_of(dataset)
+
+    def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
+        whole = (*index, *[slice(None)] * (self.ndim - len(index)))
+        wanted = [
+            len(range(*one.indices(size))) if isinstance(one, slice) else 1
+            for one, size in zip(whole, self.shape, strict=True)
+        ]
+        with damage_explained(self.source):
+            require_room(wanted, self.dtype.itemsize, path_of(self.dataset))
+            values = np.asarray(self.dataset[whole[::-1] if self.reverse else whole])
+        values = values["real"] + 1j * values["imag"] if self.parts else values
+        return values.T if self.reverse else values
+
+
+def datasets_of(file: Any) -> dict[str, Any]:
+    """Every dataset by its path, in the order of the file; what MATLAB hides (#refs#) left out. Links are not
+    followed. Raises ValueError where there are too many objects."""
+    found: dict[str, Any] = {}
+    seen = 0
+
+    def look_at(name: str, item: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > MOST_OBJECTS:
+            raise ValueError(f"more than {MOST_OBJECTS} objects; write what is wanted to a file of its own.")
+        if isinstance(item, h5py.Dataset) and not name.startswith("#"):
+            found[name] = item
+
+    file.visititems(look_at)
+    return found
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Any]:
+    """The file, open for reading. Raises ValueError where it is damaged."""
+    with damage_explained(str(path)):
+        file = h5py.File(path, "r")
+    with file:
+        yield file
+
+
+@contextmanager
+def damage_explained(source: str, layout: str = "in a layout that is known") -> Iterator[None]:
+    """Mistakes with the file's name; what h5py raises where a file is damaged, or lacks what its layout promises."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (LookupError, AttributeError) as error:
+        raise ValueError(
+            f"{source}: HDF5, but not {layout}, which docs/data.md describes: {error.args[0]}."
+        ) from error
+    except (OSError, RuntimeError, TypeError, OverflowError, UnicodeError) as error:
+        raise ValueError(f"{source}: not a whole HDF5 file ({error}); it may be truncated: copy it again.") from error
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if text.startswith(source) else f"{source}: {text}") from error
+
+
+def words_of(value: Any) -> list[str]:
+    """An attribute as text: a string, bytes, or an array of either."""
+    if isinstance(value, h5py.Empty):
+        return []
+    words = [value] if isinstance(value, (str, bytes)) else list(np.ravel(value))
+    return [word.decode() if isinstance(word, bytes) else str(word) for word in words]
+
+
+def unit_of(dataset: Any) -> str:
+    """A label, from the attribute unit or units."""
+    words = words_of(dataset.attrs.get("unit", dataset.attrs.get("units", "1")))
+    return words[0] if words else "1"
 
 
 def takes_from_other_files(path: str | Path) -> bool:

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from cotwin.data.boundaries import said_by
 from cotwin.data.contents import ALL, Array, Axis, Contents, StoredField
+from cotwin.data.formats import open_contents
 from cotwin.data.orders import require_order
 from cotwin.data.outside import given_of
-from cotwin.data.read import open_contents
 from cotwin.data.times import Frames
+from cotwin.data.wanted import Wanted
 from cotwin.given import Given
 from cotwin.layout import Field, Layout
 
@@ -33,11 +34,11 @@ def read_initial(
 
     Fields are found by name; others may stand beside them. With them comes what else the file gives from that frame
     on, fields of the names in `given` among it.
-    axes: as for `read_trajectories`.
+    axes: as for `open_trajectories`.
     Raises ValueError for a field that is missing or whose axes may come in another order, a grid or boundary that is
     not the layout's, a frame that is not there, and values that are missing or not finite.
     """
-    with open_contents(path, axes) as contents:
+    with open_contents(path, Wanted(axes=axes)) as contents:
         if not 0 <= frame < contents.num_frames:
             raise ValueError(f"{path} has no frame {frame}; its frames are 0 to {contents.num_frames - 1}.")
         if len(contents.axes) != layout.dims:

@@ -10,7 +10,7 @@ import numpy as np
 from cotwin.data.assemble import assemble
 from cotwin.data.boundaries import KINDS, said_by
 from cotwin.data.contents import ALL, Array, Axis, Contents, StoredField, as_type, setting, step, unevenness
-from cotwin.data.read import open_contents
+from cotwin.data.formats import open_contents
 from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
 from cotwin.data.times import Frames
 

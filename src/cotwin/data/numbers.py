@@ -1,4 +1,4 @@
-"""Arrays of an npz file that are no fields but numbers: of each trajectory, each time, or times of their own."""
+"""Named arrays that are no fields but numbers: of each trajectory, each time, or times of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cotwin.data.archive import Member
+from cotwin.data.arrays import REAL, StoredArray
 from cotwin.data.contents import Array
 
 OWN_TIMES = "_t"
@@ -31,13 +31,13 @@ class Numbers:
         return {*self.scalars, *self.courses, *self.refused, *(f"{name}{OWN_TIMES}" for name in self.courses)}
 
 
-def numbers_of(arrays: Mapping[str, Member], count: int, num_times: int) -> Numbers:
+def numbers_of(arrays: Mapping[str, StoredArray], count: int, num_times: int) -> Numbers:
     """Of arrays that are no fields: [] or [N] or [N, 1] for trajectories, [T] or [1, T] for times, [N, T].
 
     An array NAME with one NAME_t is known at those times: [J], or [N, J].
     """
     found = Numbers()
-    arrays = {name: array for name, array in arrays.items() if array.dtype.kind in "fiub"}
+    arrays = {name: array for name, array in arrays.items() if array.dtype.kind in REAL}
     for name, array in arrays.items():
         if name.endswith(OWN_TIMES) and name.removesuffix(OWN_TIMES) in arrays:
             continue

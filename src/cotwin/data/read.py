@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypedDict
 
 import h5py
 
 from cotwin.data.assemble import Missing, Walls, assemble
-from cotwin.data.contents import Contents, setting
-from cotwin.data.foreign import what_it_is
+from cotwin.data.formats import open_contents
 from cotwin.data.hdf5 import takes_from_other_files
-from cotwin.data.npz import open_npz
 from cotwin.data.precision import Precision
 from cotwin.data.times import NEAR
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.well import open_well
+from cotwin.data.wanted import Wanted
 from cotwin.layout import Boundary, Centring, Ends
 
 
 class Options(TypedDict, total=False):
-    """The options of `read_trajectories`, for whoever hands them on."""
+    """The options of `open_trajectories`, for whoever hands them on."""
 
+    format: str | None
+    names: Mapping[str, str]
     fields: Sequence[str] | None
     boundary: Boundary | Sequence[Ends] | None
     extent: Sequence[tuple[float, float]] | None
@@ -39,9 +39,11 @@ class Options(TypedDict, total=False):
     dt_tolerance: float
 
 
-def read_trajectories(
-    path: str | Path,
+def open_trajectories(
+    source: str | Path,
     *,
+    format: str | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
     fields: Sequence[str] | None = None,
     boundary: Boundary | Sequence[Ends] | None = None,
     extent: Sequence[tuple[float, float]] | None = None,
@@ -55,25 +57,32 @@ def read_trajectories(
     dt: float | None = None,
     dt_tolerance: float = NEAR,
 ) -> Trajectories:
-    """Trajectories from an npz file or from HDF5 in The Well's layout; docs/data.md describes both.
+    """Trajectories from a file of any format that docs/data.md names.
 
+    format: of the file, by its content if not given.
+    names: what the file calls times (t), coordinates (x, y, z), trajectories (n) and fields, by Cotwin's names:
+        {"t": "time", "u": "usol"}.
     fields: which to read, in order; default all.
     boundary: what the file leaves open, for each axis, for each of its ends, or for all.
-    extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides.
+    extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides. Where the file has no
+        coordinates, they follow from it and from `points`.
     missing: refuse values that are not finite, or mask them.
-    axes: the order of the axes of an npz file's fields, such as "xt"; times first if not given.
+    axes: the order of the axes of fields where the format does not settle it, such as "xt", "nxyt" or "ntcxy", n for
+        trajectories and c for components; by their lengths if not given, times first.
     precision: of the states; see `cotwin.data.precision.in_precision` for what auto decides.
     given: fields that are no part of the state but given with it: known coefficients, forcings. Numbers always are.
     walls: refuse data that surely contradict the boundary, or trust it and note them.
     points: whether those of an axis are nodes, the outermost on the ends of the domain, or centres of cells; for each
         axis, or for all that are not periodic. Where neither this nor `extent` says it, the coordinates do.
-    dt: the step, where times are uneven; if not given, the interval that most of them meet. dt_tolerance: of a step,
+    dt: the step, where times are uneven, or the file has none; if not given, the interval that most of them meet.
+    dt_tolerance: of a step,
         by which a state may lie beside one and still be a frame that trains.
     given_at: ends at which a model of theirs has a value or a flux, "x_lower" and so on; elsewhere that is zero.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
-    with open_contents(path, axes) as contents:
+    wanted = Wanted(names, axes, extent, boundary, points, dt)
+    with open_contents(source, wanted, format) as contents:
         return assemble(
             contents,
             fields=fields,
@@ -118,26 +127,3 @@ def is_self_contained(path: str | Path) -> bool:
         return not takes_from_other_files(path)
     except (OSError, RuntimeError):
         return False
-
-
-def open_contents(path: str | Path, axes: str | None = None) -> AbstractContextManager[Contents]:
-    """What a file holds. Raises ValueError for one of no known format, or one that is damaged.
-
-    axes: the order of its fields' axes, for formats that do not settle it.
-    """
-    path = Path(path)
-    if not path.is_file():
-        # A folder, a pipe: opened, the one fails in words of its own and the other waits for ever.
-        path.stat()
-        raise ValueError(what_it_is(path))
-    with path.open("rb") as file:
-        begin = file.read(4)
-    if begin == b"PK\x03\x04" or path.suffix == ".npz":
-        return open_npz(path, axes)
-    if h5py.is_hdf5(path) or path.suffix in (".h5", ".hdf5"):
-        if axes is not None:
-            raise ValueError(
-                f"{path}: {setting('axes')} is for npz; HDF5 in The Well's layout says itself how axes lie."
-            )
-        return open_well(path)
-    raise ValueError(what_it_is(path))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from cotwin.data.contents import Array, setting
+
+MOST_CHANNELS = 16
+"""Along an axis that is neither time nor space: more are taken for something else."""
 
 
 @runtime_checkable
@@ -21,37 +22,43 @@ class Sliced(Protocol):
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to see an array as a field.
+    """One way to see an array as a field, or as several.
 
-    order: its axes, such as "ntx": n for trajectories, t for times, then coordinates.
-    vector: whether the components stand last, after these.
+    order: its axes, such as "ntxc": n for trajectories, t for times, then coordinates, c for components.
 
-    >>> Reading("xt", vector=False).read(np.zeros((16, 6)), 0, slice(0, 2)).shape
+    >>> Reading("xt").read(np.zeros((16, 6)), 0, slice(0, 2)).shape
     (2, 1, 16)
     """
 
     order: str
-    vector: bool
 
-    def count(self, shape: tuple[int, ...]) -> int:
-        """Trajectories in an array of this shape."""
-        return shape[self.order.index("n")] if "n" in self.order else 1
+    @property
+    def alone(self) -> Reading:
+        """Without the axis of components."""
+        return Reading(self.order.replace("c", ""))
 
-    def read(self, array: Sliced, trajectory: int, frames: slice) -> Array:
+    def of(self, shape: tuple[int, ...], name: str) -> int:
+        """How long an array of this shape is along an axis; 1 where it has none."""
+        return shape[self.order.index(name)] if name in self.order else 1
+
+    def read(self, array: Sliced, trajectory: int, frames: slice, components: slice = slice(None)) -> Array:
         """Some frames of one trajectory, (T, components, *grid); T is 1 where the field is static."""
-        chosen: dict[str, int | slice] = {"n": trajectory, "t": frames}
+        chosen = {"n": trajectory, "t": frames, "c": components}
         values = array[tuple(chosen.get(name, slice(None)) for name in self.order)]
         left = self.order.replace("n", "")
-        values = values if self.vector else values[..., None]
-        values = values.transpose(*(left.index(name) for name in "txyz" if name in left), values.ndim - 1)
-        return np.moveaxis(values if "t" in left else values[None], -1, 1)
+        for name in "tc":
+            if name not in left:
+                values, left = values[None], name + left
+        found: Array = values.transpose([left.index(name) for name in "tcxyz" if name in left])
+        return found
 
 
 @dataclass(frozen=True)
 class Frame:
     """The axes that every field of a file shares.
 
-    order: of the axes of a field that changes in time, trajectories left out where they come first.
+    order: of the axes of a field that changes in time, trajectories left out where they come first, components where
+        they come last.
     sizes: of times and coordinates, by name.
     """
 
@@ -64,41 +71,41 @@ class Frame:
         return len(self.sizes) - 1
 
     def readings(self, shape: tuple[int, ...]) -> list[Reading]:
-        """Each way to see an array of this shape as a field, its axes in the order of the file."""
-        single = self.order.replace("n", "")
-        orders = (single.replace("t", ""), single, self.order if "n" in self.order else f"n{self.order}")
-        return [
-            Reading(order, vector)
-            for vector in (False, True)
-            for order in orders
-            if self._fits(order, shape[:-1] if vector else shape) and not (vector and shape[-1] != self.dims)
-        ]
+        """Each way to see an array of this shape as a field, its axes in the order of the file.
+
+        Where it is no scalar and no vector, as several fields that change in time.
+        """
+        several = [one for one in self._with_components() if self._fits(one, shape)]
+        found = [one for one in self._scalars() if self._fits(one, shape)]
+        found += [one for one in several if one.of(shape, "c") == self.dims]
+        return found or [one for one in several if one.of(shape, "c") <= (MOST_CHANNELS if "t" in one.order else 1)]
 
     def other_orders(self, shape: tuple[int, ...], reading: Reading) -> list[str]:
-        """Orders in which times or trajectories stand elsewhere, and that fit the shape as well."""
-        scalar = shape[:-1] if reading.vector else shape
-        space = [name for name in reading.order if name in "xyz"]
+        """Orders in which times or trajectories stand elsewhere, components left out, and that fit the shape too."""
+        scalar = tuple(size for size, name in zip(shape, reading.order, strict=True) if name != "c")
+        own = reading.alone.order
+        space = [name for name in own if name in "xyz"]
         return [
             order
-            for order in map("".join, itertools.permutations(reading.order))
-            if order != reading.order
+            for order in map("".join, itertools.permutations(own))
+            if order != own
             and [name for name in order if name in "xyz"] == space
-            and self._fits(order, scalar)
+            and self._fits(Reading(order), scalar)
         ]
 
     def fitting_orders(self, shape: tuple[int, ...]) -> list[str]:
         """Orders of times and coordinates, each trajectory in one stretch, in which an array would be a field."""
-        single = self.order.replace("n", "")
+        single = self.order.replace("n", "").replace("c", "")
         return [
             order
             for order in map("".join, itertools.permutations(single))
-            if self._fits(order, shape) or self._fits(f"n{order}", shape)
+            if any(self._fits(Reading(one), shape) for one in (order, f"n{order}"))
         ]
 
     def expected(self) -> str:
         """The shapes of fields, in words."""
-        single = [name for name in self.order if name != "n"]
-        every = list(self.order) if "n" in self.order else ["n", *single]
+        single = [name for name in self.order if name not in "nc"]
+        every = [name for name in self.order if name != "c"] if "n" in self.order else ["n", *single]
         static = ", ".join(name for name in single if name != "t")
         shapes = [", ".join(names).replace("n", "N").replace("t", "T") for names in (every, single)]
         grid = tuple(self.sizes[name] for name in single if name != "t")
@@ -107,9 +114,20 @@ class Frame:
             f"and for a vector a last axis of {self.dims}"
         )
 
-    def _fits(self, order: str, shape: tuple[int, ...]) -> bool:
-        return len(order) == len(shape) and all(
-            self.sizes.get(name, size) == size for name, size in zip(order, shape, strict=True)
+    def _scalars(self) -> Iterator[Reading]:
+        own = self.order.replace("c", "")
+        single = own.replace("n", "")
+        yield from map(Reading, (single.replace("t", ""), single, own if "n" in own else f"n{own}"))
+
+    def _with_components(self) -> Iterator[Reading]:
+        """Where no order says where they are, they come last."""
+        own = self.order if "c" in self.order else f"{self.order}c"
+        single = own.replace("n", "")
+        yield from map(Reading, (single.replace("t", ""), single, own if "n" in own else f"n{own}"))
+
+    def _fits(self, reading: Reading, shape: tuple[int, ...]) -> bool:
+        return len(reading.order) == len(shape) and all(
+            self.sizes.get(name, size) == size for name, size in zip(reading.order, shape, strict=True)
         )
 
 
@@ -121,9 +139,9 @@ def order_of(axes: str | None, names: list[str]) -> str:
     if axes is None:
         return "t" + "".join(names)
     axes = axes.lower()
-    if sorted(axes.replace("n", "", 1)) != sorted(["t", *names]):
+    if sorted(axes.replace("n", "", 1).replace("c", "", 1)) != sorted(["t", *names]):
         raise ValueError(
             f"{setting('axes')} is {axes!r}; it names each of t, {', '.join(names)} once, in the order of the "
-            "arrays' axes, and n where trajectories do not come first."
+            "arrays' axes, n where trajectories do not come first, and c where components do not come last."
         )
     return axes

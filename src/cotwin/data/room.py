@@ -18,3 +18,8 @@ def require_room(
             f"{what} has shape {tuple(shape)}, which takes {needed / 1e9:,.3g} GB of memory, and "
             f"{free / 1e9:,.3g} GB are free; {cure}."
         )
+
+
+def is_large(shape: Sequence[int], item_bytes: int) -> bool:
+    """Whether an array of this shape would take more than an eighth of the free memory."""
+    return math.prod(shape) * item_bytes * 8 > psutil.virtual_memory().available

@@ -76,7 +76,7 @@ class FileSummary:
 
     time: the times of the first trajectory.
     scalars: smallest and largest value of each.
-    refusals: why `read_trajectories` would refuse the file as it is.
+    refusals: why `open_trajectories` would refuse the file as it is.
     """
 
     source: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,45 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotwin.data.contents import Array, Axis, Contents, Read, StoredField
-from cotwin.data.foreign import about_hdf5
-from cotwin.data.hdf5 import gap, member, path_of
+from cotwin.data.hdf5 import damage_explained, gap, member, opened, path_of, unit_of, words_of
 from cotwin.data.room import require_room
+from cotwin.data.wanted import Wanted
 
 
 @contextmanager
-def open_well(path: str | Path) -> Iterator[Contents]:
-    """What such a file holds; its fields are read only when asked, one trajectory at a time."""
+def open_well(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
+    """What such a file holds; its fields are read only when asked, some frames at a time."""
     source = str(path)
-    with damage_explained(source):
-        file = h5py.File(path, "r")
-    with file:
-        with damage_explained(source):
-            if "dimensions" not in file:
-                raise ValueError(about_hdf5(file, Path(path).suffix))
+    with opened(path) as file:
+        with _explained(source):
             contents = _contents(file, source)
         yield contents
 
 
-@contextmanager
-def damage_explained(source: str) -> Iterator[None]:
-    """Mistakes with the file's name; what h5py raises where a file is damaged, or lacks what its layout promises."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError):
-        raise
-    except (LookupError, AttributeError) as error:
-        raise ValueError(
-            f"{source}: HDF5, but not in The Well's layout, which docs/data.md describes: {error.args[0]}."
-        ) from error
-    except (OSError, RuntimeError, TypeError, OverflowError, UnicodeError) as error:
-        raise ValueError(f"{source}: not a whole HDF5 file ({error}); it may be truncated: copy it again.") from error
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+def is_well(file: Any) -> bool:
+    """Whether an HDF5 file is in this layout."""
+    return any(isinstance(file.get(name), h5py.Group) for name in ("dimensions", "t0_fields", "t1_fields"))
+
+
+def _explained(source: str) -> AbstractContextManager[None]:
+    return damage_explained(source, "in The Well's layout")
 
 
 def _contents(file: Any, source: str) -> Contents:
     dimensions = file["dimensions"]
-    names = _words(dimensions.attrs["spatial_dims"])
+    names = words_of(dimensions.attrs["spatial_dims"])
     count = _count(file.attrs["n_trajectories"])
     times = np.atleast_2d(_numbers(dimensions, "time"))
     if times.ndim > 2 or len(times) not in (1, count):
@@ -66,7 +54,7 @@ def _contents(file: Any, source: str) -> Contents:
     require_room((count, times.shape[-1]), 8, "what it says of each state")
     said, notes = _boundaries(file, names)
     axes = [
-        Axis(name, values, said.get(name), _unit(dimensions[name]))
+        Axis(name, values, said.get(name), unit_of(dimensions[name]))
         for name, values in zip(names, coordinates, strict=True)
     ]
     for axis in axes:
@@ -86,7 +74,7 @@ def _contents(file: Any, source: str) -> Contents:
         num_trajectories=count,
         # Stable: within those that change and those that do not, the order is the file's.
         fields=tuple(sorted(fields, key=lambda field: field.static)),
-        time_unit=_unit(dimensions["time"]),
+        time_unit=unit_of(dimensions["time"]),
         scalars=scalars,
         misfits=misfits,
         unread={name: f"scalar {name} {reason}." for name, reason in other.items()},
@@ -128,7 +116,7 @@ def _numbers(group: Any, name: str) -> Array:
 
 
 def _refusals(file: Any, names: list[str]) -> Iterator[str]:
-    grid_type = _words(file.attrs.get("grid_type", "cartesian"))[0]
+    grid_type = words_of(file.attrs.get("grid_type", "cartesian"))[0]
     if grid_type.lower() != "cartesian":
         yield f"grid_type is {grid_type!r}; Cotwin reads cartesian grids."
     for name in names:
@@ -161,7 +149,7 @@ def _fields(
                     static=not dataset.attrs.get("time_varying", True),
                     read=_reader(dataset, shape, sizes, source),
                     per_trajectory=shape[0] > 1,
-                    unit=_unit(dataset),
+                    unit=unit_of(dataset),
                 )
             )
     return fields, misfits
@@ -209,7 +197,7 @@ def _reader(dataset: Any, shape: tuple[int, ...], sizes: tuple[int, ...], source
         moving = shape[1] > 1
         count = len(range(*frames.indices(shape[1]))) if moving else 1
         part = ((index,) * split, (slice(None),) * before, (frames,) * moving)
-        with damage_explained(source):
+        with _explained(source):
             require_room((count, *shape[2:]), dataset.dtype.itemsize, path_of(dataset))
             values = dataset[tuple(one for some in part for one in some)]
         full = np.broadcast_to(np.reshape(values, (count, *shape[2:])), (count, *sizes, shape[-1]))
@@ -223,8 +211,8 @@ def _boundaries(file: Any, names: list[str]) -> tuple[dict[str, str], list[str]]
     said: dict[str, set[str]] = {}
     notes = []
     for name, condition in file.get("boundary_conditions", {}).items():
-        kind = _words(condition.attrs["bc_type"])[0].lower()
-        along = [axis for axis in _words(condition.attrs["associated_dims"]) if axis in names]
+        kind = words_of(condition.attrs["bc_type"])[0].lower()
+        along = [axis for axis in words_of(condition.attrs["associated_dims"]) if axis in names]
         for axis in along:
             said.setdefault(axis, set()).add(kind)
         if len(along) > 1 and kind != "periodic":
@@ -241,7 +229,7 @@ def _boundaries(file: Any, names: list[str]) -> tuple[dict[str, str], list[str]]
 def _scalars(file: Any, count: int, num_times: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
     """Each scalar as (N, T), and for those that are none the reason."""
     scalars, other = {}, {}
-    for name in _words(file.attrs.get("simulation_parameters", [])):
+    for name in words_of(file.attrs.get("simulation_parameters", [])):
         if name not in file.attrs:
             other[name] = "is named, but has no value"
             continue
@@ -274,19 +262,7 @@ def _names(file: Any, group: str) -> list[str]:
     """The datasets that a group lists, all of them if it lists none by attribute."""
     if group not in file:
         return []
-    return _words(file[group].attrs.get("field_names", list(file[group])))
-
-
-def _words(value: Any) -> list[str]:
-    """An attribute as text: a string, bytes, or an array of either."""
-    if isinstance(value, h5py.Empty):
-        return []
-    words = [value] if isinstance(value, (str, bytes)) else list(np.ravel(value))
-    return [word.decode() if isinstance(word, bytes) else str(word) for word in words]
-
-
-def _unit(dataset: Any) -> str:
-    return _words(dataset.attrs.get("unit", "1"))[0]
+    return words_of(file[group].attrs.get("field_names", list(file[group])))
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

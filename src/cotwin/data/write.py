@@ -1,4 +1,4 @@
-"""Trajectories into an npz file that `read_trajectories` and `cotwin data inspect` read back."""
+"""Trajectories into an npz file that `open_trajectories` and `cotwin data inspect` read back."""
 
 from __future__ import annotations
 

@@ -45,6 +45,8 @@ def _read(settings: FileData, physical: PhysicalSettings, store: Store) -> Traje
     hidden, fields, found = settings.hidden, settings.fields, getattr(physical, "walls", None)
     walls = found if isinstance(found, WallsSettings) else WallsSettings()
     options = Options(
+        format=settings.format,
+        names=settings.names,
         fields=None if fields is None else tuple(name for name in fields if name not in hidden),
         boundary=settings.boundary,
         extent=settings.extent,

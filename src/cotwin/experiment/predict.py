@@ -41,7 +41,7 @@ def predict(
 ) -> Float[Tensor, "N T C *S"]:
     """From one frame of every trajectory in `initial`, so many data intervals on; the start is the first state.
 
-    axes: the order of the axes of the fields in `initial`, as for `read_trajectories`.
+    axes: the order of the axes of the fields in `initial`, as for `open_trajectories`.
     said: numbers that the model has to be given, the same for all starts and times, in place of what the file says.
 
     A warning names channels that start far outside the data that a surrogate was trained on.

@@ -128,11 +128,17 @@ class Hidden(Settings):
 
 
 class FileData(Settings):
-    """Trajectories of yours, in npz or in HDF5 of The Well's layout (docs/data.md)."""
+    """Trajectories of yours, in a file of any format that docs/data.md names."""
 
     kind: Literal["file"]
     path: str | tuple[str, ...] = Field(
         description="a file, a pattern such as runs/*.npz, or several files, whose trajectories are one set"
+    )
+    format: str | None = Field(None, description="of the file, such as hdf5 or matlab; by its content if not given")
+    names: dict[str, str] = Field(
+        {},
+        description="what the file calls times (t), coordinates (x, y, z), trajectories (n) and fields, by Cotwin's "
+        "names: {t: time, u: usol}",
     )
     fields: tuple[str, ...] | None = Field(None, description="which to read; all if not given")
     boundary: Boundary | tuple[Ends, ...] | None = Field(
@@ -158,7 +164,9 @@ class FileData(Settings):
         "to be, and which are not scored; if not given a quarter of them",
     )
     axes: str | None = Field(
-        None, description="order of the axes in an npz file's fields, such as xt; tx if not given"
+        None,
+        description="order of the axes of fields where the format does not settle it, such as xt, nxyt or ntcxy, n "
+        "for trajectories and c for components; by their lengths if not given",
     )
     walls: Literal["checked", "trusted"] = Field(
         "checked", description="refuse data that contradict the boundary, or trust it and only note them"
@@ -167,7 +175,9 @@ class FileData(Settings):
         "auto", description="of states and models; auto: double where single would round off what changes in time"
     )
     dt: PositiveFloat | None = Field(
-        None, description="step, where times are uneven; if not given, the interval that most of them meet"
+        None,
+        description="step, where times are uneven, or the file has none; if not given, the interval that most times "
+        "meet",
     )
     dt_tolerance: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         NEAR, description="of a step, by which a state may lie beside one and still be a frame of the training"

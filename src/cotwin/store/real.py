@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
-from cotwin.data.read import Options, is_self_contained, read_trajectories
+from cotwin.data.read import Options, is_self_contained, open_trajectories
 from cotwin.data.trajectories import Trajectories
 from cotwin.given import Course, Given
 from cotwin.layout import Layout
@@ -24,18 +24,18 @@ states lie beside the frames."""
 
 
 def read_once(path: str | Path, shelf: Shelf | None, **options: Unpack[Options]) -> Trajectories:
-    """What `read_trajectories` gives for the same file and options; from the shelf if that file was read before.
+    """What `open_trajectories` gives for the same file and options; from the shelf if that file was read before.
 
     A file is known by its content, not by its name or date; one that takes content from other files is read each
-    time. Raises what `read_trajectories` does.
+    time. Raises what `open_trajectories` does.
     """
     if shelf is None or not is_self_contained(path):
-        return read_trajectories(path, **options)
+        return open_trajectories(path, **options)
     key = _key(path, options)
     found = shelf.load(key)
     if found is not None:
         return _restored(*found, source=str(path))
-    trajectories = read_trajectories(path, **options)
+    trajectories = open_trajectories(path, **options)
     if trajectories.given.size > MOST_BESIDE or trajectories.between is not None:
         return trajectories
     shelf.save(key, tuple(trajectories.states.shape), _rows(trajectories), _meta(trajectories))

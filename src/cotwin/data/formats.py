@@ -1,0 +1,92 @@
+"""The formats that Cotwin reads, and which of them a file is of: by its content, whatever its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from cotwin.data.contents import Contents, setting
+from cotwin.data.foreign import what_it_is
+from cotwin.data.hdf5 import damage_explained, opened
+from cotwin.data.matlab import open_matlab
+from cotwin.data.npz import open_npy, open_npz
+from cotwin.data.pdebench import is_pdebench, open_pdebench
+from cotwin.data.plain import open_hdf5, open_matlab_hdf5
+from cotwin.data.wanted import NOTHING_SAID, Wanted
+from cotwin.data.well import is_well, open_well
+
+Open = Callable[[Path, Wanted], AbstractContextManager[Contents]]
+Begins = Callable[[Path, bytes], bool]
+Holds = Callable[[Any], bool]
+BEGIN = 512
+"""Bytes of a file that tell what it is."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: how it is opened, and what tells it.
+
+    begins: whether a file's first bytes, or a folder, look so. holds: whether an HDF5 file does, open; None for
+        formats that are not HDF5.
+    """
+
+    open: Open
+    begins: Begins
+    holds: Holds | None = None
+
+
+def _is_hdf5(path: Path, begin: bytes) -> bool:
+    # By its ending alone one that is damaged.
+    return path.is_file() and (h5py.is_hdf5(path) or path.suffix in (".h5", ".hdf5"))
+
+
+def _is_matlab(path: Path, begin: bytes) -> bool:
+    return begin.startswith(b"MATLAB 5.0") or (path.suffix == ".mat" and not _is_hdf5(path, begin))
+
+
+FORMATS: dict[str, Format] = {
+    "npz": Format(open_npz, lambda path, begin: begin.startswith(b"PK\x03\x04") or path.suffix == ".npz"),
+    "npy": Format(open_npy, lambda path, begin: begin.startswith(b"\x93NUMPY")),
+    "matlab": Format(open_matlab, _is_matlab),
+    "well": Format(open_well, _is_hdf5, is_well),
+    "pdebench": Format(open_pdebench, _is_hdf5, is_pdebench),
+    "matlab_hdf5": Format(open_matlab_hdf5, lambda path, begin: begin.startswith(b"MATLAB 7.3"), lambda file: True),
+    "hdf5": Format(open_hdf5, _is_hdf5, lambda file: True),
+}
+"""By the name that `data.format` has; of several that fit a file the first."""
+
+
+def format_of(path: Path, asked: str | None = None) -> str:
+    """The name of a file's format. Raises ValueError where it is of none, with what it is and the cure."""
+    if asked is not None and asked not in FORMATS:
+        raise ValueError(f"{setting('format')} is {asked!r}; Cotwin reads {', '.join(FORMATS)}.")
+    if not path.is_file() and not path.is_dir():
+        # A pipe: opened, it waits for ever.
+        path.stat()
+        raise ValueError(what_it_is(path))
+    if asked is not None:
+        return asked
+    begin = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(BEGIN)
+    found = [name for name, one in FORMATS.items() if one.begins(path, begin)]
+    if any(FORMATS[name].holds for name in found):
+        with opened(path) as content, damage_explained(str(path)):
+            return next(name for name in found if (holds := FORMATS[name].holds) is not None and holds(content))
+    if found:
+        return found[0]
+    raise ValueError(what_it_is(path))
+
+
+def open_contents(
+    path: str | Path, wanted: Wanted = NOTHING_SAID, format: str | None = None
+) -> AbstractContextManager[Contents]:
+    """What a file holds. Raises ValueError for one of no known format, or one that is damaged."""
+    path = Path(path)
+    return FORMATS[format_of(path, format)].open(path, wanted)
