@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,15 @@ class Squeezed(StoredArray):
     def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
         given = iter(index)
         return self.whole[tuple(0 if size == 1 else next(given, slice(None)) for size in self.whole.shape)]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """All arrays of a file by their names, before it is decided what they mean.
+
+    unreadable: why others cannot be read. words: what else the file says, of each array by its name, of itself by "".
+    """
+
+    named: Mapping[str, StoredArray]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -10,17 +10,19 @@ from typing import Any
 
 import h5py
 
+from cotwin.data.arrays import Arrays
 from cotwin.data.contents import Contents, setting
 from cotwin.data.foreign import what_it_is
 from cotwin.data.hdf5 import damage_explained, opened
-from cotwin.data.matlab import open_matlab
-from cotwin.data.npz import open_npy, open_npz
+from cotwin.data.matlab import arrays_of_matlab, open_matlab
+from cotwin.data.npz import arrays_of_npy, arrays_of_npz, open_npy, open_npz
 from cotwin.data.pdebench import is_pdebench, open_pdebench
-from cotwin.data.plain import open_hdf5, open_matlab_hdf5
+from cotwin.data.plain import arrays_of_hdf5, arrays_of_matlab_hdf5, open_hdf5, open_matlab_hdf5
 from cotwin.data.wanted import NOTHING_SAID, Wanted
 from cotwin.data.well import is_well, open_well
 
 Open = Callable[[Path, Wanted], AbstractContextManager[Contents]]
+List = Callable[[Path], AbstractContextManager[Arrays]]
 Begins = Callable[[Path, bytes], bool]
 Holds = Callable[[Any], bool]
 BEGIN = 512
@@ -31,11 +33,13 @@ BEGIN = 512
 class Format:
     """A format: how it is opened, and what tells it.
 
+    arrays: how what it holds is listed, whatever it means.
     begins: whether a file's first bytes, or a folder, look so. holds: whether an HDF5 file does, open; None for
         formats that are not HDF5.
     """
 
     open: Open
+    arrays: List
     begins: Begins
     holds: Holds | None = None
 
@@ -50,13 +54,20 @@ def _is_matlab(path: Path, begin: bytes) -> bool:
 
 
 FORMATS: dict[str, Format] = {
-    "npz": Format(open_npz, lambda path, begin: begin.startswith(b"PK\x03\x04") or path.suffix == ".npz"),
-    "npy": Format(open_npy, lambda path, begin: begin.startswith(b"\x93NUMPY")),
-    "matlab": Format(open_matlab, _is_matlab),
-    "well": Format(open_well, _is_hdf5, is_well),
-    "pdebench": Format(open_pdebench, _is_hdf5, is_pdebench),
-    "matlab_hdf5": Format(open_matlab_hdf5, lambda path, begin: begin.startswith(b"MATLAB 7.3"), lambda file: True),
-    "hdf5": Format(open_hdf5, _is_hdf5, lambda file: True),
+    "npz": Format(
+        open_npz, arrays_of_npz, lambda path, begin: begin.startswith(b"PK\x03\x04") or path.suffix == ".npz"
+    ),
+    "npy": Format(open_npy, arrays_of_npy, lambda path, begin: begin.startswith(b"\x93NUMPY")),
+    "matlab": Format(open_matlab, arrays_of_matlab, _is_matlab),
+    "well": Format(open_well, arrays_of_hdf5, _is_hdf5, is_well),
+    "pdebench": Format(open_pdebench, arrays_of_hdf5, _is_hdf5, is_pdebench),
+    "matlab_hdf5": Format(
+        open_matlab_hdf5,
+        arrays_of_matlab_hdf5,
+        lambda path, begin: begin.startswith(b"MATLAB 7.3"),
+        lambda file: True,
+    ),
+    "hdf5": Format(open_hdf5, arrays_of_hdf5, _is_hdf5, lambda file: True),
 }
 """By the name that `data.format` has; of several that fit a file the first."""
 
@@ -90,3 +101,9 @@ def open_contents(
     """What a file holds. Raises ValueError for one of no known format, or one that is damaged."""
     path = Path(path)
     return FORMATS[format_of(path, format)].open(path, wanted)
+
+
+def open_arrays(path: str | Path, format: str | None = None) -> AbstractContextManager[Arrays]:
+    """The arrays of a file, whatever they mean. Raises ValueError where there is no known format, or damage."""
+    path = Path(path)
+    return FORMATS[format_of(path, format)].arrays(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from cotwin.data.arrays import StoredArray
 from cotwin.data.contents import Array
 from cotwin.data.room import require_room
 
+INTERNAL = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "MATLAB_class", "unit", "units")
+"""Attributes that HDF5 and MATLAB write for themselves, and units, which are read as such."""
+MOST_ATTRIBUTES, FEW = 100, 8
 MOST_OBJECTS = 10_000
 """In a file whose arrays are listed: more is no file of fields."""
 
@@ -99,6 +103,17 @@ def words_of(value: Any) -> list[str]:
         return []
     words = [value] if isinstance(value, (str, bytes)) else list(np.ravel(value))
     return [word.decode() if isinstance(word, bytes) else str(word) for word in words]
+
+
+def words_about(item: Any) -> dict[str, str]:
+    """What the attributes of a dataset, a group or a file say in a few words or numbers; not those of HDF5 itself."""
+    found = {}
+    for name in itertools.islice(item.attrs, MOST_ATTRIBUTES):
+        kind = item.attrs.get_id(name)
+        few = kind.get_space().get_simple_extent_npoints() <= FEW and kind.dtype.kind in "fiubSUO"
+        if few and name not in INTERNAL and not name.startswith("_") and h5py.check_ref_dtype(kind.dtype) is None:
+            found[str(name)] = ", ".join(words_of(item.attrs[name]))
+    return found
 
 
 def unit_of(dataset: Any) -> str:

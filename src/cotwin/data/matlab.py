@@ -12,7 +12,7 @@ import numpy as np
 import scipy.io
 
 from cotwin.data.archive import MOST_UNPACKED
-from cotwin.data.arrays import StoredArray
+from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.contents import Array, Contents
 from cotwin.data.named import contents_of
 from cotwin.data.room import require_room
@@ -44,8 +44,8 @@ class _Variable(StoredArray):
 
 
 @contextmanager
-def open_matlab(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
-    """What a file holds: its numeric variables, times, coordinates and fields by their names and shapes."""
+def arrays_of_matlab(path: str | Path) -> Iterator[Arrays]:
+    """The numeric variables of a file."""
     path = Path(path)
     source, most = str(path), path.stat().st_size * MOST_UNPACKED
     arrays: dict[str, StoredArray] = {}
@@ -59,7 +59,14 @@ def open_matlab(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
             unreadable[name] = f"variable {name!r} declares {shape} numbers, more than the file can hold."
         else:
             arrays[name] = _Variable(path, name, tuple(map(int, shape)))
-    yield contents_of(arrays, unreadable, wanted, source, "MATLAB")
+    yield Arrays(arrays, unreadable)
+
+
+@contextmanager
+def open_matlab(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
+    """What a file holds: times, coordinates and fields by their names and shapes."""
+    with arrays_of_matlab(path) as found:
+        yield contents_of(found.named, found.unreadable, wanted, str(path), "MATLAB")
 
 
 @contextmanager

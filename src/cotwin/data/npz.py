@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cotwin.data.archive import open_archive
-from cotwin.data.arrays import Held, StoredArray
+from cotwin.data.arrays import Arrays, Held, StoredArray
 from cotwin.data.boundaries import FROM_END_TO_END
 from cotwin.data.contents import Contents
 from cotwin.data.named import Said, contents_of
@@ -20,29 +20,43 @@ KNOWN = ("x", "y", "z", "t", "mask", *WORDS)
 
 
 @contextmanager
-def open_npz(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
-    """What an npz file holds; its fields are unpacked only when asked."""
-    source = str(path)
+def arrays_of_npz(path: str | Path) -> Iterator[Arrays]:
+    """The arrays of an npz file, with their units; unpacked only when asked."""
     with open_archive(path) as (members, unreadable):
-        arrays: dict[str, StoredArray] = {name: one for name, one in members.items() if name not in WORDS}
+        arrays: dict[str, StoredArray] = dict(members)
         labels = {name for name in arrays if name.endswith("_unit") and name.removesuffix("_unit") in arrays}
         for name in labels:
             arrays[name.removesuffix("_unit")].unit = _unit(members[name])
-        arrays = {name: one for name, one in arrays.items() if name not in labels}
-        names = [name for name in "xyz" if name in arrays]
-        said = Said(_boundaries(members, names, source), _centrings(members, names, source))
-        yield contents_of(arrays, unreadable, wanted, source, "npz", said)
+        yield Arrays({name: one for name, one in arrays.items() if name not in labels}, unreadable)
 
 
 @contextmanager
-def open_npy(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
-    """What an npy file holds: one array, a field of the file's name, whose coordinates and times the caller gives."""
+def open_npz(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
+    """What an npz file holds."""
+    source = str(path)
+    with arrays_of_npz(path) as found:
+        names = [name for name in "xyz" if name in found.named]
+        said = Said(_boundaries(found.named, names, source), _centrings(found.named, names, source))
+        arrays = {name: one for name, one in found.named.items() if name not in WORDS}
+        yield contents_of(arrays, found.unreadable, wanted, source, "npz", said)
+
+
+@contextmanager
+def arrays_of_npy(path: str | Path) -> Iterator[Arrays]:
+    """The one array of an npy file, by the file's name."""
     path = Path(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: not a whole npy file of numbers ({error}); copy it again.") from error
-    yield contents_of({path.stem: Held(array)}, {}, wanted, str(path), "npy")
+    yield Arrays({path.stem: Held(array)})
+
+
+@contextmanager
+def open_npy(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
+    """What an npy file holds: a field, whose coordinates and times the caller gives."""
+    with arrays_of_npy(path) as found:
+        yield contents_of(found.named, {}, wanted, str(path), "npy")
 
 
 def _centrings(arrays: Mapping[str, StoredArray], names: list[str], source: str) -> dict[str, str]:
