@@ -87,7 +87,7 @@ def test_the_well_file(tmp_path):
     assert summary.fields[0].maximum == pytest.approx(float(u.max()))
     text = render(summary)
     assert "grid_type is 'spherical'" in text
-    assert "not supported and not read: stress" in text
+    assert "the tensor stress is read as the fields stress_xx" in text
     assert "the boundary along y is 'wall' in the file: choose" in text
 
 

@@ -165,17 +165,50 @@ def test_values_on_a_wall_are_mentioned_and_not_needed(path):
     with h5py.File(path, "r+") as file:
         file["boundary_conditions/y_boundary"].create_dataset("values", data=np.ones(2))
     notes = open_trajectories(path, boundary="dirichlet").notes
-    assert any("y_boundary has values other than zero, which are not read; say them in" in note for note in notes)
+    says = (
+        "y_boundary has values other than zero, 1, which are not read; say them in the simulator, as physical.walls: "
+    )
+    assert any(f"{says}{{y_lower, y_upper" in note for note in notes)
 
 
-def test_walls_inside_the_domain_and_tensors_are_mentioned(path):
+def test_walls_inside_the_domain_are_mentioned(path):
     write_well(path, kinds=("WALL", "WALL"))
     with h5py.File(path, "r+") as file:
         file["boundary_conditions/x_boundary"].attrs["associated_dims"] = ["x", "y"]
-        add_field(file, "t2_fields", "stress", np.ones((3, 5, 8, 6, 2, 2)), [True, True])
     notes = open_trajectories(path, boundary="neumann").notes
-    assert "fields of rank 2 are not supported and not read: stress" in notes
     assert any("x_boundary (wall) may lie inside the domain" in note for note in notes)
+
+
+def test_each_end_has_the_condition_whose_mask_is_there(path):
+    write_well(path, kinds=("PERIODIC", "WALL"))
+    with h5py.File(path, "r+") as file:
+        conditions = file["boundary_conditions"]
+        conditions["y_boundary/mask"][...] = np.arange(6) == 0
+        file.copy(conditions["y_boundary"], conditions, "y_upper")
+        conditions["y_upper"].attrs["bc_type"] = "OPEN"
+        conditions["y_upper/mask"][...] = np.arange(6) == 5
+    ends = ("dirichlet", "outflow")
+    assert open_trajectories(path, boundary=["periodic", ends], walls="trusted").layout.boundary == ("periodic", ends)
+    with pytest.raises(ValueError, match="along y is 'wall to open', which does not say what holds there"):
+        open_trajectories(path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "entries"),
+    [({}, ["xx", "xy", "yx", "yy"]), ({"symmetric": True}, ["xx", "xy", "yy"]), ({"antisymmetric": True}, ["xy"])],
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_tensor_is_a_field_for_each_entry_that_no_other_repeats(path, attributes, entries, flat):
+    write_well(path)
+    stress = np.random.default_rng(1).normal(size=(3, 5, 8, 6, 2, 2)).astype(np.float32)
+    with h5py.File(path, "r+") as file:
+        add_field(file, "t2_fields", "stress", stress.reshape(3, 5, 8, 6, 4) if flat else stress, [True, True])
+        file["t2_fields/stress"].attrs.update(attributes)
+    data = open_trajectories(path, fields=[f"stress_{one}" for one in entries])
+    for channel, (row, column) in enumerate(entries):
+        expected = stress[..., "xy".index(row), "xy".index(column)]
+        assert np.array_equal(data.states[:, :, channel].numpy(), expected)
+    assert f"the tensor stress is read as the fields {', '.join(f'stress_{one}' for one in entries)}" in data.notes
 
 
 def test_files_without_the_optional_groups_and_attributes(path):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from cotwin.data.hdf5 import damage_explained, opened
 from cotwin.data.matlab import arrays_of_matlab, open_matlab
 from cotwin.data.npz import arrays_of_npy, arrays_of_npz, open_npy, open_npz
 from cotwin.data.pdebench import is_pdebench, open_pdebench
+from cotwin.data.phiflow import arrays_of_scenes, is_scene, open_phiflow
 from cotwin.data.plain import arrays_of_hdf5, arrays_of_matlab_hdf5, open_hdf5, open_matlab_hdf5
-from cotwin.data.wanted import NOTHING_SAID, Wanted
+from cotwin.data.wanted import NOTHING_SAID, ROLES, Wanted
 from cotwin.data.well import is_well, open_well
 
 Open = Callable[[Path, Wanted], AbstractContextManager[Contents]]
@@ -57,6 +58,7 @@ FORMATS: dict[str, Format] = {
     "npz": Format(
         open_npz, arrays_of_npz, lambda path, begin: begin.startswith(b"PK\x03\x04") or path.suffix == ".npz"
     ),
+    "phiflow": Format(open_phiflow, arrays_of_scenes, lambda path, begin: is_scene(path)),
     "npy": Format(open_npy, arrays_of_npy, lambda path, begin: begin.startswith(b"\x93NUMPY")),
     "matlab": Format(open_matlab, arrays_of_matlab, _is_matlab),
     "well": Format(open_well, arrays_of_hdf5, _is_hdf5, is_well),
@@ -95,12 +97,27 @@ def format_of(path: Path, asked: str | None = None) -> str:
     raise ValueError(what_it_is(path))
 
 
-def open_contents(
-    path: str | Path, wanted: Wanted = NOTHING_SAID, format: str | None = None
-) -> AbstractContextManager[Contents]:
-    """What a file holds. Raises ValueError for one of no known format, or one that is damaged."""
+@contextmanager
+def open_contents(path: str | Path, wanted: Wanted = NOTHING_SAID, format: str | None = None) -> Iterator[Contents]:
+    """What a file holds, by Cotwin's names. Raises ValueError for one of no known format, or one that is damaged."""
     path = Path(path)
-    return FORMATS[format_of(path, format)].open(path, wanted)
+    with FORMATS[format_of(path, format)].open(path, wanted) as contents:
+        yield _renamed(contents, wanted)
+
+
+def _renamed(contents: Contents, wanted: Wanted) -> Contents:
+    """With the caller's names of fields, where the format has not used them already."""
+    ours = {theirs: name for name, theirs in wanted.names.items() if name not in ROLES}
+    there = {field.name for field in contents.fields}
+    known = {*there, *contents.misfits, *contents.scalars, *contents.courses}
+    strange = [theirs for theirs, name in ours.items() if theirs not in known and name not in known]
+    if strange:
+        raise ValueError(
+            f"{contents.source}: {setting('names')} speaks of {strange[0]!r}; its fields are {', '.join(there)}."
+        )
+    if not there & set(ours):
+        return contents
+    return replace(contents, fields=tuple(replace(one, name=ours.get(one.name, one.name)) for one in contents.fields))
 
 
 def open_arrays(path: str | Path, format: str | None = None) -> AbstractContextManager[Arrays]:

@@ -52,8 +52,9 @@ def renamed(arrays: Mapping[str, StoredArray], wanted: Wanted) -> tuple[dict[str
         if name == "n" or (name not in ROLES and whole not in arrays and theirs not in short):
             continue  # a name of a part of an array, or of a dimension, is looked for later
         if whole not in arrays and len(short.get(theirs, ())) != 1:
-            have = f"it has {', '.join(short.get(theirs, arrays)) or 'none'}"
-            raise ValueError(f"{setting('names')} takes {name} from {theirs!r}, and no array is called so; {have}.")
+            several = short.get(theirs, [])
+            why = f"which may be {' or '.join(several)}; say the whole" if several else "and no array is called so"
+            raise ValueError(f"{setting('names')} takes {name} from {theirs!r}, {why}.")
         found[name] = whole if whole in arrays else short[theirs][0]
     left = {one: names for one, names in short.items() if not set(names) & set(found.values())}
     notes = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cotwin.data.boundaries import FROM_END_TO_END
 from cotwin.data.contents import Array, Axis, Contents, Read, StoredField
 from cotwin.data.hdf5 import damage_explained, gap, member, opened, path_of, unit_of, words_of
 from cotwin.data.room import require_room
@@ -60,11 +62,9 @@ def _contents(file: Any, source: str) -> Contents:
     for axis in axes:
         if len(axis.coordinates) == 1:
             notes.append(f"axis {axis.name} has a single point and is left out of the grid")
-    tensors = _names(file, "t2_fields")
-    if tensors:
-        notes.append(f"fields of rank 2 are not supported and not read: {', '.join(tensors)}")
-    fields, misfits = _fields(file, count, times.shape[-1], sizes, source)
+    fields, misfits, said_of_tensors = _fields(file, count, times.shape[-1], sizes, source)
     scalars, other = _scalars(file, count, times.shape[-1])
+    notes += said_of_tensors
     notes += [f"scalar {name} {reason}: not read" for name, reason in other.items()]
     return Contents(
         source=source,
@@ -129,34 +129,63 @@ def _refusals(file: Any, names: list[str]) -> Iterator[str]:
 
 def _fields(
     file: Any, count: int, num_times: int, sizes: tuple[int, ...], source: str
-) -> tuple[list[StoredField], dict[str, str]]:
-    fields, misfits = [], {}
-    for group, rank in (("t0_fields", 0), ("t1_fields", 1)):
-        for name in _names(file, group):
+) -> tuple[list[StoredField], dict[str, str], list[str]]:
+    """Fields, why others are none, and how tensors are read: as one field for each entry that no other repeats."""
+    fields: list[StoredField] = []
+    misfits, notes = {}, []
+    for rank in (0, 1, 2):
+        for name in _names(file, f"t{rank}_fields"):
             try:
-                dataset = member(file[group], name)
+                dataset = member(file[f"t{rank}_fields"], name)
                 shape = _full_shape(dataset, count, num_times, sizes, rank)
-                _require_field(dataset, shape)
+                _require_field(dataset, shape, rank, sizes)
             except ValueError as error:
                 misfits[name] = str(error)
                 continue
-            fields.append(
-                StoredField(
-                    name=name,
-                    shape=dataset.shape,
-                    dtype=str(dataset.dtype),
-                    components=shape[-1],
-                    static=not dataset.attrs.get("time_varying", True),
-                    read=_reader(dataset, shape, sizes, source),
-                    per_trajectory=shape[0] > 1,
-                    unit=unit_of(dataset),
-                )
+            read = _reader(dataset, shape, sizes, source)
+            whole = StoredField(
+                name=name,
+                shape=dataset.shape,
+                dtype=str(dataset.dtype),
+                components=shape[-1],
+                static=not dataset.attrs.get("time_varying", True),
+                read=read,
+                per_trajectory=shape[0] > 1,
+                unit=unit_of(dataset),
             )
-    return fields, misfits
+            if rank < 2:
+                fields.append(whole)
+                continue
+            entries = _entries(dataset, len(sizes))
+            fields += [
+                replace(whole, name=f"{name}_{one}", components=1, read=_entry(read, at)) for one, at in entries
+            ]
+            notes.append(
+                f"the tensor {name} is read as the fields {', '.join(f'{name}_{one}' for one, _ in entries)}"
+            )
+    return fields, misfits, notes
 
 
-def _require_field(dataset: Any, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless it holds real numbers, all of them, of this shape but for axes of length 1."""
+def _entries(dataset: Any, dims: int) -> list[tuple[str, int]]:
+    """The entries of a tensor that no other repeats, by name, and their places in its row."""
+    symmetric, antisymmetric = (bool(dataset.attrs.get(one, False)) for one in ("symmetric", "antisymmetric"))
+    return [
+        ("xyz"[row] + "xyz"[column], row * dims + column)
+        for row in range(dims)
+        for column in range(dims)
+        if column > row or (column == row and not antisymmetric) or not (symmetric or antisymmetric)
+    ]
+
+
+def _entry(read: Read, place: int) -> Read:
+    return lambda index, frames: read(index, frames)[:, place : place + 1]
+
+
+def _require_field(dataset: Any, shape: tuple[int, ...], rank: int, sizes: tuple[int, ...]) -> None:
+    """Raise ValueError unless it holds real numbers, all of them, of this shape but for axes of length 1.
+
+    The entries of a tensor stand in a row, or in rows and columns.
+    """
     where = path_of(dataset)
     if dataset.dtype.kind not in "fiub":
         parts = ": give real and imaginary part as two fields" if dataset.dtype.kind == "c" else ""
@@ -165,7 +194,8 @@ def _require_field(dataset: Any, shape: tuple[int, ...]) -> None:
     if hole is not None:
         raise ValueError(f"{where} {hole}; copy the file with all that belongs to it, or write it again.")
     split = shape[0] == 1 or dataset.shape[:1] == shape[:1]
-    if not split or _without_ones(dataset.shape) != _without_ones(shape):
+    square = (*shape[:-1], *[len(sizes)] * rank)
+    if not split or _without_ones(dataset.shape) not in (_without_ones(shape), _without_ones(square)):
         raise ValueError(
             f"{where} has shape {dataset.shape}; by its attributes it needs {shape} "
             "(trajectory, time, *grid, component), where axes of length 1 may be absent."
@@ -207,23 +237,40 @@ def _reader(dataset: Any, shape: tuple[int, ...], sizes: tuple[int, ...], source
 
 
 def _boundaries(file: Any, names: list[str]) -> tuple[dict[str, str], list[str]]:
-    """What holds along each axis, and notes on what of it is not read."""
-    said: dict[str, set[str]] = {}
+    """What holds along each axis, or at each of its ends, and notes on what of it is not read."""
+    said: dict[str, tuple[set[str], set[str]]] = {}
     notes = []
     for name, condition in file.get("boundary_conditions", {}).items():
         kind = words_of(condition.attrs["bc_type"])[0].lower()
         along = [axis for axis in words_of(condition.attrs["associated_dims"]) if axis in names]
+        ends = _ends_of(condition, len(file["dimensions"][along[0]])) if len(along) == 1 else (0, 1)
         for axis in along:
-            said.setdefault(axis, set()).add(kind)
+            for end in ends if kind != "periodic" else (0, 1):
+                said.setdefault(axis, (set(), set()))[end].add(kind)
         if len(along) > 1 and kind != "periodic":
             notes.append(f"boundary condition {name} ({kind}) may lie inside the domain; walls there are not read")
         # Rarely present.
-        if "values" in condition and np.any(_numbers(condition, "values")):
+        if "values" in condition and np.any(values := _numbers(condition, "values")):
+            about = f"{np.min(values):.6g} to {np.max(values):.6g}" if np.ptp(values) else f"{values.flat[0]:.6g}"
+            where = ", ".join(f"{axis}_{('lower', 'upper')[end]}" for axis in along for end in ends)
             notes.append(
-                f"boundary condition {name} has values other than zero, which are not read; say them in the "
-                "simulator (physical.walls)"
+                f"boundary condition {name} has values other than zero, {about}, which are not read; say them in the "
+                f"simulator, as physical.walls: {{{where}: {{value: …}}}}"
             )
-    return {axis: " and ".join(sorted(kinds)) for axis, kinds in said.items()}, notes
+    return {axis: _both(*(" and ".join(sorted(kinds)) for kinds in ends)) for axis, ends in said.items()}, notes
+
+
+def _ends_of(condition: Any, points: int) -> tuple[int, ...]:
+    """At which ends of its axis a condition holds, by its mask; at both where that does not tell."""
+    if "mask" not in condition or condition["mask"].shape != (points,) or points < 2:
+        return (0, 1)
+    mask = np.asarray(condition["mask"][()])
+    return tuple(end for end in (0, 1) if mask[-end]) or (0, 1)
+
+
+def _both(lower: str, upper: str) -> str:
+    """One word where both ends have the same, or only one of them has any."""
+    return lower or upper if lower == upper or not (lower and upper) else f"{lower}{FROM_END_TO_END}{upper}"
 
 
 def _scalars(file: Any, count: int, num_times: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
