@@ -81,7 +81,7 @@ class Moments:
         values, count = values.double(), values.numel()
         mean, total = float(values.mean()), self.count + count
         apart = mean - self.mean
-        self._squares += count * float(values.var(correction=0)) + apart**2 * self.count * count / total
+        self._squares += count * float(values.var(correction=0)) + apart * apart * self.count * count / total
         # Not weighted where it is the first part: nothing is rounded then.
         self.mean = mean if not self.count else self.mean + apart * count / total
         self.largest = max(self.largest, float(values.abs().max()))

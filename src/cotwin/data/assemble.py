@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from cotwin.data.boundaries import boundaries, centrings
-from cotwin.data.contents import ALL, Contents, StoredField, as_type, setting
+from cotwin.data.contents import Contents, StoredField, as_type, setting
 from cotwin.data.grid import Placement, place
 from cotwin.data.orders import require_order
 from cotwin.data.outside import given_of
-from cotwin.data.precision import Precision, in_precision
-from cotwin.data.room import require_room
+from cotwin.data.precision import Precision, fitting_precision
+from cotwin.data.room import MEMORY, Room
 from cotwin.data.tails import about_ends, ends_of, without_tails
 from cotwin.data.times import NEAR, Frames
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.walls import contradictions
 from cotwin.layout import Boundary, Centring, Ends, Field, Layout
+from cotwin.pieces import Moments, copied, pieces
 
 Missing = Literal["error", "mask"]
 Walls = Literal["checked", "trusted"]
@@ -40,8 +41,11 @@ def assemble(
     points: Centring | Sequence[Centring] | None = None,
     dt: float | None = None,
     dt_tolerance: float = NEAR,
+    room: Room = MEMORY,
 ) -> Trajectories:
     """Trajectories of the chosen fields; `docs/data.md` explains the options.
+
+    room: where the states are put, and whatever is made of them on the way.
 
     Raises ValueError, naming the file and the array, for whatever does not fit.
     """
@@ -64,20 +68,21 @@ def assemble(
         place(axis, kind, end, source, one)
         for axis, kind, end, one in zip(contents.axes, kinds, ends, placed, strict=True)
     ]
-    states, mask = _gather(contents, chosen)
+    states, mask = _gather(contents, chosen, room)
     lengths = ends_of(states, [field.static for field in chosen for _ in range(field.components)])
-    mask = without_tails(states, mask, lengths)
+    mask = without_tails(states, mask, lengths, room)
     if missing == "mask":
-        mask = _mask_missing(states, mask, chosen, source)
+        mask = _mask_missing(states, mask, chosen, source, room)
     notes = [*contents.notes, *about_ends(lengths, contents.num_frames)]
     states, mask = _without_repeats(states, mask, placements, contents)
     if mask is not None and mask.all():
         mask = None
     notes += [placement.note for placement in placements if placement.note is not None]
     if mask is not None:
-        notes.append(f"{int((~mask).sum())} of {mask.numel()} values are not observed")
-        # Zero instead of what the file had there: not a number times a weight of zero is not a number.
-        states[~mask] = 0.0
+        notes.append(f"{mask.numel() - int(mask.sum())} of {mask.numel()} values are not observed")
+        for piece in pieces(states):
+            # Zero instead of what the file had there: not a number times a weight of zero is not a number.
+            piece.of(states).masked_fill_(~piece.of(mask), 0.0)
     units = {axis.unit for axis in contents.axes}
     if len(units) > 1:
         notes.append(f"the axes have several units ({', '.join(sorted(units))}), and none is converted")
@@ -87,7 +92,8 @@ def assemble(
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     notes += _require_walls(states, mask, layout, walls, given_at, source)
-    states, said = in_precision(states, mask, layout, precision)
+    dtype, said = fitting_precision(states, mask, layout, precision)
+    states, mask = _settled(states, dtype, room), None if mask is None else _settled(mask, mask.dtype, room)
     notes += said
     known = given_of(contents, given, layout, frames, lengths).to(states.dtype)
     left = [name for name in contents.scalars if name not in known.names]
@@ -95,10 +101,13 @@ def assemble(
         notes.append(f"not finite in all trajectories, and left out: {', '.join(left)}")
     between = None
     if not frames.whole:
-        states, mask, between = frames.spread(states, mask, layout.static_channels)
+        states, mask, between = frames.spread(states, mask, layout.static_channels, room)
         mask = None if mask.all() else mask
         notes += frames.notes()
-    return Trajectories(states, layout, mask, source, tuple(notes), known, between)
+    trajectories = Trajectories(states, layout, mask, source, tuple(notes), known, between, room)
+    if trajectories.in_file:
+        trajectories.require_finite()
+    return trajectories
 
 
 def _choose(contents: Contents, names: Sequence[str] | None, given: Sequence[str]) -> list[StoredField]:
@@ -124,43 +133,55 @@ def _choose(contents: Contents, names: Sequence[str] | None, given: Sequence[str
     return chosen
 
 
-def _gather(contents: Contents, chosen: list[StoredField]) -> tuple[Tensor, Tensor | None]:
+def _gather(contents: Contents, chosen: list[StoredField], room: Room) -> tuple[Tensor, Tensor | None]:
     """States (N, T, C, *S), and where they were observed."""
     channels = sum(field.components for field in chosen)
     shape = (contents.num_trajectories, contents.num_frames, channels, *contents.grid)
     # What single precision holds exactly takes half the memory.
     exact = all(np.can_cast(field.dtype, np.float32) for field in chosen)
-    dtype = torch.float32 if exact else torch.float64
-    require_room(shape, dtype.itemsize, f"{contents.source}: what it holds")
-    states = torch.empty(shape, dtype=dtype)
-    masked = any(field.observed is not None for field in chosen)
-    mask = torch.ones(shape, dtype=torch.bool) if masked else None
-    start = 0
-    for field in chosen:
-        channel = slice(start, start + field.components)
-        for trajectory in range(shape[0]):
-            values = as_type(field.read(trajectory, ALL), np.float32 if exact else np.float64)
-            states[trajectory, :, channel] = torch.from_numpy(values)
-            if mask is not None and field.observed is not None:
-                mask[trajectory, :, channel] = torch.from_numpy(np.array(field.observed(trajectory, ALL)))
-        start += field.components
+    states = room.zeros(shape, torch.float32 if exact else torch.float64, f"{contents.source}: what it holds")
+    mask = None
+    if any(field.observed is not None for field in chosen):
+        mask = room.zeros(shape, torch.bool, f"{contents.source}: what of it was observed")
+    for piece in pieces(states):
+        start = 0
+        for field in chosen:
+            channel, frames = slice(start, start + field.components), slice(0, 1) if field.static else piece.frames
+            for row in range(piece.rows.start, piece.rows.stop):
+                values = as_type(field.read(row, frames), np.float32 if exact else np.float64)
+                states[row, piece.frames, channel] = torch.from_numpy(values)
+                if mask is not None:
+                    seen = True if field.observed is None else torch.from_numpy(np.array(field.observed(row, frames)))
+                    mask[row, piece.frames, channel] = seen
+            start += field.components
     return states, mask
 
 
-def _mask_missing(states: Tensor, mask: Tensor | None, chosen: list[StoredField], source: str) -> Tensor | None:
+def _mask_missing(
+    states: Tensor, mask: Tensor | None, chosen: list[StoredField], source: str, room: Room
+) -> Tensor | None:
     """The mask without the values that are not finite."""
-    finite = torch.isfinite(states)
-    if finite.all():
+    if all(bool(piece.of(states).isfinite().all()) for piece in pieces(states)):
         return mask
-    start = 0
-    for field in chosen:
-        if field.static and not finite[:, :, start : start + field.components].all():
-            raise ValueError(
-                f"{source}: static field {field.name!r} has values that are not finite, and every rollout "
-                "needs all of it; fill them in the file."
-            )
-        start += field.components
-    return finite if mask is None else finite & mask
+    known = room.zeros(states.shape, torch.bool, f"{source}: what of it was observed")
+    for piece in pieces(states):
+        finite, start = piece.of(states).isfinite(), 0
+        for field in chosen:
+            if field.static and not finite[:, :, start : start + field.components].all():
+                raise ValueError(
+                    f"{source}: static field {field.name!r} has values that are not finite, and every rollout "
+                    "needs all of it; fill them in the file."
+                )
+            start += field.components
+        piece.of(known).copy_(finite if mask is None else finite & piece.of(mask))
+    return known
+
+
+def _settled(states: Tensor, dtype: torch.dtype, room: Room) -> Tensor:
+    """In a precision, one frame after the other."""
+    if states.dtype == dtype and states.is_contiguous():
+        return states
+    return copied(states, room.zeros(states.shape, dtype, "what is read, in its precision"))
 
 
 def _without_repeats(
@@ -172,24 +193,21 @@ def _without_repeats(
             where = f"{contents.source}: along {contents.axes[index].name}"
             _require_period(states, mask, index + 3, where, placement)
         if placement.repeats:
-            states = states.narrow(index + 3, 0, states.shape[index + 3] - 1).contiguous()
-            mask = None if mask is None else mask.narrow(index + 3, 0, mask.shape[index + 3] - 1).contiguous()
+            states = states.narrow(index + 3, 0, states.shape[index + 3] - 1)
+            mask = None if mask is None else mask.narrow(index + 3, 0, mask.shape[index + 3] - 1)
     return states, mask
 
 
 def _require_period(states: Tensor, mask: Tensor | None, axis: int, where: str, placement: Placement) -> None:
     """Raise ValueError where the values contradict what is said of the last point along a periodic axis."""
-    first, second, last = (_points(states, mask, axis, index) for index in (0, 1, -1))
-    across, along = _channel_size(last - first), _channel_size(second - first)
-    if placement.repeats:
-        # Half a standard deviation: noise may part two readings of one point, another place parts them further.
-        spread = torch.stack([_spread(states, mask, channel) for channel in range(states.shape[2])])
-        if (across > 0.5 * spread).any():
-            raise ValueError(
-                f"{where}, by {setting('extent')}, the last point repeats the first, but their values differ by "
-                f"{float((across / spread).max()):.0%} of the data's standard deviation; leave that out if the "
-                "last point is one spacing before the first comes again."
-            )
+    across, along, spread = _differences(states, mask, axis)
+    # Half a standard deviation: noise may part two readings of one point, another place parts them further.
+    if placement.repeats and (across > 0.5 * spread).any():
+        raise ValueError(
+            f"{where}, by {setting('extent')}, the last point repeats the first, but their values differ by "
+            f"{float((across / spread).max()):.0%} of the data's standard deviation; leave that out if the "
+            "last point is one spacing before the first comes again."
+        )
     # Neighbours across the ends of a period are as far apart as any others, unless they are one point.
     varying = along > 0
     if not placement.stated and varying.any() and (across < 1e-3 * along)[varying].all():
@@ -202,23 +220,25 @@ def _require_period(states: Tensor, mask: Tensor | None, axis: int, where: str, 
         )
 
 
-def _points(states: Tensor, mask: Tensor | None, axis: int, index: int) -> Tensor:
-    """States at one point along an axis, not a number where unknown."""
-    values = states.select(axis, index)
-    known = torch.isfinite(values) if mask is None else torch.isfinite(values) & mask.select(axis, index)
-    return values.masked_fill(~known, torch.nan)
-
-
-def _channel_size(values: Tensor) -> Tensor:
-    """Root of the mean square over each channel, of what is known."""
-    return values.movedim(2, 0).flatten(1).square().nanmean(1).sqrt()
-
-
-def _spread(states: Tensor, mask: Tensor | None, channel: int) -> Tensor:
-    """Standard deviation of one channel, of what is known."""
-    values = states[:, :, channel]
-    known = torch.isfinite(values) if mask is None else torch.isfinite(values) & mask[:, :, channel]
-    return values[known].std(correction=0)
+def _differences(states: Tensor, mask: Tensor | None, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each channel: how far the last point along an axis is from the first, the second from the first, and the
+    standard deviation, of what is known."""
+    every = [[Moments() for _ in range(states.shape[2])] for _ in range(3)]
+    for piece in pieces(states):
+        values = piece.of(states)
+        known = values.isfinite() if mask is None else values.isfinite() & piece.of(mask)
+        first, second, last = (values.select(axis, index).double() for index in (0, 1, -1))
+        there = [known.select(axis, index) for index in (0, 1, -1)]
+        for channel, (across, along, spread) in enumerate(zip(*every, strict=True)):
+            across.add((last - first)[:, :, channel][(there[2] & there[0])[:, :, channel]])
+            along.add((second - first)[:, :, channel][(there[1] & there[0])[:, :, channel]])
+            spread.add(values[:, :, channel][known[:, :, channel]])
+    across, along, spread = every
+    return (
+        torch.tensor([one.size for one in across]),
+        torch.tensor([one.size for one in along]),
+        torch.tensor([one.deviation for one in spread]),
+    )
 
 
 def _require_walls(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.contents import StoredField, setting
 from cotwin.data.walls import contradictions
 from cotwin.layout import Layout
+from cotwin.pieces import Moments, pieces
 
 # Of (N, T, C, *S): where each axis of a stored array goes.
 PLACES = {"n": 0, "t": 1, "x": 3, "y": 4, "z": 5}
@@ -35,14 +35,16 @@ def require_order(
         channels, first = slice(first, first + field.components), first + field.components
         if not stored.other_orders or stored.static:
             continue
-        own = states[:, :, channels].double()
-        own = own if mask is None else own.masked_fill(~mask[:, :, channels], torch.nan)
+        own, seen = states[:, :, channels], None if mask is None else mask[:, :, channels]
         alone = replace(layout, fields=(field,))
-        fits, follows = _meets(own, alone), _roughness(own)
+        fits, follows = _meets(own, seen, alone), _roughness(own, seen)
         for order in stored.other_orders:
-            other = own.permute(*_places(stored.order, order, own.dim()))
-            met = _meets(other, alone)
-            strangers = order.find("n") != stored.order.find("n") and follows < SMOOTH and _roughness(other) > ROUGH
+            places = _places(stored.order, order, own.dim())
+            other, known = own.permute(*places), None if seen is None else seen.permute(*places)
+            met = _meets(other, known, alone)
+            strangers = (
+                order.find("n") != stored.order.find("n") and follows < SMOOTH and _roughness(other, known) > ROUGH
+            )
             if fits and (not met or strangers):
                 continue
             hint = f" Its values meet the boundary as {order!r} only." if met and not fits else ""
@@ -60,11 +62,16 @@ def _places(read: str, order: str, dims: int) -> list[int]:
     return turned
 
 
-def _meets(states: Tensor, layout: Layout) -> bool:
-    return not any(contradictions(states.nan_to_num(), states.isfinite(), layout))
+def _meets(states: Tensor, mask: Tensor | None, layout: Layout) -> bool:
+    return not any(contradictions(states, mask, layout))
 
 
-def _roughness(states: Tensor) -> float:
+def _roughness(states: Tensor, mask: Tensor | None) -> float:
     """1 where successive states are no more alike than any two, 0 where nothing changes."""
-    spread = states[states.isfinite()].std(correction=0)
-    return float(states.diff(dim=1).square().nanmean().sqrt() / (2**0.5 * spread)) if spread > 0 else 1.0
+    every, changes = Moments(), Moments()
+    for piece in pieces(states, before=1):
+        values = piece.of(states).double()
+        known = values.isfinite() if mask is None else values.isfinite() & piece.of(mask)
+        every.add(values[:, piece.lead :][known[:, piece.lead :]])
+        changes.add(values.diff(dim=1)[known[:, 1:] & known[:, :-1]])
+    return changes.size / (2**0.5 * every.deviation) if every.deviation > 0 else 1.0

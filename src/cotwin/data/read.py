@@ -14,6 +14,7 @@ from cotwin.data.assemble import Missing, Walls, assemble
 from cotwin.data.formats import open_contents
 from cotwin.data.hdf5 import takes_from_other_files
 from cotwin.data.precision import Precision
+from cotwin.data.room import MEMORY, Room
 from cotwin.data.times import NEAR
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.wanted import Wanted
@@ -56,6 +57,7 @@ def open_trajectories(
     points: Centring | Sequence[Centring] | None = None,
     dt: float | None = None,
     dt_tolerance: float = NEAR,
+    room: Room = MEMORY,
 ) -> Trajectories:
     """Trajectories from a file of any format that docs/data.md names.
 
@@ -69,15 +71,15 @@ def open_trajectories(
     missing: refuse values that are not finite, or mask them.
     axes: the order of the axes of fields where the format does not settle it, such as "xt", "nxyt" or "ntcxy", n for
         trajectories and c for components; by their lengths if not given, times first.
-    precision: of the states; see `cotwin.data.precision.in_precision` for what auto decides.
+    precision: of the states; see `cotwin.data.precision.fitting_precision` for what auto decides.
     given: fields that are no part of the state but given with it: known coefficients, forcings. Numbers always are.
     walls: refuse data that surely contradict the boundary, or trust it and note them.
     points: whether those of an axis are nodes, the outermost on the ends of the domain, or centres of cells; for each
         axis, or for all that are not periodic. Where neither this nor `extent` says it, the coordinates do.
     dt: the step, where times are uneven, or the file has none; if not given, the interval that most of them meet.
-    dt_tolerance: of a step,
-        by which a state may lie beside one and still be a frame that trains.
+    dt_tolerance: of a step, by which a state may lie beside one and still be a frame that trains.
     given_at: ends at which a model of theirs has a value or a flux, "x_lower" and so on; elsewhere that is zero.
+    room: where the states are put; `cotwin.store.room.MemoryOrDisk` has some for more than fit into memory.
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
@@ -96,6 +98,7 @@ def open_trajectories(
             points=points,
             dt=dt,
             dt_tolerance=dt_tolerance,
+            room=room,
         )
 
 

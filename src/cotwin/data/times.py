@@ -13,6 +13,8 @@ from torch import Tensor
 
 from cotwin.data.between import Between
 from cotwin.data.contents import Array, setting, step, unevenness
+from cotwin.data.room import MEMORY, Room
+from cotwin.pieces import pieces
 
 TOLERANCE = 1e-3
 """Of a step, within which a state is at a frame exactly."""
@@ -161,24 +163,37 @@ class Frames:
             yield f"{alone} states stand alone between long gaps and are not used"
 
     def spread(
-        self, states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | None, static: Sequence[bool]
+        self,
+        states: Float[Tensor, "N T C *S"],
+        mask: Bool[Tensor, "N T C *S"] | None,
+        static: Sequence[bool],
+        room: Room = MEMORY,
     ) -> tuple[Float[Tensor, "R F C *S"], Bool[Tensor, "R F C *S"], Between | None]:
         """States of each stretch at their frames, zero and not observed at others, and those beside the frames.
 
         Static channels are everywhere.
         """
         shape = (len(self.stretches), self.count, *states.shape[2:])
-        wide, seen, beside = states.new_zeros(shape), torch.zeros(shape, dtype=torch.bool), []
+        off = [(one.steps != one.steps.round()) | ~one.framed(self.tolerance) for one in self.stretches]
+        cure = f"interpolate them to equal steps, or take fewer with another {setting('dt')}"
+        room.require((sum(int(one.sum()) for one in off), *shape[2:]), states.itemsize + 1, "what lies beside the frames", cure)
+        wide = room.zeros(shape, states.dtype, "states with frames for all times")
+        seen, beside = room.zeros(shape, torch.bool, "what of them was observed"), []
         fixed = torch.tensor(static)
-        for row, one in enumerate(self.stretches):
-            values = states[one.trajectory, one.states]
-            there = torch.ones_like(values, dtype=torch.bool) if mask is None else mask[one.trajectory, one.states]
+        for row, (one, aside) in enumerate(zip(self.stretches, off, strict=True)):
             steps, framed = torch.from_numpy(one.steps), torch.from_numpy(one.framed(self.tolerance))
-            at = steps.round().long()[framed]
-            wide[row, at], seen[row, at] = values[framed], there[framed]
-            wide[row, :, fixed], seen[row, :, fixed] = values[:1, fixed], True
-            off = (steps != steps.round()) | ~framed
-            beside.append((torch.full_like(steps, row)[off].long(), steps[off], framed[off], values[off], there[off]))
+            own = slice(one.trajectory, one.trajectory + 1), one.states
+            for piece in pieces(states[own]):
+                values = piece.of(states[own])[0]
+                there = torch.ones_like(values, dtype=torch.bool) if mask is None else piece.of(mask[own])[0]
+                now, near, apart = steps[piece.frames], framed[piece.frames], torch.from_numpy(aside[piece.frames])
+                at = now.round().long()[near]
+                wide[row, at], seen[row, at] = values[near], there[near]
+                rows = torch.full_like(now, row)[apart].long()
+                beside.append((rows, now[apart], near[apart], values[apart], there[apart]))
+            for piece in pieces(wide[row : row + 1]):
+                wide[row, piece.frames, fixed] = states[one.trajectory, one.first, fixed]
+                seen[row, piece.frames, fixed] = True
         columns = [torch.cat(column) for column in zip(*beside, strict=True)]
         return wide, seen, Between(*columns) if len(columns[0]) else None
 

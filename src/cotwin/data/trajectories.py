@@ -9,8 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.between import Between
+from cotwin.data.room import MEMORY, Room
 from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.mapped import place_of
+from cotwin.pieces import copied, pieces
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,10 @@ class Trajectories:
     given: what comes from outside with them: known parameters, courses in time; nothing but their numbers if not
         stated. Where a trajectory of the file is cut into several, they have its number, and begin at frames of it.
     between: states that were measured beside the frames; None where there are none.
+    room: where others are put that are made of them.
 
-    Raises ValueError, naming trajectory, time step and field, for the first value that is not finite.
+    Raises ValueError, naming trajectory, time step and field, for the first value that is not finite; of states that
+    are mapped from a file `require_finite` does, since it reads all of them.
     """
 
     states: Float[Tensor, "N T C *S"]
@@ -35,6 +40,7 @@ class Trajectories:
     notes: tuple[str, ...] = ()
     given: Given = field(default_factory=lambda: Given.of(0))
     between: Between | None = None
+    room: Room = MEMORY
 
     def __post_init__(self) -> None:
         if not len(self.given):
@@ -54,16 +60,30 @@ class Trajectories:
             raise ValueError(
                 f"{self.source}: mask {tuple(self.mask.shape)} and states {tuple(self.states.shape)} differ."
             )
-        self._require_finite()
+        if not self.in_file:
+            self.require_finite()
 
-    def _require_finite(self) -> None:
-        finite = torch.isfinite(self.states)
-        if self.mask is not None:
-            finite |= ~self.mask
-        if not finite.all():
-            trajectory, time, channel = (int(i) for i in (~finite).nonzero()[0][:3])
+    @property
+    def in_file(self) -> bool:
+        """Whether the states are mapped from a file: what takes a copy of them all would not fit into memory."""
+        return place_of(self.states) is not None
+
+    def require_finite(self) -> None:
+        """Raise ValueError, naming the first, where values are not finite that no mask hides."""
+        bad, first = 0, None
+        for piece in pieces(self.states):
+            finite = torch.isfinite(piece.of(self.states))
+            if self.mask is not None:
+                finite |= ~piece.of(self.mask)
+            here = finite.numel() - int(finite.sum())
+            if here and first is None:
+                row, frame, channel = (int(i) for i in (~finite).nonzero()[0][:3])
+                first = row + piece.rows.start, frame + piece.frames.start, channel
+            bad += here
+        if first is not None:
+            trajectory, time, channel = first
             raise ValueError(
-                f"{self.source}: {int((~finite).sum())} values are not finite, "
+                f"{self.source}: {bad} values are not finite, "
                 f"the first in trajectory {int(self.given.trajectory[trajectory])}, "
                 f"time step {int(self.given.frame[trajectory]) + time}, "
                 f"field {self.layout.channel_names[channel]!r}; repair the file, or mark "
@@ -95,10 +115,13 @@ class Trajectories:
 
     def to(self, dtype: torch.dtype) -> Trajectories:
         """In another precision."""
+        if dtype == self.states.dtype:
+            return self
         between = self.between
         if between is not None:
             between = replace(between, states=between.states.to(dtype))
-        return replace(self, states=self.states.to(dtype), given=self.given.to(dtype), between=between)
+        states = copied(self.states, self.room.zeros(self.states.shape, dtype, f"{self.source}: what it holds"))
+        return replace(self, states=states, given=self.given.to(dtype), between=between)
 
     def at_their_times(self) -> Trajectories:
         """With what lies beside a frame there alone; a first state stays at its frame."""
@@ -112,22 +135,32 @@ class Trajectories:
         return replace(self, mask=mask, between=self.between.some(late | ~self.between.framed))
 
     def select(self, indices: list[int] | slice) -> Trajectories:
-        """Some of the trajectories; with a slice, a view of them."""
+        """Some of the trajectories; a view of them where they lie side by side."""
+        if isinstance(indices, list) and indices == list(range(indices[0], indices[0] + len(indices))):
+            indices = slice(indices[0], indices[0] + len(indices))
         return replace(
             self,
-            states=self.states[indices],
-            mask=None if self.mask is None else self.mask[indices],
+            states=self._rows(self.states, indices),
+            mask=None if self.mask is None else self._rows(self.mask, indices),
             given=self.given.rows(indices),
             between=None if self.between is None else self.between.of_rows(indices, len(self)),
         )
 
     def frames(self, start: int, stop: int) -> Trajectories:
-        """A stretch of time of every trajectory."""
+        """A stretch of time of every trajectory, a view."""
         every = torch.arange(len(self))
         return replace(
             self,
-            states=self.states[:, start:stop].contiguous(),
-            mask=None if self.mask is None else self.mask[:, start:stop].contiguous(),
+            states=self.states[:, start:stop],
+            mask=None if self.mask is None else self.mask[:, start:stop],
             given=self.given.window(every, torch.full_like(every, start), stop - 1 - start),
             between=None if self.between is None else self.between.stretch(start, stop),
         )
+
+    def _rows(self, values: Tensor, indices: list[int] | slice) -> Tensor:
+        if isinstance(indices, slice):
+            return values[indices]
+        some = self.room.zeros((len(indices), *values.shape[1:]), values.dtype, f"{self.source}: some of it")
+        for place, row in enumerate(indices):
+            copied(values[row : row + 1], some[place : place + 1])
+        return some
