@@ -176,7 +176,9 @@ class Frames:
         shape = (len(self.stretches), self.count, *states.shape[2:])
         off = [(one.steps != one.steps.round()) | ~one.framed(self.tolerance) for one in self.stretches]
         cure = f"interpolate them to equal steps, or take fewer with another {setting('dt')}"
-        room.require((sum(int(one.sum()) for one in off), *shape[2:]), states.itemsize + 1, "what lies beside the frames", cure)
+        room.require(
+            (sum(int(one.sum()) for one in off), *shape[2:]), states.itemsize + 1, "what lies beside the frames", cure
+        )
         wide = room.zeros(shape, states.dtype, "states with frames for all times")
         seen, beside = room.zeros(shape, torch.bool, "what of them was observed"), []
         fixed = torch.tensor(static)
