@@ -8,6 +8,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from well_files import write_well
@@ -21,7 +22,7 @@ DTYPES = ["f2", "f4", ">f4", "f8", ">f8", "g", "i1", "<i8", "u4", "?", "c8", "U3
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def read_or_refused(path):
+def read_or_refused(path, **options):
     """The states, or None where the file is refused; any other error is the test's failure."""
     used, found, refusals = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, None, []
     try:
@@ -29,7 +30,7 @@ def read_or_refused(path):
     except (ValueError, OSError) as error:
         refusals.append(str(error))
     try:
-        found = open_trajectories(path, boundary="neumann", walls="trusted")
+        found = open_trajectories(path, boundary="neumann", walls="trusted", **options)
     except (ValueError, OSError) as error:
         refusals.append(str(error))
     assert all(path.name in refusal for refusal in refusals)
@@ -93,6 +94,51 @@ def test_a_damaged_well_file(tmp_path, whole_well, change):
     assume(all(int.from_bytes(content[place : place + 4], "little") < 2**26 for place in places))
     path.write_bytes(content)
     read_or_refused(path)
+
+
+def write_pdebench(path):
+    with h5py.File(path, "w") as file:
+        for number in range(2):
+            file[f"{number:04d}/data"], file[f"{number:04d}/grid/x"] = U[..., None], X
+            file[f"{number:04d}/grid/t"] = T
+
+
+def write_plain(path):
+    with h5py.File(path, "w") as file:
+        file["u"], file["x"], file["time"] = U, X, T
+
+
+def write_matlab(path, packed):
+    scipy.io.savemat(path, {"u": U.T, "x": X, "t": T, "about": {"by": "hand"}}, do_compression=packed)
+
+
+MADE = {
+    "groups.hdf5": write_pdebench,
+    "plain.hdf5": write_plain,
+    "packed.mat": lambda path: write_matlab(path, True),
+    "open.mat": lambda path: write_matlab(path, False),
+    "one.npy": lambda path: np.save(path, U),
+}
+
+OPTIONS = {".mat": {"fields": ["u"]}, ".npy": {"extent": [(0, 1)], "dt": 0.2}}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_damaged_next_is_read(tmp_path, name):
+    path = tmp_path / name
+    MADE[name](path)
+    found = read_or_refused(path, **OPTIONS.get(path.suffix, {}))
+    assert np.array_equal(found.states[0, :, 0].numpy(), U)
+
+
+@pytest.mark.parametrize("name", MADE)
+@quick
+@given(change=damage)
+def test_a_damaged_file_of_another_format(tmp_path, name, change):
+    path = tmp_path / name
+    MADE[name](path)
+    path.write_bytes(damaged(path.read_bytes(), *change))
+    read_or_refused(path, **OPTIONS.get(path.suffix, {}))
 
 
 shapes = st.lists(st.integers(0, 7), max_size=4).map(tuple)

@@ -197,3 +197,11 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         files_of(str(tmp_path / "none*.npz"))
     with pytest.raises(ValueError, match="is named twice"):
         files_of([str(tmp_path / "one.npz"), str(tmp_path / "*.npz")])
+
+
+def test_a_time_that_is_none_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(6) / 6, t=[-1e146, 0.25, 0.5, 0.75, 1.0], u=np.ones((5, 6)))
+    with pytest.raises(
+        ValueError, match=r"a\.npz: the times of a trajectory go from -1e\+146 to 1, .* one of them is"
+    ):
+        open_trajectories(tmp_path / "a.npz", boundary="neumann")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo, is_zipfile
 
@@ -35,7 +36,7 @@ class Member(StoredArray):
     def __init__(self, archive: ZipFile, info: ZipInfo) -> None:
         self.archive, self.info = archive, info
         with archive.open(info) as file:
-            self.shape, _, self.dtype = _header(file)
+            self.shape, _, self.dtype = header_of(file)
             declared = file.tell() + math.prod(self.shape) * self.dtype.itemsize
         most = info.compress_size * MOST_UNPACKED if info.compress_type == ZIP_DEFLATED else info.compress_size
         if declared != info.file_size or info.file_size > most:
@@ -58,7 +59,7 @@ class Member(StoredArray):
     def _mapped(self) -> Array:
         """A map of the file, once all of it was found undamaged: what is not wanted takes no memory."""
         with self.archive.open(self.info) as file:
-            _, fortran, _ = _header(file)
+            _, fortran, _ = header_of(file)
             begin = file.tell()
             while file.read(CHUNK):  # compares the checksum at the end
                 pass
@@ -110,12 +111,16 @@ def damage_explained(source: str) -> Iterator[None]:
         raise ValueError(f"{source}: not a whole npz file ({error}); it may be truncated: copy it again.") from error
 
 
-def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def header_of(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran's order and type of an array, from where an npy file begins. Raises ValueError."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"version {version} of the npy format, which names the parts of a structure")
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except (SyntaxError, TokenError) as error:
+        raise ValueError(f"a header that is none ({error})") from error
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded, since unpickling one runs code of whoever wrote it")
     return shape, fortran, dtype

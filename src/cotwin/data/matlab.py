@@ -14,6 +14,7 @@ import scipy.io
 from cotwin.data.archive import MOST_UNPACKED
 from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.contents import Array, Contents
+from cotwin.data.matlab_tags import require_sound_tags
 from cotwin.data.named import contents_of
 from cotwin.data.room import require_room
 from cotwin.data.wanted import Wanted
@@ -51,6 +52,7 @@ def arrays_of_matlab(path: str | Path) -> Iterator[Arrays]:
     arrays: dict[str, StoredArray] = {}
     unreadable: dict[str, str] = {}
     with _damage_explained(source):
+        require_sound_tags(path)
         listed = scipy.io.whosmat(path)
     for name, shape, kind in listed:
         if kind not in NUMBERS:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from cotwin.data.archive import open_archive
+from cotwin.data.archive import header_of, open_archive
 from cotwin.data.arrays import Arrays, Held, StoredArray
 from cotwin.data.boundaries import FROM_END_TO_END
 from cotwin.data.contents import Contents
@@ -46,7 +47,13 @@ def arrays_of_npy(path: str | Path) -> Iterator[Arrays]:
     """The one array of an npy file, by the file's name."""
     path = Path(path)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            shape, fortran, dtype = header_of(file)
+            begin = file.tell()
+        held = path.stat().st_size - begin
+        if math.prod(shape) * dtype.itemsize != held:
+            raise ValueError(f"its header declares {shape} {dtype}, and {held} bytes follow")
+        array = np.memmap(path, dtype, "r", begin, shape, "F" if fortran else "C")
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: not a whole npy file of numbers ({error}); copy it again.") from error
     yield Arrays({path.stem: Held(array)})

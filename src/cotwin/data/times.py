@@ -24,6 +24,8 @@ MORE = 0.1
 """Of a step: a tolerance that is told of where it takes more states."""
 LONG = 8
 """Steps of a gap, at most, that a window may step through: where there are more a trajectory is cut."""
+MOST_STEPS = 1e9
+"""Of a trajectory: with more a time is no time."""
 FEWEST = 4
 """States between two gaps, for which it is cut unless it were mostly empty otherwise."""
 TRIED = 32
@@ -91,6 +93,13 @@ class Frames:
         even = problem is None and np.ptp(steps := [step(row) for row in rows]) <= TOLERANCE * steps[0]
         if dt is None:
             dt = steps[0] if even else _suggested(rows, tolerance)
+        spans = (rows[:, -1] - rows[:, 0]) / dt
+        if not spans.max() < MOST_STEPS:
+            raise ValueError(
+                f"{source}: the times of a trajectory go from {rows[spans.argmax(), 0]:.6g} to "
+                f"{rows[spans.argmax(), -1]:.6g}, {spans.max():.3g} steps of {dt:.6g}; one of them is wrong, or the "
+                f"step, {setting('dt')}."
+            )
         rounding = 4 * np.finfo(times.dtype).eps * np.abs(rows).max() / dt if times.dtype.kind == "f" else 0.0
         own = [
             _stretches(np.arange(rows.shape[1]) * 1.0 if even and dt == steps[0] else (row - row[0]) / dt, rounding)
