@@ -213,5 +213,5 @@ def test_the_format_may_be_said(hdf5, asked):
 
 
 def test_a_format_that_is_none(hdf5):
-    with pytest.raises(ValueError, match=r"data\.format .* is 'fits'; Cotwin reads npz"):
+    with pytest.raises(ValueError, match=r"data\.format .* is 'fits'; Cotwin reads zarr, npz"):
         states(hdf5(u=U, x=X, t=T), format="fits")

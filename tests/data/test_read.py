@@ -43,11 +43,6 @@ def test_an_unknown_format_is_refused(tmp_path):
         open_trajectories(path)
 
 
-def write_zarr(path):
-    path.mkdir()
-    (path / "zarr.json").write_text("{}")
-
-
 @pytest.mark.parametrize(
     ("name", "write", "says"),
     [
@@ -55,7 +50,6 @@ def write_zarr(path):
         ("a.pt", lambda path: torch.save({"u": torch.zeros(3)}, path), "a PyTorch file.*weights_only=True"),
         ("a.npz", lambda path: torch.save({"u": torch.zeros(3)}, path), "a PyTorch file.*weights_only=True"),
         ("a.pkl", lambda path: path.write_bytes(b"\x80\x04]."), "a Python pickle"),
-        ("a.zarr", write_zarr, r"a Zarr store.*zarr\.open"),
         ("a", lambda path: path.mkdir(), "a folder; name a file in it"),
     ],
 )

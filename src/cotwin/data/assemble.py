@@ -60,9 +60,9 @@ def assemble(
             f"{source}: {setting('extent')} has {len(extent)} pairs, the file has the axes "
             f"{[axis.name for axis in contents.axes]}; give (lower, upper) for each."
         )
-    frames = Frames.of(contents.times, contents.num_trajectories, source, dt, dt_tolerance)
+    frames = Frames.of(contents.times, contents.num_trajectories, source, dt or contents.dt, dt_tolerance)
     kinds = boundaries(contents, boundary)
-    ends = extent if extent is not None else [None] * len(contents.axes)
+    ends = extent if extent is not None else [axis.ends for axis in contents.axes]
     placed = centrings(contents, points)
     placements = [
         place(axis, kind, end, source, one)

@@ -26,6 +26,7 @@ class Axis:
     coordinates: of the points, 1-D, as stored.
     boundary: what the file calls it, in lower case ("periodic", "wall"); None if it says nothing.
     points: likewise, "cells" or "nodes".
+    ends: of the domain, lower and upper, where the file says them.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Axis:
     boundary: str | None = None
     unit: str = "1"
     points: str | None = None
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class StoredField:
 class Contents:
     """Everything a file says.
 
-    times: (1, T), or (N, T) where trajectories have times of their own.
+    times: (1, T), or (N, T) where trajectories have times of their own. dt: the step, where the file says it.
     scalars: (N, T) for each name. courses: times (J,) and values (N, J) for each number with times of its own.
     misfits: arrays that are no field of this grid, by name, with the reason; reading them is an error.
     unread: numbers that are left out, by name, with the reason; asking for them is an error.
@@ -80,6 +82,7 @@ class Contents:
     num_trajectories: int
     fields: tuple[StoredField, ...]
     time_unit: str = "1"
+    dt: float | None = None
     scalars: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     courses: Mapping[str, tuple[Array, NDArray[np.float64]]] = field(default_factory=dict)
     misfits: Mapping[str, str] = field(default_factory=dict)

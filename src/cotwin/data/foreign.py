@@ -13,7 +13,6 @@ CURE = (
 )
 # By the bytes that a file begins with: what it is, and what opens it.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (b"CDF", "a netCDF file of version 3", "scipy.io.netcdf_file or xarray"),
     (b"PAR1", "a Parquet file", "pandas.read_parquet"),
     (b"\x1f\x8b", "packed with gzip", "gunzip"),
     (b"\x80", "a Python pickle, which may run code of whoever wrote it", "the program that wrote it"),
@@ -23,7 +22,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
 def what_it_is(path: Path) -> str:
     """One sentence for a file or folder of a format that is not read, with the way to read it."""
     if path.is_dir():
-        return f"{path}: {_folder(path)}"
+        return f"{path}: a folder; name a file in it."
     if not path.is_file():
         return f"{path}: neither a file nor a folder."
     with path.open("rb") as file:
@@ -37,12 +36,6 @@ def what_it_is(path: Path) -> str:
         f"{path}: neither its content nor its ending {path.suffix!r} is of a format that Cotwin reads; docs/data.md "
         f"lists them. Open it with what wrote it and {CURE}"
     )
-
-
-def _folder(path: Path) -> str:
-    if any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zmetadata")):
-        return f"a Zarr store, which Cotwin does not read; open it with zarr.open or xarray.open_zarr and {CURE}"
-    return "a folder; name a file in it."
 
 
 def about_zip(archive: ZipFile) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
@@ -14,13 +14,21 @@ from cotwin.data.arrays import Arrays
 from cotwin.data.contents import Contents, setting
 from cotwin.data.foreign import what_it_is
 from cotwin.data.hdf5 import damage_explained, opened
+from cotwin.data.labelled import open_dataset
 from cotwin.data.matlab import arrays_of_matlab, open_matlab
+from cotwin.data.netcdf import arrays_of_netcdf, is_netcdf, open_netcdf
 from cotwin.data.npz import arrays_of_npy, arrays_of_npz, open_npy, open_npz
 from cotwin.data.pdebench import is_pdebench, open_pdebench
 from cotwin.data.phiflow import arrays_of_scenes, is_scene, open_phiflow
 from cotwin.data.plain import arrays_of_hdf5, arrays_of_matlab_hdf5, open_hdf5, open_matlab_hdf5
+from cotwin.data.rising import rising
 from cotwin.data.wanted import NOTHING_SAID, ROLES, Wanted
 from cotwin.data.well import is_well, open_well
+from cotwin.data.zarr import arrays_of_zarr, open_zarr
+from cotwin.data.zarr_store import is_zarr
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Open = Callable[[Path, Wanted], AbstractContextManager[Contents]]
 List = Callable[[Path], AbstractContextManager[Arrays]]
@@ -28,6 +36,7 @@ Begins = Callable[[Path, bytes], bool]
 Holds = Callable[[Any], bool]
 BEGIN = 512
 """Bytes of a file that tell what it is."""
+ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -54,15 +63,24 @@ def _is_matlab(path: Path, begin: bytes) -> bool:
     return begin.startswith(b"MATLAB 5.0") or (path.suffix == ".mat" and not _is_hdf5(path, begin))
 
 
+def _is_netcdf(path: Path, begin: bytes) -> bool:
+    return begin.startswith(b"CDF") or (path.suffix in (".nc", ".nc4", ".cdf") and not _is_hdf5(path, begin))
+
+
 FORMATS: dict[str, Format] = {
-    "npz": Format(
-        open_npz, arrays_of_npz, lambda path, begin: begin.startswith(b"PK\x03\x04") or path.suffix == ".npz"
+    "zarr": Format(
+        open_zarr,
+        arrays_of_zarr,
+        lambda path, begin: (path.is_dir() or begin.startswith(ZIP)) and is_zarr(path),
     ),
+    "npz": Format(open_npz, arrays_of_npz, lambda path, begin: begin.startswith(ZIP) or path.suffix == ".npz"),
     "phiflow": Format(open_phiflow, arrays_of_scenes, lambda path, begin: is_scene(path)),
     "npy": Format(open_npy, arrays_of_npy, lambda path, begin: begin.startswith(b"\x93NUMPY")),
     "matlab": Format(open_matlab, arrays_of_matlab, _is_matlab),
     "well": Format(open_well, arrays_of_hdf5, _is_hdf5, is_well),
     "pdebench": Format(open_pdebench, arrays_of_hdf5, _is_hdf5, is_pdebench),
+    "netcdf": Format(open_netcdf, arrays_of_netcdf, _is_hdf5, is_netcdf),
+    "netcdf3": Format(open_netcdf, arrays_of_netcdf, _is_netcdf),
     "matlab_hdf5": Format(
         open_matlab_hdf5,
         arrays_of_matlab_hdf5,
@@ -98,11 +116,21 @@ def format_of(path: Path, asked: str | None = None) -> str:
 
 
 @contextmanager
-def open_contents(path: str | Path, wanted: Wanted = NOTHING_SAID, format: str | None = None) -> Iterator[Contents]:
-    """What a file holds, by Cotwin's names. Raises ValueError for one of no known format, or one that is damaged."""
-    path = Path(path)
-    with FORMATS[format_of(path, format)].open(path, wanted) as contents:
-        yield _renamed(contents, wanted)
+def open_contents(
+    source: str | Path | xr.Dataset, wanted: Wanted = NOTHING_SAID, format: str | None = None
+) -> Iterator[Contents]:
+    """What a file, or a dataset in memory, holds; by Cotwin's names; coordinates that fall are reversed, with the
+    fields.
+
+    Raises ValueError for a file of no known format, or one that is damaged.
+    """
+    if isinstance(source, str | Path):
+        path = Path(source)
+        opening = FORMATS[format_of(path, format)].open(path, wanted)
+    else:
+        opening = open_dataset(source, wanted)
+    with opening as contents:
+        yield _renamed(rising(contents), wanted)
 
 
 def _renamed(contents: Contents, wanted: Wanted) -> Contents:

@@ -156,10 +156,11 @@ def path_of(dataset: Any) -> str:
     return str(dataset.name).lstrip("/")
 
 
-def gap(dataset: Any, within: tuple[Any, ...] = ()) -> str | None:
+def gap(dataset: Any, within: tuple[Any, ...] = (), fill_is_missing: bool = False) -> str | None:
     """Which values of a dataset are nowhere, in words that follow its name; None if all were written.
 
-    within: the virtual datasets that lead to this one.
+    within: the virtual datasets that lead to this one. fill_is_missing: whether the file says of its fill value that
+    it stands for what is missing.
     """
     if dataset.size is None:
         return "is empty"
@@ -174,7 +175,8 @@ def gap(dataset: Any, within: tuple[Any, ...] = ()) -> str | None:
     if written == 0 < parts:
         return "was never written"
     # Not a number in place of what was not written is an honest gap, and read as one.
-    if written < parts and not (dataset.dtype.kind == "f" and np.isnan(dataset.fillvalue)):
+    honest = fill_is_missing or (dataset.dtype.kind == "f" and np.isnan(dataset.fillvalue))
+    if written < parts and not honest:
         return f"was written in part only, {written} of {parts} chunks"
     return None
 

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import h5py
 
@@ -19,6 +19,9 @@ from cotwin.data.times import NEAR
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.wanted import Wanted
 from cotwin.layout import Boundary, Centring, Ends
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class Options(TypedDict, total=False):
@@ -41,7 +44,7 @@ class Options(TypedDict, total=False):
 
 
 def open_trajectories(
-    source: str | Path,
+    source: str | Path | xr.Dataset,
     *,
     format: str | None = None,
     names: Mapping[str, str] = MappingProxyType({}),
@@ -59,7 +62,7 @@ def open_trajectories(
     dt_tolerance: float = NEAR,
     room: Room = MEMORY,
 ) -> Trajectories:
-    """Trajectories from a file of any format that docs/data.md names.
+    """Trajectories from a file of any format that docs/data.md names, or from an xarray.Dataset.
 
     format: of the file, by its content if not given.
     names: what the file calls times (t), coordinates (x, y, z), trajectories (n) and fields, by Cotwin's names:

@@ -26,6 +26,7 @@ class Reading:
 
     order: its axes, such as "ntxc": n for trajectories, t for times, then coordinates, c for components.
 
+    >>> import numpy as np
     >>> Reading("xt").read(np.zeros((16, 6)), 0, slice(0, 2)).shape
     (2, 1, 16)
     """

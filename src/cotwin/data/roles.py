@@ -164,13 +164,10 @@ def _made_up(
             assert wanted.dt is not None
             rows[name] = wanted.dt * np.arange(sizes[name])
             continue
-        extent, periodic, points = wanted.along("xyz".index(name))
-        if extent is None:
+        row = wanted.row("xyz".index(name), sizes[name])
+        if row is None:
             raise ValueError(f"the coordinates {name} are not found; {CURE}.")
-        lower, upper = extent
-        intervals = sizes[name] - (points == "nodes" and not periodic)
-        offset = 0.0 if periodic or points == "nodes" else 0.5
-        rows[name] = lower + (np.arange(sizes[name]) + offset) * (upper - lower) / max(intervals, 1)
+        rows[name] = row
     return rows
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from cotwin.data.contents import Array
 from cotwin.layout import Boundary, Centring, Ends
 
-ROLES = ("n", "t", "x", "y", "z")
-"""What `names` may say beside fields: trajectories, times, coordinates."""
+ROLES = ("n", "t", "x", "y", "z", "component")
+"""What `names` may say beside fields: trajectories, times, coordinates, the dimension of a vector's components."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,16 @@ class Wanted:
         ends = self.boundary if self.boundary is None or isinstance(self.boundary, str) else self.boundary[axis]
         points = self.points if self.points is None or isinstance(self.points, str) else self.points[axis]
         return extent, ends in ("periodic", ("periodic", "periodic"), ["periodic", "periodic"]), points or "cells"
+
+    def row(self, axis: int, size: int) -> Array | None:
+        """So many coordinates along an axis, from the ends of the domain; None where these are not said."""
+        extent, periodic, points = self.along(axis)
+        if extent is None:
+            return None
+        lower, upper = extent
+        intervals = size - (points == "nodes" and not periodic)
+        offset = 0.0 if periodic or points == "nodes" else 0.5
+        return np.asarray(lower + (np.arange(size) + offset) * (upper - lower) / max(intervals, 1))
 
 
 NOTHING_SAID = Wanted()

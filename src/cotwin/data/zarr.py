@@ -1,0 +1,113 @@
+"""Zarr stores of versions 2 and 3, folders or zip files: through xarray, or where nothing is labelled by shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cotwin.data.arrays import Arrays, StoredArray
+from cotwin.data.contents import Array, Contents
+from cotwin.data.labelled import arrays_of, contents_of
+from cotwin.data.labelled_fields import damage_explained
+from cotwin.data.named import contents_of as contents_of_named
+from cotwin.data.optional import needed
+from cotwin.data.room import require_room
+from cotwin.data.wanted import Wanted
+from cotwin.data.zarr_store import Looked, look_at
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@contextmanager
+def open_zarr(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
+    """What a store holds; its fields are read only when asked, a few frames of a trajectory at a time."""
+    with _opened(path) as (store, looked):
+        source, format = str(path), f"Zarr {looked.version}"
+        if looked.labelled:
+            contents = contents_of(_labelled(store, looked, source), wanted, source, format, looked.unreadable)
+        else:
+            arrays = _arrays(store, looked, source)
+            contents = contents_of_named(arrays, looked.unreadable, wanted, source, format)
+        groups = [f"groups are not read: {', '.join(looked.groups)}"] if looked.groups else []
+        yield replace(contents, notes=(*looked.notes, *groups, *contents.notes))
+
+
+@contextmanager
+def arrays_of_zarr(path: str | Path) -> Iterator[Arrays]:
+    """The arrays of a store, whatever they mean."""
+    with _opened(path) as (store, looked):
+        source = str(path)
+        if looked.labelled:
+            yield arrays_of(_labelled(store, looked, source), source, looked.unreadable)
+        else:
+            yield Arrays(_arrays(store, looked, source), looked.unreadable)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, Looked]]:
+    source, path = str(path), Path(path)
+    zarr = needed("zarr", "xarray", source)
+    with damage_explained(source):
+        try:
+            looked = look_at(path)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+        kind = zarr.storage.LocalStore if path.is_dir() else zarr.storage.ZipStore
+        store = kind(path, read_only=True)
+    try:
+        yield store, looked
+    finally:
+        store.close()
+
+
+def _labelled(store: Any, looked: Looked, source: str) -> xr.Dataset:
+    xarray = needed("xarray", "xarray", source)
+    with damage_explained(source):
+        dataset = xarray.open_dataset(
+            store,
+            engine="zarr",
+            group=looked.inside or None,
+            consolidated=False,
+            zarr_format=looked.version,
+            decode_cf=False,
+            cache=False,
+            drop_variables=list(looked.unreadable),
+        )
+        for variable in dataset.variables.values():
+            # Zarr's default in version 2, which says nothing of what is missing.
+            if looked.version == 2 and variable.attrs.get("_FillValue") == 0:
+                del variable.attrs["_FillValue"]
+        decoded: xr.Dataset = xarray.decode_cf(dataset, decode_times=False, decode_timedelta=False)
+        return decoded
+
+
+def _arrays(store: Any, looked: Looked, source: str) -> dict[str, StoredArray]:
+    with damage_explained(source):
+        group = needed("zarr", "xarray", source).open_group(
+            store, mode="r", path=looked.inside or None, zarr_format=looked.version, use_consolidated=False
+        )
+        return {name: _ZarrArray(group[name], source) for name in looked.arrays if name not in looked.unreadable}
+
+
+class _ZarrArray(StoredArray):
+    """An array without names of its dimensions."""
+
+    def __init__(self, array: Any, source: str) -> None:
+        self.array, self.source, self.shape, self.dtype = array, source, tuple(array.shape), np.dtype(array.dtype)
+        self.unit = str(array.attrs.get("units", "1"))
+
+    def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
+        whole = (*index, *[slice(None)] * (self.ndim - len(index)))
+        wanted = [
+            len(range(*one.indices(size))) if isinstance(one, slice) else 1
+            for one, size in zip(whole, self.shape, strict=True)
+        ]
+        require_room(wanted, self.dtype.itemsize, f"{self.source}: {self.array.name}")
+        with damage_explained(self.source):
+            return np.asarray(self.array[whole])
