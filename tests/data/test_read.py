@@ -50,7 +50,7 @@ def test_an_unknown_format_is_refused(tmp_path):
         ("a.pt", lambda path: torch.save({"u": torch.zeros(3)}, path), "a PyTorch file.*weights_only=True"),
         ("a.npz", lambda path: torch.save({"u": torch.zeros(3)}, path), "a PyTorch file.*weights_only=True"),
         ("a.pkl", lambda path: path.write_bytes(b"\x80\x04]."), "a Python pickle"),
-        ("a", lambda path: path.mkdir(), "a folder; name a file in it"),
+        ("a", lambda path: path.mkdir(), "a folder without data files"),
     ],
 )
 def test_a_file_of_another_kind_is_named_with_the_way_to_read_it(tmp_path, name, write, says):

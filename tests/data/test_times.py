@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.read import files_of, open_trajectories
+from cotwin.data.files import files_of
+from cotwin.data.read import open_trajectories
 from cotwin.data.several import together
 from cotwin.data.split import split_in_time, split_trajectories
 from cotwin.data.times import Frames
@@ -152,6 +153,7 @@ def test_several_files_are_one_set_each_with_its_length_and_step(tmp_path: Path)
     short = written(tmp_path / "a.npz", np.arange(5) * 0.1, kappa=0.1)
     coarse = written(tmp_path / "b.npz", np.arange(6) * 0.3, kappa=0.2)
     assert files_of(str(tmp_path / "*.npz")) == [str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]
+    assert files_of(tmp_path) == files_of(str(tmp_path / "*.npz"))
     both = together([short, coarse], "two files")
     assert both.layout.dt == pytest.approx(0.1)
     assert both.states.shape[:2] == (2, 16)

@@ -22,7 +22,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
 def what_it_is(path: Path) -> str:
     """One sentence for a file or folder of a format that is not read, with the way to read it."""
     if path.is_dir():
-        return f"{path}: a folder; name a file in it."
+        return f"{path}: a folder of no format that Cotwin reads; name a file in it."
     if not path.is_file():
         return f"{path}: neither a file nor a folder."
     with path.open("rb") as file:

@@ -92,6 +92,11 @@ FORMATS: dict[str, Format] = {
 """By the name that `data.format` has; of several that fit a file the first."""
 
 
+def is_store(folder: Path) -> bool:
+    """Whether a folder is one set of data, not several files."""
+    return any(one.begins(folder, b"") for one in FORMATS.values())
+
+
 def format_of(path: Path, asked: str | None = None) -> str:
     """The name of a file's format. Raises ValueError where it is of none, with what it is and the cure."""
     if asked is not None and asked not in FORMATS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, TypedDict
 import h5py
 
 from cotwin.data.assemble import Missing, Walls, assemble
+from cotwin.data.files import files_of
 from cotwin.data.formats import open_contents
 from cotwin.data.hdf5 import takes_from_other_files
 from cotwin.data.precision import Precision
 from cotwin.data.room import MEMORY, Room
+from cotwin.data.several import together
 from cotwin.data.times import NEAR
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.wanted import Wanted
@@ -44,7 +45,7 @@ class Options(TypedDict, total=False):
 
 
 def open_trajectories(
-    source: str | Path | xr.Dataset,
+    source: str | Path | Sequence[str | Path] | xr.Dataset,
     *,
     format: str | None = None,
     names: Mapping[str, str] = MappingProxyType({}),
@@ -62,8 +63,9 @@ def open_trajectories(
     dt_tolerance: float = NEAR,
     room: Room = MEMORY,
 ) -> Trajectories:
-    """Trajectories from a file of any format that docs/data.md names, or from an xarray.Dataset.
+    """Trajectories from a file of any format that docs/data.md names, from several as one set, or an xarray.Dataset.
 
+    source: a file, a pattern such as runs/*.npz, a folder of files, or several of these.
     format: of the file, by its content if not given.
     names: what the file calls times (t), coordinates (x, y, z), trajectories (n) and fields, by Cotwin's names:
         {"t": "time", "u": "usol"}.
@@ -87,42 +89,26 @@ def open_trajectories(
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
     wanted = Wanted(names, axes, extent, boundary, points, dt)
-    with open_contents(source, wanted, format) as contents:
-        return assemble(
-            contents,
-            fields=fields,
-            boundary=boundary,
-            extent=extent,
-            missing=missing,
-            precision=precision,
-            walls=walls,
-            given=given,
-            given_at=given_at,
-            points=points,
-            dt=dt,
-            dt_tolerance=dt_tolerance,
-            room=room,
-        )
-
-
-def files_of(path: str | Sequence[str]) -> list[str]:
-    """One path, those that a pattern such as runs/*.npz fits, in the order of their names, or several of either.
-
-    Raises ValueError for a pattern that fits none, and a file that is named twice.
-    """
-    found: list[str] = []
-    for one in [path] if isinstance(path, str) else path:
-        # Path.glob takes no pattern that begins at the root.
-        fitting = sorted(glob.glob(one)) if glob.has_magic(one) and not Path(one).exists() else [one]  # noqa: PTH207
-        if not fitting:
-            raise ValueError(f"no file fits {one}.")
-        found += fitting
-    if len(set(found)) < len(found):
-        twice = next(one for one in found if found.count(one) > 1)
-        raise ValueError(f"{twice} is named twice; its trajectories would count twice.")
-    if not found:
-        raise ValueError("no file is named.")
-    return found
+    parts = []
+    for one in files_of(source) if isinstance(source, str | Path | Sequence) else [source]:
+        with open_contents(one, wanted, format) as contents:
+            part = assemble(
+                contents,
+                fields=fields,
+                boundary=boundary,
+                extent=extent,
+                missing=missing,
+                precision=precision,
+                walls=walls,
+                given=given,
+                given_at=given_at,
+                points=points,
+                dt=dt,
+                dt_tolerance=dt_tolerance,
+                room=room,
+            )
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
 
 
 def is_self_contained(path: str | Path) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cotwin.data.read import Options, files_of
+from cotwin.data.files import files_of
+from cotwin.data.read import Options
 from cotwin.data.several import together
 from cotwin.data.split import Split, split_in_time, split_trajectories
 from cotwin.data.trajectories import Trajectories

@@ -132,7 +132,7 @@ class FileData(Settings):
 
     kind: Literal["file"]
     path: str | tuple[str, ...] = Field(
-        description="a file, a pattern such as runs/*.npz, or several files, whose trajectories are one set"
+        description="a file, a pattern such as runs/*.npz, a folder, or several, whose trajectories are one set"
     )
     format: str | None = Field(None, description="of the file, such as hdf5 or matlab; by its content if not given")
     names: dict[str, str] = Field(
