@@ -26,7 +26,7 @@ def damaged(tmp_path):
 
 def test_everything_is_counted_and_nothing_refused(damaged):
     path, u = damaged
-    summary = inspect_file(path)
+    summary = inspect_file(path).summary
     assert (summary.format, summary.trajectories, summary.grid) == ("npz", 2, (16,))
     assert (summary.time.points, summary.time.spacing) == (5, None)
     (axis,) = summary.axes
@@ -50,7 +50,7 @@ def test_everything_is_counted_and_nothing_refused(damaged):
 def test_the_text_says_all_of_it(damaged):
     text = render(inspect_file(damaged[0]))
     for words in (
-        "npz, 2 trajectories",
+        "read as npz, 2 trajectories",
         "x: 16 points from 0 to 0.9375, step 0.0625",
         "t: 5 points from 0 to 1, uneven",
         "u [m/s]: scalar, float64 (2, 5, 16)",
@@ -66,9 +66,9 @@ def test_the_text_says_all_of_it(damaged):
 
 def test_a_field_without_a_finite_value(tmp_path):
     np.savez(tmp_path / "data.npz", x=X, t=T, u=np.full((5, 16), np.nan))
-    summary = inspect_file(tmp_path / "data.npz")
+    summary = inspect_file(tmp_path / "data.npz").summary
     assert (summary.fields[0].minimum, summary.fields[0].non_finite) == (None, 80)
-    assert "no finite value" in render(summary)
+    assert "no finite value" in render(inspect_file(tmp_path / "data.npz"))
 
 
 def test_the_well_file(tmp_path):
@@ -78,14 +78,15 @@ def test_the_well_file(tmp_path):
         file["t0_fields/u"][1, 2, 3, 4] = np.nan
         add_field(file, "t2_fields", "stress", np.ones((3, 5, 8, 6, 2, 2)), [True, True])
         file.attrs["grid_type"] = "spherical"
-    summary = inspect_file(path)
+    found = inspect_file(path)
+    summary = found.summary
     assert (summary.trajectories, summary.grid, summary.time.spacing) == (3, (8, 6), pytest.approx(0.25))
     assert [axis.boundary for axis in summary.axes] == ["periodic", "wall"]
     assert summary.axes[0].extent == pytest.approx((0, 1))
     assert summary.axes[1].extent == pytest.approx((0, 5 / 6)), "nodes"
     assert summary.fields[0].first_non_finite == Place(1, 2, 0, (3, 4))
     assert summary.fields[0].maximum == pytest.approx(float(u.max()))
-    text = render(summary)
+    text = render(found)
     assert "grid_type is 'spherical'" in text
     assert "the tensor stress is read as the fields stress_xx" in text
     assert "the boundary along y is 'wall' in the file: choose" in text
@@ -102,7 +103,7 @@ def test_what_a_mask_hides_needs_no_settling(tmp_path):
     seen = np.ones(u.shape, dtype=bool)
     u[1, 2], u[3, 4], seen[1, 2], seen[3, 4] = np.nan, 1e6, False, False
     np.savez(tmp_path / "data.npz", x=X, t=T, u=u, mask=seen, boundary="periodic")
-    summary = inspect_file(tmp_path / "data.npz")
+    summary = inspect_file(tmp_path / "data.npz").summary
     (field,) = summary.fields
     assert (field.non_finite, field.unobserved, summary.refusals) == (0, 2, ())
     assert field.maximum == 1.0

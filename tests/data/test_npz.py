@@ -161,7 +161,7 @@ def test_every_kind_of_not_a_number_is_missing_without_a_warning(save):
     data = open_trajectories(path, missing="mask")
     assert data.mask is not None
     assert (~data.mask).nonzero().tolist() == [[0, 2, 0, 3]]
-    assert inspect_file(path).fields[0].non_finite == 1
+    assert inspect_file(path).summary.fields[0].non_finite == 1
 
 
 def test_axes_of_one_length_are_read_in_order_and_a_note_says_so(save):

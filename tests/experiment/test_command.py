@@ -146,8 +146,19 @@ def test_data_inspect_says_what_is_in_a_file(folder: Path) -> None:
     broken = waves(2)
     broken[1, 3, 7] = np.nan
     output = cotwin("data", "inspect", str(save(folder / "mine.npz", broken))).output
-    for words in ("2 trajectories", "32 points", "0.05", "not finite"):
+    for words in ("2 trajectories", "32 points", "0.05", "not finite", "missing: mask"):
         assert words in output
+
+
+@pytest.mark.parametrize("shape", [(32,), (16, 12), (8, 6, 5)])
+def test_data_inspect_draws_each_field(folder: Path, shape: tuple[int, ...]) -> None:
+    u = np.random.default_rng(0).normal(size=(2, 6, *shape))
+    u[0, 1, 2] = np.nan
+    axes = {name: np.arange(size) / size for name, size in zip("xyz", shape, strict=False)}
+    np.savez(folder / "mine.npz", t=np.arange(6), u=u, k=np.ones(shape), **axes)
+    output = cotwin("data", "inspect", str(folder / "mine.npz"), "--plot", str(folder / "mine.png")).output
+    assert "drawn into" in output
+    assert (folder / "mine.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_config_show_prints_what_train_would_use() -> None:

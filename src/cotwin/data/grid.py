@@ -63,6 +63,19 @@ def on_nodes(first: float, last: float, spacing: float) -> bool:
     return nodes < cells or (nodes == cells and _same(first, round(first / spacing) * spacing, spacing))
 
 
+def period_is_round(first: float, last: float, spacing: float) -> bool:
+    """Whether points look as along a periodic axis: the ends of a period, a spacing longer, are the rounder numbers.
+
+    >>> period_is_round(-1.0, 0.96875, 0.03125), period_is_round(0.0, 1.0, 0.05)
+    (True, False)
+    """
+    near = 1e-6 * max(abs(first), abs(last), spacing)
+    half = spacing / 2
+    domains = ((first, last + spacing), (first, last), (first - half, last + half))
+    period, nodes, cells = (sum(_digits(end, near) for end in ends) for ends in domains)
+    return period < min(nodes, cells)
+
+
 def _digits(value: float, near: float) -> int:
     """Decimals that it takes to write a value to within `near`, from the first that is not zero; of zero none."""
     if abs(value) < near:

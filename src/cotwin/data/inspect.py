@@ -3,107 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from cotwin.data.assemble import assemble
 from cotwin.data.boundaries import KINDS, said_by
-from cotwin.data.contents import ALL, Array, Axis, Contents, StoredField, as_type, setting, step, unevenness
-from cotwin.data.formats import open_contents
-from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place, render
+from cotwin.data.contents import Contents, setting, unevenness
+from cotwin.data.fitting import UNKNOWN
+from cotwin.data.formats import format_of, open_arrays, open_contents
+from cotwin.data.guess import names_of
+from cotwin.data.listing import listed, shortened
+from cotwin.data.recipe import chosen_fields, domain, holes, step_of, structure
+from cotwin.data.rendering import render
+from cotwin.data.summary import FieldSummary, FileSummary, Inspection, Place, Setting
 from cotwin.data.times import Frames
+from cotwin.data.trying import Way, met, refusal, way_to
+from cotwin.data.values import summary_of
 
-__all__ = ["AxisSummary", "FieldSummary", "FileSummary", "Place", "inspect_file", "render"]
+__all__ = ["FieldSummary", "FileSummary", "Inspection", "Place", "inspect_file", "render"]
+
+PLAIN = ("npz", "npy", "matlab", "matlab_hdf5", "hdf5")
+"""Formats of arrays that names alone tell apart."""
+TAKEN = ("fields", "given", "boundary", "extent", "points", "missing", "dt")
+"""Settings that are options of assembling what was opened."""
 
 
-def inspect_file(path: str | Path) -> FileSummary:
-    """What a file holds, and what reading it would refuse.
+def inspect_file(path: str | Path, format: str | None = None) -> Inspection:
+    """What a file holds, what reading it would refuse, and the settings that read it.
 
-    Values that are not finite and uneven intervals are reported, not refused. Raises ValueError only for a
-    file that cannot be opened as any format known.
+    Values that are not finite and uneven intervals are reported, not refused. Of large files a part of the values is
+    looked at. Raises ValueError only for a file that cannot be opened as any format known.
     """
-    with open_contents(path) as contents:
-        ends = _ends(contents)
-        fields = tuple(_field(contents, field, ends) for field in contents.fields)
-        refusals, notes = list(_refusals(contents, fields)), contents.notes
-        if not refusals:
-            # Nothing in sight: whatever reading finds in the values all the same.
-            try:
-                notes = assemble(contents).notes
-            except ValueError as error:
-                refusals.append(str(error).removeprefix(f"{contents.source}: "))
-        return FileSummary(
-            source=contents.source,
-            format=contents.format,
-            trajectories=contents.num_trajectories,
-            axes=tuple(_axis(axis) for axis in contents.axes),
-            time=_axis(Axis("t", contents.times[0], unit=contents.time_unit)),
-            fields=fields,
-            scalars={name: (float(v.min()), float(v.max())) for name, v in contents.scalars.items()},
-            refusals=tuple(refusals),
-            notes=notes,
+    with inspected(path, format) as (found, _):
+        return found
+
+
+@contextmanager
+def inspected(path: str | Path, format: str | None = None) -> Iterator[tuple[Inspection, Contents | None]]:
+    """The same, with the open file as it is read; None where it cannot be."""
+    path = Path(path)
+    name = format_of(path, format)
+    recipe = [Setting("kind", "file"), Setting("path", str(path))]
+    with open_arrays(path, name) as arrays:
+        way, problem = way_to(path, name, arrays)
+        found = Inspection(
+            source=str(path),
+            format=name,
+            words={key: shortened(word) for key, word in arrays.words.get("", {}).items()},
+            arrays=tuple(listed(arrays)),
+            reasons=() if way is None else way.guess.reasons,
+            problem=problem,
+            summary=None,
+            recipe=tuple(recipe),
         )
+        if way is None:
+            yield found, None
+            return
+        if way.format != name or format is not None:
+            recipe.append(Setting("format", way.format))
+        with open_contents(path, way.guess.wanted, way.format) as contents:
+            summary = summary_of(contents)
+            names = names_of(arrays, way.guess.wanted) if way.format in PLAIN else dict(way.guess.wanted.names)
+            recipe += _recipe(path, way, contents, summary, names)
+            refusals = list(_in_sight(contents, summary.fields))
+            left = _left(contents, recipe)
+            if left is not None:
+                refusals += [left] * (left not in refusals)
+                recipe += _order(contents)
+            summary = replace(summary, refusals=tuple(refusals))
+            yield replace(found, format=contents.format, summary=summary, recipe=tuple(recipe)), contents
 
 
-def _axis(axis: Axis) -> AxisSummary:
-    values = axis.coordinates
-    spacing = None if unevenness(values, "") else step(values)
-    return AxisSummary(axis.name, len(values), float(values[0]), float(values[-1]), spacing, axis.unit, axis.boundary)
+def _recipe(
+    path: Path, way: Way, contents: Contents, summary: FileSummary, names: dict[str, str]
+) -> Iterator[Setting]:
+    """The settings after format and path."""
+    order = next((one.order for one in contents.fields if not one.static), "") if way.format in PLAIN else ""
+    yield from structure(way.guess, names, order)
+    fields = list(chosen_fields(contents))
+    yield from fields
+    said = {one.name: one.value for one in fields}
+    try:
+        ends = met(path, way, contents, said)
+    except ValueError:  # the refusals say why
+        ends = [UNKNOWN] * len(contents.axes)
+    yield from domain(contents, ends, placed="extent" not in way.guess.asked)
+    yield from holes(summary.fields)
+    yield from step_of(contents, way.guess)
 
 
-def _ends(contents: Contents) -> list[int]:
-    """How many states each trajectory has before nothing but NaN follows in all fields that change in time."""
-    moving = [field for field in contents.fields if not field.static]
-    ends = []
-    for trajectory in range(contents.num_trajectories):
-        known = np.zeros(contents.num_frames, dtype=bool)
-        for field in moving:
-            values = as_type(field.read(trajectory, ALL), np.float64)
-            known |= ~np.isnan(values).all(axis=tuple(range(1, values.ndim)))
-        end = int(known.nonzero()[0].max(initial=-1)) + 1
-        ends.append(end if end >= 2 else contents.num_frames)
-    return ends
+def _left(contents: Contents, recipe: list[Setting]) -> str | None:
+    """Why what is read with these settings is refused all the same; None where it is not, or some are to choose."""
+    if not all(one.said for one in recipe):
+        return None
+    known = {one.name: one.value for one in recipe if one.name in TAKEN}
+    return refusal(contents, known)
 
 
-def _field(contents: Contents, field: StoredField, ends: list[int]) -> FieldSummary:
-    low, high = np.inf, -np.inf
-    non_finite, unobserved = 0, 0
-    first: Place | None = None
-    for trajectory in range(contents.num_trajectories if field.per_trajectory else 1):
-        values = as_type(field.read(trajectory, ALL), np.float64)
-        seen = True if field.observed is None else field.observed(trajectory, ALL)
-        seen = np.broadcast_to(seen, values.shape)
-        if not field.static:
-            values, seen = values[: ends[trajectory]], seen[: ends[trajectory]]
-        finite, bad = seen & np.isfinite(values), seen & ~np.isfinite(values)
-        low = min(low, float(values.min(where=finite, initial=np.inf)))
-        high = max(high, float(values.max(where=finite, initial=-np.inf)))
-        non_finite += int(bad.sum())
-        if first is None and bad.any():
-            first = _first(trajectory, bad)
-        unobserved += int((~seen).sum())
-    return FieldSummary(
-        name=field.name,
-        shape=field.shape,
-        dtype=field.dtype,
-        components=field.components,
-        static=field.static,
-        unit=field.unit,
-        minimum=low if low <= high else None,
-        maximum=high if low <= high else None,
-        non_finite=non_finite,
-        first_non_finite=first,
-        unobserved=unobserved,
-    )
+def _order(contents: Contents) -> Iterator[Setting]:
+    """Where a field might be read in several orders of axes."""
+    for one in contents.fields:
+        if one.other_orders:
+            orders = " or ".join((one.order, *one.other_orders))
+            yield Setting("axes", one.order, f"choose: {one.name} might be {orders}", said=False)
+            return
 
 
-def _first(trajectory: int, where: Array) -> Place:
-    time, component, *point = (int(index) for index in np.unravel_index(int(np.argmax(where)), where.shape))
-    return Place(trajectory, time, component, tuple(point))
-
-
-def _refusals(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[str]:
+def _in_sight(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[str]:
     yield from contents.refusals
     for axis in contents.axes:
         problem = unevenness(axis.coordinates, "interpolate the data to a uniform grid")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from cotwin.data.contents import Array, setting
 
@@ -17,6 +20,9 @@ MOST_CHANNELS = 16
 class Sliced(Protocol):
     """An array that gives parts of itself, one index or slice for each of its leading axes."""
 
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
@@ -24,7 +30,8 @@ class Sliced(Protocol):
 class Reading:
     """One way to see an array as a field, or as several.
 
-    order: its axes, such as "ntxc": n for trajectories, t for times, then coordinates, c for components.
+    order: its axes, such as "ntxc": n for trajectories, which may have several axes, t for times, then coordinates, c
+        for components.
 
     >>> import numpy as np
     >>> Reading("xt").read(np.zeros((16, 6)), 0, slice(0, 2)).shape
@@ -39,13 +46,17 @@ class Reading:
         return Reading(self.order.replace("c", ""))
 
     def of(self, shape: tuple[int, ...], name: str) -> int:
-        """How long an array of this shape is along an axis; 1 where it has none."""
-        return shape[self.order.index(name)] if name in self.order else 1
+        """How long an array of this shape is along an axis, or several of one name; 1 where it has none."""
+        return math.prod(size for size, one in zip(shape, self.order, strict=True) if one == name)
 
     def read(self, array: Sliced, trajectory: int, frames: slice, components: slice = slice(None)) -> Array:
         """Some frames of one trajectory, (T, components, *grid); T is 1 where the field is static."""
-        chosen = {"n": trajectory, "t": frames, "c": components}
-        values = array[tuple(chosen.get(name, slice(None)) for name in self.order)]
+        chosen = {"t": frames, "c": components}
+        sizes = [size for size, name in zip(array.shape, self.order, strict=True) if name == "n"]
+        places = iter(np.unravel_index(trajectory, sizes) if sizes else ())
+        values = array[
+            tuple(int(next(places)) if name == "n" else chosen.get(name, slice(None)) for name in self.order)
+        ]
         left = self.order.replace("n", "")
         for name in "tc":
             if name not in left:
@@ -140,7 +151,7 @@ def order_of(axes: str | None, names: list[str]) -> str:
     if axes is None:
         return "t" + "".join(names)
     axes = axes.lower()
-    if sorted(axes.replace("n", "", 1).replace("c", "", 1)) != sorted(["t", *names]):
+    if sorted(axes.replace("n", "").replace("c", "", 1)) != sorted(["t", *names]):
         raise ValueError(
             f"{setting('axes')} is {axes!r}; it names each of t, {', '.join(names)} once, in the order of the "
             "arrays' axes, n where trajectories do not come first, and c where components do not come last."

@@ -1,7 +1,8 @@
-"""The summary of a data file, and its rendering as plain text."""
+"""What was found in a data file, in few numbers and words."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cotwin.data.grid import on_nodes
@@ -75,6 +76,7 @@ class FileSummary:
     """What a data file holds.
 
     time: the times of the first trajectory.
+    seen: how much of the fields was looked at, of how much.
     scalars: smallest and largest value of each.
     refusals: why `open_trajectories` would refuse the file as it is.
     """
@@ -88,6 +90,7 @@ class FileSummary:
     scalars: dict[str, tuple[float, float]]
     refusals: tuple[str, ...]
     notes: tuple[str, ...]
+    seen: tuple[int, int] = (1, 1)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -95,62 +98,52 @@ class FileSummary:
         return tuple(axis.points for axis in self.axes)
 
 
-def render(summary: FileSummary) -> str:
-    """The summary as plain text."""
-    lines = [
-        f"{summary.source}: {summary.format}, {_many(summary.trajectories, 'trajectory', 'trajectories')}",
-        "",
-        "grid",
-        *(_axis_line(axis) for axis in summary.axes),
-        "times",
-        _axis_line(summary.time),
-        "fields",
-        *(_field_line(field) for field in summary.fields),
-    ]
-    if summary.scalars:
-        lines += ["scalars", *(f"  {name}: {_range(*ends)}" for name, ends in summary.scalars.items())]
-    if summary.refusals:
-        lines += ["to settle before it can be read", *(f"  - {text}" for text in summary.refusals)]
-    if summary.notes:
-        lines += ["notes", *(f"  - {text}" for text in summary.notes)]
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class ArraySummary:
+    """One array, before it is decided what it means. holds: of a small one its range. words: what is said of it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    unit: str
+    holds: str
+    words: Mapping[str, str]
 
 
-def _axis_line(axis: AxisSummary) -> str:
-    spacing = "uneven" if axis.spacing is None else f"step {axis.spacing:.6g}"
-    boundary = "" if axis.boundary is None else f", {axis.boundary}"
-    if axis.extent is not None:
-        boundary += f" in ({axis.extent[0]:.6g}, {axis.extent[1]:.6g})"
-    return (
-        f"  {axis.name}{_bracket(axis.unit)}: {_many(axis.points, 'point', 'points')} from {axis.first:.6g} "
-        f"to {axis.last:.6g}, {spacing}{boundary}"
-    )
+@dataclass(frozen=True)
+class Setting:
+    """One setting of the `data` block that reads a file. said: whether it stands; else whoever pastes it chooses."""
+
+    name: str
+    value: object
+    why: str = ""
+    said: bool = True
 
 
-def _field_line(field: FieldSummary) -> str:
-    kind = "scalar" if field.components == 1 else f"vector of {field.components}"
-    values = (
-        "no finite value" if field.minimum is None or field.maximum is None else _range(field.minimum, field.maximum)
-    )
-    parts = [
-        f"  {field.name}{_bracket(field.unit)}: {'static ' if field.static else ''}{kind}",
-        f"{field.dtype} {field.shape}",
-        values,
-    ]
-    if field.non_finite:
-        parts.append(f"{field.non_finite} not finite")
-    if field.unobserved:
-        parts.append(f"{field.unobserved} not observed")
-    return ", ".join(parts)
+@dataclass(frozen=True)
+class Inspection:
+    """What `cotwin data inspect` says of a file.
 
+    words: of the file itself. arrays: all of them. reasons: of what was guessed. problem: why nothing can be read.
+    summary: of what is read; None where nothing can be. recipe: the settings that read it.
+    """
 
-def _range(low: float, high: float) -> str:
-    return f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+    source: str
+    format: str
+    words: Mapping[str, str]
+    arrays: tuple[ArraySummary, ...]
+    reasons: tuple[str, ...]
+    problem: str | None
+    summary: FileSummary | None
+    recipe: tuple[Setting, ...]
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why the file is not read as it is, with nothing said."""
+        found = () if self.summary is None else self.summary.refusals
+        return found if self.problem is None else (self.problem, *found)
 
-def _many(count: int, one: str, more: str) -> str:
-    return f"{count} {one if count == 1 else more}"
-
-
-def _bracket(unit: str) -> str:
-    return "" if unit == "1" else f" [{unit}]"
+    @property
+    def options(self) -> dict[str, object]:
+        """Of `open_trajectories`, as far as nothing is left to choose."""
+        return {one.name: one.value for one in self.recipe if one.said and one.name not in ("kind", "path")}
