@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -73,6 +74,18 @@ def numbered(path, u):
             file[f"{number:04d}/grid/x"], file[f"{number:04d}/grid/t"] = X, T
 
 
+def netcdf(path, dims, **coordinates):
+    import xarray as xr
+
+    def write(u):
+        dataset = xr.Dataset(
+            {"u": (dims, u)}, {name: ((dim,), values) for name, (dim, values) in coordinates.items()}
+        )
+        dataset.to_netcdf(path) if path.suffix == ".nc" else dataset.to_zarr(path)
+
+    return write
+
+
 WAYS = {
     "a.npz": lambda path, u: npz(path, x=X, t=T, u=u),
     "names.npz": lambda path, u: npz(path, X=X[:, None], time=T, usol=u),
@@ -85,6 +98,9 @@ WAYS = {
     "new.mat": lambda path, u: matlab_hdf5(path, x=X, t=T, u=u.swapaxes(1, 2)),
     "tensor.hdf5": pdebench,
     "groups.h5": numbered,
+    "plain.nc": lambda path, u: netcdf(path, ("member", "time", "x"), time=("time", T), x=("x", X))(u),
+    "nothing.nc": lambda path, u: netcdf(path, ("p", "q", "r"), q=("q", T), r=("r", X))(u),
+    "nothing.zarr": lambda path, u: netcdf(path, ("p", "q", "r"), clock=("q", T), place=("r", X))(u),
 }
 
 
@@ -113,6 +129,14 @@ def test_a_guess_is_said_to_be_one(tmp_path):
     text = render(inspect_file(tmp_path / "a.npz"))
     assert "b is taken as times: it has 12 values that rise, as many as there are along axis 2 of c" in text
     assert "names: {t: b, x: a}  # a guess, see above" in text
+
+
+def test_the_page_shows_what_is_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    WAYS["nothing.npz"]("waves.npz", WAVES)
+    page = Path(__file__).parents[2].joinpath("docs/data.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```\n(guessed\n.*?)```", page, flags=re.DOTALL)
+    assert set(shown.splitlines()) <= set(render(inspect_file("waves.npz")).splitlines())
 
 
 def heat(*shapes, times=T):

@@ -89,7 +89,7 @@ def test_a_foreign_file_needs_no_more_than_what_stands_at_its_walls(foreign):
 
 
 def test_it_is_inspected(foreign):
-    summary = inspect_file(foreign)
+    summary = inspect_file(foreign).summary
     assert [axis.name for axis in summary.axes] == ["x", "y"]
     assert summary.format.startswith(("NetCDF", "Zarr"))
     assert len(summary.refusals) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -106,7 +106,18 @@ def guess(arrays: Arrays, times_last: bool) -> Guess | None:
     _without_rows(axes, fields[name], times_last)
     if "" in axes.letters or "t" not in axes.letters or "x" not in axes.letters:
         return None
-    return _told(axes, name)
+    found = _told(axes, name)
+    labels = arrays.words.get(name, {}).get("dimensions", "").split(", ")
+    return found if len(labels) != len(axes.shape) else _labelled(found, axes, labels)
+
+
+def _labelled(found: Guess, axes: _Axes, labels: list[str]) -> Guess:
+    """Where dimensions have names, these say all, or their coordinates do."""
+    names = {
+        "component" if letter == "c" else letter: axes.rows[letter].name if letter in axes.rows else label
+        for letter, label in zip(axes.letters, labels, strict=True)
+    }
+    return replace(found, wanted=replace(found.wanted, names=names, axes=None))
 
 
 def names_of(arrays: Arrays, wanted: Wanted) -> dict[str, str]:

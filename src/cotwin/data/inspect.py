@@ -116,7 +116,7 @@ def _in_sight(contents: Contents, fields: tuple[FieldSummary, ...]) -> Iterator[
         if problem:
             yield f"coordinates {axis.name} are not equally spaced: {problem}"
     try:
-        Frames.of(contents.times, contents.num_trajectories, contents.source)
+        Frames.of(contents.times, contents.num_trajectories, contents.source, contents.dt)
     except ValueError as error:
         yield str(error).removeprefix(f"{contents.source}: ")
     yield from contents.misfits.values()

@@ -103,7 +103,7 @@ def _ends(contents: Contents, kinds: Sequence[Ends], found: Sequence[Fit]) -> It
     for axis, kind, points, fit in zip(contents.axes, kinds, centrings(contents, None), found, strict=True):
         ends = (float(axis.coordinates[0]), float(axis.coordinates[-1]))
         repeats = kind == "periodic" and fit.repeats
-        placed.append(place(axis, kind, ends if repeats else None, contents.source, points))
+        placed.append(place(axis, kind, ends if repeats else axis.ends, contents.source, points))
     why = "the last point repeats the first" if any(one.repeats for one in placed) else ""
     yield Setting("extent", tuple((_short(one.lower), _short(one.upper)) for one in placed), why)
     words = [one.centring for one, kind in zip(placed, kinds, strict=True) if kind != "periodic"]
@@ -125,7 +125,7 @@ def step_of(contents: Contents, guess: Guess) -> Iterator[Setting]:
         yield Setting("dt", guess.wanted.dt, "choose: the time between two states; the file has no times", said=False)
         return
     try:
-        frames = Frames.of(contents.times, contents.num_trajectories, contents.source)
+        frames = Frames.of(contents.times, contents.num_trajectories, contents.source, contents.dt)
     except ValueError:  # reading says why
         return
     if not frames.whole:

@@ -15,13 +15,15 @@ from cotwin.data.fitting import Fit, fits
 from cotwin.data.formats import open_contents
 from cotwin.data.guess import Guess, guess
 from cotwin.data.sampling import beginning
-from cotwin.data.wanted import NOTHING_SAID
+from cotwin.data.wanted import NOTHING_SAID, Wanted
 
 ENOUGH = 2**21
 """Values of the first states on which settings are tried."""
 LAYOUTS_OF_HDF5 = ("well", "pdebench")
 """Formats that are HDF5: where a file is not all that its layout asks for, its arrays may still be read by names."""
 TIMES_LAST = ("matlab", "matlab_hdf5")
+TIMES_ALONE = ("phiflow",)
+"""Formats in which nothing but times may be open."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ def way_to(path: Path, format: str, arrays: Arrays) -> tuple[Way | None, str | N
 
 def _ways(format: str, arrays: Arrays) -> Iterator[Way]:
     yield Way(format, Guess(NOTHING_SAID))
+    if format in TIMES_ALONE:
+        yield Way(format, Guess(Wanted(dt=1.0), asked=("dt",)))
+        return
     try:
         guessed = guess(arrays, format in TIMES_LAST)
     except ValueError:  # coordinates that cannot be read; the list says so
