@@ -335,6 +335,21 @@ def test_static_fields_numbers_and_courses():
     assert any("label has type" in note for note in found.notes)
 
 
+def test_a_variable_without_an_axis_is_the_same_along_it():
+    plane = xr.Dataset({"u": (("t", "y", "x"), EXACT[0].transpose(0, 2, 1))}, {"t": HOURS, "x": X, "y": Y})
+    found = read(plane.assign(depth=("y", Y + 1)))
+    assert "depth is the same along x" in found.notes
+    assert np.array_equal(found.states[0, 0, 1].numpy(), np.tile(Y + 1, (len(X), 1)))
+
+
+def test_what_xarray_selects_lazily_is_read(tmp_path):
+    xr.concat([line(), 2 * line()], "level").to_netcdf(tmp_path / "ocean.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "ocean.nc") as ocean:
+        found = read(ocean.isel(level=1))
+    assert np.array_equal(found.states[0, :, 0].numpy(), 2 * U)
+    assert found.source.endswith("ocean.nc")
+
+
 def test_masks_say_where_a_field_was_observed():
     mask = np.ones(U.shape, dtype=bool)
     mask[2, 3] = False

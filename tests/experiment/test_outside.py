@@ -128,9 +128,9 @@ def test_both_models_are_given_it_and_predict_without_the_data(
         expected = rollout(learner.trainer.best(), start, 10, given)
         assert torch.allclose(rollout(trained.model(role), start, 10, given), expected, atol=1e-6)
     initial = tmp_path / "cooling.npz"
-    states = predict(tmp_path / "run", "physical", initial, 0, 10, tmp_path / "out.npz")
+    states = predict(tmp_path / "run", "physical", initial, 0, 10, tmp_path / "out.npz").states
     assert torch.allclose(states[:4], rollout(trained.physical, start, 10, given), atol=1e-6)
-    other = predict(tmp_path / "run", "physical", initial, 0, 10, tmp_path / "other.npz", said={"kappa": 0.1})
+    other = predict(tmp_path / "run", "physical", initial, 0, 10, tmp_path / "other.npz", said={"kappa": 0.1}).states
     assert torch.allclose(other[1], states[1], atol=1e-6)
     assert not torch.allclose(other[0], states[0], atol=1e-2)
     predict(tmp_path / "run", "physical", initial, 0, 1, tmp_path / "odd.npz", said={"kappa": -1e-4})

@@ -7,7 +7,6 @@ import json
 import random
 import shutil
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from cotwin import rollout
 from cotwin.cli.errors import explained
 from cotwin.data.initial import read_initial
 from cotwin.data.read import open_trajectories
-from cotwin.data.write import write_npz
 from cotwin.experiment.load import dump, load
 from cotwin.experiment.resume import reopen
 from cotwin.experiment.simulators import build_physical, settled
@@ -93,6 +91,39 @@ def test_predict_writes_what_the_model_gives(
     assert "exists" in refusal("predict", str(path), *words)
 
 
+@pytest.mark.parametrize("ending", [".nc", ".zarr", ".h5"])
+def test_predict_starts_from_and_writes_what_other_tools_read(
+    trained: tuple[Path, dict[Role, torch.Tensor]], ending: str, tmp_path: Path
+) -> None:
+    path, expected = trained
+    # The last states of one prediction are where the next one starts.
+    np.savez(tmp_path / "start.npz", x=X, t=[0.0], u=waves(2)[:, :1], boundary="periodic")
+    for start, frame, steps, out in (
+        ("start.npz", "0", "8", f"first{ending}"),
+        (f"first{ending}", "8", "12", "on.npz"),
+    ):
+        words = ["--initial", str(tmp_path / start), "--frame", frame, "--steps", steps, "--out", str(tmp_path / out)]
+        result = cotwin("predict", str(path), *words)
+        assert result.exit_code == 0, result.output
+    first, on = open_trajectories(tmp_path / f"first{ending}"), open_trajectories(tmp_path / "on.npz")
+    assert first.layout == public.load_run(path).layout
+    assert torch.cat([first.states, on.states[:, 1:]], 1).equal(expected["synthetic"])
+
+
+def test_predictions_in_python_are_given_as_a_dataset(trained: tuple[Path, dict[Role, torch.Tensor]]) -> None:
+    xarray = pytest.importorskip("xarray")
+    path, expected = trained
+    start = xarray.Dataset(
+        {"u": (("time", "run", "x"), waves(2)[:, :1].transpose(1, 0, 2))},
+        {"time": [0.0], "x": X},
+        {"boundary": "periodic"},
+    )
+    predicted = public.load_run(path).predict(start, 20, model="physical").to_xarray()
+    assert predicted.sizes == {"trajectory": 2, "time": 21, "x": 32}
+    assert predicted.u.units == "m/s"
+    assert np.array_equal(predicted.u.values, expected["physical"][:, :, 0].numpy())
+
+
 @pytest.mark.parametrize(
     ("unit", "role", "warned"), [(1, "synthetic", 0), (1e3, "synthetic", 1), (1e3, "physical", 0)]
 )
@@ -128,32 +159,10 @@ def test_states_that_do_not_fit_are_refused(trained: tuple[Path, object], tmp_pa
     assert "no field 'u'; the file has v" in refused(u=0.0, v=waves(1)[:, :1])
     assert "has no frame 1; its frames are 0 to 0" in refused("--frame", "1")
     assert "1 values of 'u' in frame 0 of trajectory 0" in refused(u=np.where(X[3] == X, np.nan, waves(1)[:, :1]))
-    assert "let the name end in .npz" in refused("--out", "out.h5")
+    assert "let the name end in .npz, .nc" in refused("--out", "out.mat")
     assert "GB are free; take fewer steps" in refused("--steps", str(10**12))
     assert "No such file" in refused("--initial", "nowhere.npz")
     assert not (tmp_path / "out.npz").exists()
-
-
-def test_a_vector_field_is_written_as_it_is_read(tmp_path: Path) -> None:
-    layout = Layout.box(
-        [Field("c", unit="kg"), Field("v", 2)], grid=(5, 7), extent=[(0, 1), (0, 2)],
-        boundary=("periodic", ("neumann", "dirichlet")), dt=0.25, space_unit="m", time_unit="s",
-        centring=("cells", "nodes"),
-    )  # fmt: skip
-    states = torch.randn(2, 4, 3, 5, 7, generator=torch.Generator().manual_seed(0))
-    write_npz(tmp_path / "out.npz", states, layout)
-    back = open_trajectories(tmp_path / "out.npz", walls="trusted")
-    assert back.states.equal(states)
-    assert back.layout.upper == pytest.approx(layout.upper)
-    assert replace(back.layout, upper=layout.upper) == layout
-    assert read_initial(tmp_path / "out.npz", layout, frame=3)[0].float().equal(states[:, 3])
-    assert [entry.name for entry in tmp_path.iterdir()] == ["out.npz"]
-
-
-def test_a_field_of_a_name_that_npz_keeps_is_not_written_over_the_times(tmp_path: Path) -> None:
-    layout = Layout.box([Field("t")], grid=(4,), extent=[(0, 1)], boundary="neumann", dt=0.1)
-    with pytest.raises(ValueError, match="fields named t; rename them"):
-        write_npz(tmp_path / "out.npz", torch.zeros(1, 3, 1, 4), layout)
 
 
 def test_a_square_start_in_another_order_is_not_read_as_it_stands(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from cotwin.cli.errors import errors_explained
 
 def predict(
     run: Annotated[Path, typer.Argument(help="The directory of a finished run.")],
-    initial: Annotated[Path, typer.Option(help="Where to start: npz or HDF5, as data files (docs/data.md).")],
+    initial: Annotated[Path, typer.Option(help="Where to start: a file as data files are (docs/data.md).")],
     steps: Annotated[int, typer.Option(min=1, help="Data intervals to predict.")],
-    out: Annotated[Path, typer.Option(help="The npz file to write.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .npz, .nc, .zarr, .h5 or .hdf5.")],
     model: Annotated[
         Literal["synthetic", "physical"], typer.Option(help="The surrogate, or the simulator.")
     ] = "synthetic",
@@ -31,8 +31,8 @@ def predict(
     from cotwin.experiment.predict import predict as roll_out
 
     with errors_explained():
-        states = roll_out(run, model, initial, frame, steps, out, axes, _numbers(given or []))
-    typer.echo(f"{len(states)} × {steps} steps of the {model} model written to {out}.")
+        predicted = roll_out(run, model, initial, frame, steps, out, axes, _numbers(given or []))
+    typer.echo(f"{len(predicted)} × {steps} steps of the {model} model written to {out}.")
 
 
 def _numbers(given: list[str]) -> dict[str, float]:

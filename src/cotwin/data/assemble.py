@@ -54,6 +54,7 @@ def assemble(
         raise ValueError(f"{source}: {contents.refusals[0]}")
     if contents.num_trajectories == 0:
         raise ValueError(f"{source}: the fields hold no trajectory; there is nothing to learn.")
+    given = (*given, *(name for name in contents.given if name not in (fields or ())))
     chosen = _choose(contents, fields, given)
     if extent is not None and len(extent) != len(contents.axes):
         raise ValueError(

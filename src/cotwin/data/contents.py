@@ -69,6 +69,7 @@ class Contents:
 
     times: (1, T), or (N, T) where trajectories have times of their own. dt: the step, where the file says it.
     scalars: (N, T) for each name. courses: times (J,) and values (N, J) for each number with times of its own.
+    given: fields that the file says are no part of the state, but given with it.
     misfits: arrays that are no field of this grid, by name, with the reason; reading them is an error.
     unread: numbers that are left out, by name, with the reason; asking for them is an error.
     refusals: why no trajectories can be read from the file at all.
@@ -85,6 +86,7 @@ class Contents:
     dt: float | None = None
     scalars: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     courses: Mapping[str, tuple[Array, NDArray[np.float64]]] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
     misfits: Mapping[str, str] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,15 +22,18 @@ from cotwin.data.wanted import Wanted
 from cotwin.given import Given
 from cotwin.layout import Field, Layout
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 
 def read_initial(
-    path: str | Path,
+    start: str | Path | xr.Dataset,
     layout: Layout,
     frame: int = 0,
     axes: str | None = None,
     given: Collection[str] = (),
 ) -> tuple[Float[Tensor, "N C *S"], Given]:
-    """The fields of a layout at one frame of every trajectory, from npz or HDF5; the file may hold that frame alone.
+    """The fields of a layout at one frame of every trajectory, from what may hold that frame alone.
 
     Fields are found by name; others may stand beside them. With them comes what else the file gives from that frame
     on, fields of the names in `given` among it.
@@ -38,12 +41,14 @@ def read_initial(
     Raises ValueError for a field that is missing or whose axes may come in another order, a grid or boundary that is
     not the layout's, a frame that is not there, and values that are missing or not finite.
     """
-    with open_contents(path, Wanted(axes=axes)) as contents:
+    with open_contents(start, Wanted(axes=axes)) as contents:
         if not 0 <= frame < contents.num_frames:
-            raise ValueError(f"{path} has no frame {frame}; its frames are 0 to {contents.num_frames - 1}.")
+            raise ValueError(
+                f"{contents.source} has no frame {frame}; its frames are 0 to {contents.num_frames - 1}."
+            )
         if len(contents.axes) != layout.dims:
-            raise ValueError(f"{path} has {len(contents.axes)} axes, the model has {layout.dims}.")
-        inside = (_along(axis, layout, index, str(path)) for index, axis in enumerate(contents.axes))
+            raise ValueError(f"{contents.source} has {len(contents.axes)} axes, the model has {layout.dims}.")
+        inside = (_along(axis, layout, index, contents.source) for index, axis in enumerate(contents.axes))
         points: tuple[Any, ...] = (..., *inside)
         fields = [_field(contents, field, layout, points, frame) for field in layout.fields]
         there = {*contents.scalars, *contents.courses, *(field.name for field in contents.fields)}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotwin.data.arrays import Arrays, StoredArray
+from cotwin.data.attributes import number_of, pair_of
 from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
 from cotwin.data.dates import Clock
 from cotwin.data.dimensions import Dimensions, dimensions_of, is_angle
@@ -86,6 +87,7 @@ def contents_of(
             sorted_.add(name, variable)
     except ValueError as error:
         raise ValueError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
+    stepped = dataset.variables.get(known.coordinates.get(lattice.times, ""))
     return Contents(
         source=source,
         format=format,
@@ -94,9 +96,10 @@ def contents_of(
         num_trajectories=lattice.count,
         fields=sorted_.in_order(_words(dataset.attrs.get("fields"))),
         time_unit=clock.unit,
-        dt=_step(lattice),
+        dt=None if stepped is None else number_of(stepped.attrs.get("step")),
         scalars=sorted_.scalars,
         courses=sorted_.courses,
+        given=tuple(field.name for field in sorted_.fields if field.name in _words(dataset.attrs.get("given"))),
         misfits={**unreadable, **sorted_.misfits},
         unread=sorted_.unread,
         notes=tuple(notes),
@@ -130,7 +133,16 @@ def _axes(lattice: Lattice, wanted: Wanted, notes: list[str]) -> tuple[Axis, ...
         if is_angle(variable):
             notes.append(f"{name} is in {variable.attrs['units']} and taken as a length")
         unit = str(variable.attrs.get("units", "1"))
-        found.append(Axis(name, np.asarray(variable.values), said[index], unit, centred[index], _ends(variable)))
+        found.append(
+            Axis(
+                name,
+                np.asarray(variable.values),
+                said[index],
+                unit,
+                centred[index],
+                pair_of(variable.attrs.get("domain")),
+            )
+        )
     return tuple(found)
 
 
@@ -141,12 +153,6 @@ def _words_of_axes(lattice: Lattice, name: str) -> list[str | None]:
             f"the attribute {name} holds {words} for the axes {list(lattice.space)}; give one word, or one for each."
         )
     return words * (len(lattice.space) // len(words)) if words else [None] * len(lattice.space)
-
-
-def _ends(variable: xr.Variable) -> tuple[float, float] | None:
-    """Of the domain, where coordinates say them as this package writes them."""
-    values = np.ravel(np.asarray(variable.attrs.get("domain", ())))
-    return (float(values[0]), float(values[1])) if values.size == 2 and values.dtype.kind in "fiu" else None
 
 
 def _times(lattice: Lattice, wanted: Wanted, notes: list[str]) -> tuple[Array, Clock]:
@@ -165,13 +171,6 @@ def _times(lattice: Lattice, wanted: Wanted, notes: list[str]) -> tuple[Array, C
         notes.append(note)
     rows = [one for one in (lattice.rows, lattice.times) if one in variable.dims]
     return np.atleast_2d(clock.numbers(variable.transpose(*rows))), clock
-
-
-def _step(lattice: Lattice) -> float | None:
-    """Where times say it as this package writes it."""
-    variable = lattice.dataset.variables.get(lattice.known.coordinates.get(lattice.times, ""))
-    value = np.asarray(0.0 if variable is None else variable.attrs.get("step", 0.0))
-    return float(value.item()) if value.size == 1 and value.dtype.kind in "fiu" and value.item() > 0 else None
 
 
 def _others(lattice: Lattice, wanted: Wanted, notes: list[str]) -> Iterator[tuple[str, xr.Variable]]:

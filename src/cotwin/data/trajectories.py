@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,6 +15,9 @@ from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.mapped import place_of
 from cotwin.pieces import copied, pieces
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,15 @@ class Trajectories:
     def duration(self) -> float:
         """From the first state of a trajectory in the file to its last one."""
         return (int(self.given.frame.max()) + self.num_frames - 1) * self.layout.dt
+
+    def to_xarray(self) -> xr.Dataset:
+        """Fields, what is given, times and coordinates as an xarray.Dataset; `open_trajectories` takes it back.
+
+        Raises ValueError where xarray is not installed, and where states lie beside the frames.
+        """
+        from cotwin.data.to_xarray import dataset_of
+
+        return dataset_of(self)
 
     def to(self, dtype: torch.dtype) -> Trajectories:
         """In another precision."""

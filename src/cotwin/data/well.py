@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cotwin.data.attributes import number_of, pair_of
 from cotwin.data.boundaries import FROM_END_TO_END
 from cotwin.data.contents import Array, Axis, Contents, Read, StoredField
 from cotwin.data.hdf5 import damage_explained, gap, member, opened, path_of, unit_of, words_of
@@ -56,7 +57,7 @@ def _contents(file: Any, source: str) -> Contents:
     require_room((count, times.shape[-1]), 8, "what it says of each state")
     said, notes = _boundaries(file, names)
     axes = [
-        Axis(name, values, said.get(name), unit_of(dimensions[name]))
+        Axis(name, values, said.get(name), unit_of(dimensions[name]), *_placed(dimensions[name]))
         for name, values in zip(names, coordinates, strict=True)
     ]
     for axis in axes:
@@ -65,6 +66,7 @@ def _contents(file: Any, source: str) -> Contents:
     fields, misfits, said_of_tensors = _fields(file, count, times.shape[-1], sizes, source)
     scalars, other = _scalars(file, count, times.shape[-1])
     notes += said_of_tensors
+    order, given = words_of(file.attrs.get("fields", [])), words_of(file.attrs.get("given", []))
     notes += [f"scalar {name} {reason}: not read" for name, reason in other.items()]
     return Contents(
         source=source,
@@ -73,14 +75,27 @@ def _contents(file: Any, source: str) -> Contents:
         times=times,
         num_trajectories=count,
         # Stable: within those that change and those that do not, the order is the file's.
-        fields=tuple(sorted(fields, key=lambda field: field.static)),
+        fields=tuple(sorted(fields, key=lambda field: (_place(field.name, order), field.static))),
         time_unit=unit_of(dimensions["time"]),
+        dt=number_of(dimensions["time"].attrs.get("step")),
+        given=tuple(field.name for field in fields if field.name in given),
         scalars=scalars,
         misfits=misfits,
         unread={name: f"scalar {name} {reason}." for name, reason in other.items()},
         refusals=tuple(_refusals(file, names)),
         notes=tuple(notes),
     )
+
+
+def _placed(coordinates: Any) -> tuple[str | None, tuple[float, float] | None]:
+    """What the points are and the ends of the domain, where the file says more than The Well does."""
+    points = words_of(coordinates.attrs.get("centring", []))
+    return (points[0] if len(points) == 1 else None), pair_of(coordinates.attrs.get("domain"))
+
+
+def _place(name: str, order: list[str]) -> int:
+    """Of a field among others, those without a place last."""
+    return order.index(name) if name in order else len(order)
 
 
 def _count(value: Any) -> int:
@@ -241,7 +256,7 @@ def _boundaries(file: Any, names: list[str]) -> tuple[dict[str, str], list[str]]
     said: dict[str, tuple[set[str], set[str]]] = {}
     notes = []
     for name, condition in file.get("boundary_conditions", {}).items():
-        kind = words_of(condition.attrs["bc_type"])[0].lower()
+        kind = words_of(condition.attrs.get("kind", condition.attrs["bc_type"]))[0].lower()
         along = [axis for axis in words_of(condition.attrs["associated_dims"]) if axis in names]
         ends = _ends_of(condition, len(file["dimensions"][along[0]])) if len(along) == 1 else (0, 1)
         for axis in along:

@@ -1,4 +1,4 @@
-"""A trained model rolled out from the states of a file, into a file."""
+"""A trained model rolled out from the states of a file or a dataset."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -14,13 +15,17 @@ from torch import Tensor
 
 from cotwin.data.initial import read_initial
 from cotwin.data.room import require_room
-from cotwin.data.write import require_new, write_npz
-from cotwin.experiment.trained import load_run
+from cotwin.data.trajectories import Trajectories
+from cotwin.data.write import require_new, write_trajectories
+from cotwin.experiment.trained import TrainedRun, load_run
 from cotwin.given import Course, Given
 from cotwin.networks.surrogate import Surrogate
 from cotwin.parameters import Condition, Grouped
 from cotwin.stepper import rollout
 from cotwin.training.hybrid import Role
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +43,26 @@ def predict(
     out: Path,
     axes: str | None = None,
     said: Mapping[str, float] = MappingProxyType({}),
-) -> Float[Tensor, "N T C *S"]:
+) -> Trajectories:
+    """What `roll_out` gives for a run, written to `out`, whose ending names the format.
+
+    Raises RunError for a run that cannot be used, ValueError or OSError for files, DivergenceError.
+    """
+    require_new(out)
+    predicted = roll_out(load_run(run), role, initial, steps, frame, axes, said)
+    write_trajectories(out, predicted)
+    return predicted
+
+
+def roll_out(
+    trained: TrainedRun,
+    role: Role,
+    initial: str | Path | xr.Dataset,
+    steps: int,
+    frame: int = 0,
+    axes: str | None = None,
+    said: Mapping[str, float] = MappingProxyType({}),
+) -> Trajectories:
     """From one frame of every trajectory in `initial`, so many data intervals on; the start is the first state.
 
     axes: the order of the axes of the fields in `initial`, as for `open_trajectories`.
@@ -46,10 +70,8 @@ def predict(
 
     A warning names channels that start far outside the data that a surrogate was trained on.
 
-    Raises RunError for a run that cannot be used, ValueError or OSError for files, DivergenceError.
+    Raises RunError for a model that the run has not, ValueError or OSError for the file, DivergenceError.
     """
-    require_new(out)
-    trained = load_run(run)
     model = trained.model(role)
     states, given = read_initial(initial, trained.layout, frame, axes, model.needs)
     start, given = states.to(trained.precision), _for_all(given, said, steps).to(trained.precision)
@@ -69,8 +91,7 @@ def predict(
         logger.warning("Unknowns that differ between trajectories have their common centre: the starts are of none.")
     with torch.no_grad():
         states = rollout(model, start, steps, given)
-    write_npz(out, states, trained.layout)
-    return states
+    return Trajectories(states, trained.layout, source=f"the {role} model of {trained.path}", given=given)
 
 
 def _for_all(given: Given, said: Mapping[str, float], steps: int) -> Given:

@@ -8,12 +8,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.build import build_network, build_told, told_by
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import validate
@@ -26,6 +28,9 @@ from cotwin.networks.surrogate import Surrogate
 from cotwin.run import MARKER, Run, RunError
 from cotwin.stepper import Stepper
 from cotwin.training.hybrid import Role
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +67,26 @@ class TrainedRun:
         if role not in self.models:
             raise RunError(f"the run in {self.path} has no {role} model, only {', '.join(self.models)}.")
         return self.models[role]
+
+    def predict(
+        self,
+        initial: str | Path | xr.Dataset,
+        steps: int,
+        *,
+        model: Role = "synthetic",
+        frame: int = 0,
+        axes: str | None = None,
+        given: Mapping[str, float] = MappingProxyType({}),
+    ) -> Trajectories:
+        """One of the models from a frame of every trajectory in a file or a dataset, so many data intervals on.
+
+        The start is the first state. `to_xarray()` of what comes out is an xarray.Dataset, and
+        `cotwin.data.write.write_trajectories` writes it. given: numbers for all, in place of what the file says.
+        Raises what `cotwin.experiment.predict.roll_out` does.
+        """
+        from cotwin.experiment.predict import roll_out
+
+        return roll_out(self, model, initial, steps, frame, axes, given)
 
     @property
     def result(self) -> dict[str, Any]:
