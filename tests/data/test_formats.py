@@ -1,5 +1,7 @@
 """Files as others make them, read as they are: MATLAB's, PDEBench's, plain HDF5, one array, whatever the names."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -215,3 +217,24 @@ def test_the_format_may_be_said(hdf5, asked):
 def test_a_format_that_is_none(hdf5):
     with pytest.raises(ValueError, match=r"data\.format .* is 'fits'; Cotwin reads zarr, npz"):
         states(hdf5(u=U, x=X, t=T), format="fits")
+
+
+PUBLISHED = Path(__file__).parents[3] / "shared/data"
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason=f"third-party data are not there: {PUBLISHED}")
+class TestPublished:
+    """Raissi et al. (2019), MATLAB files as they are."""
+
+    def test_allen_cahn(self):
+        data = states(PUBLISHED / "raissi_allen_cahn.mat", boundary="periodic")
+        values = scipy.io.loadmat(PUBLISHED / "raissi_allen_cahn.mat")["uu"]
+        assert np.array_equal(data.states[0, :, 0].numpy(), values.T.astype(data.states.numpy().dtype))
+        assert (data.layout.lower, data.layout.upper, data.layout.dt) == ((-1.0,), (1.0,), pytest.approx(0.005))
+
+    def test_schroedinger(self):
+        path = PUBLISHED / "raissi_schroedinger.mat"
+        data = states(path, boundary="periodic", names={"real": "uu_re", "imaginary": "uu_im"})
+        values = scipy.io.loadmat(path)["uu"].T
+        assert equal(data, values.real[None], values.imag[None])
+        assert (data.layout.lower, data.layout.upper) == ((-5.0,), (5.0,))
