@@ -61,7 +61,10 @@ def _read(settings: FileData, physical: PhysicalSettings, store: Store) -> Traje
         dt=settings.dt,
         dt_tolerance=settings.dt_tolerance,
     )
-    parts = [read_once(path, store.shelf("real"), **options) for path in files_of(settings.path)]
+    files, room = files_of(settings.path), store.room()
+    # Of several, the set that they make up is in memory where it fits.
+    most = store.most_real if len(files) == 1 else 0
+    parts = [read_once(path, store.shelf("real"), room, most, **options) for path in files]
     trajectories = parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
     said = against_walls(trajectories, walls, settings.walls == "trusted")
     return replace(trajectories, notes=(*trajectories.notes, *said))
