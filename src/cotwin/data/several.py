@@ -10,12 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cotwin.data.between import Between
 from cotwin.data.between import joined as joined_between
 from cotwin.data.contents import setting
 from cotwin.data.trajectories import Trajectories
 from cotwin.given import Course, Given, joined
-from cotwin.pieces import copied
 
 TOLERANCE = 1e-3
 """Of a step, by which a file's may differ from a whole multiple of the shortest."""
@@ -26,6 +24,7 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
     whole multiples of the shortest. Raises ValueError for another grid, fields or things given.
     """
     precision = max((part.states.dtype for part in parts), key=lambda dtype: dtype.itemsize)
+    parts = [one.to(precision) for one in parts]
     dt = min(part.layout.dt for part in parts)
     factors = [round(part.layout.dt / dt) for part in parts]
     first = parts[0]
@@ -43,30 +42,18 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
             only = ", ".join(sorted(part.given.names ^ first.given.names))
             raise ValueError(f"{part.source} and {first.source}: only one of them gives {only}; give it in each.")
     count = max((part.num_frames - 1) * factor + 1 for part, factor in zip(parts, factors, strict=True))
-    whole, room = all(part.num_frames == count and part.mask is None for part in parts), first.room
-    shape = (sum(map(len, parts)), count, *first.layout.state_shape)
-    states = room.zeros(shape, precision, source)
-    mask = None if whole else room.zeros(shape, torch.bool, f"what of {source} was observed")
-    begin = 0
-    for part, factor in zip(parts, factors, strict=True):
-        own = slice(begin, begin + len(part))
-        _spread(part, factor, states[own], None if mask is None else mask[own])
-        begin += len(part)
+    whole = all(part.num_frames == count and part.mask is None for part in parts)
+    spread = [_spread(part, factor, count) for part, factor in zip(parts, factors, strict=True)]
     given = joined(list(_stretched([part.given for part in parts], factors, count, first.layout.grid)))
     return Trajectories(
-        states,
+        torch.cat([states for states, _ in spread]),
         replace(first.layout, dt=dt),
-        mask,
+        None if whole else torch.cat([seen for _, seen in spread]),
         source,
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        replace(given, trajectory=torch.cat(list(_numbered(parts)))).to(precision),
-        joined_between([(_in(part.between, precision), len(part)) for part in parts], factors),
-        room,
+        replace(given, trajectory=torch.cat(list(_numbered(parts)))),
+        joined_between([(part.between, len(part)) for part in parts], factors),
     )
-
-
-def _in(between: Between | None, precision: torch.dtype) -> Between | None:
-    return None if between is None else replace(between, states=between.states.to(precision))
 
 
 def _numbered(parts: Sequence[Trajectories]) -> Iterator[Int[Tensor, " N"]]:
@@ -78,20 +65,19 @@ def _numbered(parts: Sequence[Trajectories]) -> Iterator[Int[Tensor, " N"]]:
 
 
 def _spread(
-    part: Trajectories, factor: int, states: Float[Tensor, "N F C *S"], mask: Bool[Tensor, "N F C *S"] | None
-) -> None:
-    """Put states at every so many of the frames, zero and not observed at others; static channels are everywhere."""
-    last = factor * (part.num_frames - 1) + 1
-    copied(part.states, states[:, :last:factor])
-    fixed = [channel for channel, static in enumerate(part.layout.static_channels) if static]
-    if mask is not None and part.mask is not None:
-        copied(part.mask, mask[:, :last:factor])
-    elif mask is not None:
-        mask[:, :last:factor] = True
-    for channel in fixed:
-        states[:, :, channel] = part.states[:, :1, channel]
-        if mask is not None:
-            mask[:, :, channel] = True
+    part: Trajectories, factor: int, count: int
+) -> tuple[Float[Tensor, "N F C *S"], Bool[Tensor, "N F C *S"]]:
+    """States at every so many of so many frames, zero and not observed at others; static channels are everywhere."""
+    shape = (len(part), count, *part.layout.state_shape)
+    wide, seen = part.states.new_zeros(shape), torch.zeros(shape, dtype=torch.bool)
+    at = factor * torch.arange(part.num_frames)
+    wide[:, at], seen[:, at] = (
+        part.states,
+        torch.ones_like(part.states, dtype=torch.bool) if part.mask is None else part.mask,
+    )
+    fixed = torch.tensor(part.layout.static_channels)
+    wide[:, :, fixed], seen[:, :, fixed] = part.states[:, :1, fixed], True
+    return wide, seen
 
 
 def _stretched(parts: Sequence[Given], factors: Sequence[int], count: int, grid: tuple[int, ...]) -> Iterator[Given]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Int
 from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
-from cotwin.layout import Layout
-from cotwin.pieces import any_of, pieces
 
 
 @dataclass(frozen=True)
@@ -107,22 +105,18 @@ def _numbered(trajectories: Trajectories, first: int, stop: int) -> Trajectories
 
 def _measured(trajectories: Trajectories) -> tuple[Int[Tensor, " M"], Int[Tensor, " M"]]:
     """Row and frame of each state of which something was seen; of one between two frames the later."""
+    moving = ~torch.tensor(trajectories.layout.static_channels)
     exact = trajectories.at_their_times()
     if exact.mask is None:
         seen = torch.ones(len(exact), exact.num_frames, dtype=torch.bool)
     else:
-        seen = shown(exact.mask, exact.layout)
+        seen = exact.mask[:, :, moving].flatten(2).any(dim=2)
     rows, frames = seen.nonzero().unbind(dim=1)
     if exact.between is not None:
         rows = torch.cat([rows, exact.between.row])
         frames = torch.cat([frames, exact.between.steps.ceil().long()])
     order = torch.argsort(rows * (exact.num_frames + 1) + frames, stable=True)
     return rows[order], frames[order]
-
-
-def shown(mask: Shaped[Tensor, "N T C *S"], layout: Layout) -> Bool[Tensor, "N T"]:
-    """The frames that show something of what moves."""
-    return any_of(mask, [channel for channel, static in enumerate(layout.static_channels) if not static])
 
 
 def _ends(trajectories: Trajectories) -> Int[Tensor, " N"]:
@@ -159,11 +153,9 @@ def _before(trajectories: Trajectories, borders: Int[Tensor, " N"]) -> Trajector
     early = (borders > 0).nonzero().flatten().tolist()
     rest, borders = trajectories.select(early), borders[early]
     after = torch.arange(rest.num_frames) >= borders[:, None]
-    mask = rest.room.zeros(rest.states.shape, torch.bool, "what of the states trains")
+    mask = torch.ones_like(rest.states, dtype=torch.bool) if rest.mask is None else rest.mask.clone()
     moving = ~torch.tensor(rest.layout.static_channels)
-    for piece in pieces(mask):
-        there = (~(piece.of(after)[:, :, None] & moving)).view(*piece.of(after).shape, -1, *[1] * rest.layout.dims)
-        piece.of(mask).copy_(there if rest.mask is None else there & piece.of(rest.mask))
+    mask &= ~(after[:, :, None] & moving).view(*after.shape, -1, *[1] * rest.layout.dims)
     between = rest.between
     if between is not None:
         between = between.some(between.steps <= (borders - 1)[between.row])

@@ -12,7 +12,6 @@ from torch import nn
 import cotwin.training.alpha
 import cotwin.windows.starts
 from cotwin.data.room import require_room
-from cotwin.data.split import shown
 from cotwin.estimation.priors import Prior
 from cotwin.experiment import settings as s
 from cotwin.experiment.dataset import Dataset
@@ -178,7 +177,7 @@ def _require_frames(data: Dataset) -> None:
     train = data.train
     if train.between is None or train.mask is None:
         return
-    seen = shown(train.mask, train.layout)
+    seen = train.mask[:, :, ~torch.tensor(train.layout.static_channels)].flatten(2).any(dim=2)
     if not bool((seen[:, 1:] & seen[:, :-1]).any()):
         raise ValueError(
             f"times are so uneven that no two states lie at successive steps of {train.layout.dt:.6g}, and training "
@@ -202,7 +201,7 @@ def _learner(
     # What the simulator filled it does not learn from.
     mask = data.sure if role == "synthetic" and data.sure is not None else train.mask
     if mask is not None and begun is not None:
-        begun = begun & shows_after(mask, train.layout, window)
+        begun = begun & shows_after(mask > 0, train.layout, window)
     real = SlidingWindows(train.states, window, mask, settings.stride, begun, given)
     loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
     optimizer = settings.optimizer

@@ -35,7 +35,6 @@ from cotwin.experiment.device import find_device
 from cotwin.experiment.filled import fill
 from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.measuring import measure
-from cotwin.experiment.part import part_in_memory
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved
 from cotwin.experiment.settings import Experiment
@@ -89,7 +88,6 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
     device = find_device(experiment.device)
     with torch_seeded(experiment.seed):
         stepper = build_physical(experiment.physical, data.layout, data.train.states, data.given).to(device)
-    data = part_in_memory(data, experiment.estimation, stepper)
     measured = measure(experiment.estimation, data, stepper)
     starts, measurements, given, notes = measured.starts, measured.measurements, measured.given, measured.notes
     priors = build_priors(experiment.known_beforehand, stepper)

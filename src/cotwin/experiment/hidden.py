@@ -8,10 +8,8 @@ from dataclasses import replace
 import torch
 
 from cotwin.data.trajectories import Trajectories
-from cotwin.experiment.part import require_memory
 from cotwin.experiment.settings import Hidden
 from cotwin.layout import Field
-from cotwin.pieces import any_of
 
 
 def with_hidden(
@@ -25,7 +23,6 @@ def with_hidden(
     """
     if not hidden:
         return trajectories
-    require_memory(trajectories, "a field that nothing measures is estimated from the states of all times")
     layout, count = trajectories.layout, len(trajectories.layout.state_shape)
     there = {field.name for field in layout.fields}
     added = [Field(name, one.components, unit=one.unit) for name, one in hidden.items() if name not in there]
@@ -61,8 +58,8 @@ def require_seen(trajectories: Trajectories, hidden: Mapping[str, Hidden]) -> No
     if trajectories.mask is None:
         return
     for field in trajectories.layout.fields:
-        channels = trajectories.layout.channels_of(field.name)
-        if field.name not in hidden and not bool(any_of(trajectories.mask, channels).any()):
+        seen = trajectories.mask[:, :, trajectories.layout.channels_of(field.name)]
+        if field.name not in hidden and not bool(seen.any()):
             raise ValueError(
                 f"{trajectories.source}: field {field.name!r} is measured nowhere in the training data. If it is "
                 "part of the state, say roughly what is known of it at the start, in its own unit: "

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import load
 from cotwin.experiment.settings import Experiment, FileData, Simulated
-from cotwin.pieces import pieces
 from cotwin.registry import Registry, network, rate_law, sampler, simulator
 from cotwin.run import Run, RunError
 from cotwin.store.version import code_version, sources_version
@@ -141,7 +142,7 @@ def _hash(data: Dataset) -> str:
         *((one.states, one.mask, (one.scored_from,)) for one in held_out),
     ):
         parts.update(repr((tuple(states.shape), states.dtype, mask is None, numbers)).encode())
-        for tensor in (states,) if mask is None else (states, mask):
-            for piece in pieces(tensor):
-                parts.update(piece.of(tensor).contiguous().numpy().data)
+        for tensor in (states, mask):
+            if isinstance(tensor, Tensor):
+                parts.update(tensor.detach().cpu().contiguous().numpy().data)
     return parts.hexdigest()

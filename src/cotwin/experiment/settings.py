@@ -262,8 +262,7 @@ class Store(Settings):
 
     memory_budget_gb: Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] = Field(
         2.0,
-        description="most memory for generated data; real data of more than half of it stay in a file. "
-        "auto: a quarter of what there is, at most half of what is free",
+        description="most memory for generated data; auto: a quarter of what there is, at most half of what is free",
     )
     disk_budget_gb: Annotated[float, Field(ge=0, le=1e6)] | Literal["auto"] = Field(
         "auto",

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.pieces import AT_ONCE
 from cotwin.training.metrics import rounding
 from cotwin.windows import Batch, Windows
-
-MOST_READ = 1_000_000_000
-"""Bytes of windows whose changes tell the scale of a loss."""
 
 
 class RolloutLoss:
@@ -37,7 +31,6 @@ class RolloutLoss:
         """Scaled by the mean squared change over the real windows, for each channel.
 
         static: for each channel, whether it is to be left out (`layout.static_channels`); none if not given.
-        Of windows of more than a gigabyte in all every so many count, as many as make up one.
         A channel that changes by rounding alone is left out too, as errors on held-out data leave it out. Raises
         ValueError if no channel is left, or a value is not finite that no mask hides.
         """
@@ -45,11 +38,8 @@ class RolloutLoss:
         squares = torch.zeros(len(static), dtype=torch.float64)
         counts = torch.zeros(len(static), dtype=torch.float64)
         noise = torch.zeros(len(static), dtype=torch.float64)
-        # Windows overlap: of many, some tell as much, and all would be read many times.
-        some = range(0, len(real), math.ceil(real.num_bytes / MOST_READ))
-        at_once = min(64, max(1, AT_ONCE // real.window_bytes))
-        for first in range(0, len(some), at_once):
-            batch = real.__getitems__(some[first : first + at_once])
+        for first in range(0, len(real), 64):
+            batch = real.__getitems__(range(first, min(first + 64, len(real))))
             states, mask = batch.states, batch.mask
             change = (states[:, 1:] - states[:, :1]).double().square()
             seen = torch.ones_like(change) if mask is None else mask[:, 1:].double()
