@@ -8,7 +8,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cotwin.estimation.observation import Grid, Instants, Joined, Observation, Points, Regions, box_region
+from cotwin.estimation.observation import (
+    Boxes,
+    Grid,
+    Instants,
+    Joined,
+    Observation,
+    Points,
+    Regions,
+    Weighted,
+    box_region,
+)
 from cotwin.layout import Boundary, Field, Layout
 
 DT = 0.25
@@ -64,8 +74,18 @@ def of_every_kind() -> dict[str, Observation]:
         "points": points,
         "sums": Regions.sums(spaces, boxes, times, ["u", "v"], num_trajectories=2),
         "means": means,
+        "boxes": boxes_of(spaces),
+        "weighted": Weighted(points, 0.5 + torch.rand(points.size, generator=generator())),
         "joined": Joined(means, points, Grid(spaces, 2, 3)),
     }
+
+
+def boxes_of(spaces: Layout) -> Boxes:
+    """In the plane, the last of no width: of points that lie in their cells, across the ends, and on one."""
+    lower = torch.tensor([[1.0, 1.0], [1.3, 2.1], [2.9, 1.5], [2.2, 2.5]], dtype=torch.float64)
+    upper = lower + torch.tensor([[2.0, 2.0], [0.1, 0.9], [0.7, 0.0], [0.0, 0.0]])
+    times, rollout = torch.tensor([0.3, 0.5, 0.9, 1.0]), torch.tensor([0, 1, 1, 0])
+    return Boxes(spaces, lower, upper, times, torch.tensor([0, 2, 2, 0]), rollout, num_trajectories=2)
 
 
 def wave(kind: Boundary) -> Callable[[Tensor], Tensor]:

@@ -138,7 +138,7 @@ def test_many_points_are_gathered_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     seen = Points(spaces, anywhere(spaces, 101), times_up_to(1.0, 101), "u")
     states = torch.randn(seen.states_shape, generator=generator(), dtype=torch.float64)
     at_once = seen(states)
-    monkeypatch.setattr("cotwin.estimation.observation.points.BLOCK", 1000)
+    monkeypatch.setattr("cotwin.estimation.observation.interpolation.BLOCK", 1000)
     torch.testing.assert_close(seen(states), at_once)
 
 

@@ -27,6 +27,7 @@ Harmful = Literal[
     "grid",
     "time_step",
     "time_between",
+    "place_between",
     "field_too_coarse",
     "worse_than_start",
 ]

@@ -17,7 +17,7 @@ from cotwin.estimation.information import FullInformation
 from cotwin.estimation.intervals import Interval, holding, laplace_interval
 from cotwin.estimation.linear import Linearised
 from cotwin.estimation.note import Note
-from cotwin.estimation.observation import Instants
+from cotwin.estimation.observation import Observation
 from cotwin.estimation.observation.instants import CUBIC
 from cotwin.parameters import Parameter
 from cotwin.rollouts import Substepped
@@ -37,7 +37,7 @@ SMALL = 0.25
 JUDGES = 6
 """Points of the polynomials that tell what those through four leave."""
 
-Kind = Literal["grid", "steps", "times"]
+Kind = Literal["grid", "steps", "times", "places"]
 FAULTS: Mapping[Kind, str] = {"grid": "the grid is too coarse", "steps": "the time steps are too long"}
 
 
@@ -140,36 +140,49 @@ def shift(found: Estimation, linear: Linearised, finer: Finer) -> Shift:
     return Shift.of(found, total * (1 - finer.data**-order), order, further is not None, likely)
 
 
-def interpolated(found: Estimation, linear: Linearised) -> Shift | None:
-    """The shift by interpolating in time between steps; None where nothing is.
+def interpolated(found: Estimation, linear: Linearised) -> dict[Kind, Shift]:
+    """The shifts by interpolating between steps, and between grid points; none where nothing is.
 
-    One Gauss-Newton step, as `shift`: s = −(JᵀJ)⁻¹ Jᵀ (r₆(z) − r(z)), r₆ with polynomials through six steps, or where
-    there are no more than four steps one fewer. An error that falls as the fourth power of the step.
+    One Gauss-Newton step, as `shift`: s = −(JᵀJ)⁻¹ Jᵀ (r₆(z) − r(z)), r₆ with polynomials through six points, or
+    where there are no more than four one fewer. The error falls as the fourth power of the step or the spacing.
     """
-    seen = found.problem.observation
-    if not isinstance(seen, Instants) or not bool((seen.steps != seen.steps.round()).any()):
-        return None
-    judge = JUDGES if seen.num_steps >= CUBIC else min(CUBIC, seen.num_steps + 1) - 1
-    missed = found.problem.seen_by(seen.through(judge)).misfit(found.z[None]) - linear.misfit
-    return Shift.of(found, _solved(found, linear, missed), CUBIC, seen=False)
+    seen, shifts = found.problem.observation, dict[Kind, Shift]()
+    in_time, in_space = _judge(seen.num_steps + 1), _judge(min(seen.layout.grid))
+    judged: dict[Kind, Observation] = {"times": seen.through(in_time, CUBIC), "places": seen.through(CUBIC, in_space)}
+    for kind, other in judged.items():
+        if other is not seen:
+            missed = found.problem.seen_by(other).misfit(found.z[None]) - linear.misfit
+            shifts[kind] = Shift.of(found, _solved(found, linear, missed), CUBIC, seen=False)
+    return shifts
 
 
-def on_interpolation(found: Estimation, moved: Shift) -> Iterator[Note]:
+def on_interpolation(found: Estimation, kind: Kind, moved: Shift) -> Iterator[Note]:
     """Which unknowns interpolation moves by more than their intervals' half widths, with the cure; or how little."""
     off = [words for name in found.intervals if (words := _moved(found, name, moved.by_name[name]))]
+    where = "in time" if kind == "times" else "in space"
     if not off:
         yield Note(
             "interpolated",
-            f"interpolating states in time moves no estimate by more than {moved.largest:.1g} of its interval's half "
+            f"interpolating states {where} moves no estimate by more than {moved.largest:.1g} of its interval's half "
             "width.",
         )
-    else:
-        factor = 2 ** math.ceil(math.log2(moved.largest / SMALL) / moved.order)
-        yield Note(
-            "time_between",
-            f"states are interpolated in time over steps that are too long for these intervals: without that error "
-            f"{', '.join(off)}. Set data.dt={found.problem.observation.layout.dt / factor:.6g}.",
-        )
+        return
+    factor, layout = 2 ** math.ceil(math.log2(moved.largest / SMALL) / moved.order), found.problem.observation.layout
+    over, cure = (
+        ("over steps that are too long", f"data.dt={layout.dt / factor:.6g}")
+        if kind == "times"
+        else ("between points too far apart", f"data.grid={[factor * points for points in layout.grid]}")
+    )
+    yield Note(
+        "time_between" if kind == "times" else "place_between",
+        f"states are interpolated {where} {over} for these intervals: without that error {', '.join(off)}. Set "
+        f"{cure}.",
+    )
+
+
+def _judge(points: int) -> int:
+    """Points of the polynomials that tell what those through four leave, of so many."""
+    return JUDGES if points > CUBIC else min(CUBIC, points) - 1
 
 
 def without_errors(found: Estimation, shifts: Sequence[Shift]) -> Estimation:

@@ -255,10 +255,9 @@ def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[Note]]:
         except Exception as error:  # Whatever a model of one's own raises on a grid that it is not made for.
             numerics[kind] = str(error)
             said.append(unchecked(error))
-    between = interpolated(found, solving.linear)
-    if between is not None:
-        numerics["times"] = between
-        said.extend(on_interpolation(found, between))
+    for kind, between in interpolated(found, solving.linear).items():
+        numerics[kind] = between
+        said.extend(on_interpolation(found, kind, between))
     return numerics, said
 
 

@@ -83,10 +83,11 @@ class Instants(Observation):
         self.register_buffer("entry", stencil.index, persistent=False)
         self.register_buffer("weight", stencil.weight, persistent=False)
 
-    def through(self, points: int) -> Instants:
-        """The same by polynomials through another number of points."""
+    def through(self, in_time: int, in_space: int) -> Instants:
+        if in_time == self.points or not bool((self.steps != self.steps.round()).any()):
+            return self
         return Instants(
-            self.layout, self.num_trajectories, self.num_steps, self.rollout, self.steps, self.mask, points
+            self.layout, self.num_trajectories, self.num_steps, self.rollout, self.steps, self.mask, in_time
         )
 
     def values(self, states: Float[Tensor, "K C *S"]) -> Float[Tensor, " M"]:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 # Of the distance between two points: so near to one of them, it is met, and no polynomial is needed.
 TOLERANCE = 1e-6
+# How many entries of the states are gathered at once, so that many points do not need much memory.
+BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,21 @@ def lagrange(places: Float[Tensor, " M"], count: int, points: int = 4) -> Stenci
     return _through(places, first, min(count, points))
 
 
-def periodic_lagrange(places: Float[Tensor, " M"], count: int) -> Stencil:
-    """The same with points that repeat after `count`; two on each side everywhere."""
-    stencil = _through(places, places.floor() - 1, 4)
+def periodic_lagrange(places: Float[Tensor, " M"], count: int, points: int = 4) -> Stencil:
+    """The same with points that repeat after `count`; half of them on each side everywhere."""
+    stencil = _through(places, places.floor() + 1 - points // 2, points)
     return Stencil(stencil.index % count, stencil.weight)
+
+
+def gathered(states: Float[Tensor, "*B"], stencil: Stencil) -> Float[Tensor, " M"]:
+    """The weighted sums of a stencil of the entries of states, in their precision."""
+    entries, weight = states.reshape(-1), stencil.weight.to(states.dtype)
+    rows = max(1, BLOCK // weight.shape[1])
+    values = [
+        (entries.index_select(0, index.flatten()).view(index.shape) * weights).sum(dim=1)
+        for index, weights in zip(torch.split(stencil.index, rows), torch.split(weight, rows), strict=True)
+    ]
+    return torch.cat(values)
 
 
 def _through(places: Tensor, first: Tensor, num_points: int) -> Stencil:

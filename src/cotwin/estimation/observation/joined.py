@@ -51,6 +51,10 @@ class Joined(Observation):
             first += part.size
         return found
 
+    def through(self, in_time: int, in_space: int) -> Joined:
+        parts = [part.through(in_time, in_space) for part in self.parts]  # type: ignore[operator]
+        return self if all(one is part for one, part in zip(parts, self.parts, strict=True)) else Joined(*parts)
+
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)
         return torch.cat([part(states[:, : steps + 1]) for part, steps in zip(self.parts, self.steps, strict=True)])

@@ -81,6 +81,10 @@ class Observation(nn.Module, ABC):
             "discrepancy out, or observe by Grid or Points (a class of yours: give it places())."
         )
 
+    def through(self, in_time: int, in_space: int) -> Observation:
+        """The same, interpolated by polynomials through so many points; itself where that interpolates nothing."""
+        return self
+
     @abstractmethod
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         """The values. Raises ValueError as `require_states` does."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cotwin.estimation.observation.interpolation import (
     Stencil,
+    gathered,
     lagrange,
     periodic_lagrange,
     places_of,
@@ -23,9 +24,6 @@ from cotwin.estimation.observation.observation import (
 )
 from cotwin.estimation.observation.times import quantity, steps_at, time_notes, time_of
 from cotwin.layout import Layout
-
-# How many entries of the states are gathered at once, so that many points do not need much memory.
-BLOCK = 2**20
 
 
 class Points(Observation):
@@ -68,6 +66,7 @@ class Points(Observation):
         trajectory: Int[Tensor, " M"] | None = None,
         num_trajectories: int = 1,
         offsets: Float[Tensor, "C dims"] | None = None,
+        points: tuple[int, int] = (4, 4),
     ) -> None:
         require_trajectories(num_trajectories)
         steps, num_steps = steps_at(times, layout)
@@ -76,19 +75,17 @@ class Points(Observation):
             seen = named_channels(layout, [channel]).to(times.device).expand(len(times))
         else:
             seen = channel.long()
-        _require_fit(layout, positions, times, seen, which, num_trajectories)
-        _require_inside(layout, positions)
-        cells = _cells_at(layout, positions, _offsets_of(layout, seen, offsets))
-
-        # From the outside of the states' axes to the inside.
-        stencil = Stencil(which[:, None], torch.ones_like(steps)[:, None])
-        stencil = stencil.inside(lagrange(steps, num_steps + 1), num_steps + 1)
-        stencil = stencil.inside(Stencil(seen[:, None], torch.ones_like(steps)[:, None]), layout.channels)
-        for axis, (count, ends) in enumerate(zip(layout.grid, layout.boundary, strict=True)):
-            along = periodic_lagrange if ends == "periodic" else lagrange
-            stencil = stencil.inside(along(cells[:, axis], count), count)
+        require_fit(layout, positions, times, seen, which, num_trajectories)
+        require_inside(layout, positions)
+        cells = cells_at(layout, positions, _offsets_of(layout, seen, offsets))
+        stencil = states_at(layout, which, lagrange(steps, num_steps + 1, points[0]), num_steps, seen)
+        for axis, count in enumerate(layout.grid):
+            along = periodic_lagrange if layout.is_periodic(axis) else lagrange
+            stencil = stencil.inside(along(cells[:, axis], count, points[1]), count)
         notes = [*time_notes(steps, num_steps, layout), *_end_notes(layout, cells)]
         super().__init__(layout, num_trajectories, num_steps, which, time_of(steps, layout), seen.clone(), notes)
+        self.offsets, self.points = offsets, points
+        self.between = tuple(bool((one != one.round()).any()) for one in (steps, cells))
         self.register_buffer("index", stencil.index, persistent=False)
         self.register_buffer("weight", stencil.weight, persistent=False)
         self.register_buffer("positions", positions.double(), persistent=False)
@@ -129,6 +126,22 @@ class Points(Observation):
             offsets=offsets,
         )
 
+    def through(self, in_time: int, in_space: int) -> Points:
+        between = self.between
+        points = (in_time if between[0] else self.points[0], in_space if between[1] else self.points[1])
+        if points == self.points:
+            return self
+        return Points(
+            self.layout,
+            self.positions,
+            self.time,
+            self.channel,
+            self.trajectory,
+            self.num_trajectories,
+            self.offsets,
+            points,
+        )
+
     def places(self) -> Float[Tensor, "M dims"]:
         return self.positions
 
@@ -139,13 +152,7 @@ class Points(Observation):
 
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)
-        entries, weight = states.reshape(-1), self.weight.to(states.dtype)
-        rows = max(1, BLOCK // weight.shape[1])
-        values = [
-            (entries.index_select(0, index.flatten()).view(index.shape) * weights).sum(dim=1)
-            for index, weights in zip(torch.split(self.index, rows), torch.split(weight, rows), strict=True)
-        ]
-        return torch.cat(values)
+        return gathered(states, Stencil(self.index, self.weight))
 
 
 def face_offsets(layout: Layout) -> Float[Tensor, "C dims"]:
@@ -166,7 +173,16 @@ def face_offsets(layout: Layout) -> Float[Tensor, "C dims"]:
     return offsets
 
 
-def _require_fit(
+def states_at(
+    layout: Layout, trajectory: Int[Tensor, " M"], in_time: Stencil, num_steps: int, channel: Int[Tensor, " M"]
+) -> Stencil:
+    """Of states (B, T, C), the axes of space to be put inside: from the outside of the states' axes to the inside."""
+    one = torch.ones(len(trajectory), 1, dtype=torch.float64, device=trajectory.device)
+    stencil = Stencil(trajectory[:, None], one).inside(in_time, num_steps + 1)
+    return stencil.inside(Stencil(channel[:, None], one), layout.channels)
+
+
+def require_fit(
     layout: Layout, positions: Tensor, times: Tensor, channel: Tensor, trajectory: Tensor, num_trajectories: int
 ) -> None:
     count = len(times)
@@ -188,7 +204,7 @@ def _require_fit(
         )
 
 
-def _require_inside(layout: Layout, positions: Tensor) -> None:
+def require_inside(layout: Layout, positions: Tensor) -> None:
     inside = torch.ones(len(positions), dtype=torch.bool, device=positions.device)
     for axis, (low, high) in enumerate(zip(layout.lower, layout.upper, strict=True)):
         cells = places_of(positions[:, axis], low, layout.spacing[axis])
@@ -205,7 +221,7 @@ def _require_inside(layout: Layout, positions: Tensor) -> None:
         )
 
 
-def _cells_at(layout: Layout, positions: Tensor, offsets: Tensor) -> Float[Tensor, "M dims"]:
+def cells_at(layout: Layout, positions: Tensor, offsets: Tensor) -> Float[Tensor, "M dims"]:
     """Positions counted in points of their channel: 0 is the first of an axis, 1 the second."""
     columns = []
     for axis, spacing in enumerate(layout.spacing):

@@ -99,10 +99,11 @@ class Regions(Observation):
         channels: Sequence[str],
         num_trajectories: int = 1,
     ) -> Regions:
-        """Means over regions, Σ_x w_r(x) u(x) / Σ_x w_r(x), in the field's unit; weights as for `sums`."""
+        """Means over regions, Σ_x w_r(x) u(x) ΔV / Σ_x w_r(x) ΔV, in the field's unit; weights as for `sums`."""
         _require_shares(layout, weights)
-        whole = weights.double().flatten(1).sum(dim=1).view(-1, *[1] * layout.dims)
-        return cls(layout, weights.double() / whole, times, channels, num_trajectories)
+        parts = weights.double() * _volumes(layout).to(weights.device)
+        whole = parts.flatten(1).sum(dim=1).view(-1, *[1] * layout.dims)
+        return cls(layout, parts / whole, times, channels, num_trajectories)
 
     def forward(self, states: Float[Tensor, "B T C *S"]) -> Float[Tensor, " M"]:
         self.require_states(states)
