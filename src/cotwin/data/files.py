@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cotwin.data.formats import is_store
 
-ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".mat", ".nc", ".zarr", ".csv", ".parquet")
+ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".mat", ".nc", ".zarr", ".csv", ".tsv", ".parquet")
 """Of files that are taken from a folder."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from zipfile import ZipFile
 
+from cotwin.data.contents import setting
+
 MOST_NAMED = 12
 
 CURE = (
@@ -13,7 +15,6 @@ CURE = (
 )
 # By the bytes that a file begins with: what it is, and what opens it.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (b"PAR1", "a Parquet file", "pandas.read_parquet"),
     (b"\x1f\x8b", "packed with gzip", "gunzip"),
     (b"\x80", "a Python pickle, which may run code of whoever wrote it", "the program that wrote it"),
 )
@@ -31,7 +32,10 @@ def what_it_is(path: Path) -> str:
         if begin.startswith(signature):
             return f"{path}: {what}, which Cotwin does not read; open it with {opener} and {CURE}"
     if begin and all(byte >= 32 or byte in b"\t\r\n\f" for byte in begin):
-        return f"{path}: text, which Cotwin does not read; open it with np.loadtxt or pandas.read_csv and {CURE}"
+        return (
+            f"{path}: text. If it is a table of readings, say so: 'csv' as {setting('format')}. Else open it with "
+            f"np.loadtxt and {CURE}"
+        )
     return (
         f"{path}: neither its content nor its ending {path.suffix!r} is of a format that Cotwin reads; docs/data.md "
         f"lists them. Open it with what wrote it and {CURE}"

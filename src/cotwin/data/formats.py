@@ -90,6 +90,11 @@ FORMATS: dict[str, Format] = {
     "hdf5": Format(open_hdf5, arrays_of_hdf5, _is_hdf5, lambda file: True),
 }
 """By the name that `data.format` has; of several that fit a file the first."""
+TABLES: dict[str, Begins] = {
+    "parquet": lambda path, begin: begin.startswith(b"PAR1"),
+    "csv": lambda path, begin: path.is_file() and path.suffix.lower() in (".csv", ".tsv"),
+}
+"""Tables of readings that lie on no grid, which `off_grid.read_sensors` reads."""
 
 
 def is_store(folder: Path) -> bool:
@@ -99,8 +104,8 @@ def is_store(folder: Path) -> bool:
 
 def format_of(path: Path, asked: str | None = None) -> str:
     """The name of a file's format. Raises ValueError where it is of none, with what it is and the cure."""
-    if asked is not None and asked not in FORMATS:
-        raise ValueError(f"{setting('format')} is {asked!r}; Cotwin reads {', '.join(FORMATS)}.")
+    if asked is not None and asked not in (*FORMATS, *TABLES):
+        raise ValueError(f"{setting('format')} is {asked!r}; Cotwin reads {', '.join((*FORMATS, *TABLES))}.")
     if not path.is_file() and not path.is_dir():
         # A pipe: opened, it waits for ever.
         path.stat()
@@ -115,6 +120,7 @@ def format_of(path: Path, asked: str | None = None) -> str:
     if any(FORMATS[name].holds for name in found):
         with opened(path) as content, damage_explained(str(path)):
             return next(name for name in found if (holds := FORMATS[name].holds) is not None and holds(content))
+    found += [name for name, begins in TABLES.items() if begins(path, begin)]
     if found:
         return found[0]
     raise ValueError(what_it_is(path))
@@ -131,7 +137,7 @@ def open_contents(
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        opening = FORMATS[format_of(path, format)].open(path, wanted)
+        opening = _on_a_grid(path, format).open(path, wanted)
     else:
         opening = open_dataset(source, wanted)
     with opening as contents:
@@ -156,4 +162,15 @@ def _renamed(contents: Contents, wanted: Wanted) -> Contents:
 def open_arrays(path: str | Path, format: str | None = None) -> AbstractContextManager[Arrays]:
     """The arrays of a file, whatever they mean. Raises ValueError where there is no known format, or damage."""
     path = Path(path)
-    return FORMATS[format_of(path, format)].arrays(path)
+    return _on_a_grid(path, format).arrays(path)
+
+
+def _on_a_grid(path: Path, asked: str | None) -> Format:
+    """The format of a file. Raises ValueError for tables of readings, which have no grid."""
+    kind = format_of(path, asked)
+    if kind in TABLES:
+        raise ValueError(
+            f"{path}: a table of readings, which lie on no grid; cotwin estimate and cotwin train read it "
+            "(docs/data.md)."
+        )
+    return FORMATS[kind]

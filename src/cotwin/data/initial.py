@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,16 +34,19 @@ def read_initial(
     frame: int = 0,
     axes: str | None = None,
     given: Collection[str] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Float[Tensor, "N C *S"], Given]:
     """The fields of a layout at one frame of every trajectory, from what may hold that frame alone.
 
     Fields are found by name; others may stand beside them. With them comes what else the file gives from that frame
     on, fields of the names in `given` among it.
-    axes: as for `open_trajectories`.
+    axes, names: as for `open_trajectories`; what has Cotwin's names needs none.
     Raises ValueError for a field that is missing or whose axes may come in another order, a grid or boundary that is
     not the layout's, a frame that is not there, and values that are missing or not finite.
     """
-    with open_contents(start, Wanted(axes=axes)) as contents:
+    extent = list(zip(layout.lower, layout.upper, strict=True))
+    alone = Wanted({}, axes, extent, layout.boundary, layout.centring, layout.dt)
+    with _opened(start, layout, [replace(alone, names=names), alone] if names else [alone]) as contents:
         if not 0 <= frame < contents.num_frames:
             raise ValueError(
                 f"{contents.source} has no frame {frame}; its frames are 0 to {contents.num_frames - 1}."
@@ -55,6 +60,24 @@ def read_initial(
         frames = Frames.from_state(contents.times, contents.num_trajectories, frame, layout.dt)
         known = given_of(contents, sorted(there.intersection(given)), layout, frames)
     return torch.from_numpy(np.concatenate(fields, axis=1)), replace(known, frame=known.frame + frame)
+
+
+@contextmanager
+def _opened(start: str | Path | xr.Dataset, layout: Layout, ways: Sequence[Wanted]) -> Iterator[Contents]:
+    """What a file holds, in the first way in which it has the fields of a layout; else in the last."""
+    wanted = {field.name for field in layout.fields}
+    for way in ways[:-1]:
+        try:
+            with open_contents(start, way) as contents:
+                fits = wanted <= {field.name for field in contents.fields}
+        except ValueError:
+            continue  # the last way says what is wrong
+        if fits:
+            break
+    else:
+        way = ways[-1]
+    with open_contents(start, way) as contents:
+        yield contents
 
 
 def _along(axis: Axis, layout: Layout, index: int, source: str) -> slice:

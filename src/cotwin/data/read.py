@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, TypedDict
 import h5py
 
 from cotwin.data.assemble import Missing, Walls, assemble
+from cotwin.data.contents import setting
 from cotwin.data.files import files_of
-from cotwin.data.formats import open_contents
+from cotwin.data.formats import TABLES, format_of, open_contents
 from cotwin.data.hdf5 import takes_from_other_files
+from cotwin.data.off_grid import read_sensors
 from cotwin.data.precision import Precision
 from cotwin.data.room import MEMORY, Room
 from cotwin.data.several import together
@@ -42,6 +44,8 @@ class Options(TypedDict, total=False):
     points: Centring | Sequence[Centring] | None
     dt: float | None
     dt_tolerance: float
+    grid: Sequence[int] | None
+    begin: float | None
 
 
 def open_trajectories(
@@ -62,6 +66,8 @@ def open_trajectories(
     dt: float | None = None,
     dt_tolerance: float = NEAR,
     room: Room = MEMORY,
+    grid: Sequence[int] | None = None,
+    begin: float | None = None,
 ) -> Trajectories:
     """Trajectories from a file of any format that docs/data.md names, from several as one set, or an xarray.Dataset.
 
@@ -83,6 +89,8 @@ def open_trajectories(
         axis, or for all that are not periodic. Where neither this nor `extent` says it, the coordinates do.
     dt: the step, where times are uneven, or the file has none; if not given, the interval that most of them meet.
     dt_tolerance: of a step, by which a state may lie beside one and still be a frame that trains.
+    grid: of tables of readings that lie on none (csv, parquet): points of the model's, along each axis.
+    begin: likewise when all trajectories start; each with its first reading if not given.
     given_at: ends at which a model of theirs has a value or a flux, "x_lower" and so on; elsewhere that is zero.
     room: where the states are put; `cotwin.store.room.MemoryOrDisk` has some for more than fit into memory.
 
@@ -91,6 +99,24 @@ def open_trajectories(
     wanted = Wanted(names, axes, extent, boundary, points, dt)
     parts = []
     for one in files_of(source) if isinstance(source, str | Path | Sequence) else [source]:
+        if isinstance(one, str) and format_of(Path(one), format) in TABLES:
+            _require_nothing_in_vain(one, "a table of readings", axes=axes, missing=missing == "mask" or None)
+            part = read_sensors(
+                one,
+                names=names,
+                fields=fields,
+                grid=grid,
+                extent=extent,
+                boundary=boundary,
+                points=points,
+                dt=dt,
+                begin=begin,
+                precision=precision,
+                given=given,
+            )
+            parts.append(part)
+            continue
+        _require_nothing_in_vain(one if isinstance(one, str) else "dataset", "data on a grid", grid=grid, begin=begin)
         with open_contents(one, wanted, format) as contents:
             part = assemble(
                 contents,
@@ -109,6 +135,13 @@ def open_trajectories(
             )
         parts.append(part)
     return parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
+
+
+def _require_nothing_in_vain(source: str, what: str, **options: object) -> None:
+    """Raise ValueError for an option that says nothing of such data."""
+    for name, said in options.items():
+        if said is not None:
+            raise ValueError(f"{source}: {setting(name)} is of no effect on {what}; leave it out.")
 
 
 def is_self_contained(path: str | Path) -> bool:

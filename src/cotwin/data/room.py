@@ -32,6 +32,10 @@ def is_large(shape: Sequence[int], item_bytes: int) -> bool:
 class Room(Protocol):
     """Where states are put that are read, or made of others: in memory, or mapped from a file."""
 
+    @property
+    def most(self) -> int:
+        """Bytes of them in memory."""
+
     def zeros(self, shape: Sequence[int], dtype: torch.dtype, what: str) -> Tensor:
         """A tensor of zeros, to be filled. Raises ValueError, naming what it is for, where there is no room."""
 
@@ -41,6 +45,10 @@ class Room(Protocol):
 
 class Memory:
     """Room in memory alone."""
+
+    @property
+    def most(self) -> int:
+        return psutil.virtual_memory().available
 
     def zeros(self, shape: Sequence[int], dtype: torch.dtype, what: str) -> Tensor:
         require_room(shape, dtype.itemsize, what)

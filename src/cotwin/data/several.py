@@ -10,10 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cotwin.data.between import Between
 from cotwin.data.between import joined as joined_between
 from cotwin.data.contents import setting
 from cotwin.data.trajectories import Trajectories
 from cotwin.given import Course, Given, joined
+from cotwin.pieces import copied
+from cotwin.sensors import joined as joined_sensors
 
 TOLERANCE = 1e-3
 """Of a step, by which a file's may differ from a whole multiple of the shortest."""
@@ -24,7 +27,6 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
     whole multiples of the shortest. Raises ValueError for another grid, fields or things given.
     """
     precision = max((part.states.dtype for part in parts), key=lambda dtype: dtype.itemsize)
-    parts = [one.to(precision) for one in parts]
     dt = min(part.layout.dt for part in parts)
     factors = [round(part.layout.dt / dt) for part in parts]
     first = parts[0]
@@ -38,22 +40,37 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
             raise ValueError(
                 f"{part.source} and {first.source} have other fields, grids or boundaries; read them apart."
             )
+        if (part.sensors is None) != (first.sensors is None):
+            raise ValueError(f"{part.source} and {first.source}: only one is a table of readings; read them apart.")
         if part.given.names != first.given.names:
             only = ", ".join(sorted(part.given.names ^ first.given.names))
             raise ValueError(f"{part.source} and {first.source}: only one of them gives {only}; give it in each.")
     count = max((part.num_frames - 1) * factor + 1 for part, factor in zip(parts, factors, strict=True))
-    whole = all(part.num_frames == count and part.mask is None for part in parts)
-    spread = [_spread(part, factor, count) for part, factor in zip(parts, factors, strict=True)]
+    whole, room = all(part.num_frames == count and part.mask is None for part in parts), first.room
+    shape = (sum(map(len, parts)), count, *first.layout.state_shape)
+    states = room.zeros(shape, precision, source)
+    mask = None if whole else room.zeros(shape, torch.bool, f"what of {source} was observed")
+    begin = 0
+    for part, factor in zip(parts, factors, strict=True):
+        own = slice(begin, begin + len(part))
+        _spread(part, factor, states[own], None if mask is None else mask[own])
+        begin += len(part)
     given = joined(list(_stretched([part.given for part in parts], factors, count, first.layout.grid)))
     return Trajectories(
-        torch.cat([states for states, _ in spread]),
+        states,
         replace(first.layout, dt=dt),
-        None if whole else torch.cat([seen for _, seen in spread]),
+        mask,
         source,
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        replace(given, trajectory=torch.cat(list(_numbered(parts)))),
-        joined_between([(part.between, len(part)) for part in parts], factors),
+        replace(given, trajectory=torch.cat(list(_numbered(parts)))).to(precision),
+        joined_between([(_in(part.between, precision), len(part)) for part in parts], factors),
+        room,
+        sensors=joined_sensors([(part.sensors, len(part)) for part in parts], factors),
     )
+
+
+def _in(between: Between | None, precision: torch.dtype) -> Between | None:
+    return None if between is None else replace(between, states=between.states.to(precision))
 
 
 def _numbered(parts: Sequence[Trajectories]) -> Iterator[Int[Tensor, " N"]]:
@@ -65,19 +82,20 @@ def _numbered(parts: Sequence[Trajectories]) -> Iterator[Int[Tensor, " N"]]:
 
 
 def _spread(
-    part: Trajectories, factor: int, count: int
-) -> tuple[Float[Tensor, "N F C *S"], Bool[Tensor, "N F C *S"]]:
-    """States at every so many of so many frames, zero and not observed at others; static channels are everywhere."""
-    shape = (len(part), count, *part.layout.state_shape)
-    wide, seen = part.states.new_zeros(shape), torch.zeros(shape, dtype=torch.bool)
-    at = factor * torch.arange(part.num_frames)
-    wide[:, at], seen[:, at] = (
-        part.states,
-        torch.ones_like(part.states, dtype=torch.bool) if part.mask is None else part.mask,
-    )
-    fixed = torch.tensor(part.layout.static_channels)
-    wide[:, :, fixed], seen[:, :, fixed] = part.states[:, :1, fixed], True
-    return wide, seen
+    part: Trajectories, factor: int, states: Float[Tensor, "N F C *S"], mask: Bool[Tensor, "N F C *S"] | None
+) -> None:
+    """Put states at every so many of the frames, zero and not observed at others; static channels are everywhere."""
+    last = factor * (part.num_frames - 1) + 1
+    copied(part.states, states[:, :last:factor])
+    fixed = [channel for channel, static in enumerate(part.layout.static_channels) if static]
+    if mask is not None and part.mask is not None:
+        copied(part.mask, mask[:, :last:factor])
+    elif mask is not None:
+        mask[:, :last:factor] = True
+    for channel in fixed:
+        states[:, :, channel] = part.states[:, :1, channel]
+        if mask is not None:
+            mask[:, :, channel] = True
 
 
 def _stretched(parts: Sequence[Given], factors: Sequence[int], count: int, grid: tuple[int, ...]) -> Iterator[Given]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
+from cotwin.layout import Layout
+from cotwin.pieces import any_of, pieces
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,12 @@ def split_in_time(trajectories: Trajectories, fraction: float = 0.2, test: int =
         raise ValueError(f"{trajectories.source}: {test} of {count} trajectories test, none is left to train.")
     rest, frames = _numbered(trajectories, 0, count - test), trajectories.num_frames
     borders, kept, held = _borders(rest, fraction)
+    what = "states" if rest.sensors is None else "times of readings"
     begin = (float(rest.given.frame[borders < frames][0]) + float(borders[borders < frames][0])) * rest.layout.dt
     if bool((borders == borders[0]).all()):
         train, early, last = rest.frames(0, int(borders[0])), kept // len(rest), held // len(rest)
         said = (
-            f"of {early + last} states the first {early} train (to {begin - rest.layout.dt:.6g} after the start), "
+            f"of {early + last} {what} the first {early} train (to {begin - rest.layout.dt:.6g} after the start), "
             f"the last {last} validate (from {begin:.6g} on)"
         )
     else:
@@ -83,7 +86,7 @@ def split_in_time(trajectories: Trajectories, fraction: float = 0.2, test: int =
             _before(rest, borders),
             ", each by its own length" if count - test > 1 else f", from {begin:.6g} on",
         )
-        said = f"{kept} states train, the last {held} validate{own}"
+        said = f"{kept} {what} train, the last {held} validate{own}"
     late = (borders < _ends(rest)).nonzero().flatten().tolist()
     return Split(
         train=train,
@@ -105,18 +108,25 @@ def _numbered(trajectories: Trajectories, first: int, stop: int) -> Trajectories
 
 def _measured(trajectories: Trajectories) -> tuple[Int[Tensor, " M"], Int[Tensor, " M"]]:
     """Row and frame of each state of which something was seen; of one between two frames the later."""
-    moving = ~torch.tensor(trajectories.layout.static_channels)
     exact = trajectories.at_their_times()
     if exact.mask is None:
         seen = torch.ones(len(exact), exact.num_frames, dtype=torch.bool)
     else:
-        seen = exact.mask[:, :, moving].flatten(2).any(dim=2)
+        seen = shown(exact.mask, exact.layout)
     rows, frames = seen.nonzero().unbind(dim=1)
     if exact.between is not None:
         rows = torch.cat([rows, exact.between.row])
         frames = torch.cat([frames, exact.between.steps.ceil().long()])
+    if exact.sensors is not None:
+        read = torch.stack([exact.sensors.row.double(), exact.sensors.steps], dim=1).unique(dim=0)
+        rows, frames = read[:, 0].long(), read[:, 1].ceil().long()
     order = torch.argsort(rows * (exact.num_frames + 1) + frames, stable=True)
     return rows[order], frames[order]
+
+
+def shown(mask: Shaped[Tensor, "N T C *S"], layout: Layout) -> Bool[Tensor, "N T"]:
+    """The frames that show something of what moves."""
+    return any_of(mask, [channel for channel, static in enumerate(layout.static_channels) if not static])
 
 
 def _ends(trajectories: Trajectories) -> Int[Tensor, " N"]:
@@ -153,10 +163,15 @@ def _before(trajectories: Trajectories, borders: Int[Tensor, " N"]) -> Trajector
     early = (borders > 0).nonzero().flatten().tolist()
     rest, borders = trajectories.select(early), borders[early]
     after = torch.arange(rest.num_frames) >= borders[:, None]
-    mask = torch.ones_like(rest.states, dtype=torch.bool) if rest.mask is None else rest.mask.clone()
+    mask = rest.room.zeros(rest.states.shape, torch.bool, "what of the states trains")
     moving = ~torch.tensor(rest.layout.static_channels)
-    mask &= ~(after[:, :, None] & moving).view(*after.shape, -1, *[1] * rest.layout.dims)
+    for piece in pieces(mask):
+        there = (~(piece.of(after)[:, :, None] & moving)).view(*piece.of(after).shape, -1, *[1] * rest.layout.dims)
+        piece.of(mask).copy_(there if rest.mask is None else there & piece.of(rest.mask))
     between = rest.between
     if between is not None:
         between = between.some(between.steps <= (borders - 1)[between.row])
-    return replace(rest, mask=mask, between=between).frames(0, int(borders.max()))
+    sensors = rest.sensors
+    if sensors is not None:
+        sensors = sensors.some(sensors.steps <= (borders - 1)[sensors.row])
+    return replace(rest, mask=mask, between=between, sensors=sensors).frames(0, int(borders.max()))

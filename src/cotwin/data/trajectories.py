@@ -10,11 +10,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.between import Between
+from cotwin.data.nearest import nearest
 from cotwin.data.room import MEMORY, Room
 from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.mapped import place_of
 from cotwin.pieces import copied, pieces
+from cotwin.sensors import Sensors
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,6 +34,7 @@ class Trajectories:
         stated. Where a trajectory of the file is cut into several, they have its number, and begin at frames of it.
     between: states that were measured beside the frames; None where there are none.
     room: where others are put that are made of them.
+    sensors: readings at places of their own; then nothing is observed on the grid, where states hold what is near.
 
     Raises ValueError, naming trajectory, time step and field, for the first value that is not finite; of states that
     are mapped from a file `require_finite` does, since it reads all of them.
@@ -45,6 +48,7 @@ class Trajectories:
     given: Given = field(default_factory=lambda: Given.of(0))
     between: Between | None = None
     room: Room = MEMORY
+    sensors: Sensors | None = None
 
     def __post_init__(self) -> None:
         if not len(self.given):
@@ -136,6 +140,13 @@ class Trajectories:
         states = copied(self.states, self.room.zeros(self.states.shape, dtype, f"{self.source}: what it holds"))
         return replace(self, states=states, given=self.given.to(dtype), between=between)
 
+    def on_the_grid(self) -> Trajectories:
+        """As if sensors had read at the nearest points and frames: good for guesses alone."""
+        if self.sensors is None:
+            return self
+        states, mask = nearest(self.sensors, self.layout, len(self), self.num_frames)
+        return replace(self, states=states.to(self.states), mask=mask, sensors=None)
+
     def at_their_times(self) -> Trajectories:
         """With what lies beside a frame there alone; a first state stays at its frame."""
         if self.between is None:
@@ -157,6 +168,7 @@ class Trajectories:
             mask=None if self.mask is None else self._rows(self.mask, indices),
             given=self.given.rows(indices),
             between=None if self.between is None else self.between.of_rows(indices, len(self)),
+            sensors=None if self.sensors is None else self.sensors.of_rows(indices, len(self)),
         )
 
     def frames(self, start: int, stop: int) -> Trajectories:
@@ -168,6 +180,7 @@ class Trajectories:
             mask=None if self.mask is None else self.mask[:, start:stop],
             given=self.given.window(every, torch.full_like(every, start), stop - 1 - start),
             between=None if self.between is None else self.between.stretch(start, stop),
+            sensors=None if self.sensors is None else self.sensors.stretch(start, stop),
         )
 
     def _rows(self, values: Tensor, indices: list[int] | slice) -> Tensor:

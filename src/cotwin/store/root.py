@@ -10,7 +10,7 @@ from typing import Any
 
 from cotwin.folder import Folder, NotOursError, write_at
 
-MARKER = ".cotwin.json"
+MARKER, HASHES = ".cotwin.json", "hashes.json"
 FORMAT = 1
 CONTENT = json.dumps({"made_by": "cotwin", "format": FORMAT}).encode()
 _CURE = "Name another directory, or move this one away; Cotwin changes nothing that it did not make."

@@ -1,4 +1,4 @@
-"""Arrays that are made once and kept, each under the key of what it was made from.
+"""States that are made once and kept, each set under the key of what it was made from.
 
     root/real/<key>.safetensors         trajectories converted from a user's file
     root/evaluation/<key>.safetensors   rollouts of a trained model on a split
@@ -9,6 +9,7 @@ They are caches: whatever the disk does, the work goes on without them, and a wa
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +20,8 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from cotwin.folder import PART, Folder
-from cotwin.store.entry_file import DamagedError, read_entry, read_header, write_entry
-from cotwin.store.root import MARKER, check_root, claim_root, open_root
+from cotwin.store.entry_file import DamagedError, Kept, read_entry, read_header, write_entry
+from cotwin.store.root import HASHES, MARKER, check_root, claim_root, open_root
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ NAME = re.compile(r"([0-9a-f]{32})\.safetensors")
 
 @dataclass(frozen=True)
 class Entry:
-    """An array on a shelf.
+    """States on a shelf.
 
     content: what its maker said it holds. num_bytes: of the file. modified: seconds since the epoch.
     """
@@ -67,7 +68,7 @@ def strangers(root: Path) -> list[Path]:
 def _folders(root: Path) -> Iterator[tuple[Folder, re.Pattern[str]]]:
     """The root and each shelf that is there, and what names its own files have."""
     with suppress(FileNotFoundError), open_root(check_root(root)) as opened:
-        yield opened, re.compile("|".join(map(re.escape, (MARKER, *SHELVES))))
+        yield opened, re.compile("|".join(map(re.escape, (MARKER, HASHES, *SHELVES))))
         for name in SHELVES:
             with suppress(FileNotFoundError), opened.folder(name) as folder:
                 yield folder, NAME
@@ -80,15 +81,16 @@ class Shelf:
         self.root, self.name = root, name
         self.path = root / name
 
-    def load(self, key: str) -> tuple[Tensor, dict[str, Any]] | None:
-        """An array and what its maker wanted to remember; None if there is none, or it cannot be read.
+    def load(self, key: str, most: float = math.inf) -> Kept | None:
+        """What was saved; None if there is nothing, or it cannot be read.
 
+        most: bytes that are read into memory; more are mapped from the file, and must not be written to.
         None too, with a warning, if it is damaged or holds another key.
         """
         name = _name(key)
         try:
             with self._opened() as folder, folder.open(name) as file:
-                return read_entry(file, key)
+                return read_entry(file, key, most)
         except FileNotFoundError:
             return None
         except DamagedError as error:
@@ -99,10 +101,18 @@ class Shelf:
             logger.info("%s cannot be read: %s.", self.path / name, error)
             return None
 
-    def save(self, key: str, shape: tuple[int, ...], rows: Iterable[Tensor], meta: dict[str, Any]) -> None:
-        """Keep an array for `load`, in place of what has its name; a warning says if the disk does not take it.
+    def save(
+        self,
+        key: str,
+        shape: tuple[int, ...],
+        rows: Iterable[Tensor],
+        meta: dict[str, Any],
+        mask: Iterable[Tensor] | None = None,
+    ) -> None:
+        """Keep states for `load`, in place of what has its name; a warning says if the disk does not take them.
 
-        rows: its parts along the first axis, one after the other, in float32 or float64.
+        rows: their parts along the first axis, or of one row along the second, one after the other, in float32 or
+        float64. mask: likewise, where they were observed.
         meta: whatever JSON can hold; "content" is what `entries` shows.
         """
         name = _name(key)
@@ -110,7 +120,7 @@ class Shelf:
             with self._opened(make=True) as folder:
                 folder.sweep()
                 with folder.anew(name) as file:
-                    write_entry(file, key, shape, rows, meta)
+                    write_entry(file, key, shape, rows, meta, mask)
         except OSError as error:
             logger.warning("%s is not kept on disk: %s.", self.path / name, error)
 

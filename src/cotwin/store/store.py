@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.data.room import MEMORY, Room
 from cotwin.stepper import evaluating
 from cotwin.store.budgets import disk_budget as disk_bytes
 from cotwin.store.budgets import memory_budget as memory_bytes
 from cotwin.store.placement import Choice, Placement, choose_placement, in_words
+from cotwin.store.room import MemoryOrDisk
 from cotwin.store.root import check_root, claim_root, open_root
 from cotwin.store.shelf import Shelf, ShelfName
 from cotwin.store.show import show
@@ -69,6 +71,15 @@ class Store:
     def shelf(self, name: ShelfName) -> Shelf | None:
         """A shelf for files; None for a store without files. Raises what `check_root` does."""
         return None if self.root is None else Shelf(check_root(self.root), name)
+
+    @property
+    def most_real(self) -> int:
+        """Bytes of real data, up to which a set of them is in memory: as generated windows, half of the budget."""
+        return self.memory_budget // 2
+
+    def room(self) -> Room:
+        """Where real data are put; in memory alone for a store without files."""
+        return MEMORY if self.root is None else MemoryOrDisk(self.root, self.most_real)
 
     def choose(self, windows: RolloutWindows) -> Choice:
         """Where these windows would go. Raises ValueError if the budgets leave no place for them."""
