@@ -121,12 +121,13 @@ class SumOfSquares:
         length = torch.finfo(self.dtype).eps ** 0.5
         sets = torch.cat([z[None], z + length * torch.eye(len(z), dtype=z.dtype, device=z.device)])
         normal, slope, value, measured = z.new_zeros(len(z), len(z)), torch.zeros_like(z), 0.0, 0.0
-        for batch, residuals in self._residuals(sets):
-            rows = residuals.flatten(1)
-            jacobian, here = (rows[1:] - rows[0]) / length, rows[0]
-            normal, slope = normal + jacobian @ jacobian.mT, slope + jacobian @ here
-            squares = residuals[0].flatten(1).square().sum(dim=1)
-            value, measured = value + float(squares.sum()), measured + float(squares[batch.measured].sum())
+        for batch, residuals, read in self._residuals(sets):
+            for rows in (residuals.flatten(1), read):
+                jacobian, here = (rows[1:] - rows[0]) / length, rows[0]
+                normal, slope = normal + jacobian @ jacobian.mT, slope + jacobian @ here
+            squares, of_read = residuals[0].flatten(1).square().sum(dim=1), float(read[0].square().sum())
+            value += float(squares.sum()) + of_read
+            measured += float(squares[batch.measured].sum()) + of_read
         penalty = self.objective.penalty
         if penalty is not None:
             self.prior_weight = measured / penalty.values
@@ -141,7 +142,10 @@ class SumOfSquares:
     def value(self, z: Float[Tensor, " N"]) -> Float[Tensor, ""]:
         """F, infinite where a rollout is not finite."""
         try:
-            value = sum(float(residuals.square().sum()) for _, residuals in self._residuals(z[None]))
+            value = sum(
+                float(residuals.square().sum()) + float(read.square().sum())
+                for _, residuals, read in self._residuals(z[None])
+            )
         except DivergenceError:
             return z.new_tensor(torch.inf)
         if self.prior_weight:
@@ -149,19 +153,32 @@ class SumOfSquares:
         return z.new_tensor(value).nan_to_num(nan=torch.inf)
 
     @torch.no_grad()
-    def _residuals(self, z: Float[Tensor, "P N"]) -> Iterator[tuple[Batch, Float[Tensor, "P B T C *S"]]]:
-        """Of each batch, at each of P points; all at the pace that the first needs, else they would not be smooth."""
+    def _residuals(
+        self, z: Float[Tensor, "P N"]
+    ) -> Iterator[tuple[Batch, Float[Tensor, "P B T C *S"], Float[Tensor, "P K"]]]:
+        """Of each batch, and of its readings, at each of P points.
+
+        All at the pace that the first needs, else they would not be smooth.
+        """
         paced = at_common_pace(self.stepper, self.unknowns.split(z[:1].to(self.dtype)))
         for batch in self.objective.batches():
             root = self.objective.loss.root_weights(batch).double() / len(self.objective) ** 0.5
             truth = torch.where(root > 0, batch.states[:, 1:].double(), 0.0)
             starts, steps = batch.states[:, 0].to(self.dtype), batch.states.shape[1] - 1
-            parts = []
+            parts, read = [], []
             for some in z.split(max(1, AT_ONCE // (8 * batch.states.numel()))):
                 every = starts.expand(len(some), *starts.shape)
                 states = rollout_sets(paced, self.unknowns.split(some.to(self.dtype)), every, steps, batch.given)
                 parts.append(root * (states[:, :, 1:].double() - truth))
-            yield batch, torch.cat(parts)
+                read += [self._at_readings(one, batch) for one in states]
+            yield batch, torch.cat(parts), torch.stack(read)
+
+    def _at_readings(self, states: Float[Tensor, "B T C *S"], batch: Batch) -> Float[Tensor, " K"]:
+        if not batch.readings:
+            return states.new_zeros(0, dtype=torch.float64)
+        root = self.objective.loss.root_weights_of_readings(batch).double() / len(self.objective) ** 0.5
+        weighted: Tensor = root * self.objective.loss.missed(states.double(), batch)
+        return weighted
 
     def _priors(self, z: Float[Tensor, " N"]) -> Float[Tensor, " R"]:
         assert self.objective.penalty is not None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from cotwin.given import Given, joined
+from cotwin.sensors import Sensors
 from cotwin.windows.windows import Batch, Windows
 
 
@@ -76,6 +78,11 @@ class JoinedWindows(Windows):
         ]
         known = [part for part in parts if part is not None and len(part)]
         return joined(known).rows(torch.tensor(order).argsort()) if known else None
+
+    def readings_with(self, indices: Sequence[int]) -> Sensors | None:
+        rows = [row for row, index in enumerate(indices) if index < len(self.real)]
+        readings = self.real.readings_with([indices[row] for row in rows])
+        return None if readings is None else replace(readings, row=torch.tensor(rows, dtype=torch.long)[readings.row])
 
     def will_read(self, indices: Sequence[int]) -> None:
         first = len(self.real)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cotwin.given import Given
 from cotwin.pieces import pieces
+from cotwin.sensors import Sensors
 from cotwin.windows.frames import frames_of
 from cotwin.windows.start_states import PickedStates
 from cotwin.windows.windows import Batch, Windows
@@ -25,6 +26,7 @@ class SlidingWindows(Windows):
     starts: (N, T), the frames that a rollout may start from; others start no window. Where they are not given, those
         that are wholly observed.
     given: what comes from outside with the trajectories, for models that need it.
+    readings: of sensors along the trajectories, which predictions are compared with beside the states.
 
     Raises ValueError if the window is longer than the trajectories, or no window can start.
 
@@ -41,6 +43,7 @@ class SlidingWindows(Windows):
         stride: int = 1,
         starts: Bool[Tensor, "N T"] | None = None,
         given: Given | None = None,
+        readings: Sensors | None = None,
     ) -> None:
         count, frames = trajectories.shape[:2]
         if num_steps < 1 or stride < 1:
@@ -56,6 +59,7 @@ class SlidingWindows(Windows):
         self._mask = mask
         self._seen = None if mask is None else frames_of(mask)
         self.mask_dtype, self.dtype, self.given = None if mask is None else mask.dtype, trajectories.dtype, given
+        self.readings = readings
         # Kept only if some are left out: of small trajectories the list could take more memory than they do.
         self._chosen_starts: Tensor | None = None
         if starts is None and mask is not None:
@@ -94,6 +98,12 @@ class SlidingWindows(Windows):
         frames = self._starts_of(torch.as_tensor(indices, dtype=torch.long))
         return self.given.window(frames // self._frames, frames % self._frames, self._steps)
 
+    def readings_with(self, indices: Sequence[int]) -> Sensors | None:
+        if self.readings is None:
+            return None
+        starts = self._starts_of(torch.as_tensor(indices, dtype=torch.long))
+        return self.readings.between(starts // self._frames, starts % self._frames, self._steps)
+
     def scored_values(self, static: Sequence[bool]) -> int:
         """How many measured values predictions are compared with, each counted once although windows overlap.
 
@@ -104,6 +114,9 @@ class SlidingWindows(Windows):
         for step in range(1, self._steps + 1):
             scored[starts + step] = True
         moving = torch.tensor([not given for given in static])
+        if self.readings is not None:
+            at = self.readings.row * self._frames + self.readings.steps.ceil().long()
+            return int(scored[at].sum())
         if self._mask is None:
             return int(scored.sum() * moving.sum()) * math.prod(self.window_shape[2:])
         within, count = scored.view(self._count, self._frames), 0

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cotwin.given import Given
+from cotwin.sensors import Sensors
 
 
 class Batch(NamedTuple):
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
     mask: like states, how sure they are: True where a state was observed, False where not, or a number between, by
         which its error counts; None where all were observed.
     given: what comes from outside with each window; None where models need nothing.
+    readings: of sensors after the windows' starts, `row` the window's; None where there are none.
     """
 
     states: Tensor
@@ -37,19 +39,22 @@ class Batch(NamedTuple):
     measured: Tensor
     mask: Tensor | None = None
     given: Given | None = None
+    readings: Sensors | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
         mask = None if self.mask is None else self.mask.to(device)
         given = None if self.given is None else self.given.to(device)
-        return Batch(self.states.to(device), self.weight.to(device), self.measured.to(device), mask, given)
+        readings = None if self.readings is None else self.readings.to(device)
+        return Batch(self.states.to(device), self.weight.to(device), self.measured.to(device), mask, given, readings)
 
     def rows(self, rows: slice | Sequence[int]) -> Batch:
         """Some of the windows."""
         rows = rows if isinstance(rows, slice) else list(rows)
         mask = None if self.mask is None else self.mask[rows]
         given = None if self.given is None else self.given.rows(rows)
-        return Batch(self.states[rows], self.weight[rows], self.measured[rows], mask, given)
+        readings = None if self.readings is None else self.readings.of_rows(rows, len(self.states))
+        return Batch(self.states[rows], self.weight[rows], self.measured[rows], mask, given, readings)
 
 
 def collate(batch: Batch) -> Batch:
@@ -88,6 +93,10 @@ class Windows(Dataset[Batch], ABC):
         """What comes from outside with these windows; None where there is nothing."""
         return None
 
+    def readings_with(self, indices: Sequence[int]) -> Sensors | None:
+        """What sensors read along these windows; None where there are none."""
+        return None
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """One collated batch. Raises IndexError for an index outside 0 … len − 1."""
         if len(indices) and not (min(indices) >= 0 and max(indices) < len(self)):
@@ -97,7 +106,7 @@ class Windows(Dataset[Batch], ABC):
         # NumPy asks the kernel for huge pages, which spares thousands of page faults a batch; torch does not.
         states = torch.from_numpy(np.empty(shape, dtype=str(self.dtype).removeprefix("torch.")))
         batch = Batch(states, torch.ones(len(indices)), torch.ones(len(indices), dtype=torch.bool), mask)
-        batch = batch._replace(given=self.given_with(indices))
+        batch = batch._replace(given=self.given_with(indices), readings=self.readings_with(indices))
         self.write(indices, batch, range(len(indices)))
         return batch
 
