@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 
@@ -88,6 +89,15 @@ def runs(path):
     return U[:, :, None]
 
 
+def logger(path):
+    """A reading in each cell of the model's grid, which then holds them all."""
+    states = RNG.normal(size=(2, 6, 48))
+    rod, time, cell = (one.ravel() for one in np.indices(states.shape))
+    table = {"rod": rod, "time": 0.02 * time, "x": (cell + 0.5) / 48, "u": states.ravel()}
+    pd.DataFrame(table).to_csv(path, index=False)
+    return states[:, :, None]
+
+
 def written(write, values):
     """A writer that has its states."""
 
@@ -113,6 +123,7 @@ MADE = {
     ),
     "wave.mat": matlab_73,
     "scenes": scenes,
+    "logger.csv": logger,
     "runs/*.npz": runs,
 }
 PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")

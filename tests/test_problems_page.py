@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.integrate
 import yaml
@@ -191,7 +192,57 @@ def sensors(late: float = 0.0) -> Arrays:
     return {"x": x, "t": t, "u": seen}
 
 
+def columns(*parts: Arrays) -> Arrays:
+    """A table's, each part below the one before."""
+    names = {name: [np.broadcast_to(part[name], np.shape(part["time"])) for part in parts] for name in parts[0]}
+    return {name: np.concatenate(own) for name, own in names.items()}
+
+
+def logger() -> Arrays:
+    """Eight sensors at places of no pattern on insulated rods, exactly; each is read at other times."""
+    rng, parts = np.random.default_rng(10), []
+    places, j = rng.uniform(0, 1, 8), np.arange(1, 6)
+    for rod in range(4):
+        sizes = rng.normal(size=5)
+        for x in places:
+            t = np.sort(rng.uniform(0, 0.6, 25))
+            u = (np.exp(-0.1 * (j * np.pi) ** 2 * t[:, None]) * np.cos(j * np.pi * x)) @ sizes
+            parts.append({"rod": rod, "time": t, "x": x, "u": u + NOISE * rng.normal(size=25)})
+    return columns(*parts)
+
+
+def flights() -> Arrays:
+    """Heat in an insulated square, exactly, along the flights of two drones."""
+    rng, t, parts = np.random.default_rng(0), np.arange(41) * 0.02, []
+    j, k = np.divmod(np.arange(9), 3)
+    for flight in range(3):
+        sizes = rng.normal(size=9)
+        for drone in range(2):
+            x = 0.5 + 0.45 * np.sin(9 * t + 2 * drone + flight)
+            y = 0.5 + 0.45 * np.cos(7 * t + drone)
+            waves = np.cos(np.pi * np.outer(x, j)) * np.cos(np.pi * np.outer(y, k))
+            u = (np.exp(-0.05 * np.pi**2 * np.outer(t, j**2 + k**2)) * waves) @ sizes
+            parts.append({"flight": flight, "time": t, "x": x, "y": y, "reading": u + 0.005 * rng.normal(size=41)})
+    return columns(*parts)
+
+
+def sections() -> Arrays:
+    """Of insulated rods the means over four sections, exactly; the noise of two is five times as large."""
+    rng, t, parts = np.random.default_rng(9), np.arange(31) * 0.02, []
+    j = np.arange(1, 5)
+    for run in range(3):
+        sizes = rng.normal(size=4)
+        for low, high, noise in ((0, 0.2, 0.002), (0.2, 0.5, 0.01), (0.5, 0.7, 0.002), (0.7, 1, 0.01)):
+            means = (np.sin(j * np.pi * high) - np.sin(j * np.pi * low)) / (j * np.pi * (high - low))
+            u = (np.exp(-0.1 * (j * np.pi) ** 2 * t[:, None]) * means) @ sizes + noise * rng.normal(size=31)
+            parts.append({"run": run, "time": t, "x_lower": low, "x_upper": high, "u": u, "u_sigma": noise})
+    return columns(*parts)
+
+
 MADE = {
+    "logger": logger,
+    "flights": flights,
+    "sections": sections,
     "rod": rod,
     "heater": heater,
     "bath": bath,
@@ -221,6 +272,9 @@ TRUTH: dict[str, dict[str, Any]] = {
     "pooled": {"diffusivity": [0.05, 0.1, 0.2, 0.1]},
     "species": {"feed": 0.037, "kill": 0.06},
     "sensors": {"diffusivity": 0.1},
+    "logger": {"diffusivity": 0.1},
+    "flights": {"diffusivity": 0.05},
+    "sections": {"diffusivity": 0.1},
 }
 
 
@@ -228,9 +282,16 @@ TRUTH: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: yaml.safe_load(block)["name"])
 def test_the_words_find_the_truth(block: str, tmp_path: Path) -> None:
     values = yaml.safe_load(block)
-    path = Path(values["data"]["path"])
-    np.savez(tmp_path / path, **MADE[path.stem]())
-    values["data"]["path"] = str(tmp_path / path)
+    path = tmp_path / values["data"]["path"]
+    values["data"]["path"] = str(path)
+    arrays = MADE[path.stem]()
+    match path.suffix:
+        case ".csv":
+            pd.DataFrame(arrays).to_csv(path, index=False)
+        case ".parquet":
+            pd.DataFrame(arrays).to_parquet(path)
+        case _:
+            np.savez(path, **arrays)
     found = calibrate.run(calibrate.prepare(validate(values | {"store": {"cache_dir": str(tmp_path / "cache")}})))
     for name, truth in TRUTH[values["name"]].items():
         own = found.intervals[name]

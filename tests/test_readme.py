@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from small import SMALL
 from typer.testing import CliRunner
 
@@ -38,7 +39,7 @@ def test_the_shortest_configuration_is_a_whole_experiment(tmp_path: Path, monkey
     x, times = np.linspace(0, 2 * np.pi, 24, endpoint=False), np.arange(12) * 0.1
     decay = np.exp(-0.1 * times)[:, None]
     u = np.stack([size * decay * np.sin(x) for size in (0.02, 0.01, 0.03)])  # so small that it only diffuses
-    np.savez(tmp_path / "mine.npz", x=x, t=times, u=u, boundary="periodic")
+    xr.Dataset({"u": (("trajectory", "time", "x"), u)}, {"time": times, "x": x}).to_netcdf(tmp_path / "mine.nc")
     monkeypatch.chdir(tmp_path)
     experiment = load("mine.yaml", ["hybrid.cycles=1", "synthetic.warmup_steps=2", "synthetic.steps=2"])
     assert (experiment.name, experiment.synthetic.network, experiment.hybrid.alpha.kind) == ("mine", "resnet", "auto")

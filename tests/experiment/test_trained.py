@@ -177,6 +177,19 @@ def test_a_square_start_in_another_order_is_not_read_as_it_stands(tmp_path: Path
     assert read_initial(tmp_path / "turned.npz", layout, axes="xt")[0][0, 0].equal(u[0])
 
 
+def test_a_start_may_have_the_names_of_the_data_or_the_models_and_no_coordinates(tmp_path: Path) -> None:
+    layout = Layout.box([Field("u")], grid=(32,), extent=[(0, 1)], boundary="periodic", dt=0.01)
+    wave = torch.sin(2 * torch.pi * torch.tensor(layout.points(0), dtype=torch.float64))[None]
+    np.savez(tmp_path / "theirs.npz", x=layout.points(0), clock=[0.0], usol=wave)
+    np.savez(tmp_path / "ours.npz", x=layout.points(0), t=[0.0], u=wave)
+    np.save(tmp_path / "u.npy", wave)
+    for name in ("theirs.npz", "ours.npz", "u.npy"):
+        start, _ = read_initial(tmp_path / name, layout, names={"t": "clock", "u": "usol"})
+        assert start.equal(wave[None]), name
+    with pytest.raises(ValueError, match=r"theirs\.npz: no field 'u'|the times are not found"):
+        read_initial(tmp_path / "theirs.npz", layout)
+
+
 def test_an_estimate_can_be_used_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     few = ["data.train=1", "data.grid=[16]", "data.num_steps=6", "data.test=1", "estimation.points=1"]

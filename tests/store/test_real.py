@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import shutil
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +16,12 @@ import torch
 
 from cotwin.data.read import open_trajectories
 from cotwin.data.trajectories import Trajectories
-from cotwin.store import real
+from cotwin.mapped import place_of
+from cotwin.store import hashes, real
+from cotwin.store.hashes import content_hash
 from cotwin.store.real import read_once
-from cotwin.store.shelf import Shelf
+from cotwin.store.room import MemoryOrDisk
+from cotwin.store.shelf import Shelf, strangers
 
 
 @pytest.fixture
@@ -84,3 +92,65 @@ def test_what_takes_from_other_files_is_read_each_time(
     monkeypatch.setattr(real, "is_self_contained", lambda path: False)
     assert same(read_once(path, shelf), open_trajectories(path))
     assert not shelf.entries()
+
+
+@pytest.mark.parametrize("gaps", [0, 5])
+def test_what_is_too_large_for_memory_is_mapped_from_the_shelf(
+    tmp_path: Path, shelf: Shelf, gaps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, room = measured(tmp_path / "mine.npz", gaps), MemoryOrDisk(shelf.root, 100)
+    monkeypatch.setattr("cotwin.pieces.AT_ONCE", 200)
+    expected = open_trajectories(path, missing="mask")
+    first = read_once(path, shelf, room, 100, missing="mask")
+    monkeypatch.setattr(real, "open_trajectories", unreadable)
+    for found in (first, read_once(path, shelf, room, 100, missing="mask")):
+        assert found.in_file
+        assert same(found, expected)
+        place = place_of(found.states)
+        assert place is not None
+        (entry,) = shelf.entries()
+        assert os.fstat(place.file.fileno()).st_size == entry.num_bytes
+    # The shelf may be emptied: who reads it goes on.
+    shelf.clear()
+    assert same(found, expected)
+    assert sorted(one.name for one in shelf.root.iterdir()) == [".cotwin.json", "real"]
+
+
+def test_what_no_disk_takes_is_refused_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = measured(tmp_path / "mine.npz", gaps=0)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ValueError, match=r"does not take it \(No space left on device\).*store.cache_dir"):
+        read_once(path, None, MemoryOrDisk(tmp_path / "cache", 100), 100)
+
+
+def test_a_file_is_hashed_again_when_anything_says_that_it_changed(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, hashed = tmp_path / "large", []
+    path.write_bytes(b"1" * 1000)
+    whole = hashlib.file_digest
+
+    def counted(file: BufferedReader, kind: str) -> Any:
+        hashed.append(file.name)
+        return whole(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    monkeypatch.setattr(hashes, "LARGE", 1000)
+    first = content_hash(path, root)
+    assert content_hash(path, root) == first
+    assert len(hashed) == 2, "changed a moment ago"
+    monkeypatch.setattr(hashes, "SETTLED", -1)
+    for _ in range(3):
+        assert content_hash(path, root) == first
+    assert len(hashed) == 3
+    before = path.stat()
+    path.write_bytes(b"2" * 1000)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert content_hash(path, root) != first, "although size, inode and date are the same"
+    (root / "hashes.json").write_text("garbage")
+    assert content_hash(path, root) != first
+    assert len(hashed) == 5
+    assert not strangers(root)

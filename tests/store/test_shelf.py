@@ -50,7 +50,8 @@ def test_what_was_saved_comes_back(
     rows = torch.randn(shape, dtype=dtype)
     rows.view(-1)[0] = torch.nan
     shelf.save(KEY, shape, rows.split(chunk), meta)
-    states, remembered = shelf.load(KEY)
+    states, remembered, mask = shelf.load(KEY)
+    assert mask is None
     assert torch.equal(states.nan_to_num(), rows.nan_to_num())
     assert states.dtype == dtype
     assert remembered == meta

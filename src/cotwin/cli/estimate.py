@@ -124,7 +124,7 @@ def _write(directory: Run, task: Task, calibration: Calibration) -> None:
     write_models(directory, solved, task.data, {"physical": model})
     write_estimate(directory, task, calibration.estimation)
     directory.write_result("estimation.json", calibration.as_json(), OF_ESTIMATE)
-    directory.write_figure("fit.png", lambda: draw(calibration, task.recorded))
+    directory.write_figure("fit.png", lambda: draw(calibration, task.recorded, task.sensors))
     _write_posterior(directory, calibration)
 
 

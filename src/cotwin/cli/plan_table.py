@@ -67,11 +67,13 @@ def render(plan: Plan) -> Iterator[RenderableType]:
 
 def _real(plan: Plan) -> Table:
     table = _table("Real data")
-    for column in ("part", "trajectories", "states", "channels × grid", "size"):
-        table.add_column(column, justify="left" if column == "part" else "right")
+    for column in ("part", "trajectories", "states", "channels × grid", "size", "in"):
+        table.add_column(column, justify="left" if column in ("part", "in") else "right")
     for part in plan.real:
         count, states, *rest = part.shape
-        table.add_row(part.name, str(count), str(states), " × ".join(map(str, rest)), in_words(part.num_bytes))
+        table.add_row(
+            part.name, str(count), str(states), " × ".join(map(str, rest)), in_words(part.num_bytes), part.where
+        )
     return table
 
 

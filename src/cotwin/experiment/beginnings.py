@@ -12,11 +12,13 @@ from torch import Tensor
 from cotwin.data.split import Split
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.dataset import Dataset
-from cotwin.experiment.holes import FEW, begin_whole, fill_holes, shows_all
+from cotwin.experiment.holes import FEW, begin_whole, shows_all, without_holes
 from cotwin.experiment.measured_starts import correlation_length
+from cotwin.experiment.part import require_memory
 from cotwin.experiment.settings import FileData
 from cotwin.experiment.unseen import begun, has_unseen_starts
 from cotwin.layout import Layout
+from cotwin.pieces import pieces
 from cotwin.training.held_out import HeldOut
 from cotwin.training.metrics import variances
 
@@ -24,6 +26,7 @@ from cotwin.training.metrics import variances
 def with_starts(trajectories: Trajectories, split: Split, settings: FileData) -> Dataset:
     """The split, with states that rollouts can start from, or guesses of them. Raises ValueError without any."""
     if has_unseen_starts(split, settings):
+        require_memory(split.train, "states that nobody has seen are estimated from those of all times")
         return _with_unseen_starts(trajectories, split, settings)
     if settings.assimilated is not None:
         raise ValueError("data.assimilated is of no effect: no start has to be estimated. Leave it out.")
@@ -32,11 +35,12 @@ def with_starts(trajectories: Trajectories, split: Split, settings: FileData) ->
 
 def _with_unseen_starts(trajectories: Trajectories, split: Split, settings: FileData) -> Dataset:
     """The split, with guesses of the states that rollouts start from."""
-    validation, test, unseen = begun(split, settings, _variances(split.train))
+    variance = _variances(split.train)
+    validation, test, unseen = begun(split, settings, variance)
     hidden = [channel for name in settings.hidden for channel in trajectories.layout.channels_of(name)]
-    train, notes = split.train, _notes(trajectories, split, hidden)
+    train, notes = split.train, _notes(trajectories, split, variance, hidden)
     assert train.mask is not None
-    missing = _missing(train.mask, train.layout, hidden)
+    missing = 0.0 if train.sensors is not None else _missing(train.mask, train.layout, hidden)
     also = f" Of {'the other' if hidden else 'all'} training values {missing:.1%} are missing." if missing else ""
     notes.append(f"What nobody has seen is what the calibrated simulator gives, and is never scored.{also}")
     notes += [one.about for one in (validation, test) if one is not None]
@@ -45,20 +49,18 @@ def _with_unseen_starts(trajectories: Trajectories, split: Split, settings: File
 
 def _without_holes(trajectories: Trajectories, split: Split, part: float) -> Dataset:
     """The split, each rollout with a whole state to start from: of a frame that shows at least this part."""
-    train, mask, notes = split.train, split.train.mask, _notes(trajectories, split)
-    length, starts = 0.0, None
+    train, mask, variance = split.train, split.train.mask, _variances(split.train)
+    notes, length, starts = _notes(trajectories, split, variance), 0.0, None
     if mask is not None:
-        unknown = torch.where(mask, train.states, torch.nan)
-        length = correlation_length(unknown.flatten(0, 1), train.layout)
+        length = correlation_length(_some_states(train.states, mask), train.layout)
         starts = shows_all(mask, train.layout, part)
-        train = replace(train, states=fill_holes(train.states, mask, train.layout, length))
+        train = without_holes(train, length)
         missing = _missing(mask, train.layout)
         if missing:
             notes.append(
                 f"{missing:.1%} of the training values are missing. They are interpolated in space where a rollout "
                 "starts, and never scored."
             )
-    variance = _variances(split.train)
     # In time rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
     validation = _held_out(split.validation, split.borders, variance, length, part)
     test = None if split.test is None else _held_out(split.test, None, variance, length, part)
@@ -68,16 +70,32 @@ def _without_holes(trajectories: Trajectories, split: Split, part: float) -> Dat
 
 def _missing(mask: Bool[Tensor, "N T C *S"], layout: Layout, hidden: Collection[int] = ()) -> float:
     """Part of the values that are not there of frames that are, hidden channels left out."""
-    fixed = [static or channel in hidden for channel, static in enumerate(layout.static_channels)]
-    seen = mask[:, :, ~torch.tensor(fixed)].flatten(2)
-    there = seen[seen.any(dim=2)]
-    return 1 - float(there.double().mean())
+    moving = [channel for channel, static in enumerate(layout.static_channels) if not (static or channel in hidden)]
+    seen = every = 0
+    for piece in pieces(mask):
+        frames = piece.of(mask)[:, :, moving].flatten(2)
+        frames = frames[frames.any(dim=2)]
+        seen, every = seen + int(frames.sum()), every + frames.numel()
+    return 1 - seen / every if every else 0.0
 
 
-def _notes(trajectories: Trajectories, split: Split, hidden: Collection[int] = ()) -> list[str]:
+MOST_LOOKED_AT = 64_000_000
+"""Bytes of frames that tell over which length neighbours are alike."""
+
+
+def _some_states(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"]) -> Float[Tensor, "B C *S"]:
+    """All frames, or of many every so many; not a number where unknown."""
+    every = torch.arange(0, len(states) * states.shape[1], -(-states.nbytes // MOST_LOOKED_AT))
+    at = every // states.shape[1], every % states.shape[1]
+    return torch.where(mask[at], states[at], torch.nan)
+
+
+def _notes(
+    trajectories: Trajectories, split: Split, spread: Float[Tensor, " C"], hidden: Collection[int] = ()
+) -> list[str]:
     """What the reader decided, how the data are divided, and what errors leave out."""
     notes = [f"{note[0].upper()}{note[1:]}." for note in (*trajectories.notes, split.note)]
-    spread, layout = _variances(split.train), trajectories.layout
+    layout = trajectories.layout
     for channel, (name, static) in enumerate(zip(layout.channel_names, layout.static_channels, strict=True)):
         if channel in hidden:
             notes.append(f"Field {name!r} is hidden: no error counts it.")
@@ -92,7 +110,11 @@ def _notes(trajectories: Trajectories, split: Split, hidden: Collection[int] = (
 
 
 def _variances(train: Trajectories) -> Float[Tensor, " C"]:
-    """Of each channel, of the states between frames too."""
+    """Of each channel, of the states between frames too, or of what sensors read."""
+    if train.sensors is not None:
+        channel = train.sensors.channel[:, None] == torch.arange(train.layout.channels)
+        values = train.sensors.values[:, None].expand(-1, train.layout.channels)
+        return variances(values[None], channel[None])
     if train.between is None:
         return variances(train.states, train.mask)
     exact = train.at_their_times()
@@ -125,13 +147,18 @@ def _held_out(
 
 def _only_from(trajectories: Trajectories, borders: Int[Tensor, " N"], part: float) -> Trajectories:
     """With nothing observed before a frame of each trajectory but the first state that can start a rollout."""
-    mask = torch.ones_like(trajectories.states, dtype=torch.bool) if trajectories.mask is None else trajectories.mask
-    frames = torch.arange(trajectories.num_frames)
-    first = shows_all(mask, trajectories.layout, part).int().argmax(dim=1)
+    seen, what = trajectories.mask, "what of the held-out trajectories is scored"
+    mask = trajectories.room.zeros(trajectories.states.shape, torch.bool, what)
+    frames, first = torch.arange(trajectories.num_frames), torch.zeros(len(trajectories), dtype=torch.long)
+    if seen is not None:
+        first = shows_all(seen, trajectories.layout, part).int().argmax(dim=1)
     early = (frames < borders[:, None]) & (frames != first[:, None])
     moving = ~torch.tensor(trajectories.layout.static_channels)
-    hidden = (early[:, :, None] & moving).view(*early.shape, -1, *[1] * trajectories.layout.dims)
+    for piece in pieces(mask):
+        kept = ~(piece.of(early)[:, :, None] & moving)
+        kept = kept.view(*kept.shape, *[1] * trajectories.layout.dims)
+        piece.of(mask).copy_(kept if seen is None else kept & piece.of(seen))
     between = trajectories.between
     if between is not None:
         between = between.some(between.steps > (borders - 1)[between.row])
-    return replace(trajectories, mask=mask & ~hidden, between=between)
+    return replace(trajectories, mask=mask, between=between)

@@ -12,8 +12,10 @@ from torch import nn
 import cotwin.training.alpha
 import cotwin.windows.starts
 from cotwin.data.room import require_room
+from cotwin.data.split import shown
 from cotwin.estimation.priors import Prior
 from cotwin.experiment import settings as s
+from cotwin.experiment.at_sensors import read_after
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.holes import shows_after
@@ -177,7 +179,7 @@ def _require_frames(data: Dataset) -> None:
     train = data.train
     if train.between is None or train.mask is None:
         return
-    seen = train.mask[:, :, ~torch.tensor(train.layout.static_channels)].flatten(2).any(dim=2)
+    seen = shown(train.mask, train.layout)
     if not bool((seen[:, 1:] & seen[:, :-1]).any()):
         raise ValueError(
             f"times are so uneven that no two states lie at successive steps of {train.layout.dt:.6g}, and training "
@@ -200,10 +202,15 @@ def _learner(
     given, begun = train.given if needs_given else None, data.starts
     # What the simulator filled it does not learn from.
     mask = data.sure if role == "synthetic" and data.sure is not None else train.mask
-    if mask is not None and begun is not None:
-        begun = begun & shows_after(mask > 0, train.layout, window)
-    real = SlidingWindows(train.states, window, mask, settings.stride, begun, given)
-    loss = RolloutLoss.by_persistence(real, train.layout.static_channels)
+    # At the sensors themselves: on the grid nothing is measured.
+    readings = train.sensors if role == "physical" else None
+    if readings is not None and begun is not None:
+        begun = begun & read_after(readings, begun, window)
+    elif mask is not None and begun is not None:
+        begun = begun & shows_after(mask, train.layout, window)
+    real = SlidingWindows(train.states, window, mask, settings.stride, begun, given, readings)
+    changing = real if readings is None else SlidingWindows(train.states, window, data.sure, 1, begun)
+    loss = RolloutLoss.by_persistence(changing, train.layout.static_channels, train.layout)
     optimizer = settings.optimizer
     total = settings.warmup_steps + experiment.hybrid.cycles * settings.steps
     trainer = Trainer(

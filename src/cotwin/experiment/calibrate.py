@@ -35,6 +35,7 @@ from cotwin.experiment.device import find_device
 from cotwin.experiment.filled import fill
 from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.measuring import measure
+from cotwin.experiment.part import part_in_memory
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.resolution import Solving, resolved
 from cotwin.experiment.settings import Experiment
@@ -42,6 +43,7 @@ from cotwin.experiment.simulators import build_physical
 from cotwin.given import Given
 from cotwin.parameters import Elementwise, estimates
 from cotwin.seeds import torch_seeded
+from cotwin.sensors import Sensors
 from cotwin.stepper import Stepper
 from cotwin.windows.start_states import Places
 
@@ -53,6 +55,7 @@ class Task:
     places: of which trajectory each start is, and which frame. The training trajectories come first; held-out ones
     whose starts are estimated with them follow.
     recorded: the first rollout's states as measured, nan where they were not, (T, C, *S).
+    sensors: what was read along the rollouts, in the order of the measurements; None where states were measured.
     """
 
     experiment: Experiment
@@ -65,6 +68,7 @@ class Task:
     given: Given
     recorded: Tensor
     notes: list[str]
+    sensors: Sensors | None = None
 
 
 def prepare(experiment: Experiment) -> Task:
@@ -88,6 +92,7 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
     device = find_device(experiment.device)
     with torch_seeded(experiment.seed):
         stepper = build_physical(experiment.physical, data.layout, data.train.states, data.given).to(device)
+    data = part_in_memory(data, experiment.estimation, stepper)
     measured = measure(experiment.estimation, data, stepper)
     starts, measurements, given, notes = measured.starts, measured.measurements, measured.given, measured.notes
     priors = build_priors(experiment.known_beforehand, stepper)
@@ -104,7 +109,17 @@ def with_data(experiment: Experiment, data: Dataset) -> Task:
         notes.append("There are no profiles: no unknown is a number of its own.")
     said = [*data.notes, *notes]
     return Task(
-        experiment, data, stepper, priors, starts, measured.places, measurements, given, measured.recorded, said
+        experiment,
+        data,
+        stepper,
+        priors,
+        starts,
+        measured.places,
+        measurements,
+        given,
+        measured.recorded,
+        said,
+        measured.sensors,
     )
 
 

@@ -125,5 +125,6 @@ def _begun(held_out: HeldOut, starts: Float[Tensor, "N C *S"]) -> HeldOut:
         held_out.about,
         held_out.given,
         held_out.between,
+        held_out.sensors,
         clean=held_out.clean,
     )

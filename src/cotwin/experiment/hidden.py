@@ -8,8 +8,10 @@ from dataclasses import replace
 import torch
 
 from cotwin.data.trajectories import Trajectories
+from cotwin.experiment.part import require_memory
 from cotwin.experiment.settings import Hidden
 from cotwin.layout import Field
+from cotwin.pieces import any_of
 
 
 def with_hidden(
@@ -23,6 +25,7 @@ def with_hidden(
     """
     if not hidden:
         return trajectories
+    require_memory(trajectories, "a field that nothing measures is estimated from the states of all times")
     layout, count = trajectories.layout, len(trajectories.layout.state_shape)
     there = {field.name for field in layout.fields}
     added = [Field(name, one.components, unit=one.unit) for name, one in hidden.items() if name not in there]
@@ -45,21 +48,29 @@ def with_hidden(
             for one in (between.states, between.mask)
         )
         between = replace(between, states=values[:, places], mask=seen[:, places])
+    sensors = trajectories.sensors
+    if sensors is not None:
+        sensors = replace(sensors, channel=places.argsort()[sensors.channel])
     for name in hidden:
-        if bool(mask[:, :, ordered.channels_of(name)].any()):
+        read = sensors is not None and bool(
+            torch.isin(sensors.channel, torch.tensor(ordered.channels_of(name))).any()
+        )
+        if read or bool(mask[:, :, ordered.channels_of(name)].any()):
             raise ValueError(
                 f"data.hidden: {name} is measured. Leave it out: where a start of it is missing, it is estimated."
             )
-    return replace(trajectories, states=states, mask=mask, layout=ordered, between=between)
+    return replace(trajectories, states=states, mask=mask, layout=ordered, between=between, sensors=sensors)
 
 
 def require_seen(trajectories: Trajectories, hidden: Mapping[str, Hidden]) -> None:
     """Raise ValueError for a field that is measured nowhere, and of which nothing is said to be known."""
     if trajectories.mask is None:
         return
+    near = trajectories.on_the_grid()
+    assert near.mask is not None
     for field in trajectories.layout.fields:
-        seen = trajectories.mask[:, :, trajectories.layout.channels_of(field.name)]
-        if field.name not in hidden and not bool(seen.any()):
+        channels = trajectories.layout.channels_of(field.name)
+        if field.name not in hidden and not bool(any_of(near.mask, channels).any()):
             raise ValueError(
                 f"{trajectories.source}: field {field.name!r} is measured nowhere in the training data. If it is "
                 "part of the state, say roughly what is known of it at the start, in its own unit: "

@@ -9,12 +9,14 @@ from typing import Any
 import scipy.sparse
 import scipy.sparse.linalg
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from cotwin.data.split import shown
 from cotwin.data.trajectories import Trajectories
 from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.pieces import copied, pieces
 
 
 def fill_holes(
@@ -50,10 +52,12 @@ FEW = 0.5
 """Of a field's values in a frame, below which they are not interpolated in space unless that is asked for."""
 
 
-def shows_after(mask: Bool[Tensor, "N T C *S"], layout: Layout, steps: int) -> Bool[Tensor, "N T"]:
-    """Frames of which one of the next so many shows something that moves: a rollout from others is not scored."""
-    moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
-    seen = mask[:, :, moving].flatten(2).any(dim=2)
+def shows_after(mask: Shaped[Tensor, "N T C *S"], layout: Layout, steps: int) -> Bool[Tensor, "N T"]:
+    """Frames of which one of the next so many shows something that moves: a rollout from others is not scored.
+
+    mask: True where observed, or how sure each state is.
+    """
+    seen = shown(mask, layout)
     later = torch.nn.functional.pad(seen, (0, steps))
     return torch.stack([later[:, step : step + seen.shape[1]] for step in range(1, steps + 1)]).any(dim=0)
 
@@ -61,8 +65,29 @@ def shows_after(mask: Bool[Tensor, "N T C *S"], layout: Layout, steps: int) -> B
 def shows_all(mask: Bool[Tensor, "N T C *S"], layout: Layout, part: float = 0.0) -> Bool[Tensor, "N T"]:
     """The frames that show something of every channel that moves, at least this part of each."""
     moving = [channel for channel, static in enumerate(layout.static_channels) if not static]
-    seen = mask[:, :, moving].flatten(3).double().mean(dim=3)
-    return ((seen > 0) & (seen >= part)).all(dim=2)
+    whole = torch.zeros(mask.shape[:2], dtype=torch.bool)
+    for piece in pieces(mask):
+        seen = piece.of(mask)[:, :, moving].flatten(3).double().mean(dim=3)
+        piece.of(whole).copy_(((seen > 0) & (seen >= part)).all(dim=2))
+    return whole
+
+
+def without_holes(trajectories: Trajectories, length: float) -> Trajectories:
+    """The same states with their holes filled, those of each frame by itself; see `fill_holes`."""
+    states, mask, layout = trajectories.states, trajectories.mask, trajectories.layout
+    assert mask is not None
+    if not any(_partly(piece.of(mask)) for piece in pieces(states)):
+        return trajectories
+    filled = trajectories.room.zeros(states.shape, states.dtype, f"{trajectories.source}: states without holes")
+    for piece in pieces(states):
+        piece.of(filled).copy_(fill_holes(piece.of(states), piece.of(mask), layout, length))
+    return replace(trajectories, states=filled)
+
+
+def _partly(mask: Bool[Tensor, "N T C *S"]) -> bool:
+    """Whether some frame shows a part of a channel."""
+    seen = mask.flatten(3)
+    return bool((seen.any(dim=3) & ~seen.all(dim=3)).any())
 
 
 def begin_whole(
@@ -77,22 +102,25 @@ def begin_whole(
 
     Raises ValueError where no frame can begin a rollout.
     """
-    states, mask, layout = trajectories.states.clone(), trajectories.mask, trajectories.layout
-    assert mask is not None
-    mask = mask.clone()
-    shown = shows_all(mask, layout, part)
-    frames = shown.shape[1] - 1 if scored_from == 1 else scored_from
+    layout, room, what = trajectories.layout, trajectories.room, f"{trajectories.source}: held-out trajectories"
+    assert trajectories.mask is not None
+    states, mask = (
+        copied(one, room.zeros(one.shape, one.dtype, what)) for one in (trajectories.states, trajectories.mask)
+    )
+    able = shows_all(mask, layout, part)
+    frames = able.shape[1] - 1 if scored_from == 1 else scored_from
     numbers, given = trajectories.given.trajectory, trajectories.given
-    never = numbers[~shown[:, :frames].any(dim=1)].tolist()
+    never = numbers[~able[:, :frames].any(dim=1)].tolist()
     if never:
         raise ValueError(
             f"{trajectories.source}: no rollout can start in held-out trajectories {never}, since no frame before "
             "the scored ones shows something of every field; hold others out, or say with data.fields which to read."
         )
-    skipped = shown.int().argmax(dim=1).tolist()
+    skipped = able.int().argmax(dim=1).tolist()
     for n, count in enumerate(skipped):
-        states[n], mask[n] = states[n].roll(-count, 0), mask[n].roll(-count, 0)
-        mask[n, mask.shape[1] - count :] = False
+        if count:
+            states[n], mask[n] = states[n].roll(-count, 0), mask[n].roll(-count, 0)
+            mask[n, mask.shape[1] - count :] = False
     about = _about(given, skipped, ~mask[:, 0])
     states[:, :1] = fill_holes(states[:, :1], mask[:, :1], layout, length)
     mask[:, 0] = True

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.data.trajectories import Trajectories
 from cotwin.estimation import Grid, Measurements, NoisyStarts
 from cotwin.estimation.measurements import start_modes
+from cotwin.experiment.at_sensors import at_sensors, distance, in_windows, of_windows
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
@@ -17,6 +19,7 @@ from cotwin.experiment.instants import InWindows, shown, uneven
 from cotwin.experiment.measured_starts import apart, correlation_length, filled, noisy_starts
 from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.sensors import Sensors
 from cotwin.stepper import Stepper
 from cotwin.windows.start_states import Places
 
@@ -28,7 +31,7 @@ MOST_IN_A_START = 512
 class Measured:
     """The starts of windows of the training data, what is measured along and given with them, and notes.
 
-    places: where they start. recorded: the first as measured.
+    places: where they start. recorded: the first as measured. sensors: what was read along them, if that was.
     """
 
     starts: Tensor | NoisyStarts
@@ -37,13 +40,17 @@ class Measured:
     given: Given
     recorded: Float[Tensor, "T C *S"]
     notes: list[str]
+    sensors: Sensors | None = None
 
 
 def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
     """What an estimation with these settings is of. Raises ValueError with the cure."""
     layout, unseen = data.layout, data.unseen
     seen = (data.train if unseen is None else unseen.seen).at_their_times()
-    length = _length(settings.start_length, filled(seen.states, seen.mask)[:, 0], seen.mask, layout)
+    _require_at_points(seen, stepper)
+    near = seen.on_the_grid()
+    away = None if seen.sensors is None else distance(seen.sensors, layout)
+    length = _length(settings.start_length, filled(near.states, near.mask)[:, 0], near.mask, layout, away)
     in_a_start = len(start_modes(layout, length)) * layout.static_channels.count(False)
     few = in_a_start <= MOST_IN_A_START and stepper.differentiable and settings.search != "ensemble_kalman"
     estimated = settings.starts == "estimated" or (settings.starts == "auto" and (few or unseen is not None))
@@ -52,19 +59,23 @@ def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
     steps = data.steps(settings.window, "estimation.window")
     # A frame is seen once: as the first of a window where starts are estimated, else as the last of the one before.
     stride, begun = (steps + 1, 0) if estimated else (steps, 1)
-    states = _windows(seen.states, steps, stride)
-    mask = None if seen.mask is None else _windows(seen.mask, steps, stride)
+    states = _windows(near.states, steps, stride)
+    mask = None if near.mask is None else _windows(near.mask, steps, stride)
     firsts = torch.arange(0, seen.num_frames - steps, stride)
     places = Places(torch.arange(len(seen)).repeat_interleave(len(firsts)), firsts.repeat(len(seen)))
     between = None if seen.between is None else InWindows.cut(seen.between, steps, stride, len(firsts))
+    sensors = None if seen.sensors is None else in_windows(seen.sensors, steps, stride, len(firsts))
     if mask is not None:
-        kept = shown(mask, begun, between, layout)
+        kept = shown(mask, begun, between, layout) if sensors is None else _with_readings(sensors, len(places.rows))
         if unseen is not None:
             kept = kept | (places.frames == 0)
         states, mask, places = states[kept], mask[kept], Places(places.rows[kept], places.frames[kept])
         between = None if between is None else between.of(kept)
+        sensors = None if sensors is None else of_windows(sensors, kept)
     given = seen.given.window(places.rows, places.frames, steps)
-    if between is None:
+    if sensors is not None:
+        measurements = at_sensors(layout, sensors, len(states), settings.noise)
+    elif between is None:
         grid = Grid(layout, len(states), steps, mask, first=begun)
         measurements = Measurements(grid, grid(states).double(), settings.noise)
     else:
@@ -81,13 +92,32 @@ def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
     if estimated:
         hidden = {} if unseen is None else unseen.hidden
         starts = noisy_starts(states, mask, layout, length, settings.start_length is None, hidden)
-        return Measured(starts, places, measurements, given, recorded, notes)
+        return Measured(starts, places, measurements, given, recorded, notes, sensors)
     if mask is not None and not bool(shows_all(mask[:, :1], layout).all()):
         raise ValueError(
             "some windows start from a state of which a field is not observed at all; estimate it: "
             "estimation.starts=estimated."
         )
     return Measured(states[:, 0].double(), places, measurements, given, recorded, notes)
+
+
+def _require_at_points(seen: Trajectories, stepper: Stepper) -> None:
+    """Raise ValueError for readings of a field that does not lie at the points of the layout."""
+    layout = seen.layout
+    faces = {channel for name in stepper.staggered for channel in layout.channels_of(name)}
+    if seen.sensors is not None and faces & set(seen.sensors.channel.tolist()):
+        raise ValueError(
+            f"{seen.source}: {type(stepper).__name__} has {', '.join(sorted(stepper.staggered))} on the faces of its "
+            "cells, and readings are interpolated between their middles; read other quantities, with data.fields, or "
+            "choose a model with all fields at its points."
+        )
+
+
+def _with_readings(sensors: Sensors, count: int) -> Bool[Tensor, " B"]:
+    """Of so many windows, those in which there are any."""
+    kept = torch.zeros(count, dtype=torch.bool)
+    kept[sensors.row] = True
+    return kept
 
 
 def _require_estimated(estimated: bool, settings: Estimation) -> None:
@@ -102,16 +132,24 @@ def _require_estimated(estimated: bool, settings: Estimation) -> None:
 
 
 def _length(
-    asked: float | None, first: Float[Tensor, "B C *S"], mask: Bool[Tensor, "B T C *S"] | None, layout: Layout
+    asked: float | None,
+    first: Float[Tensor, "B C *S"],
+    mask: Bool[Tensor, "B T C *S"] | None,
+    layout: Layout,
+    away: float | None,
 ) -> float:
-    """Over which the starts' neighbours are alike; where to begin if that is left to the data."""
+    """Over which the starts' neighbours are alike; where to begin if that is left to the data.
+
+    away: how far sensors are from each other; by the points that are seen if not given.
+    """
     if asked is not None:
         return asked
     if mask is not None:
         # Of a point at which nothing is ever seen nothing can be said.
         first = torch.where(mask.any(dim=1), first, torch.nan)
-    closest = min(lag * one for lag, one in zip(apart(first, layout), layout.spacing, strict=True))
-    return max(correlation_length(first, layout), closest)
+    if away is None:
+        away = min(lag * one for lag, one in zip(apart(first, layout), layout.spacing, strict=True))
+    return max(correlation_length(first, layout), away)
 
 
 def _windows(states: Tensor, steps: int, stride: int) -> Tensor:

@@ -11,9 +11,12 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from cotwin.experiment.settings import FileData
 from cotwin.experiment.train import Session
+from cotwin.mapped import place_of
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
 from cotwin.store.store import InMemory, Store
@@ -29,11 +32,12 @@ TRIAL_WINDOWS = 16  # at first
 
 @dataclass(frozen=True)
 class RealData:
-    """Real trajectories of one part of the data: shape (N, T, C, *S), and their bytes."""
+    """Real trajectories of one part of the data: shape (N, T, C, *S), their bytes, and where they lie."""
 
     name: str
     shape: tuple[int, ...]
     num_bytes: int
+    where: Literal["memory", "file"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Plan:
     """Everything that is known of a training beforehand.
 
     memory_budget, disk_budget: bytes of generated data. base_bytes: the process's largest size during the trial, so
-    with models, gradients and real data. kept_bytes: rollouts and a converted file, which stay on disk.
-    trial_seconds: what this took.
+    with models, gradients and real data, those in files left out. kept_bytes: rollouts and a converted file, which
+    stay on disk. trial_seconds: what this took.
     """
 
     real: list[RealData]
@@ -71,6 +75,11 @@ class Plan:
     base_bytes: int
     kept_bytes: int
     trial_seconds: float
+
+    @property
+    def real_bytes(self) -> int:
+        """Of real data in memory."""
+        return sum(part.num_bytes for part in self.real if part.where == "memory")
 
     @property
     def peak_bytes(self) -> int:
@@ -101,16 +110,22 @@ def plan_session(session: Session) -> Plan:
         **({} if data.test is None else {"test": (data.test.states, data.test.mask)}),
     }
     real = [
-        RealData(name, tuple(states.shape), states.nbytes + (0 if mask is None else mask.nbytes))
+        RealData(
+            name,
+            tuple(states.shape),
+            states.nbytes + (0 if mask is None else mask.nbytes),
+            "memory" if place_of(states) is None else "file",
+        )
         for name, (states, mask) in parts.items()
     ]
     # Rollouts of four models, two trained together and two alone; and what a file was converted to.
     kept = 4 * sum(states.nbytes for name, (states, _) in parts.items() if name != "training")
     if isinstance(session.experiment.data, FileData):
-        kept += sum(states.nbytes for states, _ in parts.values())
+        kept += sum(part.num_bytes for part in real)
     phases = [trial.phase(turn.training, turn.hybrid, turn.phase) for turn in session.turns]
+    base = _largest_size() - (_pages_of_files() if any(part.where == "file" for part in real) else 0)
     seconds = time.perf_counter() - begin
-    return Plan(real, phases, store.memory_budget, store.disk_budget, _largest_size(), kept, seconds)
+    return Plan(real, phases, store.memory_budget, store.disk_budget, base, kept, seconds)
 
 
 class Trial:
@@ -218,3 +233,12 @@ def _largest_size() -> int:
     """Bytes that this process had in memory at most, shared libraries included."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else 1024 * size
+
+
+def _pages_of_files() -> int:
+    """Bytes of mapped files, libraries among them, that are in memory now and that the kernel may take back."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssFile:")), 0)

@@ -65,6 +65,7 @@ def roll_out(
 ) -> Trajectories:
     """From one frame of every trajectory in `initial`, so many data intervals on; the start is the first state.
 
+    initial: its fields by Cotwin's names, or by those that the run's own data have (`data.names`).
     axes: the order of the axes of the fields in `initial`, as for `open_trajectories`.
     said: numbers that the model has to be given, the same for all starts and times, in place of what the file says.
 
@@ -73,7 +74,8 @@ def roll_out(
     Raises RunError for a model that the run has not, ValueError or OSError for the file, DivergenceError.
     """
     model = trained.model(role)
-    states, given = read_initial(initial, trained.layout, frame, axes, model.needs)
+    names = getattr(trained.settings.data, "names", {})
+    states, given = read_initial(initial, trained.layout, frame, axes, model.needs, names)
     start, given = states.to(trained.precision), _for_all(given, said, steps).to(trained.precision)
     given.require(model.needs, steps)
     shape = (len(start), steps + 1, *start.shape[1:])

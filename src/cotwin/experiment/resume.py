@@ -8,13 +8,15 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+import torch
 
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import load
 from cotwin.experiment.settings import Experiment, FileData, Simulated
+from cotwin.pieces import pieces
 from cotwin.registry import Registry, network, rate_law, sampler, simulator
 from cotwin.run import Run, RunError
+from cotwin.sensors import Sensors
 from cotwin.store.version import code_version, sources_version
 
 logger = logging.getLogger(__name__)
@@ -134,15 +136,25 @@ def _others_code(named: list[tuple[Registry, str]]) -> dict[str, str]:
 def _hash(data: Dataset) -> str:
     parts = hashlib.sha256(repr(data.layout).encode())
     held_out = [one for one in (data.validation, data.test) if one is not None]
-    between = data.train.between
+    between, read = data.train.between, [data.train.sensors, *(one.sensors for one in held_out)]
     beside = [] if between is None else [(between.states, between.mask, tuple(between.steps.tolist()))]
+    columns = [
+        (one.values, torch.cat([one.lower, one.upper], dim=1), (*one.steps.tolist(), *_noise(one)))
+        for one in read
+        if one
+    ]
     for states, mask, numbers in (
         (data.train.states, data.train.mask, ()),
         *beside,
+        *columns,
         *((one.states, one.mask, (one.scored_from,)) for one in held_out),
     ):
         parts.update(repr((tuple(states.shape), states.dtype, mask is None, numbers)).encode())
-        for tensor in (states, mask):
-            if isinstance(tensor, Tensor):
-                parts.update(tensor.detach().cpu().contiguous().numpy().data)
+        for tensor in (states,) if mask is None else (states, mask):
+            for piece in pieces(tensor):
+                parts.update(piece.of(tensor).contiguous().numpy().data)
     return parts.hexdigest()
+
+
+def _noise(sensors: Sensors) -> list[float]:
+    return [] if sensors.sigma is None else sensors.sigma.tolist()

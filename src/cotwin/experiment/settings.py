@@ -182,6 +182,13 @@ class FileData(Settings):
     dt_tolerance: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         NEAR, description="of a step, by which a state may lie beside one and still be a frame of the training"
     )
+    grid: tuple[Annotated[int, Field(ge=4, le=1_000_000)], ...] | None = Field(
+        None, description="of a table of readings (csv, parquet): points of the model's grid, along each axis"
+    )
+    begin: Annotated[float, Field(ge=-1e30, le=1e30)] | None = Field(
+        None,
+        description="of a table of readings: when all trajectories start; each with its first reading if not given",
+    )
     given: tuple[str, ...] = Field(
         (),
         description="fields of the file that are no part of the state but given with it: known coefficients, "
@@ -262,7 +269,8 @@ class Store(Settings):
 
     memory_budget_gb: Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] = Field(
         2.0,
-        description="most memory for generated data; auto: a quarter of what there is, at most half of what is free",
+        description="most memory for generated data; real data of more than half of it stay in a file. "
+        "auto: a quarter of what there is, at most half of what is free",
     )
     disk_budget_gb: Annotated[float, Field(ge=0, le=1e6)] | Literal["auto"] = Field(
         "auto",

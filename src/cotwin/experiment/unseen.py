@@ -16,6 +16,7 @@ from cotwin.experiment.holes import FEW, shows_all
 from cotwin.experiment.measured_starts import filled
 from cotwin.experiment.settings import FileData, Hidden
 from cotwin.given import joined
+from cotwin.sensors import joined as joined_sensors
 from cotwin.training.held_out import HeldOut
 
 
@@ -37,6 +38,10 @@ class Unseen:
 def has_unseen_starts(split: Split, settings: FileData) -> bool:
     """Whether states that rollouts start from are estimated, not interpolated in space. Raises ValueError."""
     mask, layout = split.train.mask, split.train.layout
+    if split.train.sensors is not None:
+        if settings.filling != "auto":
+            raise ValueError("data.filling is of no effect: states at sensors are estimated. Leave it out.")
+        return True
     if settings.hidden and settings.filling == "interpolated":
         raise ValueError("data.filling: a hidden field cannot be interpolated; leave filling out.")
     held = [one.mask for one in (split.validation, split.test) if one is not None]
@@ -86,7 +91,8 @@ def begun(split: Split, settings: FileData, variance: Float[Tensor, " C"]) -> tu
 
 def guess(part: Trajectories, hidden: Mapping[str, Hidden]) -> Float[Tensor, "N T C *S"]:
     """States with what was seen next or last in the holes, and what is known of hidden fields."""
-    states = filled(part.states, part.mask).clone()
+    near = part.on_the_grid()
+    states = filled(near.states, near.mask).clone()
     for name, known in hidden.items():
         states[:, :, part.layout.channels_of(name)] = known.mean
     return states
@@ -118,7 +124,10 @@ def _scored(
     between = exact.between
     if between is not None:
         between = between.some(between.steps > (first - 1)[between.row])
-    return HeldOut(states, mask, int(first.min()), variance, about, exact.given, between)
+    sensors = exact.sensors
+    if sensors is not None:
+        sensors = sensors.some(sensors.steps > (first - 1)[sensors.row])
+    return HeldOut(states, mask, int(first.min()), variance, about, exact.given, between, sensors)
 
 
 def _first_frames(part: Trajectories, last: int, count: int) -> Trajectories:
@@ -129,15 +138,19 @@ def _first_frames(part: Trajectories, last: int, count: int) -> Trajectories:
     between = part.between
     if between is not None:
         between = between.some(between.steps <= last)
+    sensors = part.sensors
+    if sensors is not None:
+        sensors = sensors.some(sensors.steps <= last)
     seen = mask[:, :, ~torch.tensor(part.layout.static_channels)].flatten(1).any(dim=1)
-    if between is not None:
-        seen[between.row] = True
+    for beside in (between, sensors):
+        if beside is not None:
+            seen[beside.row] = True
     if not bool(seen.all()):
         raise ValueError(
             f"{part.source}: nothing is seen in the first {last + 1} frames of held-out trajectories "
             f"{part.given.trajectory[~seen].tolist()}; take more with data.assimilated, or hold others out."
         )
-    return replace(part, mask=mask, between=between)
+    return replace(part, mask=mask, between=between, sensors=sensors)
 
 
 def _mask(part: Trajectories) -> Tensor:
@@ -156,6 +169,7 @@ def _joined(parts: list[Trajectories]) -> Trajectories:
         mask=torch.cat([_mask(one) for one in parts]),
         given=joined([one.given for one in parts]),
         between=joined_between([(one.between, len(one)) for one in parts], [1] * len(parts)),
+        sensors=joined_sensors([(one.sensors, len(one)) for one in parts], [1] * len(parts)),
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cotwin.layout import Layout
 from cotwin.networks.told import Told
+from cotwin.pieces import Moments, pieces
 from cotwin.stepper import Stepper
 
 
@@ -40,30 +41,34 @@ def measure(
     Raises ValueError for a channel that is never observed, or a dynamic one never twice in a row.
     """
     layout.require_state(tuple(trajectories.shape[1:]))
-    mean, scale, increment_scale = [], [], []
-    for channel, (name, static) in enumerate(zip(layout.channel_names, layout.static_channels, strict=True)):
-        # In float64, one channel at a time: exact enough for long data, without a second copy of all of it.
-        values = trajectories[:, :, channel].double()
-        seen = torch.ones_like(values, dtype=torch.bool) if mask is None else mask[:, :, channel]
-        observed = values[seen]
-        if len(observed) == 0:
+    every, changes = ([Moments() for _ in layout.channel_names] for _ in range(2))
+    for piece in pieces(trajectories, before=1):
+        for channel, static in enumerate(layout.static_channels):
+            # In double precision: exact enough for long data.
+            values = piece.of(trajectories)[:, :, channel].double()
+            seen = torch.ones_like(values, dtype=torch.bool) if mask is None else piece.of(mask)[:, :, channel]
+            every[channel].add(values[:, piece.lead :][seen[:, piece.lead :]])
+            if not static:
+                changes[channel].add(values.diff(dim=1)[seen[:, 1:] & seen[:, :-1]])
+    scale, increment_scale = [], []
+    for name, static, own, change in zip(layout.channel_names, layout.static_channels, every, changes, strict=True):
+        if not own.count:
             raise ValueError(
                 f"channel {name!r} is never observed; fit the surrogate on simulated trajectories instead."
             )
-        mean.append(observed.mean())
-        rounding = torch.finfo(trajectories.dtype).eps * observed.abs().max()
-        scale.append(_or_else(observed.std(correction=0), rounding, torch.ones(()).double()))
+        rounding = torch.finfo(trajectories.dtype).eps * own.largest
+        scale.append(_or_else(own.deviation, rounding, 1.0))
         if static:
             continue
-        increments = values.diff(dim=1)[seen[:, 1:] & seen[:, :-1]]
-        if len(increments) == 0:
+        if not change.count:
             raise ValueError(
                 f"channel {name!r} is never observed at two successive times; "
                 "fit the surrogate on simulated trajectories instead."
             )
-        size = increments.square().mean().sqrt()
-        increment_scale.append(_or_else(size, rounding, scale[-1]))
-    return Statistics(*(torch.stack(rows).to(trajectories) for rows in (mean, scale, increment_scale)))
+        increment_scale.append(_or_else(change.size, rounding, scale[-1]))
+    return Statistics(
+        *(trajectories.new_tensor(rows) for rows in ([one.mean for one in every], scale, increment_scale))
+    )
 
 
 class Surrogate(Stepper):
@@ -164,6 +169,6 @@ class Surrogate(Stepper):
         return told
 
 
-def _or_else(value: Tensor, rounding: Tensor, otherwise: Tensor) -> Tensor:
+def _or_else(value: float, rounding: float, otherwise: float) -> float:
     # A spread below the rounding of the values is no spread.
     return value if value > rounding else otherwise

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.physics.channels import take_moving
+from cotwin.pieces import pieces
 from cotwin.stepper import DivergenceError, Stepper
 
 MOST_SUBSTEPS = 1_000_000
@@ -21,18 +22,19 @@ as are stable are suggested for that."""
 
 def beyond_largest(make: Callable[..., Stepper], layout: Layout, states: Float[Tensor, "N T C *S"]) -> float:
     """1.5 times the largest |u| of the training data"""
-    return 1.5 * _largest(take_moving(states.flatten(0, 1), layout))
+    return 1.5 * _largest(states, layout, layout.channels)
 
 
 def beyond_fastest(make: Callable[..., Stepper], layout: Layout, states: Float[Tensor, "N T C *S"]) -> float:
     """1.5 times the largest |u| of one component in the training data"""
-    return 1.5 * _largest(take_moving(states.flatten(0, 1), layout)[:, : layout.dims])
+    return 1.5 * _largest(states, layout, layout.dims)
 
 
 def sufficient_substeps(make: Callable[..., Stepper], layout: Layout, states: Float[Tensor, "N T C *S"]) -> int:
     """twice as many as seem stable on the training data at the start, or as half as long steps hardly change"""
-    every = states.nan_to_num().flatten(0, 1)
-    few = every[:: max(1, len(every) // 8)]
+    count = states.shape[0] * states.shape[1]
+    chosen = torch.arange(0, count, max(1, count // 8))
+    few = states[chosen // states.shape[1], chosen % states.shape[1]].nan_to_num()
     stable = count = _stable(make, layout, few)
     # Noise lies in short waves too, and what a step makes of it matters to nobody.
     few = _long_waves(few)
@@ -79,5 +81,7 @@ def _stable(make: Callable[..., Stepper], layout: Layout, few: Float[Tensor, "B 
     return math.ceil(needed)
 
 
-def _largest(fields: Float[Tensor, "B M *S"]) -> float:
-    return float(fields.nan_to_num().abs().max())
+def _largest(states: Float[Tensor, "N T C *S"], layout: Layout, count: int) -> float:
+    """Of the first so many channels that move."""
+    parts = (take_moving(piece.of(states).flatten(0, 1), layout)[:, :count] for piece in pieces(states))
+    return max(float(one.nan_to_num().abs().max()) for one in parts)

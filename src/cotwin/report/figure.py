@@ -11,8 +11,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
+from torch import Tensor
 
+from cotwin.data.nearest import nearest
 from cotwin.layout import Layout
+from cotwin.pieces import pieces
 from cotwin.report.picture import channel_label, label_of, picture_of
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.training.evaluation import Comparison, Estimate, Training
@@ -57,17 +60,21 @@ def draw(
 
 def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role, Stepper]) -> None:
     channel = layout.static_channels.index(False)
-    recorded = shown.states[0, :, channel]
-    if shown.mask is not None:
-        recorded = torch.where(shown.mask[0, :, channel], recorded, torch.nan)
+    # Of more than one dimension the last state is shown.
+    seen = slice(None) if layout.dims == 1 else slice(-1, None)
+    recorded = shown.states[0, seen, channel]
+    if shown.sensors is not None:
+        near, there = nearest(shown.sensors, layout, len(shown.states), shown.states.shape[1])
+        recorded = torch.where(there, near, torch.nan)[0, seen, channel].to(recorded)
+    elif shown.mask is not None:
+        recorded = torch.where(shown.mask[0, seen, channel], recorded, torch.nan)
     images = {"truth" if shown.clean else "measured": recorded}
     for role, model in models.items():
         try:
-            images[NAMES[role]] = shown.predict(model)[0, :, channel]
+            images[NAMES[role]] = _first(shown, model, channel, seen)
         except DivergenceError:
             images[f"{NAMES[role]} (diverged)"] = torch.full_like(recorded, torch.nan)
-    known = recorded[recorded.isfinite()]
-    low, high = float(known.min()), float(known.max())
+    low, high = _range(shown, channel)
     axes = figure.subplots(1, len(images), sharey=True)
     for axis, (name, states) in zip(axes, images.items(), strict=True):
         picture, extent, labels = picture_of(states, layout)
@@ -75,6 +82,27 @@ def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role,
         axis.set(title=name, xlabel=labels[0])
     axes[0].set_ylabel(labels[1])
     figure.colorbar(image, ax=axes).ax.set_title(channel_label(layout, channel), fontsize="small")
+
+
+def _first(shown: HeldOut, model: Stepper, channel: int, seen: slice) -> Tensor:
+    """A channel of the first trajectory as a model predicts it, at these frames."""
+    parts = []
+    for piece, states in shown.predictions(model):
+        if piece.rows.start > 0:
+            break
+        parts.append(states[0, seen, channel])
+    return torch.cat(parts)[seen]
+
+
+def _range(shown: HeldOut, channel: int) -> tuple[float, float]:
+    """Of a channel of the first trajectory, least and largest of what is known."""
+    ends = []
+    for piece in pieces(shown.states[:1]):
+        values = piece.of(shown.states)[:, :, channel]
+        known = values.isfinite() if shown.mask is None else piece.of(shown.mask)[:, :, channel]
+        if bool(known.any()):
+            ends.append((float(values[known].min()), float(values[known].max())))
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _errors_over_time(axis: Axes, layout: Layout, shown: HeldOut, comparison: Comparison) -> None:

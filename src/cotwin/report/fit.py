@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cotwin.data.nearest import nearest
 from cotwin.estimation import Interval
 from cotwin.estimation.calibration import Calibration
 from cotwin.layout import Layout
 from cotwin.report.numbers import resolved
 from cotwin.report.picture import channel_label, label_of, picture_of
+from cotwin.sensors import Sensors
 
 FARTHEST_RESIDUAL = 5.0  # standard deviations
 FARTHEST_TRUTH = 3.0  # half widths of an interval
 
 
-def draw(calibration: Calibration, recorded: Float[Tensor, "T C *S"]) -> bytes:
+def draw(calibration: Calibration, recorded: Float[Tensor, "T C *S"], sensors: Sensors | None = None) -> bytes:
     """A PNG of the first rollout as measured and as fitted, the residuals, and the estimates.
 
-    recorded: the states that were measured, nan where they were not.
+    recorded: the states that were measured, nan where they were not. sensors: what the residuals are of where these
+    are states at the points next to sensors.
     """
     layout = calibration.estimation.problem.observation.layout
     scalars = [one for one in calibration.intervals.values() if one.value.numel() == 1]
@@ -35,7 +39,14 @@ def draw(calibration: Calibration, recorded: Float[Tensor, "T C *S"]) -> bytes:
     figure = Figure(figsize=(12, 6.6), layout="constrained")
     top, bottom = np.asarray(figure.subfigures(2, 1))
     channel = layout.static_channels.index(False)
-    _images(top, layout, recorded[:, channel], calibration, channel)
+    measured = recorded[:, channel]
+    if sensors is None:
+        off = (measured - calibration.fitted[0, :, channel].to(measured)) / float(
+            calibration.estimation.noise[channel]
+        )
+    else:
+        off = _at_sensors(sensors, layout, calibration, len(recorded))[:, channel]
+    _images(top, layout, measured, off, calibration, channel)
     panels = np.atleast_1d(bottom.subplots(1, 1 + bool(scalars) + bool(fields)))
     _residuals(panels[0], calibration)
     if scalars:
@@ -47,9 +58,17 @@ def draw(calibration: Calibration, recorded: Float[Tensor, "T C *S"]) -> bytes:
     return buffer.getvalue()
 
 
-def _images(figure: Any, layout: Layout, measured: Tensor, calibration: Calibration, channel: int) -> None:
+def _at_sensors(sensors: Sensors, layout: Layout, calibration: Calibration, frames: int) -> Float[Tensor, "T C *S"]:
+    """Residuals in standard deviations of the noise, at the points next to sensors of the first rollout."""
+    own = replace(sensors, values=-calibration.estimation.residuals).of_rows([0], int(sensors.row.max()) + 1)
+    off, there = nearest(own, layout, 1, frames)
+    return torch.where(there, off, torch.nan)[0]
+
+
+def _images(
+    figure: Any, layout: Layout, measured: Tensor, off: Tensor, calibration: Calibration, channel: int
+) -> None:
     fitted = calibration.fitted[0, :, channel].to(measured)
-    noise = float(calibration.estimation.noise[channel])
     seen = torch.cat([fitted.flatten(), measured[measured.isfinite()]])
     low, high = float(seen.min()), float(seen.max())
     axes = figure.subplots(1, 3, sharey=True)
@@ -59,7 +78,7 @@ def _images(figure: Any, layout: Layout, measured: Tensor, calibration: Calibrat
         axis.set(title=name, xlabel=labels[0])
     axes[0].set_ylabel(labels[1])
     figure.colorbar(image, ax=axes[:2]).ax.set_title(channel_label(layout, channel), fontsize="small")
-    picture, extent, labels = picture_of((measured - fitted) / noise, layout)
+    picture, extent, labels = picture_of(off, layout)
     image = axes[2].imshow(picture, extent=extent, origin="lower", aspect="auto", vmin=-4, vmax=4, cmap="PuOr")
     axes[2].set(title="measured − fitted", xlabel=labels[0])
     figure.colorbar(image, ax=axes[2], label="standard deviations of the noise")

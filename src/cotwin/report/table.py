@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from rich.console import RenderableType
@@ -12,11 +13,11 @@ from torch import Tensor
 from cotwin.report.numbers import number
 from cotwin.training.evaluation import Comparison, Estimate
 
-KINDS = ("NRMSE", "VRMSE")
-CAPTION = (
-    "NRMSE decides: the root mean square of the error over the standard deviation of the training data. "
-    "VRMSE, as The Well has it: over the standard deviation in space at each time."
-)
+CAPTION = {
+    "NRMSE": "NRMSE decides: the root mean square of the error over the standard deviation of the training data.",
+    "VRMSE": "VRMSE, as The Well has it: over the standard deviation in space at each time.",
+}
+KINDS = tuple(CAPTION)
 NAMES = {"physical": "simulator", "synthetic": "surrogate"}
 
 
@@ -33,16 +34,18 @@ def render(comparison: Comparison) -> Iterator[RenderableType]:
 
 
 def _scores(comparison: Comparison) -> Table:
+    # Of sensors there is no spread in space at one time.
+    kinds = KINDS[:1] if all(math.isnan(score.validation) for score in comparison.scores) else KINDS
     table = Table(
         title="Errors of full rollouts (0: exact, 1: no better than the mean)",
-        caption=" ".join((CAPTION, *comparison.about)),
+        caption=" ".join((*(CAPTION[kind] for kind in kinds), *comparison.about)),
     )
-    for column in ("model", "trained", *(f"{kind} {which}" for kind in KINDS for which in ("validation", "test"))):
+    for column in ("model", "trained", *(f"{kind} {which}" for kind in kinds for which in ("validation", "test"))):
         table.add_column(column, justify="left" if column in ("model", "trained") else "right")
     for role in ("physical", "synthetic"):
         for training in ("together", "alone"):
             score = comparison.score(role, training)
-            sizes = (score.validation_nrmse, score.test_nrmse, score.validation, score.test)
+            sizes = (score.validation_nrmse, score.test_nrmse, score.validation, score.test)[: 2 * len(kinds)]
             shown = ("-" if size is None else f"{size:.3g}" for size in sizes)
             table.add_row(NAMES[role], training, *shown)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,11 +10,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.data.between import Between
+from cotwin.estimation.observation import sensed
 from cotwin.estimation.observation.interpolation import lagrange
 from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.pieces import Piece, pieces
+from cotwin.sensors import Sensors
 from cotwin.stepper import DivergenceError, Stepper, evaluating, rollout
 from cotwin.training.metrics import variances, vrmse
+
+TOGETHER = 64_000_000
+"""Bytes of rollouts that are made at once; a rollout takes several times as much."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class HeldOut:
     given: what comes from outside with the trajectories, for models that need it.
     between: states beside the frames, with which predictions are compared that are interpolated in time; those after
         the frame before `scored_from` count.
+    sensors: readings that predictions are compared with at their places and times; likewise.
     clean: the states were simulated, and no noise added: they are the truth. Others were measured.
 
     Raises ValueError for what cannot score.
@@ -84,6 +92,7 @@ class HeldOut:
         about: str = "",
         given: Given | None = None,
         between: Between | None = None,
+        sensors: Sensors | None = None,
         *,
         clean: bool = False,
     ) -> None:
@@ -91,27 +100,32 @@ class HeldOut:
         if not 1 <= scored_from < frames:
             raise ValueError(f"scored_from is {scored_from}; with {frames} frames it lies in 1 to {frames - 1}.")
         # Otherwise every model's error would be infinite, or that of a rollout from made-up values.
-        first = torch.isfinite(states[:, 0])
+        first = torch.tensor([bool(state.isfinite().all()) for state in states[:, 0]])
         if mask is not None:
-            first &= mask[:, 0]
-        partial = (~first.flatten(1).all(dim=1)).nonzero().flatten().tolist()
+            first &= mask[:, 0].flatten(1).all(dim=1)
+        partial = (~first).nonzero().flatten().tolist()
         if partial:
             raise ValueError(
                 f"held-out trajectories {partial} have first frames that are not wholly observed, and rollouts start "
                 "there; cut them off, or fill them and set the mask there."
             )
-        seen = states if mask is None else states[mask]
-        if not bool(torch.isfinite(seen).all()):
+        finite = (
+            piece.of(states).isfinite() if mask is None else piece.of(states).isfinite() | ~piece.of(mask)
+            for piece in pieces(states)
+        )
+        if not all(bool(one.all()) for one in finite):
             raise ValueError("held-out states are not finite; set a mask that is False where they are not.")
         if between is not None:
             between = between.some(between.steps > scored_from - 1)
         between = between if between else None
-        if mask is not None and not mask[:, scored_from:].any() and not (between and between.mask.any()):
+        sensors = sensors.some(sensors.steps > scored_from - 1) if sensors else None
+        beside = (between and between.mask.any()) or sensors
+        if mask is not None and not mask[:, scored_from:].any() and not beside:
             raise ValueError(
                 "nothing is observed in the scored frames of the held-out trajectories; hold others out."
             )
         self.states, self.mask, self.scored_from, self.about = states, mask, scored_from, about
-        self.clean, self.given, self.between = clean, given, between
+        self.clean, self.given, self.between, self.sensors = clean, given, between, sensors
         self.variance = variances(states, mask) if variance is None else variance
 
     @property
@@ -121,9 +135,32 @@ class HeldOut:
 
     def predict(self, stepper: Stepper) -> Float[Tensor, "N T C *S"]:
         """The full rollout from each first frame, on the CPU. Raises DivergenceError."""
-        with evaluating(stepper), torch.no_grad():
-            starts, steps = self.states[:, 0].to(stepper.device), self.states.shape[1] - 1
-            return rollout(stepper, starts, steps, self.given).cpu()
+        whole = torch.empty(self.states.shape, dtype=self.dtype)
+        for piece, states in self.predictions(stepper):
+            piece.of(whole).copy_(states)
+        return whole
+
+    def predictions(self, stepper: Stepper) -> Iterator[tuple[Piece, Float[Tensor, "n t C *S"]]]:
+        """Full rollouts from the first frames, on the CPU: all at once where that takes little memory, else some
+        trajectories after others, and of a long one a stretch after the other. Raises DivergenceError.
+        """
+        count, frames = self.states.shape[:2]
+        frame_bytes = self.states[0, 0].numel() * self.states.itemsize
+        rows, length = max(1, TOGETHER // (frames * frame_bytes)), max(2, TOGETHER // frame_bytes)
+        # States between frames are interpolated from those on both sides.
+        if length > frames or not stepper.composes or self.between is not None:
+            length = frames
+        for first in range(0, count, rows):
+            some = slice(first, min(first + rows, count))
+            given, last = None if self.given is None else self.given.rows(some), self.states[some, 0]
+            for begin in range(0, frames - 1, length - 1):
+                steps = min(length, frames - begin) - 1
+                with evaluating(stepper), torch.no_grad():
+                    later = None if given is None else given.later(begin)
+                    states = rollout(stepper, last.to(stepper.device), steps, later).cpu()
+                new = int(begin > 0)
+                yield Piece(some, slice(begin + new, begin + steps + 1)), states[:, new:]
+                last = states[:, -1]
 
     def measure(self, stepper: Stepper) -> Errors:
         """The errors of full rollouts; infinite, all of them, if one diverges.
@@ -131,10 +168,9 @@ class HeldOut:
         Raises ValueError if nothing that varies in the training data was observed in the scored frames.
         """
         try:
-            prediction = self.predict(stepper)
+            return self._compare(self.predictions(stepper), stepper.layout)
         except DivergenceError:
-            prediction = torch.full_like(self.states, torch.inf)
-        return self._compare(prediction, stepper.layout)
+            return self._compare(self._everywhere(self.states.new_tensor(torch.inf)), stepper.layout)
 
     def error(self, stepper: Stepper) -> float:
         """The error that decides, `Errors.nrmse`; infinite if a rollout diverges."""
@@ -142,42 +178,70 @@ class HeldOut:
 
     def baselines(self, layout: Layout) -> dict[str, Errors]:
         """Errors of what needs no model: of states that are known before the first scored one, kept for ever."""
-        last, known = self.states[:, 0], [self.states[:, 0]]
+        last = self.states[:, 0].clone()
+        total = last.double()
         for frame in range(1, self.scored_from):
             state = self.states[:, frame]
             last = state if self.mask is None else torch.where(self.mask[:, frame], state, last)
-            known.append(last)
+            total += last
         mean = last.flatten(2).mean(dim=2).view(*last.shape[:2], *[1] * layout.dims)
         kept = {"the last known state": last, "its mean in space": mean.expand_as(last)}
         if self.scored_from > 1:
-            kept["the mean in time of what is known"] = torch.stack(known).mean(dim=0)
-        return {name: self._compare(state[:, None].expand_as(self.states), layout) for name, state in kept.items()}
+            kept["the mean in time of what is known"] = (total / self.scored_from).to(last)
+        return {name: self._compare(self._everywhere(state[:, None]), layout) for name, state in kept.items()}
 
-    def _compare(self, prediction: Float[Tensor, "N T C *S"], layout: Layout) -> Errors:
+    def _everywhere(self, states: Tensor) -> Iterator[tuple[Piece, Tensor]]:
+        """The same at all times, as predictions."""
+        yield Piece(slice(0, len(self.states)), slice(0, self.states.shape[1])), states.expand_as(self.states)
+
+    def _compare(self, predictions: Iterable[tuple[Piece, Tensor]], layout: Layout) -> Errors:
         channels = [channel for channel, static in enumerate(layout.static_channels) if not static]
-        whole = prediction
-        prediction, truth = (states[:, self.scored_from :, channels] for states in (prediction, self.states))
-        mask = None if self.mask is None else self.mask[:, self.scored_from :, channels]
-        variance = self.variance[channels]
-        seen = torch.ones_like(truth, dtype=torch.bool) if mask is None else mask
-        deviation = variance.sqrt().to(truth).view(-1, *[1] * layout.dims)
-        squares = torch.where(seen, ((prediction - truth) / deviation).square(), 0.0)
-        squares = squares.flatten(3).sum(dim=3, dtype=torch.float64)
-        counts = seen.flatten(3).sum(dim=3)
-        if self.between is not None:
-            seen = self.between.mask[:, channels]
-            missed = (at_times(whole, self.between) - self.between.states)[:, channels] / deviation
-            at = (self.between.row, self.between.steps.ceil().long() - self.scored_from)
-            missed = torch.where(seen, missed.square(), 0.0).flatten(2).sum(dim=2, dtype=torch.float64)
-            squares = squares.index_put(at, missed, accumulate=True)
-            counts = counts.index_put(at, seen.flatten(2).sum(dim=2), accumulate=True)
+        shape, variance = (*self.states.shape[:2], len(channels)), self.variance[channels]
+        deviation = variance.sqrt().to(self.states).view(-1, *[1] * layout.dims)
+        relative = torch.full(shape, torch.nan, dtype=self.dtype)
+        squares, counts = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.long)
+        for place, states in predictions:
+            for piece, prediction in self._scored(place, states):
+                prediction, truth = prediction[:, :, channels], piece.of(self.states)[:, :, channels]
+                mask = None if self.mask is None else piece.of(self.mask)[:, :, channels]
+                seen = torch.ones_like(truth, dtype=torch.bool) if mask is None else mask
+                missed = torch.where(seen, ((prediction - truth) / deviation).square(), 0.0)
+                piece.of(squares).copy_(missed.flatten(3).sum(dim=3, dtype=torch.float64))
+                piece.of(counts).copy_(seen.flatten(3).sum(dim=3))
+                piece.of(relative).copy_(vrmse(prediction, truth, mask))
+            if self.between is not None:
+                between = self.between.of_rows(place.rows, len(self.states))
+                seen, at = between.mask[:, channels], (between.row, between.steps.ceil().long())
+                missed = ((at_times(states, between) - between.states)[:, channels] / deviation).square()
+                missed = torch.where(seen, missed, 0.0).flatten(2).sum(dim=2, dtype=torch.float64)
+                squares[place.rows].index_put_(at, missed, accumulate=True)
+                counts[place.rows].index_put_(at, seen.flatten(2).sum(dim=2), accumulate=True)
+            own = None if self.sensors is None else self.sensors.of_rows(place.rows, len(self.states))
+            if own:
+                seen_by = sensed(own, layout, len(states))
+                missed = (seen_by(states[:, : seen_by.num_steps + 1].double()) - own.values).square()
+                moving = torch.tensor(channels)
+                of_read = (own.row, own.steps.ceil().long(), torch.searchsorted(moving, own.channel))
+                squares[place.rows].index_put_(of_read, missed / self.variance[own.channel], accumulate=True)
+                counts[place.rows].index_put_(of_read, torch.ones_like(own.row), accumulate=True)
+        relative, squares, counts = (one[:, self.scored_from :] for one in (relative, squares, counts))
         squares, counts = torch.where(variance > 0, squares, 0.0), counts * (variance > 0)
         if not bool(counts.any()):
             raise ValueError(
                 "no field that moves both varies in the training data and is observed in the scored frames of the "
                 "held-out trajectories; there is nothing to judge a model by: hold others out."
             )
-        return Errors(vrmse(prediction, truth, mask), squares, counts.double())
+        return Errors(relative, squares, counts.double())
+
+    def _scored(self, place: Piece, states: Tensor) -> Iterator[tuple[Piece, Tensor]]:
+        """Predictions at a place, in pieces without the frames that are not scored."""
+        late = max(0, self.scored_from - place.frames.start)
+        for piece in pieces(states[:, late:]):
+            rows, frames = (
+                slice(own.start + begin, own.stop + begin)
+                for own, begin in ((piece.rows, place.rows.start), (piece.frames, place.frames.start + late))
+            )
+            yield Piece(rows, frames), piece.of(states[:, late:])
 
 
 def at_times(states: Float[Tensor, "N T C *S"], between: Between) -> Float[Tensor, "M C *S"]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cotwin.pieces import Moments, pieces
+
 EPSILON = 1e-7  # The Well's; keeps a state without variation from dividing by zero.
 
 
@@ -40,21 +42,31 @@ def variances(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] 
 
     Zero for a channel whose spread is only rounding (`rounding`).
     """
-    found = []
-    for channel in range(states.shape[2]):
-        values = states[:, :, channel]
-        seen = (values.flatten() if mask is None else values[mask[:, :, channel]]).double()
-        spread = seen.std(correction=0) if seen.numel() else torch.zeros((), dtype=torch.float64)
-        is_rounding = seen.numel() == 0 or spread <= rounding(seen[None])[0]
-        found.append(torch.zeros_like(spread) if is_rounding else spread.square())
-    return torch.stack(found)
+    every, single = [Moments() for _ in range(states.shape[2])], [True] * states.shape[2]
+    for piece in pieces(states):
+        for channel, moments in enumerate(every):
+            values = piece.of(states)[:, :, channel]
+            seen = values.flatten() if mask is None else values[piece.of(mask)[:, :, channel]]
+            moments.add(seen)
+            single[channel] &= is_single(seen)
+    found = [
+        0.0 if not one.count or one.deviation <= ROUNDING[stored] * one.largest else one.deviation**2
+        for one, stored in zip(every, single, strict=True)
+    ]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+ROUNDING = {True: 2.0**-23, False: 2.0**-40}
+"""Of the largest value, up to which values differ by rounding alone: where single precision holds all of them they
+were stored in it, whatever their precision now; else over the steps of a simulation the 2⁻⁵² of double add up."""
+
+
+def is_single(values: Float[Tensor, " M"]) -> bool:
+    """Whether single precision holds all of these."""
+    return values.dtype == torch.float32 or bool((values.float() == values).all())
 
 
 def rounding(values: Float[Tensor, "C M"]) -> Float[Tensor, " C"]:
-    """The spread up to which each row's values differ by rounding alone, in their unit and double precision.
-
-    2⁻²³ of the largest value where single precision holds all of them: they were stored in it, whatever their
-    precision now. Else 2⁻⁴⁰ of it: over the steps of a simulation the 2⁻⁵² of double precision add up.
-    """
-    single = (values.float() == values).all(dim=1)
-    return torch.where(single, 2.0**-23, 2.0**-40).double() * values.double().abs().amax(dim=1)
+    """The spread up to which each row's values differ by rounding alone, in their unit and double precision."""
+    part = torch.tensor([ROUNDING[is_single(row)] for row in values], dtype=torch.float64)
+    return part.to(values.device) * values.double().abs().amax(dim=1)
