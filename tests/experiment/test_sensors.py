@@ -242,6 +242,20 @@ def test_settings_that_say_nothing_of_readings_are_refused(tmp_path: Path, data:
         calibrate.prepare(settings(tmp_path, anywhere(), data=data))
 
 
+def test_the_simulator_trains_at_readings_and_the_surrogate_on_what_is_filled(tmp_path: Path) -> None:
+    session = train.prepare(settings(tmp_path, anywhere()))
+    assert session.filling is not None
+    learners = session.trainings["together"].learners
+    physical, synthetic = (learners[role].real.__getitems__([0, 1]) for role in ("physical", "synthetic"))
+    assert physical.readings is not None
+    assert len(physical.readings) > 0
+    assert not physical.mask.any()  # type: ignore[union-attr]
+    assert synthetic.readings is None
+    assert synthetic.mask.all()  # type: ignore[union-attr]
+    changed = anywhere().assign(u=lambda frame: frame.u + 1e-9)
+    assert train.prepare(settings(tmp_path, changed)).origin["data"] != session.origin["data"]
+
+
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_numbers(tmp_path: Path) -> None:
     class Killer:

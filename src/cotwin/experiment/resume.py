@@ -139,7 +139,7 @@ def _hash(data: Dataset) -> str:
     between, read = data.train.between, [data.train.sensors, *(one.sensors for one in held_out)]
     beside = [] if between is None else [(between.states, between.mask, tuple(between.steps.tolist()))]
     columns = [
-        (one.values, torch.cat([one.lower, one.upper], dim=1), (*one.steps.tolist(), *_noise(one)))
+        (one.values[:, None], torch.cat([one.lower, one.upper], dim=1), (*one.steps.tolist(), *_noise(one)))
         for one in read
         if one
     ]
