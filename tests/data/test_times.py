@@ -46,6 +46,7 @@ def test_states_lie_at_their_frames_and_nothing_at_others(tmp_path: Path) -> Non
     [
         ([0, 0.1, 0.1, 0.2], r"do not rise from 0\.1 \(index 1\) to 0\.1 \(index 2\); sort"),
         ([0.3, 0.2, 0.1], "not equally spaced: they fall"),
+        ([0, 1e-10, 2e-10, 1e300], r"from 0 to 1e\+300, inf steps of 1e-10; one of them is wrong"),
         ([0, 0.1, 0.2, np.nan], "not equally spaced: the value at index 3 is nan"),
     ],
 )

@@ -16,6 +16,7 @@ import torch
 
 from cotwin.data.read import open_trajectories
 from cotwin.data.trajectories import Trajectories
+from cotwin.data.write import write_trajectories
 from cotwin.mapped import place_of
 from cotwin.store import hashes, real
 from cotwin.store.hashes import content_hash
@@ -64,6 +65,39 @@ def test_a_file_is_converted_once(tmp_path: Path, shelf: Shelf, gaps: int, monke
     renamed = Path(shutil.copy(path, tmp_path / "again.npz"))
     assert torch.equal(read_once(renamed, shelf, missing="mask").states, expected.states)
     assert read_once(renamed, shelf, missing="mask").source == str(renamed)
+
+
+def test_a_store_is_converted_once_too(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("zarr")
+    path = tmp_path / "mine.zarr"
+    write_trajectories(path, open_trajectories(measured(tmp_path / "mine.npz"), missing="mask"))
+    expected = open_trajectories(path)
+    assert same(read_once(path, shelf), expected)
+    with monkeypatch.context() as patched:
+        patched.setattr(real, "open_trajectories", unreadable)
+        assert same(read_once(path, shelf), expected)
+        with (path / "u" / "c" / "0" / "0" / "0" / "0").open("ab") as file:
+            file.write(b"more")
+        with pytest.raises(AssertionError, match="converted again"):
+            read_once(path, shelf)
+
+
+def test_a_large_folder_is_hashed_again_when_a_file_in_it_changed(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "store"
+    (folder / "u").mkdir(parents=True)
+    (folder / "u" / "0").write_bytes(b"1" * 1000)
+    monkeypatch.setattr(hashes, "LARGE", 1000)
+    monkeypatch.setattr(hashes, "SETTLED", -1)
+    first = content_hash(folder, root)
+    with monkeypatch.context() as patched:
+        patched.setattr(hashlib, "file_digest", unreadable)
+        assert content_hash(folder, root) == first
+    (folder / "u" / "1").write_bytes(b"")
+    second = content_hash(folder, root)
+    (folder / "u" / "1").rename(folder / "1")
+    assert len({first, second, content_hash(folder, root)}) == 3
 
 
 def test_other_content_or_other_options_are_read_anew(tmp_path: Path, shelf: Shelf) -> None:

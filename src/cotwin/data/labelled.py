@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.attributes import number_of, pair_of
 from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
-from cotwin.data.dates import Clock
+from cotwin.data.dates import SINCE, Clock
 from cotwin.data.dimensions import Dimensions, dimensions_of, is_angle
 from cotwin.data.labelled_fields import MASK, REAL, Lattice, damage_explained
 from cotwin.data.room import require_room
@@ -79,6 +79,9 @@ def contents_of(
                 raise ValueError(unreadable[name])
         dataset, notes = _squeezed(dataset, known)
         lattice = Lattice(dataset, known, source)
+        grid = tuple(int(dataset.sizes[name]) for name in lattice.space)
+        if 0 in (lattice.count, lattice.frames, *grid):
+            raise ValueError(f"empty: {lattice.count} trajectories, {lattice.frames} times and a grid of {grid}.")
         axes = _axes(lattice, wanted, notes)
         times, clock = _times(lattice, wanted, notes)
         require_room((lattice.count, lattice.frames), 8, "what it says of each state")
@@ -253,7 +256,7 @@ class _Sorted:
         if set(dims) - {own, lattice.rows} or times is None or variable.dtype.kind == "c":
             raise ValueError(f"{name} has the dimensions {dims}: numbers alone may have times of their own.")
         main = self._variable(lattice.times)
-        if main is not None and _how(main) != _how(times):
+        if _how(times) != _how(main) and (main is not None or _how(times)[0]):
             raise ValueError(f"the times of {name} are counted in another way than those of the fields.")
         values: Any = variable.transpose(*(one for one in (lattice.rows, own) if one in dims)).values
         rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
@@ -263,9 +266,12 @@ class _Sorted:
         return self.lattice.dataset.variables.get(self.lattice.known.coordinates.get(dimension, ""))
 
 
-def _how(times: xr.Variable) -> tuple[bool, str]:
-    """Times are counted: as dates or numbers, and in which unit."""
-    return times.dtype.kind in "mM", str(times.attrs.get("units", "1"))
+def _how(times: xr.Variable | None) -> tuple[bool, str]:
+    """Times are counted: whether as dates or intervals, and in which unit."""
+    if times is None:
+        return False, "1"
+    unit = str(times.attrs.get("units", "1"))
+    return times.dtype.kind in "mM" or SINCE.match(unit) is not None, unit
 
 
 def _words(value: Any) -> list[str]:

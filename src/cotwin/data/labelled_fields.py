@@ -34,7 +34,8 @@ def damage_explained(source: str) -> Iterator[None]:
         raise
     except (
         *(OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
-        *(OverflowError, MemoryError, RecursionError, EOFError, NotImplementedError, BadZipFile, zlib.error),
+        *(OverflowError, MemoryError, RecursionError, EOFError, NotImplementedError, SystemError),
+        *(BadZipFile, zlib.error),
     ) as error:
         if isinstance(error, ValueError) and str(error).startswith(source):
             raise

@@ -39,5 +39,5 @@ class Lasting:
             return 0.0
         typical = float(products.median())
         if surely and typical > 0:
-            typical -= 3 * 1.25 * math.sqrt((2 * typical * noise + noise**2) / (len(products) * self._points))
+            typical -= 3 * 1.25 * math.sqrt((2 * typical + noise) * noise / (len(products) * self._points))
         return math.sqrt(max(typical, 0.0))

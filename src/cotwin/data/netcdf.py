@@ -40,7 +40,9 @@ def is_netcdf(file: Any) -> bool:
 def open_netcdf(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
     """What a file holds; its fields are read only when asked, a few frames of a trajectory at a time."""
     with _opened(path) as (dataset, unreadable, groups):
-        contents = contents_of(dataset, wanted, str(path), f"NetCDF {4 if h5py.is_hdf5(path) else 3}", unreadable)
+        with damage_explained(str(path)):
+            version = 4 if h5py.is_hdf5(path) else 3
+            contents = contents_of(dataset, wanted, str(path), f"NetCDF {version}", unreadable)
         left = f"groups are not read: {', '.join(groups)}"
         yield replace(contents, notes=(*contents.notes, left)) if groups else contents
 

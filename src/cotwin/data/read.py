@@ -145,9 +145,12 @@ def _require_nothing_in_vain(source: str, what: str, **options: object) -> None:
 
 
 def is_self_contained(path: str | Path) -> bool:
-    """Whether all that a file holds lies in it, so that its bytes decide what is read; False if it cannot be read."""
+    """Whether all that a file or a store holds lies in it, so that its bytes decide what is read; else False."""
+    path = Path(path)
+    if path.is_dir():
+        return not any(one.is_symlink() for one in path.rglob("*"))
     if not h5py.is_hdf5(path):
-        return Path(path).is_file()
+        return path.is_file()
     try:
         return not takes_from_other_files(path)
     except (OSError, RuntimeError):

@@ -93,7 +93,8 @@ class Frames:
         even = problem is None and np.ptp(steps := [step(row) for row in rows]) <= TOLERANCE * steps[0]
         if dt is None:
             dt = steps[0] if even else _suggested(rows, tolerance)
-        spans = (rows[:, -1] - rows[:, 0]) / dt
+        with np.errstate(over="ignore"):
+            spans = (rows[:, -1] - rows[:, 0]) / dt
         if not spans.max() < MOST_STEPS:
             raise ValueError(
                 f"{source}: the times of a trajectory go from {rows[spans.argmax(), 0]:.6g} to "
@@ -230,7 +231,11 @@ def _suggested(rows: NDArray[np.float64], tolerance: float) -> float:
     rows = rows[:TRIED]
     gaps = np.diff(rows, axis=1)
     usual = float(np.median(gaps, axis=1).min())
+    span = float(np.ptp(rows, axis=1).max())
+    if not span < MOST_STEPS * usual:
+        return usual
     tried = np.unique(np.quantile(gaps, np.linspace(0, 1, TRIED)))
+    tried = tried[span < MOST_STEPS * tried]
     whole = [one for gap in (usual, *tried.tolist()) for one in (gap, _fitted(rows, gap))]
     candidates = [*whole, *(one / 2 for one in whole)]
 

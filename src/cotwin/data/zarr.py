@@ -29,11 +29,12 @@ def open_zarr(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
     """What a store holds; its fields are read only when asked, a few frames of a trajectory at a time."""
     with _opened(path) as (store, looked):
         source, format = str(path), f"Zarr {looked.version}"
-        if looked.labelled:
-            contents = contents_of(_labelled(store, looked, source), wanted, source, format, looked.unreadable)
-        else:
-            arrays = _arrays(store, looked, source)
-            contents = contents_of_named(arrays, looked.unreadable, wanted, source, format)
+        with damage_explained(source):
+            if looked.labelled:
+                contents = contents_of(_labelled(store, looked, source), wanted, source, format, looked.unreadable)
+            else:
+                arrays = _arrays(store, looked, source)
+                contents = contents_of_named(arrays, looked.unreadable, wanted, source, format)
         groups = [f"groups are not read: {', '.join(looked.groups)}"] if looked.groups else []
         yield replace(contents, notes=(*looked.notes, *groups, *contents.notes))
 

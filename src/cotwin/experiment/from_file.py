@@ -42,10 +42,10 @@ def from_file(settings: FileData, physical: PhysicalSettings, store: Store) -> D
     return data
 
 
-def _read(settings: FileData, physical: PhysicalSettings, store: Store) -> Trajectories:
-    hidden, fields, found = settings.hidden, settings.fields, getattr(physical, "walls", None)
-    walls = found if isinstance(found, WallsSettings) else WallsSettings()
-    options = Options(
+def options_of(settings: FileData, physical: PhysicalSettings | None) -> Options:
+    """With which a file is read. physical: the simulator, which may name what the file gives and what walls hold."""
+    hidden, fields = settings.hidden, settings.fields
+    return Options(
         format=settings.format,
         names=settings.names,
         fields=None if fields is None else tuple(name for name in fields if name not in hidden),
@@ -55,14 +55,23 @@ def _read(settings: FileData, physical: PhysicalSettings, store: Store) -> Traje
         axes=settings.axes,
         precision=settings.precision,
         walls=settings.walls,
-        given=tuple(dict.fromkeys((*settings.given, *names_given(physical)))),
-        given_at=walls.given,
+        given=tuple(dict.fromkeys((*settings.given, *(() if physical is None else names_given(physical))))),
+        given_at=_walls(physical).given,
         points=settings.points,
         dt=settings.dt,
         dt_tolerance=settings.dt_tolerance,
         grid=settings.grid,
         begin=settings.begin,
     )
+
+
+def _walls(physical: PhysicalSettings | None) -> WallsSettings:
+    found = getattr(physical, "walls", None)
+    return found if isinstance(found, WallsSettings) else WallsSettings()
+
+
+def _read(settings: FileData, physical: PhysicalSettings, store: Store) -> Trajectories:
+    options, walls = options_of(settings, physical), _walls(physical)
     files, room = files_of(settings.path), store.room()
     # Of several, the set that they make up is in memory where it fits.
     most = store.most_real if len(files) == 1 else 0

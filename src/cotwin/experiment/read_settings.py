@@ -39,7 +39,7 @@ def read_settings(config: str, overrides: Sequence[str], shared: Shared, by_data
     merged = _read(config, Path(), shared, by_data, ())
     # Data first: what is stated beside them is for them.
     for override in sorted(overrides, key=lambda one: not re.match(r"data[.=]", one)):
-        merged = _over(merged, _parsed_override(override), shared, by_data)
+        merged = _over(merged, override_of(override), shared, by_data)
     for path, text in _strings(merged):
         if _calls(text):
             raise ConfigError(
@@ -131,7 +131,8 @@ def _parsed(config: str, text: str) -> Values:
     return {str(key): value for key, value in read.items()}
 
 
-def _parsed_override(override: str) -> Values:
+def override_of(override: str) -> Values:
+    """The values that `key.path=value` says, below their keys. Raises ConfigError."""
     key, equals, value = override.partition("=")
     if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key) or key.count(".") > DEEPEST:
         raise ConfigError(f"override {override!r} is not of the form key.path=value.")
