@@ -200,6 +200,11 @@ def test_what_tells_trajectories_apart_may_be_a_parameter():
     assert read(data, names={"n": "nu"}).given.conditions["nu"].tolist() == [0.1, 0.2]
 
 
+def test_what_has_a_unit_of_length_is_one():
+    data = line(x=None, dims=("t", "lon"), lon=("lon", X, {"units": "km", "axis": "X"}))
+    assert read(data).layout.space_unit == "km"
+
+
 def test_two_dimensions_of_one_meaning_are_refused():
     data = line().assign(flux=(("t", "xf"), np.zeros((5, 10)), {}), xf=("xf", np.arange(10.0), {"axis": "X"}))
     with pytest.raises(ValueError, match=r"x and xf may both be x; say which with data\.names.*\{x: x\}"):
@@ -348,6 +353,28 @@ def test_what_xarray_selects_lazily_is_read(tmp_path):
         found = read(ocean.isel(level=1))
     assert np.array_equal(found.states[0, :, 0].numpy(), 2 * U)
     assert found.source.endswith("ocean.nc")
+
+
+def test_bounds_of_cells_are_the_ends_of_the_domain():
+    edges = np.linspace(0.05, 2.13, 10)
+    data = line(x=("x", (edges[1:] + edges[:-1]) / 2, {"bounds": "x_bnds"}))
+    data = data.assign(x_bnds=(("x", "nv"), np.stack([edges[:-1], edges[1:]], 1)))
+    found = read(data)
+    assert (found.layout.lower, found.layout.upper, found.layout.centring) == ((0.05,), (2.13,), ("cells",))
+    assert found.layout.channel_names == ("u",)
+    assert not any("taken as" in note for note in found.notes)
+
+
+def test_trajectories_of_two_dimensions_are_stacked():
+    data = xr.concat([xr.concat([line(), 2 * line()], "member")] * 3, "run")
+    with pytest.raises(ValueError, match=r"run and member may both be n; .*dataset\.stack\(n=\['run', 'member'\]\)"):
+        read(data)
+    assert len(read(data.stack(n=["run", "member"]))) == 6
+
+
+def test_names_that_are_no_text_are_refused():
+    with pytest.raises(ValueError, match=r"the dataset: 1 is no name"):
+        read(line().rename_vars(u=1))
 
 
 def test_masks_say_where_a_field_was_observed():

@@ -78,6 +78,9 @@ def dimensions_of(dataset: xr.Dataset, names: Mapping[str, str]) -> Dimensions:
 
     Raises ValueError where a name is not there, two dimensions have one role, and where time or space is not found.
     """
+    unnamed = [name for name in (*dataset.sizes, *dataset.variables) if not isinstance(name, str)]
+    if unnamed:
+        raise ValueError(f"{unnamed[0]!r} is no name; call variables and dimensions by text, dataset.rename.")
     said = {_dimension_said(dataset, role, names): (role, names[role]) for role in ROLES if role in names}
     of: dict[str, str] = {}
     coordinates: dict[str, str] = {}
@@ -90,7 +93,7 @@ def dimensions_of(dataset: xr.Dataset, names: Mapping[str, str]) -> Dimensions:
                     coordinates[dimension] = own
             continue
         found = [(_role(name, dataset), name) for name in _candidates(dataset, dimension)]
-        role, name = next((one for one in found if one[0]), (_by_name(dimension), ""))
+        role, name = next((one for one in found if one[0]), (by_name(dimension), ""))
         if role == "angle":
             angles += [dimension] if dataset.sizes[dimension] > 1 else []
         elif role and role not in names:
@@ -121,7 +124,7 @@ def _dimension_said(dataset: xr.Dataset, role: str, names: Mapping[str, str]) ->
         raise ValueError(f"{setting('names')} says that {role} is {name!r}, and nothing is called so; it has {have}.")
     dims = [str(one) for one in dataset[name].dims]
     # Times may differ between trajectories.
-    own = [one for one in dims if _by_name(one) != "n" and one != names.get("n")] if role == "t" else dims
+    own = [one for one in dims if by_name(one) != "n" and one != names.get("n")] if role == "t" else dims
     if len(own) != 1:
         raise ValueError(
             f"{setting('names')} says that {role} is {name!r}, which has the dimensions {dims}; name one of one "
@@ -155,10 +158,13 @@ def _role(name: str, dataset: xr.Dataset) -> str | None:
         return "n"
     if variable.dtype.kind in "mM" or SINCE.match(str(variable.attrs.get("units", ""))):
         return "t"
-    return _by_name(name)
+    named = by_name(name)
+    # What has a unit of length is one, whatever its name.
+    return None if named == "angle" and "units" in variable.attrs else named
 
 
-def _by_name(name: str) -> str | None:
+def by_name(name: str) -> str | None:
+    """What a dimension or its coordinates are for, as far as their name tells."""
     plain = name.lower().rsplit("/", maxsplit=1)[-1]
     if LATITUDES.fullmatch(plain):
         return "angle"
@@ -202,9 +208,10 @@ def _require_decided(dataset: xr.Dataset, roles: Dimensions) -> None:
     for role in sorted(set(roles.of.values())):
         alike = [name for name, own in roles.of.items() if own == role]
         if len(alike) > 1 and role not in (COMPONENT, CHANNEL):
+            joined = f", or join them with xarray, dataset.stack(n={alike})" if role == "n" else ""
             raise ValueError(
                 f"{' and '.join(alike)} may both be {role}; say which with {setting('names')}, "
-                f"{{{role}: {alike[0]}}}, and leave out fields of the other with {setting('fields')}."
+                f"{{{role}: {alike[0]}}}, and leave out fields of the other with {setting('fields')}{joined}."
             )
     missing = ["t"] * (roles.dimension("t") is None) + ["x"] * (not roles.space)
     if roles.angles and missing == ["x"]:

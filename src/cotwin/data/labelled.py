@@ -15,7 +15,7 @@ from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.attributes import number_of, pair_of
 from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
 from cotwin.data.dates import SINCE, Clock
-from cotwin.data.dimensions import Dimensions, dimensions_of, is_angle
+from cotwin.data.dimensions import Dimensions, by_name, dimensions_of, is_angle
 from cotwin.data.labelled_fields import MASK, REAL, Lattice, damage_explained
 from cotwin.data.room import require_room
 from cotwin.data.wanted import Wanted
@@ -135,18 +135,23 @@ def _axes(lattice: Lattice, wanted: Wanted, notes: list[str]) -> tuple[Axis, ...
             raise ValueError(f"coordinates {name} have type {variable.dtype}; coordinates are real numbers.")
         if is_angle(variable):
             notes.append(f"{name} is in {variable.attrs['units']} and taken as a length")
-        unit = str(variable.attrs.get("units", "1"))
-        found.append(
-            Axis(
-                name,
-                np.asarray(variable.values),
-                said[index],
-                unit,
-                centred[index],
-                pair_of(variable.attrs.get("domain")),
-            )
-        )
+        row, unit = np.asarray(variable.values), str(variable.attrs.get("units", "1"))
+        ends, points = pair_of(variable.attrs.get("domain")), centred[index]
+        if ends is None and (around := _around_cells(dataset, variable)) is not None:
+            ends, points = around, points or "cells"
+        found.append(Axis(name, row, said[index], unit, points, ends))
     return tuple(found)
+
+
+def _around_cells(dataset: xr.Dataset, variable: xr.Variable) -> tuple[float, float] | None:
+    """The ends of the domain, where CF bounds say that coordinates are the centres of equal cells."""
+    bounds = dataset.variables.get(str((variable.encoding | variable.attrs).get("bounds", "")))
+    if bounds is None or bounds.shape != (variable.size, 2) or bounds.dtype.kind != "f" or variable.size < 2:
+        return None
+    row, lower, upper = variable.values.astype(np.float64), float(bounds.values.min()), float(bounds.values.max())
+    half = float(np.ptp(row)) / (variable.size - 1) / 2
+    near = [abs(lower - (row.min() - half)), abs(upper - (row.max() + half))]
+    return (lower, upper) if max(near) < 0.01 * half else None
 
 
 def _words_of_axes(lattice: Lattice, name: str) -> list[str | None]:
@@ -193,8 +198,8 @@ def _others(lattice: Lattice, wanted: Wanted, notes: list[str]) -> Iterator[tupl
         elif real:
             left.append(str(name))
     label = known.coordinates.get(lattice.rows or "", "")
-    if "n" in wanted.names and label in dataset.variables and dataset.variables[label].dtype.kind in REAL:
-        # Where the caller says what tells trajectories apart, it may be a parameter.
+    parameter = label in dataset.variables and by_name(label) != "n" and dataset.variables[label].dtype.kind in REAL
+    if "n" in wanted.names and parameter:
         yield label, dataset.variables[label]
     if left:
         notes.append(f"coordinates beside those of the grid are not read: {', '.join(left)}")
