@@ -9,47 +9,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.attributes import number_of, pair_of
-from cotwin.data.contents import Array, Axis, Contents, StoredField, setting
-from cotwin.data.dates import SINCE, Clock
+from cotwin.data.contents import Array, Axis, Contents, setting
+from cotwin.data.dates import Clock
 from cotwin.data.dimensions import Dimensions, by_name, dimensions_of, is_angle
-from cotwin.data.labelled_fields import MASK, REAL, Lattice, damage_explained
+from cotwin.data.labelled_fields import MASK, REAL, Lattice
+from cotwin.data.labelled_sorted import Sorted
 from cotwin.data.room import require_room
 from cotwin.data.wanted import Wanted
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-class _Labelled(StoredArray):
-    """An array of a dataset, whatever its dimensions mean."""
-
-    def __init__(self, variable: xr.Variable, source: str) -> None:
-        self.variable, self.source, self.shape, self.dtype = variable, source, variable.shape, variable.dtype
-        self.unit = str(variable.attrs.get("units", "1"))
-
-    def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
-        some = self.variable[index]
-        require_room(some.shape, some.dtype.itemsize, self.source)
-        with damage_explained(self.source):
-            return np.asarray(some.values)
-
-
-def arrays_of(dataset: xr.Dataset, source: str, unreadable: Mapping[str, str] = MappingProxyType({})) -> Arrays:
-    """All variables of a dataset, with the names of their dimensions and other attributes in words."""
-    words = {
-        str(name): {"dimensions": ", ".join(map(str, one.dims))}
-        | {key: str(value) for key, value in one.attrs.items()}
-        for name, one in dataset.variables.items()
-    }
-    return Arrays(
-        {str(name): _Labelled(one, f"{source}: {name}") for name, one in dataset.variables.items()},
-        unreadable,
-        words | {"": {key: str(value) for key, value in dataset.attrs.items()}},
-    )
 
 
 @contextmanager
@@ -85,9 +56,9 @@ def contents_of(
         axes = _axes(lattice, wanted, notes)
         times, clock = _times(lattice, wanted, notes)
         require_room((lattice.count, lattice.frames), 8, "what it says of each state")
-        sorted_ = _Sorted(lattice, clock, notes)
+        found = Sorted(lattice, clock, notes)
         for name, variable in _others(lattice, wanted, notes):
-            sorted_.add(name, variable)
+            found.add(name, variable)
     except ValueError as error:
         raise ValueError(f"{source}: {str(error).removeprefix(f'{source}: ')}") from error
     stepped = dataset.variables.get(known.coordinates.get(lattice.times, ""))
@@ -97,14 +68,14 @@ def contents_of(
         axes=axes,
         times=times,
         num_trajectories=lattice.count,
-        fields=sorted_.in_order(_words(dataset.attrs.get("fields"))),
+        fields=found.in_order(_words(dataset.attrs.get("fields"))),
         time_unit=clock.unit,
         dt=None if stepped is None else number_of(stepped.attrs.get("step")),
-        scalars=sorted_.scalars,
-        courses=sorted_.courses,
-        given=tuple(field.name for field in sorted_.fields if field.name in _words(dataset.attrs.get("given"))),
-        misfits={**unreadable, **sorted_.misfits},
-        unread=sorted_.unread,
+        scalars=found.scalars,
+        courses=found.courses,
+        given=tuple(field.name for field in found.fields if field.name in _words(dataset.attrs.get("given"))),
+        misfits={**unreadable, **found.misfits},
+        unread=found.unread,
         notes=tuple(notes),
     )
 
@@ -203,80 +174,6 @@ def _others(lattice: Lattice, wanted: Wanted, notes: list[str]) -> Iterator[tupl
         yield label, dataset.variables[label]
     if left:
         notes.append(f"coordinates beside those of the grid are not read: {', '.join(left)}")
-
-
-class _Sorted:
-    """Variables by what they are: fields, numbers, and others, with the reason. notes: to which it adds its own."""
-
-    def __init__(self, lattice: Lattice, clock: Clock, notes: list[str]) -> None:
-        self.lattice, self.clock, self.notes = lattice, clock, notes
-        self.fields: list[StoredField] = []
-        self.scalars: dict[str, NDArray[np.float64]] = {}
-        self.courses: dict[str, tuple[Array, NDArray[np.float64]]] = {}
-        self.misfits: dict[str, str] = {}
-        self.unread: dict[str, str] = {}
-
-    def in_order(self, names: list[str]) -> tuple[StoredField, ...]:
-        """The fields, those of these names first, then those that change in time."""
-        place = {name: index for index, name in enumerate(names)}
-        return tuple(sorted(self.fields, key=lambda field: (place.get(field.name, len(place)), field.static)))
-
-    def add(self, name: str, variable: xr.Variable) -> None:
-        """One more."""
-        lattice, dims = self.lattice, [str(one) for one in variable.dims]
-        if variable.dtype.kind not in (*REAL, "c"):
-            self.unread[name] = f"{name} has type {variable.dtype}, no real numbers."
-            self.notes.append(f"{name} has type {variable.dtype}, no real numbers: not read")
-            return
-        try:
-            if set(dims).intersection(lattice.known.own_times):
-                self.courses[name] = self._course(name, variable)
-            elif set(dims) <= {lattice.rows, lattice.times}:
-                self.scalars[name] = self._numbers(name, variable)
-            else:
-                fields, notes = lattice.fields(name, variable)
-                self.fields += fields
-                self.notes += notes
-        except ValueError as error:
-            self.misfits[name] = str(error)
-
-    def _numbers(self, name: str, variable: xr.Variable) -> NDArray[np.float64]:
-        """(N, T), of each trajectory, each time, both or neither."""
-        if variable.dtype.kind == "c":
-            raise ValueError(f"{name} is a complex number; give its real and imaginary part.")
-        lattice = self.lattice
-        values = variable.transpose(*(one for one in (lattice.rows, lattice.times) if one in variable.dims)).values
-        shape = tuple(
-            size if one in variable.dims else 1
-            for one, size in ((lattice.rows, lattice.count), (lattice.times, lattice.frames))
-        )
-        rows = np.asarray(values, dtype=np.float64).reshape(shape)
-        return np.broadcast_to(rows, (lattice.count, lattice.frames)).copy()
-
-    def _course(self, name: str, variable: xr.Variable) -> tuple[Array, NDArray[np.float64]]:
-        """Times of its own and (N, J) numbers at these."""
-        lattice, dims = self.lattice, [str(one) for one in variable.dims]
-        own = next(one for one in dims if one in lattice.known.own_times)
-        times = self._variable(own)
-        if set(dims) - {own, lattice.rows} or times is None or variable.dtype.kind == "c":
-            raise ValueError(f"{name} has the dimensions {dims}: numbers alone may have times of their own.")
-        main = self._variable(lattice.times)
-        if _how(times) != _how(main) and (main is not None or _how(times)[0]):
-            raise ValueError(f"the times of {name} are counted in another way than those of the fields.")
-        values: Any = variable.transpose(*(one for one in (lattice.rows, own) if one in dims)).values
-        rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
-        return self.clock.numbers(times), np.broadcast_to(rows, (lattice.count, times.size))
-
-    def _variable(self, dimension: str) -> xr.Variable | None:
-        return self.lattice.dataset.variables.get(self.lattice.known.coordinates.get(dimension, ""))
-
-
-def _how(times: xr.Variable | None) -> tuple[bool, str]:
-    """Times are counted: whether as dates or intervals, and in which unit."""
-    if times is None:
-        return False, "1"
-    unit = str(times.attrs.get("units", "1"))
-    return times.dtype.kind in "mM" or SINCE.match(unit) is not None, unit
 
 
 def _words(value: Any) -> list[str]:

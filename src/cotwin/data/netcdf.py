@@ -14,7 +14,8 @@ import numpy as np
 from cotwin.data.arrays import Arrays
 from cotwin.data.contents import Contents
 from cotwin.data.hdf5 import MOST_OBJECTS, gap, words_of
-from cotwin.data.labelled import arrays_of, contents_of
+from cotwin.data.labelled import contents_of
+from cotwin.data.labelled_arrays import arrays_of
 from cotwin.data.labelled_fields import damage_explained
 from cotwin.data.optional import needed
 from cotwin.data.room import require_room

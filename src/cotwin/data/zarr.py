@@ -12,7 +12,8 @@ import numpy as np
 
 from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.contents import Array, Contents
-from cotwin.data.labelled import arrays_of, contents_of
+from cotwin.data.labelled import contents_of
+from cotwin.data.labelled_arrays import arrays_of
 from cotwin.data.labelled_fields import damage_explained
 from cotwin.data.named import contents_of as contents_of_named
 from cotwin.data.optional import needed

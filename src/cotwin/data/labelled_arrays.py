@@ -1,0 +1,45 @@
+"""Variables of an xarray.Dataset as they are, whatever their dimensions mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cotwin.data.arrays import Arrays, StoredArray
+from cotwin.data.contents import Array
+from cotwin.data.labelled_fields import damage_explained
+from cotwin.data.room import require_room
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class _Labelled(StoredArray):
+    """An array of a dataset, whatever its dimensions mean."""
+
+    def __init__(self, variable: xr.Variable, source: str) -> None:
+        self.variable, self.source, self.shape, self.dtype = variable, source, variable.shape, variable.dtype
+        self.unit = str(variable.attrs.get("units", "1"))
+
+    def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
+        some = self.variable[index]
+        require_room(some.shape, some.dtype.itemsize, self.source)
+        with damage_explained(self.source):
+            return np.asarray(some.values)
+
+
+def arrays_of(dataset: xr.Dataset, source: str, unreadable: Mapping[str, str] = MappingProxyType({})) -> Arrays:
+    """All variables of a dataset, with the names of their dimensions and other attributes in words."""
+    words = {
+        str(name): {"dimensions": ", ".join(map(str, one.dims))}
+        | {key: str(value) for key, value in one.attrs.items()}
+        for name, one in dataset.variables.items()
+    }
+    return Arrays(
+        {str(name): _Labelled(one, f"{source}: {name}") for name, one in dataset.variables.items()},
+        unreadable,
+        words | {"": {key: str(value) for key, value in dataset.attrs.items()}},
+    )
