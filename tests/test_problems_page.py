@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.integrate
+import scipy.special
 import yaml
 
 from cotwin.experiment import calibrate
@@ -239,7 +240,19 @@ def sections() -> Arrays:
     return columns(*parts)
 
 
+def pumped() -> Arrays:
+    """Drawdowns of Theis' solution at four wells, read at other times each. Theis (1935), Eos 16."""
+    rng, parts = np.random.default_rng(0), []
+    for x, y in ((1.7, 0.1), (-0.2, 1.5), (-1.4, -1.1), (1.3, 1.4)):
+        t = np.sort(rng.uniform(0.02, 1, 30))
+        squared = (x - 0.13) ** 2 + (y + 0.21) ** 2
+        head = -2 / (4 * np.pi * 0.8) * scipy.special.exp1(squared * 0.5 / (4 * 0.8 * t))
+        parts.append({"time": t, "x": x, "y": y, "head": head + 0.001 * rng.normal(size=30)})
+    return columns(*parts)
+
+
 MADE = {
+    "pumped": pumped,
     "logger": logger,
     "flights": flights,
     "sections": sections,
@@ -275,6 +288,7 @@ TRUTH: dict[str, dict[str, Any]] = {
     "logger": {"diffusivity": 0.1},
     "flights": {"diffusivity": 0.05},
     "sections": {"diffusivity": 0.1},
+    "pumped": {"transmissivity": 0.8, "storativity": 0.5},
 }
 
 

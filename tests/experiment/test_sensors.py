@@ -229,9 +229,29 @@ def test_several_tables_are_one_set(tmp_path: Path) -> None:
     assert torch.equal(both.train.sensors.values, apart.train.sensors.values)
 
 
+@pytest.mark.parametrize("deviation", [0, 1e-4])
+def test_what_is_known_of_the_start_is_taken(tmp_path: Path, deviation: float) -> None:
+    """Uniform, and heated uniformly, so that nothing depends on places: with a wrong start the source is wrong."""
+    rng = np.random.default_rng(6)
+    number, t, x = np.arange(3).repeat(40), rng.uniform(0.1, 0.6, 120), rng.uniform(0, 1, 120)
+    u = 2.0 + 0.5 * t + NOISE * rng.normal(size=120)
+    frame = pd.DataFrame({"trajectory": number, "time": t, "x": x, "u": u})
+    said = {"initial": {"u": {"mean": 2.0, "deviation": deviation}}, "assimilated": 10}
+    heat = {"diffusivity": 0.1, "source": {"initial": 0.1}}
+    task = calibrate.prepare(settings(tmp_path, frame, data=said, heat=heat))
+    assert isinstance(task.starts, torch.Tensor) == (deviation == 0)
+    found = calibrate.run(task)
+    source = found.intervals["source"]
+    # From readings after the start alone its half width would be three times as large.
+    assert abs(float(source.value) - 0.5) < 2.5 * float(source.high - source.low) / 2 < 2.5 * 0.002
+    assert found.after.nrmse < 0.1
+    assert float(task.data.validation.states[0, 0, 0, 0]) == 2.0
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        ({"initial": {"v": {"mean": 0, "deviation": 1}}}, "data.initial: v is no field that is measured and changes"),
         ({"filling": "interpolated"}, "data.filling is of no effect: states at sensors are estimated"),
         ({"grid": None}, "the readings have no grid"),
         ({"missing": "mask"}, "of no effect on a table of readings"),
@@ -286,3 +306,22 @@ def test_a_killed_training_ends_with_the_same_numbers(tmp_path: Path) -> None:
     # Of readings there is no VRMSE, and what is not a number is not equal to itself.
     assert repr(through) == repr(run("killed", ["nobody has seen", "warm-up", "together, cycle 1"]))
     assert all(score["test_nrmse"] < 1 for score in through["scores"] if score["role"] == "physical")
+
+
+def test_windows_do_not_begin_where_trajectories_do(tmp_path: Path) -> None:
+    said = {"initial": {"u": {"mean": 2.0, "deviation": 0.1}}}
+    with pytest.raises(ValueError, match=r"estimation.window: data.initial says how trajectories start"):
+        calibrate.prepare(settings(tmp_path, anywhere(), data=said, estimation={"window": 5}))
+
+
+def test_starts_that_are_measured_are_not_said(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "u.npz",
+        x=(np.arange(24) + 0.5) / 24,
+        t=np.arange(6) * 0.1,
+        u=np.random.default_rng(0).uniform(size=(3, 6, 24)),
+    )
+    said = {"path": str(tmp_path / "u.npz"), "grid": None, "dt": None, "begin": None, "walls": "trusted"}
+    one = settings(tmp_path, anywhere(), data={**said, "initial": {"u": {"mean": 2.0, "deviation": 0.1}}})
+    with pytest.raises(ValueError, match=r"data.initial is of no effect: starts are measured"):
+        load_dataset(one.data, one.physical, 0, Store(None, 10**8, 0))

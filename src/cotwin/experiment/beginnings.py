@@ -16,7 +16,7 @@ from cotwin.experiment.holes import FEW, begin_whole, shows_all, without_holes
 from cotwin.experiment.measured_starts import correlation_length
 from cotwin.experiment.part import require_memory
 from cotwin.experiment.settings import FileData
-from cotwin.experiment.unseen import begun, has_unseen_starts
+from cotwin.experiment.unseen import begun, has_unseen_starts, require_known
 from cotwin.layout import Layout
 from cotwin.pieces import pieces
 from cotwin.training.held_out import HeldOut
@@ -25,9 +25,12 @@ from cotwin.training.metrics import variances
 
 def with_starts(trajectories: Trajectories, split: Split, settings: FileData) -> Dataset:
     """The split, with states that rollouts can start from, or guesses of them. Raises ValueError without any."""
+    require_known(trajectories.layout, settings)
     if has_unseen_starts(split, settings):
         require_memory(split.train, "states that nobody has seen are estimated from those of all times")
         return _with_unseen_starts(trajectories, split, settings)
+    if settings.initial:
+        raise ValueError("data.initial is of no effect: starts are measured. Leave it out.")
     if settings.assimilated is not None:
         raise ValueError("data.assimilated is of no effect: no start has to be estimated. Leave it out.")
     return _without_holes(trajectories, split, 0.0 if settings.filling == "interpolated" else FEW)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.estimation import NoisyStarts
-from cotwin.experiment.settings import Hidden
+from cotwin.experiment.settings import Hidden, Initial
 from cotwin.layout import Layout
 
 
@@ -22,13 +22,13 @@ def noisy_starts(
     layout: Layout,
     length: float,
     adapt: bool,
-    hidden: Mapping[str, Hidden] = MappingProxyType({}),
+    known: Mapping[str, Hidden | Initial] = MappingProxyType({}),
 ) -> NoisyStarts:
     """Starts to be estimated from trajectories whose first frames are observed as well.
 
     They lie as far from a guess as each field varies. Where length is 0, the guess is what was seen first. Else it is
-    the mean of each channel that moves: of a measured state, the noise would stay in the estimate. Of hidden fields
-    guess and deviation are what is known of them, of each point and of all together.
+    the mean of each channel that moves: of a measured state, the noise would stay in the estimate. Where
+    something is known of a field, guess and deviation are that, of each point and of all together.
     """
     first, spread = filled(states, mask)[:, 0].double(), _spread(states, mask)
     if length > 0:
@@ -36,9 +36,9 @@ def noisy_starts(
         static = torch.tensor(layout.static_channels).view(-1, *[1] * layout.dims)
         first = torch.where(static, first, mean)
     common = torch.zeros_like(spread)
-    for name, known in hidden.items():
+    for name, one in known.items():
         channels = layout.channels_of(name)
-        first[:, channels], spread[channels], common[channels] = known.mean, known.deviation, known.deviation
+        first[:, channels], spread[channels], common[channels] = one.mean, one.deviation, one.deviation
     return NoisyStarts(first, spread, length, adapt, common=common)
 
 

@@ -17,6 +17,7 @@ from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.holes import shows_all
 from cotwin.experiment.instants import InWindows, shown, uneven
 from cotwin.experiment.measured_starts import apart, correlation_length, filled, noisy_starts
+from cotwin.experiment.unseen import guess
 from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.sensors import Sensors
@@ -54,7 +55,12 @@ def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
     in_a_start = len(start_modes(layout, length)) * layout.static_channels.count(False)
     few = in_a_start <= MOST_IN_A_START and stepper.differentiable and settings.search != "ensemble_kalman"
     estimated = settings.starts == "estimated" or (settings.starts == "auto" and (few or unseen is not None))
-    if unseen is not None:
+    exact = unseen is not None and unseen.exact
+    if unseen is not None and unseen.initial:
+        _require_whole(settings)
+    if exact:
+        estimated = False
+    elif unseen is not None:
         _require_estimated(estimated, settings)
     steps = data.steps(settings.window, "estimation.window")
     # A frame is seen once: as the first of a window where starts are estimated, else as the last of the one before.
@@ -90,9 +96,14 @@ def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
             f"The last {left_over} of {seen.num_frames} frames are not used: windows of {steps} steps end before."
         )
     if estimated:
-        hidden = {} if unseen is None else unseen.hidden
-        starts = noisy_starts(states, mask, layout, length, settings.start_length is None, hidden)
+        known = {} if unseen is None else unseen.known
+        starts = noisy_starts(states, mask, layout, length, settings.start_length is None, known)
         return Measured(starts, places, measurements, given, recorded, notes, sensors)
+    if exact:
+        assert unseen is not None
+        first = guess(seen, unseen.initial)[:, 0].double()
+        notes[0] = "The initial states are those that data.initial says."
+        return Measured(first, places, measurements, given, recorded, notes, sensors)
     if mask is not None and not bool(shows_all(mask[:, :1], layout).all()):
         raise ValueError(
             "some windows start from a state of which a field is not observed at all; estimate it: "
@@ -118,6 +129,15 @@ def _with_readings(sensors: Sensors, count: int) -> Bool[Tensor, " B"]:
     kept = torch.zeros(count, dtype=torch.bool)
     kept[sensors.row] = True
     return kept
+
+
+def _require_whole(settings: Estimation) -> None:
+    """Raise ValueError for windows beside what is said of the start of trajectories."""
+    if settings.window != "full":
+        raise ValueError(
+            "estimation.window: data.initial says how trajectories start, and windows would start later; leave the "
+            "window out."
+        )
 
 
 def _require_estimated(estimated: bool, settings: Estimation) -> None:

@@ -127,6 +127,13 @@ class Hidden(Settings):
     unit: str = "1"
 
 
+class Initial(Settings):
+    """What is known of a field that is measured, at the start of a trajectory and anywhere in space."""
+
+    mean: float
+    deviation: Annotated[float, Field(ge=0)] = Field(description="how far it may be from the mean; 0: it is the mean")
+
+
 class FileData(Settings):
     """Trajectories of yours, in a file of any format that docs/data.md names."""
 
@@ -152,6 +159,9 @@ class FileData(Settings):
     missing: Literal["error", "mask"] = Field("error", description="what to do with values that are not finite")
     hidden: dict[str, Hidden] = Field(
         {}, description="fields of the state that nothing measures, and what is known of them"
+    )
+    initial: dict[str, Initial] = Field(
+        {}, description="what is known of the start of fields that are measured, where starts have to be estimated"
     )
     filling: Literal["auto", "interpolated", "estimated"] = Field(
         "auto",

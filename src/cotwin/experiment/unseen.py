@@ -14,8 +14,9 @@ from cotwin.data.split import Split
 from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.holes import FEW, shows_all
 from cotwin.experiment.measured_starts import filled
-from cotwin.experiment.settings import FileData, Hidden
+from cotwin.experiment.settings import FileData, Hidden, Initial
 from cotwin.given import joined
+from cotwin.layout import Layout
 from cotwin.sensors import joined as joined_sensors
 from cotwin.training.held_out import HeldOut
 
@@ -24,15 +25,27 @@ from cotwin.training.held_out import HeldOut
 class Unseen:
     """States that rollouts have to start from, and that have to be estimated.
 
-    hidden: what is known of fields that nothing measures. seen: what they are estimated from, the trajectories that
-    train, and after them held-out ones of which only the first frames are seen. validation, test: which of these a
-    held-out rollout starts as.
+    hidden: what is known of fields that nothing measures. initial: of the start of those that are measured.
+    seen: what they are estimated from, the trajectories that train, and after them held-out ones of which only the
+    first frames are seen. validation, test: which of these a held-out rollout starts as.
     """
 
     hidden: Mapping[str, Hidden]
+    initial: Mapping[str, Initial]
     seen: Trajectories
     validation: Int[Tensor, " V"]
     test: Int[Tensor, " W"]
+
+    @property
+    def known(self) -> dict[str, Hidden | Initial]:
+        """What is known of fields at the start."""
+        return {**self.hidden, **self.initial}
+
+    @property
+    def exact(self) -> bool:
+        """Whether the starts are known, and nothing of them has to be estimated."""
+        moving = {field.name for field in self.seen.layout.fields if not field.static}
+        return moving == {name for name, one in self.initial.items() if one.deviation == 0}
 
 
 def has_unseen_starts(split: Split, settings: FileData) -> bool:
@@ -57,6 +70,21 @@ def has_unseen_starts(split: Split, settings: FileData) -> bool:
     return not all(begin) or not bool(shows_all(mask, layout, FEW).any())
 
 
+def require_known(layout: Layout, settings: FileData) -> None:
+    """Raise ValueError for what is said of the start of fields that there are not, or of some exactly."""
+    for name in settings.initial:
+        if name not in {field.name for field in layout.fields if not field.static} or name in settings.hidden:
+            there = ", ".join(field.name for field in layout.fields if not field.static)
+            raise ValueError(f"data.initial: {name} is no field that is measured and changes; these are {there}.")
+    known = [name for name, one in settings.initial.items() if one.deviation == 0]
+    others = [field.name for field in layout.fields if not field.static and field.name not in known]
+    if known and others:
+        raise ValueError(
+            f"data.initial: {', '.join(known)} is known exactly at the start, {', '.join(others)} is not; give all a "
+            "deviation, a small one where little is open."
+        )
+
+
 def begun(split: Split, settings: FileData, variance: Float[Tensor, " C"]) -> tuple[HeldOut, HeldOut | None, Unseen]:
     """Validation and test with guesses of their starts, and what those are to be estimated from.
 
@@ -64,9 +92,11 @@ def begun(split: Split, settings: FileData, variance: Float[Tensor, " C"]) -> tu
     seen of a start.
     """
     train = split.train
+    known: dict[str, Hidden | Initial] = {**settings.hidden, **settings.initial}
     last = max(1, train.num_frames // 4) if settings.assimilated is None else settings.assimilated
     if last > train.num_frames - 2:
         raise ValueError(f"data.assimilated: {last} of {train.num_frames} frames leave nothing to score; take fewer.")
+    exact = bool(settings.initial) and all(one.deviation == 0 for one in settings.initial.values())
     scored, rows, parts = {}, {}, [train]
     for name, part in (("validation", split.validation), ("test", split.test)):
         if part is None:
@@ -80,16 +110,16 @@ def begun(split: Split, settings: FileData, variance: Float[Tensor, " C"]) -> tu
         first = torch.full((len(part),), last + 1)
         if borders is not None:
             first = torch.where(own < len(train), borders, first)
-        scored[name] = _scored(part, first, variance, settings.hidden, _about(part, own < len(train), last))
+        scored[name] = _scored(part, first, variance, known, _about(part, own < len(train), last, exact))
         if new:
             parts.append(_first_frames(part.select(new), last, train.num_frames))
     if settings.assimilated is not None and len(parts) == 1:
         raise ValueError("data.assimilated is for held-out trajectories, and here all train; leave it out.")
-    unseen = Unseen(settings.hidden, _joined(parts), rows["validation"], rows["test"])
+    unseen = Unseen(settings.hidden, settings.initial, _joined(parts), rows["validation"], rows["test"])
     return scored["validation"], scored.get("test"), unseen
 
 
-def guess(part: Trajectories, hidden: Mapping[str, Hidden]) -> Float[Tensor, "N T C *S"]:
+def guess(part: Trajectories, hidden: Mapping[str, Hidden | Initial]) -> Float[Tensor, "N T C *S"]:
     """States with what was seen next or last in the holes, and what is known of hidden fields."""
     near = part.on_the_grid()
     states = filled(near.states, near.mask).clone()
@@ -112,13 +142,13 @@ def _scored(
     part: Trajectories,
     first: Int[Tensor, " N"],
     variance: Float[Tensor, " C"],
-    hidden: Mapping[str, Hidden],
+    known: Mapping[str, Hidden | Initial],
     about: str,
 ) -> HeldOut:
     """Scored from a frame of each on, rolled out from guesses of its start."""
     exact = part.at_their_times()
     states, mask = exact.states.clone(), _mask(exact)
-    states[:, 0] = guess(part, hidden)[:, 0]
+    states[:, 0] = guess(part, known)[:, 0]
     mask[_early(exact, first)] = False
     mask[:, 0] = True
     between = exact.between
@@ -173,9 +203,12 @@ def _joined(parts: list[Trajectories]) -> Trajectories:
     )
 
 
-def _about(part: Trajectories, training: Tensor, last: int) -> str:
+def _about(part: Trajectories, training: Tensor, last: int, exact: bool) -> str:
     """Where rollouts start, by the file's numbers."""
     words = []
+    if exact:
+        early = f" Frames 0 to {last} of held-out trajectories count as data, and are not scored."
+        return f"Rollouts start from what data.initial says.{'' if bool(training.all()) else early}"
     if bool(training.any()):
         words.append("Rollouts start from states that are estimated with all frames that train.")
     if not bool(training.all()):
