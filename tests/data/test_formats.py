@@ -138,10 +138,11 @@ class TestNames:
 
     def test_components_anywhere_are_fields(self, hdf5):
         path = hdf5(q=np.stack([V, 2 * V, 3 * V], axis=2), x=X, y=Y, t=T)
-        data = states(path, axes="ntcxy", names={"rho": "q_0"})
+        data = states(path, names={"rho": "q_0"})
         assert [field.name for field in data.layout.fields] == ["rho", "q_1", "q_2"]
         assert equal(data, V, 2 * V, 3 * V)
         assert any("q has 3 components" in note for note in data.notes)
+        assert any("come in the order 'tcxy'" in note for note in data.notes)
 
     @pytest.mark.parametrize("kind", [">f4", "<i2", ">i4", "u1", "f2"])
     def test_integers_and_other_byte_orders(self, hdf5, kind):
@@ -189,6 +190,28 @@ def test_times_of_each_trajectory(tmp_path):
     data = states(tmp_path / "a.npz")
     assert equal(data, U)
     assert data.layout.dt == pytest.approx(0.1)
+
+
+def test_dates_are_counted_from_the_first(tmp_path):
+    dates = np.datetime64("2020-02-28T12:00") + np.arange(6) * np.timedelta64(12, "h")
+    dated = "dates, read in seconds after the first one, 2020-02-28T12:00:00"
+    for times, said in ((dates, dated), (dates - dates[0], "intervals")):
+        np.savez(tmp_path / "a.npz", x=X, t=times, u=U)
+        data = states(tmp_path / "a.npz")
+        assert (data.layout.dt, data.layout.time_unit) == (pytest.approx(43_200), "seconds")
+        assert any(f"t holds {said}" in note for note in data.notes)
+    np.savez(tmp_path / "a.npz", x=X, t=np.where(np.arange(6) == 3, np.datetime64("NaT"), dates), u=U)
+    with pytest.raises(ValueError, match="t has entries that are no date"):
+        states(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", x=X, t=dates.astype(str), u=U)
+    with pytest.raises(ValueError, match="times real numbers or dates"):
+        states(tmp_path / "a.npz")
+
+
+def test_what_a_file_is_its_content_says(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, t=T, u=U)
+    (tmp_path / "a.npz").rename(tmp_path / "a.h5")
+    assert equal(states(tmp_path / "a.h5"), U)
 
 
 def test_a_large_array_that_is_not_packed_is_mapped_and_checked(tmp_path, monkeypatch):

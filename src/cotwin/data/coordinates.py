@@ -24,8 +24,9 @@ def along_one_axis(arrays: Mapping[str, Array], order: str) -> dict[str, Array]:
     meshed: dict[str, int] = {}
     for name, stored in arrays.items():
         if stored.dtype.kind not in "fiu":
-            dates = f", say ({name} - {name}[0]) / np.timedelta64(1, 's')" if stored.dtype.kind in "mM" else ""
-            raise ValueError(f"{name} has type {stored.dtype}; coordinates and times are real numbers{dates}.")
+            raise ValueError(
+                f"{name} has type {stored.dtype}; coordinates are real numbers, times real numbers or dates."
+            )
         array = np.atleast_1d(stored.squeeze())
         if array.size == 0:
             raise ValueError(f"{name} is empty, of shape {stored.shape}.")

@@ -55,6 +55,8 @@ class Format:
 
 
 def _is_hdf5(path: Path, begin: bytes) -> bool:
+    if begin.startswith(ZIP):
+        return False
     # By its ending alone one that is damaged.
     return path.is_file() and (h5py.is_hdf5(path) or path.suffix in (".h5", ".hdf5"))
 

@@ -106,12 +106,20 @@ class Frame:
         ]
 
     def fitting_orders(self, shape: tuple[int, ...]) -> list[str]:
-        """Orders of times and coordinates, each trajectory in one stretch, in which an array would be a field."""
+        """Orders of times and coordinates, each trajectory in one stretch, in which an array would be a field.
+
+        Else those with components after times, as machine learning has them.
+        """
         single = self.order.replace("n", "").replace("c", "")
-        return [
+        orders = ["".join(order) for order in itertools.permutations(single)]
+        fitting = [order for order in orders if any(self._fits(Reading(one), shape) for one in (order, f"n{order}"))]
+        return fitting or [
             order
-            for order in map("".join, itertools.permutations(single))
-            if any(self._fits(Reading(one), shape) for one in (order, f"n{order}"))
+            for order in (one.replace("t", "tc") for one in orders)
+            if any(
+                self._fits(reading := Reading(one), shape) and reading.of(shape, "c") <= MOST_CHANNELS
+                for one in (order, f"n{order}")
+            )
         ]
 
     def expected(self) -> str:

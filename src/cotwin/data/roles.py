@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotwin.data.arrays import REAL, Part, StoredArray
+from cotwin.data.arrays import REAL, Held, Part, StoredArray
 from cotwin.data.contents import Array, setting
 from cotwin.data.coordinates import along_one_axis
 from cotwin.data.reading import Frame, order_of
@@ -95,6 +95,9 @@ def skeleton(arrays: dict[str, StoredArray], wanted: Wanted) -> Skeleton:
         lacking = "coordinates" if not axes or names not in ([], axes) else "times"
         raise ValueError(f"the {lacking} are not found; {CURE}.")
     order, notes = order_of(wanted.axes, axes), []
+    if "t" in arrays and arrays["t"].dtype.kind in "mM":
+        arrays["t"], counted = _counted(arrays["t"].values)
+        notes.append(counted)
     stored = {name: arrays[name] for name in (*names, "t") if name in arrays}
     times = _rows_of_times(arrays, order)
     rows = along_one_axis({name: one.values for name, one in stored.items() if name != "t" or times is None}, order)
@@ -107,6 +110,17 @@ def skeleton(arrays: dict[str, StoredArray], wanted: Wanted) -> Skeleton:
     rows |= _made_up(order, arrays, known, wanted)
     sizes = {name: int(rows[name].shape[-1]) for name in ("t", *axes)}
     return Skeleton(Frame(order, sizes), rows, set(stored), tuple(notes))
+
+
+def _counted(dates: Array) -> tuple[StoredArray, str]:
+    """Dates or intervals in seconds; dates from the first one on. Raises ValueError where some are no date."""
+    if bool(np.isnat(dates).any()):
+        raise ValueError("t has entries that are no date (NaT); leave these states out.")
+    if dates.dtype.kind == "m":
+        return Held(dates / np.timedelta64(1, "s"), "seconds"), "t holds intervals, read in seconds"
+    first = dates.min()
+    said = f"t holds dates, read in seconds after the first one, {np.datetime_as_string(first, unit='s')}"
+    return Held((dates - first) / np.timedelta64(1, "s"), "seconds"), said
 
 
 def _rows_of_times(arrays: Mapping[str, StoredArray], order: str) -> Array | None:
