@@ -10,6 +10,7 @@ import cotwin
 from cotwin.cli import cache, config, data
 from cotwin.cli.estimate import estimate
 from cotwin.cli.further import next_
+from cotwin.cli.new import new
 from cotwin.cli.plan import plan
 from cotwin.cli.predict import predict
 from cotwin.cli.train import train
@@ -40,6 +41,7 @@ def main(
 app.command()(train)
 app.command()(estimate)
 app.command("next")(next_)
+app.command()(new)
 app.command()(plan)
 app.command()(predict)
 app.add_typer(config.app, name="config")

@@ -74,8 +74,11 @@ def domain(contents: Contents, found: Sequence[Fit], placed: bool) -> Iterator[S
     ]
     kinds = [one or fit.only for one, fit in zip(said, found, strict=True)]
     if any(one is None for one in said):
-        names = [axis.name for axis in contents.axes]
-        each = [_why(name, fit) for name, one, fit in zip(names, said, found, strict=True) if one is None]
+        groups: dict[Fit, list[str]] = {}
+        for axis, known, fit in zip(contents.axes, said, found, strict=True):
+            if known is None:
+                groups.setdefault(fit, []).append(axis.name)
+        each = [_why(" and ".join(some), fit) for fit, some in groups.items()]
         why = "; ".join(each if None not in kinds else [CHOICES, *each])
         guessed = [kind or (fit.kinds or ("neumann",))[0] for kind, fit in zip(kinds, found, strict=True)]
         alike = len(set(guessed)) == 1 and isinstance(guessed[0], str)
