@@ -10,8 +10,9 @@ from pathlib import Path
 from cotwin.data.boundaries import KINDS, said_by
 from cotwin.data.contents import Contents, setting, unevenness
 from cotwin.data.fitting import UNKNOWN
-from cotwin.data.formats import format_of, open_arrays, open_contents
+from cotwin.data.formats import TABLES, format_of, open_arrays, open_contents
 from cotwin.data.guess import names_of
+from cotwin.data.inspect_table import inspect_table
 from cotwin.data.listing import listed, shortened
 from cotwin.data.recipe import chosen_fields, domain, holes, step_of, structure
 from cotwin.data.rendering import render
@@ -43,6 +44,9 @@ def inspected(path: str | Path, format: str | None = None) -> Iterator[tuple[Ins
     """The same, with the open file as it is read; None where it cannot be."""
     path = Path(path)
     name = format_of(path, format)
+    if name in TABLES:
+        yield inspect_table(path, name), None
+        return
     recipe = [Setting("kind", "file"), Setting("path", str(path))]
     with open_arrays(path, name) as arrays:
         way, problem = way_to(path, name, arrays)

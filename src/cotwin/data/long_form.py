@@ -23,13 +23,15 @@ MOST_NAMED = 6
 class LongForm:
     """M readings in the order of the file, times and places as they are written there.
 
-    table: what they are from. at: which row of it each is in. trajectory: counted from 0. channel: of `fields`.
+    table: what they are from. roles: which column is taken for what. at: which row of the table each is in.
+    trajectory: counted from 0. channel: of `fields`.
     lower, upper: ends of the boxes whose means were read, the same for points, (M, dims).
     sigma: None where the file has none.
     labels: what the file calls the trajectories. given: of each its times and values, by name.
     """
 
     table: Table
+    roles: Roles
     at: Places
     trajectory: Places
     time: Numbers
@@ -72,7 +74,9 @@ def read_long_form(
     trajectory, labels = _trajectories(table, roles, at)
     known = {name: list(_given(table, column, at, trajectory, time)) for name, column in roles.given.items()}
     notes = (*table.notes, *_notes(table, roles, labels, len(at), left))
-    return LongForm(table, at, trajectory, time, lower, upper, channel, value, sigma, chosen, labels, known, notes)
+    return LongForm(
+        table, roles, at, trajectory, time, lower, upper, channel, value, sigma, chosen, labels, known, notes
+    )
 
 
 def _by_quantity(table: Table, roles: Roles, fields: Sequence[str] | None) -> tuple[dict[str, Places], list[str]]:

@@ -75,7 +75,7 @@ def read_sensors(
         _require_axes(source, dims, "points", points)
     first = _begins(table, begin)
     since = table.time - first[table.trajectory]
-    step = _usual_step(table, since) if dt is None else dt
+    step = _required_step(table, since) if dt is None else dt
     steps = since / step
     layout = Layout.box(
         table.fields,
@@ -129,8 +129,18 @@ def _begins(table: LongForm, begin: float | None) -> Numbers:
     return np.full(len(first), begin)
 
 
-def _usual_step(table: LongForm, since: Numbers) -> float:
-    """The usual interval between the times of a trajectory. Raises ValueError where there is none."""
+def _required_step(table: LongForm, since: Numbers) -> float:
+    step, last = usual_step(table, since), float(since.max())
+    if step is None:
+        raise ValueError(
+            f"{table.table.source}: times have no usual interval, so the model's step is not known; say it with "
+            f"{setting('dt')}. Trajectories last up to {last:.6g}: a hundredth of that is {last / 100:.3g}."
+        )
+    return step
+
+
+def usual_step(table: LongForm, since: Numbers) -> float | None:
+    """The usual interval between the times of a trajectory; None where there is none."""
     own = [np.unique(since[table.trajectory == number]) for number in range(len(table.labels))]
     gaps = np.concatenate([np.diff(times) for times in own])
     every = np.concatenate([times[times > times[0]] for times in own])
@@ -144,10 +154,7 @@ def _usual_step(table: LongForm, since: Numbers) -> float:
         step = tried[int(np.argmax(met))]
         if max(met) >= USUAL and last / step <= MOST_EMPTY * len(every):
             return step
-    raise ValueError(
-        f"{table.table.source}: times have no usual interval, so the model's step is not known; say it with "
-        f"{setting('dt')}. Trajectories last up to {last:.6g}: a hundredth of that is {last / 100:.3g}."
-    )
+    return None
 
 
 def _require_inside(table: LongForm, layout: Layout) -> None:

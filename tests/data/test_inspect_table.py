@@ -1,0 +1,44 @@
+"""What `cotwin data inspect` says of tables; the settings that it prints read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cotwin.data.inspect import inspect_file, render
+from cotwin.data.read import open_trajectories
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_is_printed_reads_the_table(tmp_path: Path, ending: str) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / f"wells.{ending}"
+    frame = pd.DataFrame({"run": ["a", "b"] * 20, "hours": rng.uniform(0, 8, 40), "x": rng.uniform(3, 97, 40)})
+    frame = frame.assign(head=rng.normal(size=40))
+    frame.loc[3, "head"] = np.nan
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    found = inspect_file(path)
+    said = render(found)
+    assert "readings: 39 in 2 trajectories" in said
+    assert "run: words (40,), a, b" in said
+    assert "'hours' holds times" in said
+    assert "head: numbers (40,)" in said
+    assert "empty: 1" in said
+    assert found.options["names"] == {"t": "hours"}
+    assert found.options["extent"] == ((0.0, 100.0),)
+    assert found.options["dt"] == pytest.approx(0.08, rel=0.1)
+    (refusal,) = found.refusals
+    assert refusal.startswith("the boundary is not in the file")
+    data = open_trajectories(path, **found.options, boundary="neumann")  # type: ignore[arg-type]
+    assert data.sensors is not None
+    assert len(data.sensors) == 39
+
+
+def test_a_table_of_which_nothing_is_known_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    found = inspect_file(tmp_path / "t.csv")
+    assert [one.name for one in found.arrays] == ["a", "b"]
+    assert found.problem is not None
+    assert "no column is called x" in found.problem
