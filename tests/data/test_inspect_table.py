@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cotwin.data.check import check_file
 from cotwin.data.inspect import inspect_file, render
 from cotwin.data.read import open_trajectories
 
@@ -42,3 +43,23 @@ def test_a_table_of_which_nothing_is_known_is_listed(tmp_path: Path) -> None:
     assert [one.name for one in found.arrays] == ["a", "b"]
     assert found.problem is not None
     assert "no column is called x" in found.problem
+
+
+def test_what_is_odd_is_found(tmp_path: Path) -> None:
+    rng, path = np.random.default_rng(1), tmp_path / "t.csv"
+    frame = pd.DataFrame({"time": np.arange(60) // 3, "x": [0.1, 0.5, 0.9] * 20, "u": rng.normal(size=60)})
+    assert check_file(path_of(frame, path), {}).findings == []
+    frame.loc[frame.x == 0.5, "u"] = 3.0
+    frame.loc[41, "u"] = -999.0
+    frame = pd.concat([frame, frame.iloc[[7, 7]]])
+    found = {one.kind: one.text for one in check_file(path_of(frame, path), {}).findings}
+    assert found["copies"] == "2 readings have the place, time and quantity of another, the first in line 9"
+    assert found["dead"].startswith("u is 3 in all 2")
+    assert found["spikes"].endswith("the first, -999, in line 43")
+    (refused,) = check_file(path_of(frame.rename(columns={"x": "place"}), path), {}).findings
+    assert refused.refused
+
+
+def path_of(frame: pd.DataFrame, path: Path) -> Path:
+    frame.to_csv(path, index=False)
+    return path

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from cotwin.data.assemble import assemble
 from cotwin.data.boundaries import said_by
+from cotwin.data.check_table import check_table
 from cotwin.data.contents import Contents, StoredField, as_type, setting
 from cotwin.data.finding import Finding
-from cotwin.data.formats import open_contents
+from cotwin.data.formats import TABLES, format_of, open_contents
 from cotwin.data.oddities import dead, frozen, spikes
 from cotwin.data.read import Options
 from cotwin.data.sampling import AT_ONCE, MOST, beginning
@@ -59,6 +60,11 @@ def check_file(path: str | Path, options: Options) -> Checked:
     result = Checked(str(path))
     wanted = Wanted(**{name: options[name] for name in Wanted.__annotations__ if name in options})  # type: ignore[literal-required]
     try:
+        if format_of(Path(path), options.get("format")) in TABLES:
+            result.findings, result.looked = check_table(
+                path, options.get("names", {}), options.get("fields"), options.get("given", ())
+            )
+            return result
         with open_contents(path, wanted, options.get("format")) as contents:
             result.findings += _structure(contents, options)
             result.findings += _states(contents, options, result)
