@@ -1,5 +1,6 @@
 """What is written is read back as it was, whatever the format, and by the formats' own libraries."""
 
+import sys
 from dataclasses import replace
 
 import h5py
@@ -239,6 +240,18 @@ def test_what_is_there_is_not_written_over(tmp_path):
         write_trajectories(tmp_path / "data.mat", trajectories(plane()))
     with pytest.raises(ValueError, match=r"there is no folder .*make it first"):
         write_trajectories(tmp_path / "no" / "data.nc", trajectories(plane()))
+
+
+@pytest.mark.parametrize(("ending", "package"), [(".nc", "h5netcdf"), (".zarr", "zarr"), (".nc", "xarray")])
+def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, ending, package):
+    data = trajectories(plane())
+    path = written(data, tmp_path, ending)
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"data{ending}: it needs {package}, which is missing: pip install cotwin\[xarray\]"
+    with pytest.raises(ValueError, match=message):
+        read(path)
+    with pytest.raises(ValueError, match=message.replace("data", "other")):
+        write_trajectories(tmp_path / f"other{ending}", data)
 
 
 def test_states_beside_the_frames_are_refused(tmp_path):

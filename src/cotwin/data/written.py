@@ -10,6 +10,7 @@ import torch
 
 from cotwin.data.boundaries import FROM_END_TO_END
 from cotwin.data.contents import Array
+from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
 from cotwin.layout import Field, Layout
 
@@ -62,6 +63,7 @@ def fields_of(trajectories: Trajectories) -> Iterator[WrittenField]:
         if field.static and bool((values == values[:1]).all()) and observed is None:
             order, values = "", values[0]
         if observed is not None:
+            require_room(values.shape, values.element_size(), f"{trajectories.source}: {field.name} with its holes")
             values = values.masked_fill(~observed, torch.nan)
         yield WrittenField(field, order, values.numpy(), None if observed is None else observed.numpy())
 
