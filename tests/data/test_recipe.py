@@ -31,7 +31,7 @@ def pasted(path, **chosen):
     block = render(inspect_file(path)).split("\n\n")[-1]
     left = re.findall(r"^  # (\w+): ", block, flags=re.MULTILINE)
     settings = yaml.safe_load(re.sub(r"^  # (\w+: )", r"  \1", block, flags=re.MULTILINE))["data"]
-    assert set(chosen) <= set(left)
+    assert set(chosen) <= {*left, "walls", "axes"}
     read = FileData.model_validate({**settings, **chosen})
     options = {name: getattr(read, name) for name in Options.__annotations__ if hasattr(read, name)}
     return open_trajectories(read.path, **options), left

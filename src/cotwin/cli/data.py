@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help=__doc__)
 
 @app.command("inspect")
 def inspect(
-    file: Annotated[Path, typer.Argument(help="Of any format that docs/data.md names.")],
+    file: Annotated[str, typer.Argument(help="Of any format that docs/data.md names, or several, as runs/*.npz.")],
     format: Annotated[str | None, typer.Option(help="Of the file; by its content if not given.")] = None,
     plot: Annotated[Path | None, typer.Option(help="A PNG to draw each field into, over time.")] = None,
 ) -> None:

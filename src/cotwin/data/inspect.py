@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cotwin.data.boundaries import KINDS, said_by
 from cotwin.data.contents import Contents, setting, unevenness
+from cotwin.data.files import files_of
 from cotwin.data.fitting import UNKNOWN
 from cotwin.data.formats import TABLES, format_of, open_arrays, open_contents
 from cotwin.data.guess import names_of
@@ -41,8 +42,21 @@ def inspect_file(path: str | Path, format: str | None = None) -> Inspection:
 
 @contextmanager
 def inspected(path: str | Path, format: str | None = None) -> Iterator[tuple[Inspection, Contents | None]]:
-    """The same, with the open file as it is read; None where it cannot be."""
-    path = Path(path)
+    """The same, with the open file as it is read; None where it cannot be.
+
+    path: of several files, a pattern or a folder, the first is looked at.
+    """
+    files = files_of(path)
+    with _inspected(Path(files[0]), format) as (first, contents):
+        if files == [str(path)]:
+            yield first, contents
+            return
+        recipe = tuple(replace(one, value=str(path)) if one.name == "path" else one for one in first.recipe)
+        yield replace(first, source=f"{first.source}, the first of {len(files)} files", recipe=recipe), contents
+
+
+@contextmanager
+def _inspected(path: Path, format: str | None) -> Iterator[tuple[Inspection, Contents | None]]:
     name = format_of(path, format)
     if name in TABLES:
         yield inspect_table(path, name), None
