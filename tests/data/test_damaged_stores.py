@@ -1,5 +1,6 @@
 """NetCDF files and Zarr stores that are damaged, hostile, or lack what they declare: one message, nothing run."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,6 +9,9 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_damage import damage, damaged, read_or_refused
 
 from cotwin.data.read import open_trajectories
 
@@ -16,6 +20,9 @@ pytest.importorskip("h5netcdf")
 zarr = pytest.importorskip("zarr")
 X, T = np.linspace(0, 1, 16), np.arange(8.0)
 U = np.exp(-T)[:, None] * np.cos(np.pi * X)
+
+
+quick = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def small():
@@ -316,3 +323,51 @@ def test_a_member_that_declares_more_than_the_memory_is_refused(tmp_path):
     path.write_bytes(content[:at] + (2**32 - 2).to_bytes(4, "little") + content[at + 4 :])
     with pytest.raises(ValueError, match=r"a\.zip: "):
         read(path)
+
+
+@quick
+@given(change=damage)
+def test_a_damaged_netcdf_file(netcdf, change):
+    copy = netcdf.with_name(f"damaged{netcdf.name}")
+    copy.write_bytes(damaged(netcdf.read_bytes(), *change))
+    read_or_refused(copy)
+
+
+@quick
+@given(change=damage, which=st.integers(0, 30))
+def test_a_damaged_zarr_store(store, change, which):
+    copy = store.with_name(f"damaged{store.name}")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(store, copy)
+    files = sorted(one for one in copy.rglob("*") if one.is_file())
+    one = files[which % len(files)]
+    one.write_bytes(damaged(one.read_bytes(), *change))
+    read_or_refused(copy)
+
+
+ATTRIBUTES = [
+    "units",
+    "axis",
+    "standard_name",
+    "bounds",
+    "domain",
+    "step",
+    "_FillValue",
+    "scale_factor",
+    "missing_value",
+]
+VALUES = ["", "t", "u", "seconds since", "degrees_north", 0, -1, np.nan, 1e308, np.array([1, 2, 3]), ["a", "b"]]
+
+
+@quick
+@given(
+    where=st.sampled_from(["u", "t", "x", None]),
+    name=st.sampled_from([*ATTRIBUTES, "boundary", "centring", "fields", "given"]),
+    value=st.sampled_from(VALUES),
+    dims=st.permutations(["t", "x", "y", "n", "component", "channel", "lon", "k"]),
+)
+def test_odd_attributes_and_dimensions_of_a_dataset(where, name, value, dims):
+    data = xr.Dataset({"u": (dims[:3], np.ones((3, 4, 2)))}, {dims[0]: [0.0, 1.0, 2.0], dims[1]: np.arange(4) / 4})
+    (data if where not in data.variables else data[where]).attrs[name] = value
+    with contextlib.suppress(ValueError):
+        read(data)

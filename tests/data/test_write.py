@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from cotwin.data.formats import open_contents
 from cotwin.data.initial import read_initial
 from cotwin.data.read import open_trajectories
 from cotwin.data.trajectories import Trajectories
@@ -138,6 +139,25 @@ def test_courses_with_times_of_their_own(tmp_path, ending):
     torch.testing.assert_close(course.means(at), rain.means(at))
     if ending != ".h5":
         assert torch.equal(course.values, rain.values)
+
+
+@ENDINGS
+def test_times_are_those_of_the_trajectories_that_states_are_cut_from(tmp_path, ending):
+    layout = plane(dt=0.25)
+    rain = Course(torch.arange(13.0, dtype=torch.float64)[None] ** 2, per_step=2.0)
+    late = trajectories(layout, count=1, frames=7, dtype=torch.float64, given=Given.of(1, inputs={"rain": rain}))
+    path = written(late.frames(3, 7), tmp_path, ending)
+    back = read(path, precision="double")
+    assert torch.equal(back.states, late.states[:, 3:])
+    at = np.stack([np.arange(4.0)] * 2, 1)
+    torch.testing.assert_close(back.given.inputs["rain"].means(at), rain.means(at + 3))
+    with open_contents(path) as contents:
+        assert contents.times.tolist() == [[0.75, 1.0, 1.25, 1.5]]
+    # Cut at different places, each begins at zero, and when that is is a number.
+    cut = replace(late.given, trajectory=torch.tensor([0, 0]), frame=torch.tensor([0, 8]), inputs={})
+    path.rename(tmp_path.parent / f"{tmp_path.name}{ending}")
+    back = read(written(trajectories(layout, count=2, given=cut), tmp_path, ending))
+    assert back.given.conditions["first_time"].tolist() == [0.0, 2.0]
 
 
 @pytest.mark.parametrize("ending", LABELLED)

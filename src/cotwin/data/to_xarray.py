@@ -10,7 +10,7 @@ from cotwin.data.dimensions import COMPONENT
 from cotwin.data.labelled_fields import MASK
 from cotwin.data.optional import needed
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.written import boundary_words, fields_of, known_of, require_names, row_of
+from cotwin.data.written import boundary_words, fields_of, known_of, require_names, row_of, times_of
 from cotwin.layout import Layout
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def dataset_of(trajectories: Trajectories) -> xr.Dataset:
     xarray = needed("xarray", "xarray", trajectories.source)
     layout = trajectories.layout
     variables: dict[str, tuple[Any, ...]] = {}
+    coordinates = _coordinates(trajectories)
     space = tuple("xyz"[: layout.dims])
     leading = {"n": ROW, "t": TIME}
     given = known_of(trajectories)
@@ -49,13 +50,10 @@ def dataset_of(trajectories: Trajectories) -> xr.Dataset:
         dims = tuple(leading[axis] for axis in known.order)
         if known.times is not None:
             dims = tuple(own if axis == TIME else axis for axis in dims)
-            variables[own] = ((own,), known.times, {"units": layout.time_unit, "axis": "T"})
+            coordinates[own] = ((own,), known.times, {"units": layout.time_unit, "axis": "T"})
         variables[name] = ((*dims, *space[: known.values.ndim - len(dims)]), known.values)
-    coordinates = {name: variables.pop(name) for name in list(variables) if name.endswith(f"_{TIME}")}
     on_grid = [name for name in given if set(space).intersection(variables[name][0])]
-    dataset: xr.Dataset = xarray.Dataset(
-        variables, coordinates | _coordinates(trajectories), _attributes(layout, on_grid)
-    )
+    dataset: xr.Dataset = xarray.Dataset(variables, coordinates, _attributes(layout, on_grid))
     return dataset
 
 
@@ -71,7 +69,7 @@ def _coordinates(trajectories: Trajectories) -> dict[str, Any]:
     # Starts of one's own are of no trajectory.
     found: dict[str, Any] = {
         ROW: ((ROW,), numbers if (numbers >= 0).all() else np.arange(len(numbers))),
-        TIME: ((TIME,), layout.dt * np.arange(trajectories.num_frames), times),
+        TIME: ((TIME,), times_of(trajectories), times),
     }
     for axis, name in enumerate("xyz"[: layout.dims]):
         domain = np.array([layout.lower[axis], layout.upper[axis]])

@@ -11,7 +11,7 @@ from cotwin.data.contents import Array
 from cotwin.data.npz import KNOWN
 from cotwin.data.numbers import OWN_TIMES
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.written import WrittenField, WrittenNumber, fields_of, known_of, require_names, row_of
+from cotwin.data.written import WrittenField, WrittenNumber, fields_of, known_of, require_names, row_of, times_of
 from cotwin.layout import Layout
 
 
@@ -30,7 +30,7 @@ def write_npz(path: Path, trajectories: Trajectories) -> None:
         arrays |= _of_number(name, known)
     axes = "xyz"[: layout.dims]
     arrays |= {
-        "t": layout.dt * np.arange(frames),
+        "t": times_of(trajectories),
         "t_unit": layout.time_unit,
         "boundary": [layout.sides(axis) for axis in range(layout.dims)],
         "centring": list(layout.centring),

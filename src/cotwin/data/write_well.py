@@ -15,7 +15,7 @@ import numpy as np
 
 from cotwin.data.contents import Array
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.written import WrittenField, WrittenNumber, fields_of, known_of, require_names, row_of
+from cotwin.data.written import WrittenField, WrittenNumber, fields_of, known_of, require_names, row_of, times_of
 from cotwin.layout import Boundary, Layout
 
 TYPES: dict[Boundary, str] = {
@@ -44,20 +44,20 @@ def write_well(path: Path, trajectories: Trajectories) -> None:
         file.attrs["n_spatial_dims"] = layout.dims
         file.attrs["n_trajectories"] = len(trajectories)
         file.attrs["fields"] = [field.name for field in layout.fields]
-        _write_dimensions(file, layout, axes, trajectories.num_frames)
+        _write_dimensions(file, layout, axes, times_of(trajectories))
         _write_boundaries(file, layout, axes)
         groups = [file.create_group(f"t{rank}_fields") for rank in range(3)]
         for group in groups:
             group.attrs["field_names"] = []
         for one in fields_of(trajectories):
             _write_field(groups, one, layout)
-        _write_given(file, groups[0], given, layout, trajectories.num_frames)
+        _write_given(file, groups[0], given, layout, times_of(trajectories))
 
 
-def _write_dimensions(file: h5py.File, layout: Layout, axes: list[str], frames: int) -> None:
+def _write_dimensions(file: h5py.File, layout: Layout, axes: list[str], times: Array) -> None:
     group = file.create_group("dimensions")
     group.attrs["spatial_dims"] = axes
-    _dataset(group, "time", layout.dt * np.arange(frames), layout.time_unit, "", step=layout.dt)
+    _dataset(group, "time", times, layout.time_unit, "", step=layout.dt)
     for axis, name in enumerate(axes):
         said: dict[str, Any] = {"domain": [layout.lower[axis], layout.upper[axis]], "centring": layout.centring[axis]}
         _dataset(group, name, row_of(layout, axis), layout.space_unit, "", **said)
@@ -88,9 +88,8 @@ def _write_field(groups: list[h5py.Group], one: WrittenField, layout: Layout) ->
 
 
 def _write_given(
-    file: h5py.File, scalar_fields: h5py.Group, given: Mapping[str, WrittenNumber], layout: Layout, frames: int
+    file: h5py.File, scalar_fields: h5py.Group, given: Mapping[str, WrittenNumber], layout: Layout, times: Array
 ) -> None:
-    times = layout.dt * np.arange(frames)
     scalars, fields, steady = file.create_group("scalars"), [], []
     scalars.attrs["field_names"] = []
     for name, known in given.items():

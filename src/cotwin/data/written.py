@@ -14,6 +14,9 @@ from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
 from cotwin.layout import Field, Layout
 
+FIRST = "first_time"
+"""When the first state is, in the trajectory that it is cut from, where that differs."""
+
 
 @dataclass(frozen=True)
 class WrittenField:
@@ -71,6 +74,8 @@ def fields_of(trajectories: Trajectories) -> Iterator[WrittenField]:
 def known_of(trajectories: Trajectories) -> Mapping[str, WrittenNumber]:
     """Known numbers and fields by name. What changes in time is given at the states' times where it is a field."""
     given, layout, found = trajectories.given, trajectories.layout, {}
+    if len(given.frame.unique()) > 1:
+        found[FIRST] = WrittenNumber("n", given.frame.cpu().numpy() * layout.dt)
     for name, condition in given.conditions.items():
         found[name] = _alike("n", condition.cpu().numpy())
     for name, course in given.inputs.items():
@@ -81,7 +86,7 @@ def known_of(trajectories: Trajectories) -> Mapping[str, WrittenNumber]:
             frames = np.arange(trajectories.num_frames, dtype=float)
             found[name] = _alike("nt", course.means(np.stack([frames, frames], 1)).movedim(0, 1).cpu().numpy())
         else:
-            times = layout.dt / course.per_step * np.arange(values.shape[1])
+            times = times_of(trajectories)[0] + layout.dt / course.per_step * np.arange(values.shape[1])
             found[name] = _alike("nt", values.numpy(), times)
     return found
 
@@ -91,6 +96,13 @@ def _alike(order: str, values: Array, times: Array | None = None) -> WrittenNumb
     if len(values) > 1 and (values == values[:1]).all():
         return WrittenNumber(order[1:], np.asarray(values[0]), times)
     return WrittenNumber(order, values, times)
+
+
+def times_of(trajectories: Trajectories) -> Array:
+    """Of the states, from the first one of the trajectories that they are cut from; from zero where these differ."""
+    frames = trajectories.given.frame.unique()
+    begin = int(frames[0]) if len(frames) == 1 else 0
+    return trajectories.layout.dt * (begin + np.arange(trajectories.num_frames))
 
 
 def boundary_words(layout: Layout) -> list[str]:
