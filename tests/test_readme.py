@@ -59,7 +59,9 @@ def test_what_was_trained_is_used_as_it_says(tmp_path: Path, monkeypatch: pytest
     script, _ = blocks("python")
     scope = {"cotwin": cotwin, "start": torch.tensor(np.sin(x), dtype=torch.float32)[None, None]}
     exec(compile(script, "README.md", "exec"), scope)
-    assert np.array_equal(np.load("predicted.npz")["u"], scope["states"][:, :, 0])  # type: ignore[index]
+    written = cotwin.open_trajectories("predicted.nc")
+    assert torch.equal(written.states, scope["states"])  # type: ignore[arg-type]
+    assert np.array_equal(scope["predicted"].u, written.states[:, :, 0])  # type: ignore[attr-defined]
     assert "viscosity" in scope["values"]  # type: ignore[operator]
 
 
