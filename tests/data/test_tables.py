@@ -89,6 +89,7 @@ def test_every_way_to_write_a_table_reads_the_same(
             "time,well,x,u\n2024-01-01T00:00Z,A,1,2\n2024-01-01T01:00,A,1,2\n",
             "some of the dates .* say their time zone",
         ),
+        ("time,well,x,u\n0,A,1,2\n0.5" + "," * 10_000_000, "line 3 has more than 104 values, and the header 4 names"),
         ("x" * 100_000, "its first line has no end"),
         (",".join(f"c{n}" for n in range(2000)) + "\n", "it has 2,000 columns"),
     ],
@@ -150,6 +151,16 @@ def test_more_than_the_memory_is_refused_before_it_is_read(
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=100))
     with pytest.raises(ValueError, match=r"takes .* GB of memory"):
         read_table(path, WANTED)
+
+
+def test_a_long_word_of_many_rows_is_held_once(tmp_path: Path) -> None:
+    """As text the column would be 100 GB."""
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, dtype=np.int32)), ["well" * 250_000])
+    numbers = pa.array(np.zeros(100_000))
+    table = pa.table({"well": words, "time": numbers})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet", store_schema=False)
+    found = read_table(tmp_path / "t.parquet", {"well": "words", "time": "times"})
+    assert found.words["well"].code.tolist() == [0] * 100_000
 
 
 @pytest.mark.parametrize("how", ["csv", "parquet"])

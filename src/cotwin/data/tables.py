@@ -23,7 +23,13 @@ AT_ONCE = 2**16
 """Rows of a part."""
 HEAD = 2**16
 """Bytes in which comments and the header have to end."""
+BYTES = 600
+"""That a reading takes, with all that is made of it; of a line of text twelve times its length."""
+BLOCK = 2**22
+"""Bytes that are looked at together."""
 MOST_COLUMNS = 1000
+MOST_QUOTED = 100
+"""Separators in a line beside those between its values: within quotation marks."""
 SEPARATORS = ",;\t"
 INDEX = "__index_level_"
 """What pandas calls an index that it writes as a column."""
@@ -146,6 +152,8 @@ class _Columns:
         """Numbers, or nanoseconds since 1970 where they are dates."""
         import pandas
 
+        if isinstance(series.dtype, pandas.CategoricalDtype):
+            series = series.astype(object)
         known = series.dropna()
         if not len(known):
             return np.full(len(series), np.iinfo(np.int64).min) if self.dated else np.full(len(series), np.nan)
@@ -210,8 +218,9 @@ class _Head:
 
 def _read_csv(path: Path, wanted: Mapping[str, Kind]) -> Table:
     pandas = _imported("pandas", path)
-    require_room((path.stat().st_size,), 6, f"{path}: its text, with the numbers in it,", "cut the file into parts")
+    require_room((path.stat().st_size,), 12, f"{path}: its text, with the readings in it,", "cut the file into parts")
     head = _head(path)
+    _require_lines(path, head)
     columns = _Columns(wanted, str(path), head.line + 1, "line")
     texts = {name: str for name, kind in wanted.items() if kind == "words"}
     with path.open("rb") as file, warnings.catch_warnings():
@@ -267,6 +276,26 @@ def _head(path: Path) -> _Head:
     return _Head(begin, line, names, separator, "," if commas else ".")
 
 
+def _require_lines(path: Path, head: _Head) -> None:
+    """Raise ValueError for a line with far more values than there are names: a parser makes a column of each."""
+    line, carried = head.line, 0
+    with path.open("rb") as file:
+        file.seek(head.begin)
+        while block := file.read(BLOCK):
+            marks = np.frombuffer(block, dtype=np.uint8)
+            ends = np.flatnonzero(marks == ord("\n"))
+            before = np.concatenate([[0], np.cumsum(marks == ord(head.separator))])
+            counts = np.diff(before[np.concatenate([[0], ends, [len(block)]])])
+            counts[0] += carried
+            if counts.max() > len(head.names) + MOST_QUOTED:
+                raise ValueError(
+                    f"{path}: line {line + int(counts.argmax())} has more than {len(head.names) + MOST_QUOTED} "
+                    "values, "
+                    f"and the header {len(head.names)} names; give each line as many values as there are names."
+                )
+            line, carried = line + len(ends), int(counts[-1])
+
+
 def _require_names(path: Path, names: list[str]) -> None:
     if len(names) > MOST_COLUMNS:
         raise ValueError(f"{path}: it has {len(names):,} columns, of at most {MOST_COLUMNS:,}.")
@@ -302,8 +331,11 @@ def _read_parquet(path: Path, wanted: Mapping[str, Kind]) -> Table:
     with _opened(path) as file:
         for name, kind in wanted.items():
             _require_type(path, name, kind, file.schema_arrow.field(name).type)
+        texts = [name for name in wanted if "string" in str(file.schema_arrow.field(name).type)]
+    # Each word once, however many rows refer to it.
+    with _opened(path, read_dictionary=texts) as file:
         about = file.metadata
-        require_room((about.num_rows, len(wanted)), 16, f"{path}: the columns that are read")
+        require_room((about.num_rows,), BYTES, f"{path}: the readings in it", "cut the file into parts")
         # One group of rows is unpacked at once.
         largest = max((about.row_group(n).total_byte_size for n in range(about.num_row_groups)), default=0)
         require_room((largest,), 1, f"{path}: what is packed in it", "write it in smaller groups of rows")
@@ -315,13 +347,13 @@ def _read_parquet(path: Path, wanted: Mapping[str, Kind]) -> Table:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, **options: Any) -> Iterator[Any]:
     """A parquet file. What goes wrong in it is one ValueError."""
     arrow = _imported("pyarrow", path)
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, **options) as file:
             _require_names(path, list(file.schema_arrow.names))
             yield file
     except (arrow.ArrowException, OSError) as error:
