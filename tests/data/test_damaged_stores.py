@@ -163,6 +163,20 @@ def test_groups_are_not_read_and_said_so(bent):
     assert "groups are not read: forecast" in read(bent(do)).notes
 
 
+@pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
+def test_a_file_of_nothing_but_groups_says_how_one_is_read(tmp_path, name):
+    path = tmp_path / name
+    options = {"engine": "h5netcdf"} if name == "a.nc" else {"consolidated": False}
+    write = xr.Dataset.to_netcdf if name == "a.nc" else xr.Dataset.to_zarr
+    write(small(), path, group="forecast", **options)
+    with pytest.raises(ValueError, match=r"its variables are in groups \(forecast\).*group='forecast'\)"):
+        read(path)
+    with xr.open_dataset(path, group="forecast", **({"engine": "zarr"} | options)) as data:
+        assert np.array_equal(read(data).states[0, :, 0].numpy(), U)
+    with pytest.raises(ValueError, match="no variable in it has a dimension"):
+        read(xr.Dataset({"a": 1.0}))
+
+
 @pytest.mark.parametrize("kept", [0, 10])
 @pytest.mark.parametrize("part", ["u", "metadata", "coordinates"])
 def test_damaged_zarr_stores_are_named(store, part, kept):

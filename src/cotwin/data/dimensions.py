@@ -81,6 +81,8 @@ def dimensions_of(dataset: xr.Dataset, names: Mapping[str, str]) -> Dimensions:
     unnamed = [name for name in (*dataset.sizes, *dataset.variables) if not isinstance(name, str)]
     if unnamed:
         raise ValueError(f"{unnamed[0]!r} is no name; call variables and dimensions by text, dataset.rename.")
+    if not dataset.sizes:
+        raise ValueError("no variable in it has a dimension; fields lie along times and coordinates.")
     said = {_dimension_said(dataset, role, names): (role, names[role]) for role in ROLES if role in names}
     of: dict[str, str] = {}
     coordinates: dict[str, str] = {}

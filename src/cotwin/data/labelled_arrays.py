@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,26 @@ class _Labelled(StoredArray):
         require_room(some.shape, some.dtype.itemsize, self.source)
         with damage_explained(self.source):
             return np.asarray(some.values)
+
+
+def decoded(dataset: xr.Dataset) -> xr.Dataset:
+    """With what is missing as no number, and scales applied; times stay numbers, whatever their calendar."""
+    import xarray
+
+    with warnings.catch_warnings():
+        # Several fill values are all missing: there is nothing to mend.
+        warnings.simplefilter("ignore", xarray.SerializationWarning)
+        return xarray.decode_cf(dataset, decode_times=False, decode_timedelta=False)
+
+
+def require_variables(dataset: xr.Dataset, groups: Sequence[str], source: str) -> None:
+    """Raise ValueError where all that a file holds is in groups."""
+    if not dataset.variables and groups:
+        raise ValueError(
+            f"{source}: its variables are in groups ({', '.join(groups)}), and the first one has none. Open one with "
+            f"xarray.open_dataset({source!r}, group={groups[0]!r}), and give the dataset to open_trajectories, or "
+            "write it to a file of its own."
+        )
 
 
 def arrays_of(dataset: xr.Dataset, source: str, unreadable: Mapping[str, str] = MappingProxyType({})) -> Arrays:

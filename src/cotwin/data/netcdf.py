@@ -15,7 +15,7 @@ from cotwin.data.arrays import Arrays
 from cotwin.data.contents import Contents
 from cotwin.data.hdf5 import MOST_OBJECTS, gap, words_of
 from cotwin.data.labelled import contents_of
-from cotwin.data.labelled_arrays import arrays_of
+from cotwin.data.labelled_arrays import arrays_of, decoded, require_variables
 from cotwin.data.labelled_fields import damage_explained
 from cotwin.data.optional import needed
 from cotwin.data.room import require_room
@@ -42,6 +42,7 @@ def open_netcdf(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
     """What a file holds; its fields are read only when asked, a few frames of a trajectory at a time."""
     with _opened(path) as (dataset, unreadable, groups):
         with damage_explained(str(path)):
+            require_variables(dataset, groups, str(path))
             version = 4 if h5py.is_hdf5(path) else 3
             contents = contents_of(dataset, wanted, str(path), f"NetCDF {version}", unreadable)
         left = f"groups are not read: {', '.join(groups)}"
@@ -78,8 +79,8 @@ def _opened(path: str | Path) -> Iterator[tuple[xr.Dataset, dict[str, str], list
                 fill = FILLS.get(variable.dtype.str[1:])
                 if fill is not None and not {"_FillValue", "missing_value"}.intersection(variable.attrs):
                     variable.attrs["_FillValue"] = fill
-            decoded = xarray.decode_cf(dataset, decode_times=False, decode_timedelta=False)
-        yield decoded, unreadable, groups
+            found = decoded(dataset)
+        yield found, unreadable, groups
 
 
 def _looked(path: str | Path) -> tuple[dict[str, str], list[str]]:

@@ -13,7 +13,7 @@ import numpy as np
 from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.contents import Array, Contents
 from cotwin.data.labelled import contents_of
-from cotwin.data.labelled_arrays import arrays_of
+from cotwin.data.labelled_arrays import arrays_of, decoded, require_variables
 from cotwin.data.labelled_fields import damage_explained
 from cotwin.data.named import contents_of as contents_of_named
 from cotwin.data.optional import needed
@@ -85,8 +85,8 @@ def _labelled(store: Any, looked: Looked, source: str) -> xr.Dataset:
             # Zarr's default in version 2, which says nothing of what is missing.
             if looked.version == 2 and variable.attrs.get("_FillValue") == 0:
                 del variable.attrs["_FillValue"]
-        decoded: xr.Dataset = xarray.decode_cf(dataset, decode_times=False, decode_timedelta=False)
-        return decoded
+        require_variables(dataset, looked.groups, source)
+        return decoded(dataset)
 
 
 def _arrays(store: Any, looked: Looked, source: str) -> dict[str, StoredArray]:
