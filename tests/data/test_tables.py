@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from cotwin.data import tables
-from cotwin.data.tables import Kind, Table, columns_of, read_table
+from cotwin.data import table
+from cotwin.data.table import Kind, Table
+from cotwin.data.tables import columns_of, read_table
 
 WANTED: dict[str, Kind] = {"well": "words", "time": "times", "x": "numbers", "u": "numbers"}
 FRAME = pd.DataFrame(
@@ -61,7 +62,7 @@ def numbers_of(table: Table) -> dict[str, Any]:
 def test_every_way_to_write_a_table_reads_the_same(
     tmp_path: Path, how: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "AT_ONCE", at_once)
+    monkeypatch.setattr(table, "AT_ONCE", at_once)
     path = written(tmp_path, how)
     assert [name for name in columns_of(path) if name] == list(FRAME)
     found = numbers_of(read_table(path, WANTED))

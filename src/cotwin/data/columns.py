@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cotwin.data.contents import setting
-from cotwin.data.tables import Kind
+from cotwin.data.table import Kind
 
 AXES = ("x", "y", "z")
 USUAL: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,8 @@ from cotwin.data.contents import setting
 from cotwin.data.long_form import LongForm, Numbers, read_long_form
 from cotwin.data.off_grid import KINDS, usual_step
 from cotwin.data.summary import ArraySummary, Inspection, Setting
-from cotwin.data.tables import Table, columns_of
+from cotwin.data.table import Table
+from cotwin.data.tables import columns_of
 
 POINTS = {1: 64, 2: 32, 3: 16}
 """Of the model's grid along each axis, for a beginning."""

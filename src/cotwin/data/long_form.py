@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotwin.data.columns import AXES, Roles, roles_of, vector_of
-from cotwin.data.tables import Table, columns_of, read_table
+from cotwin.data.table import Table
+from cotwin.data.tables import columns_of, read_table
 from cotwin.layout import Field
 
 Numbers = NDArray[np.float64]

@@ -53,42 +53,13 @@ def read_sensors(
     Raises ValueError, naming the line or the setting, for what does not fit, and for what has to be said.
     """
     table = read_long_form(path, names or {}, fields, given)
-    source, dims = table.table.source, table.lower.shape[1]
-    if grid is None:
-        raise ValueError(
-            f"{source}: the readings have no grid; say how many points the model's has, for each axis: "
-            f"{setting('grid')} = {[64] * dims}."
-        )
-    _require_axes(source, dims, "grid", grid)
-    if extent is None:
-        there = [[float(table.lower[:, axis].min()), float(table.upper[:, axis].max())] for axis in range(dims)]
-        raise ValueError(
-            f"{source}: readings do not say where the domain ends; they lie in {there}. Give (lower, upper) of each "
-            f"axis with {setting('extent')}."
-        )
-    _require_axes(source, dims, "extent", extent)
-    if boundary is None:
-        raise ValueError(f"{source}: the boundary is not in the file; choose {KINDS} with {setting('boundary')}.")
-    if not isinstance(boundary, str):
-        _require_axes(source, dims, "boundary", boundary)
-    if points is not None and not isinstance(points, str):
-        _require_axes(source, dims, "points", points)
     first = _begins(table, begin)
     since = table.time - first[table.trajectory]
-    step = _required_step(table, since) if dt is None else dt
-    steps = since / step
-    layout = Layout.box(
-        table.fields,
-        grid=tuple(grid),
-        extent=list(extent),
-        boundary=boundary if isinstance(boundary, str) else tuple(boundary),
-        centring="cells" if points is None else points if isinstance(points, str) else tuple(points),
-        dt=step,
-        time_unit="1" if table.table.dates is None else "s",
-    )
+    layout = _layout(table, since, grid, extent, boundary, points, dt)
     _require_inside(table, layout)
+    steps = since / layout.dt
     steps = np.where(np.abs(steps - np.round(steps)) <= TOLERANCE, np.round(steps), steps)
-    sensors = _sorted(table, steps)
+    sensors, source = _sorted(table, steps), table.table.source
     frames, count = int(np.ceil(steps.max())) + 1, len(table.labels)
     if frames < 2:
         raise ValueError(f"{source}: all readings of a trajectory are of one time; a model needs several.")
@@ -101,17 +72,50 @@ def read_sensors(
     states, seen = nearest(sensors, layout, count, frames)
     dtype, said = fitting_precision(states, seen, layout, precision)
     states = states.to(dtype)
-    known = _given_of(table, steps, first, step).to(states.dtype)
+    known = _given_of(table, steps, first, layout.dt).to(dtype)
     notes = (*table.notes, *_notes(table, sensors, layout), *said)
     return Trajectories(states, layout, torch.zeros_like(seen), source, notes, known, sensors=sensors)
 
 
-def _require_axes(source: str, dims: int, name: str, said: Sequence[object]) -> None:
-    if len(said) != dims:
+def _layout(
+    table: LongForm,
+    since: Numbers,
+    grid: Sequence[int] | None,
+    extent: Sequence[tuple[float, float]] | None,
+    boundary: Boundary | Sequence[Ends] | None,
+    points: Centring | Sequence[Centring] | None,
+    dt: float | None,
+) -> Layout:
+    """Of the model. Raises ValueError for what has to be said of it, with the setting that says it."""
+    source, dims = table.table.source, table.lower.shape[1]
+    if grid is None:
         raise ValueError(
-            f"{source}: {setting(name)} has {len(said)} entries, the table has the axes {', '.join(AXES[:dims])}; "
-            "give one for each."
+            f"{source}: the readings have no grid; say how many points the model's has, for each axis: "
+            f"{setting('grid')} = {[64] * dims}."
         )
+    if extent is None:
+        there = [[float(table.lower[:, axis].min()), float(table.upper[:, axis].max())] for axis in range(dims)]
+        raise ValueError(
+            f"{source}: readings do not say where the domain ends; they lie in {there}. Give (lower, upper) of each "
+            f"axis with {setting('extent')}."
+        )
+    if boundary is None:
+        raise ValueError(f"{source}: the boundary is not in the file; choose {KINDS} with {setting('boundary')}.")
+    for name, said in {"grid": grid, "extent": extent, "boundary": boundary, "points": points}.items():
+        if said is not None and not isinstance(said, str) and len(said) != dims:
+            raise ValueError(
+                f"{source}: {setting(name)} has {len(said)} entries, the table has the axes "
+                f"{', '.join(AXES[:dims])}; give one for each."
+            )
+    return Layout.box(
+        table.fields,
+        grid=tuple(grid),
+        extent=list(extent),
+        boundary=boundary if isinstance(boundary, str) else tuple(boundary),
+        centring="cells" if points is None else points if isinstance(points, str) else tuple(points),
+        dt=_required_step(table, since) if dt is None else dt,
+        time_unit="1" if table.table.dates is None else "s",
+    )
 
 
 def _begins(table: LongForm, begin: float | None) -> Numbers:

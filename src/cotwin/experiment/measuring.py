@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
 from cotwin.estimation import Grid, Measurements, NoisyStarts
-from cotwin.estimation.measurements import start_modes
+from cotwin.estimation.measurements import Noise, start_modes
 from cotwin.experiment.at_sensors import at_sensors, distance, in_windows, of_windows
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.estimation_settings import Estimation
@@ -81,11 +81,8 @@ def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
     given = seen.given.window(places.rows, places.frames, steps)
     if sensors is not None:
         measurements = at_sensors(layout, sensors, len(states), settings.noise)
-    elif between is None:
-        grid = Grid(layout, len(states), steps, mask, first=begun)
-        measurements = Measurements(grid, grid(states).double(), settings.noise)
     else:
-        measurements = uneven(layout, states, mask, between, begun, settings.noise)
+        measurements = _on_grid(layout, states, mask, between, begun, settings.noise)
     recorded = states[0] if mask is None else torch.where(mask[0], states[0], torch.nan)
     notes = [_about_starts(settings.starts, estimated, in_a_start)]
     if settings.starts == "auto" and not estimated and not stepper.differentiable:
@@ -110,6 +107,21 @@ def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
             "estimation.starts=estimated."
         )
     return Measured(states[:, 0].double(), places, measurements, given, recorded, notes)
+
+
+def _on_grid(
+    layout: Layout,
+    states: Float[Tensor, "B T C *S"],
+    mask: Bool[Tensor, "B T C *S"] | None,
+    between: InWindows | None,
+    begun: int,
+    noise: Noise,
+) -> Measurements:
+    """What windows of states show, from a frame on."""
+    if between is not None:
+        return uneven(layout, states, mask, between, begun, noise)
+    grid = Grid(layout, len(states), states.shape[1] - 1, mask, first=begun)
+    return Measurements(grid, grid(states).double(), noise)
 
 
 def _require_at_points(seen: Trajectories, stepper: Stepper) -> None:
