@@ -172,6 +172,18 @@ def test_coordinates_may_have_another_name_than_their_dimension():
     assert np.array_equal(read(data).states[0, :, 0].numpy(), U)
 
 
+def test_meshes_of_coordinates_are_rows():
+    x, y = np.meshgrid(X, Y, indexing="ij")
+    data = xr.Dataset({"u": (("t", "i", "j"), EXACT[0])}, {"t": HOURS, "x": (("i", "j"), x), "y": (("i", "j"), y)})
+    assert np.array_equal(read(data).states[0, :, 0].numpy(), EXACT[0])
+    with pytest.raises(ValueError, match=r"coordinates x vary along i and j, .*interpolate"):
+        read(data.assign_coords(x=data.x + 0.1 * data.y))
+    # A field of such a name is none of them.
+    plane = xr.Dataset({"z": (("t", "x", "y"), EXACT[0])}, {"t": HOURS, "x": X, "y": Y})
+    assert read(plane).layout.channel_names == ("z",)
+    assert read(plane.drop_vars(["x", "y"]), extent=[(0, 2), (0, 1)]).layout.channel_names == ("z",)
+
+
 def test_what_stays_undecided_is_said_by_names():
     data = line().rename(t="a", x="b")
     with pytest.raises(ValueError, match=r"which is t and which x|a \(5\), b \(9\).*data\.names.*\{t: a, x: b\}"):

@@ -40,8 +40,8 @@ IN_SPACE = re.compile(
 )
 IN_TIME = re.compile(r"n?(?:t|tt|ts|times?|t[_-]?(?:coords?|coordinates?|grid|dim|axis))")
 TRAJECTORIES = re.compile(
-    r"n|(?:num_?|n_?)?(?:traj|trajectory|trajectories|samples?|batch|runs?|members?|ensembles?|ens|reali[sz]ations?|"
-    r"simulations?|sims?|cases?|seeds?)(?:_?(?:id|index|number))?"
+    r"n|number|(?:num_?|n_?)?(?:traj|trajectory|trajectories|samples?|batch|runs?|members?|ensembles?|ens|"
+    r"reali[sz]ations?|simulations?|sims?|cases?|seeds?)(?:_?(?:id|index|number))?"
 )
 COMPONENTS = re.compile(r"components?(?:_\d)?|comp|vectors?|vec|directions?")
 CHANNELS = re.compile(r"channels?|variables?|fields?|features?|quantit(?:y|ies)")
@@ -78,11 +78,6 @@ def dimensions_of(dataset: xr.Dataset, names: Mapping[str, str]) -> Dimensions:
 
     Raises ValueError where a name is not there, two dimensions have one role, and where time or space is not found.
     """
-    unnamed = [name for name in (*dataset.sizes, *dataset.variables) if not isinstance(name, str)]
-    if unnamed:
-        raise ValueError(f"{unnamed[0]!r} is no name; call variables and dimensions by text, dataset.rename.")
-    if not dataset.sizes:
-        raise ValueError("no variable in it has a dimension; fields lie along times and coordinates.")
     said = {_dimension_said(dataset, role, names): (role, names[role]) for role in ROLES if role in names}
     of: dict[str, str] = {}
     coordinates: dict[str, str] = {}
@@ -94,7 +89,7 @@ def dimensions_of(dataset: xr.Dataset, names: Mapping[str, str]) -> Dimensions:
                 if own in dataset.variables:
                     coordinates[dimension] = own
             continue
-        found = [(_role(name, dataset), name) for name in _candidates(dataset, dimension)]
+        found = [(role_of(name, dataset), name) for name in _candidates(dataset, dimension)]
         role, name = next((one for one in found if one[0]), (by_name(dimension), ""))
         if role == "angle":
             angles += [dimension] if dataset.sizes[dimension] > 1 else []
@@ -145,7 +140,7 @@ def _candidates(dataset: xr.Dataset, dimension: str) -> Iterator[str]:
                 yield str(name)
 
 
-def _role(name: str, dataset: xr.Dataset) -> str | None:
+def role_of(name: str, dataset: xr.Dataset) -> str | None:
     """What a variable of coordinates is for, by its attributes, its type and its name."""
     variable = dataset[name]
     standard = str(variable.attrs.get("standard_name", ""))
@@ -200,7 +195,7 @@ def _times_of_each(dataset: xr.Dataset, of: Mapping[str, str], coordinates: Mapp
     found = (
         str(name)
         for name, variable in dataset.variables.items()
-        if set(variable.dims) == set(rows.values()) and _role(str(name), dataset) == "t"
+        if set(variable.dims) == set(rows.values()) and role_of(str(name), dataset) == "t"
     )
     name = next(found, None)
     return {} if name is None else {rows["t"]: name}

@@ -16,6 +16,7 @@ from cotwin.data.dates import Clock
 from cotwin.data.dimensions import Dimensions, by_name, dimensions_of, is_angle
 from cotwin.data.labelled_fields import MASK, REAL, Lattice
 from cotwin.data.labelled_sorted import Sorted
+from cotwin.data.meshes import without_meshes
 from cotwin.data.room import require_room
 from cotwin.data.wanted import Wanted
 
@@ -44,6 +45,8 @@ def contents_of(
     Raises ValueError, naming the source, where times, coordinates or the meaning of a dimension cannot be told.
     """
     try:
+        _require_labels(dataset)
+        dataset = without_meshes(dataset)
         known = dimensions_of(dataset, wanted.names)
         for name in known.of:
             if name in unreadable:
@@ -78,6 +81,14 @@ def contents_of(
         unread=found.unread,
         notes=tuple(notes),
     )
+
+
+def _require_labels(dataset: xr.Dataset) -> None:
+    unnamed = [name for name in (*dataset.sizes, *dataset.variables) if not isinstance(name, str)]
+    if unnamed:
+        raise ValueError(f"{unnamed[0]!r} is no name; call variables and dimensions by text, dataset.rename.")
+    if not dataset.sizes:
+        raise ValueError("no variable in it has a dimension; fields lie along times and coordinates.")
 
 
 def _squeezed(dataset: xr.Dataset, known: Dimensions) -> tuple[xr.Dataset, list[str]]:
