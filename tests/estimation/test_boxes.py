@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from observation_cases import DT, anywhere, generator, layout, random_states, sampled, times_up_to
+from second_device import DEVICE, second_device
 
 from cotwin.estimation.observation import Boxes, Points, Regions, Weighted, box_region
 from cotwin.layout import Boundary, Centring
@@ -105,3 +106,17 @@ def test_weighted_values_are_as_they_say() -> None:
     torch.testing.assert_close(weighted.through(6, 4)(states), weights * seen.through(6, 4)(states))
     with pytest.raises(ValueError, match="leave the discrepancy out, or the noise"):
         weighted.places()
+
+
+def test_other_polynomials_are_made_where_the_observation_is() -> None:
+    spaces = layout(6, 5, boundary=("periodic", "neumann"))
+    lower = anywhere(spaces, 9)
+    upper = lower.clone()
+    upper[:4, 1] = 3.0
+    boxes = Boxes(spaces, lower, upper, times_up_to(1.0, 9), torch.zeros(9, dtype=torch.long))
+    seen = Weighted(boxes, 0.5 + torch.rand(9, generator=generator(), dtype=torch.float64))
+    states = random_states(seen)
+    here = seen.through(6, 6)(states)
+    with second_device():
+        there = seen.to(DEVICE).through(6, 6)(states.to(DEVICE)).cpu()
+    assert torch.equal(there, here)

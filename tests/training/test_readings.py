@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from second_device import DEVICE, second_device
 from tiny import LAYOUT, heat, lbfgs, trajectories
 from torch import Tensor
 
@@ -148,3 +149,14 @@ def test_a_penalty_weighs_against_readings() -> None:
     objective = Objective(heat(0.2), LOSS, None, range(15), lambda some: iter([batch.rows(list(some))]))
     value = objective.evaluate()
     assert float(value.level) == pytest.approx(float(value.value))
+
+
+def test_readings_go_along_to_another_device() -> None:
+    batch = by_readings().__getitems__(range(15))
+    here = LOSS.of_each(rollout(heat(0.2), batch.states[:, 0], 2), batch)
+    weights = LOSS.root_weights_of_readings(batch)
+    with second_device():
+        there = batch.to(DEVICE)
+        losses = LOSS.of_each(rollout(heat(0.2).to(DEVICE), there.states[:, 0], 2), there).detach().cpu()
+        assert torch.equal(LOSS.root_weights_of_readings(there).cpu(), weights)
+    torch.testing.assert_close(losses, here.detach())
