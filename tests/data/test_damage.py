@@ -7,6 +7,8 @@ import zipfile
 
 import h5py
 import numpy as np
+import pandas as pd
+import pyarrow.parquet  # noqa: F401 (not to be counted with what a file takes)
 import pytest
 import scipy.io
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -118,9 +120,18 @@ MADE = {
     "packed.mat": lambda path: write_matlab(path, True),
     "open.mat": lambda path: write_matlab(path, False),
     "one.npy": lambda path: np.save(path, U),
+    "log.csv": lambda path: READINGS.to_csv(path, index=False),
+    "log.parquet": lambda path: READINGS.to_parquet(path),
 }
+READINGS = pd.DataFrame({"run": ["a"] * 30, "time": T.repeat(6), "x": np.tile(X, 5), "u": U.ravel()})
 
-OPTIONS = {".mat": {"fields": ["u"]}, ".npy": {"extent": [(0, 1)], "dt": 0.2}}
+TABLE = {"grid": [6], "extent": [(-1 / 12, 11 / 12)]}
+OPTIONS = {
+    ".mat": {"fields": ["u"]},
+    ".npy": {"extent": [(0, 1)], "dt": 0.2},
+    ".csv": TABLE,
+    ".parquet": TABLE,
+}
 
 
 @pytest.mark.parametrize("name", MADE)
