@@ -121,6 +121,18 @@ def test_what_the_file_does_not_say_is_left_to_choose(tmp_path, monkeypatch):
     assert "is valid" in cotwin("config", "validate", "guessed.yaml")
 
 
+def test_a_table_of_readings(tmp_path, monkeypatch):
+    x = (np.arange(32) + 0.5) / 32
+    places, times = np.meshgrid(x[[3, 11, 20, 29]], T)
+    rows = np.stack([times, places, fading(0.03, 32, 1)[0][:, [3, 11, 20, 29]]], axis=-1).reshape(-1, 3)
+    np.savetxt(tmp_path / "a.csv", rows, delimiter=",", header="time,x,heat", comments="")
+    made = new(tmp_path / "sensed", tmp_path / "a.csv")
+    assert made.left == ("boundary",)
+    made.config.write_text(made.config.read_text().replace("# boundary: ", "boundary: "))
+    monkeypatch.chdir(tmp_path / "sensed")
+    assert "is valid" in cotwin("config", "validate", "sensed.yaml")
+
+
 def test_nothing_that_is_there_is_touched(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     with pytest.raises(FileExistsError, match=r"mine is there already"):

@@ -13,14 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
+from cotwin.data.formats import TABLES
 from cotwin.data.inspect import inspect_file
+from cotwin.data.long_form import read_long_form
 from cotwin.data.recipe import yaml_of
-from cotwin.data.summary import FieldSummary, FileSummary, Inspection
+from cotwin.data.summary import Inspection, Setting
 from cotwin.experiment.learner_settings import PhysicalSettings
+from cotwin.experiment.settings import FileData
 from cotwin.experiment.stub import class_of, identifier, stub_of
 
 EXAMPLE = "example.npz"
 WINDOW = PhysicalSettings.model_fields["window"].default
+HELD_OUT = FileData.model_fields["held_out_fraction"].default
 SCALAR, SEVERAL, VECTOR = "one scalar", "two scalars", "a vector"
 NATURAL = {
     (SCALAR, 1): "heat, advection_diffusion, fisher, burgers, korteweg_de_vries, kuramoto_sivashinsky or allen_cahn",
@@ -54,39 +58,61 @@ def new(folder: str | Path, file: str | Path | None = None, format: str | None =
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} is there already; choose another name, or move it away.")
-    found = None if file is None else _inspected(Path(file), folder, format)
+    seen = None if file is None else _seen(Path(file), folder, format)
     folder.mkdir(parents=True)
-    if found is None:
+    if seen is None:
         _make_example(folder / EXAMPLE)
-        found = _inspected(folder / EXAMPLE, folder, None)
-    summary = found.summary
-    assert summary is not None
+        seen = _seen(folder / EXAMPLE, folder, None)
     name = _module(folder.name)
-    fields = _moving(found)
-    made = New(
-        folder / f"{name}.yaml", folder / f"{name}.py", tuple(one.name for one in found.recipe if not one.said)
-    )
-    made.stub.write_text(stub_of(name, [(one.name, one.components) for one in fields]), encoding="utf-8")
-    made.config.write_text(_config(name, found, summary, fields, made.left), encoding="utf-8")
+    left = tuple(one.name for one in seen.recipe if not one.said)
+    made = New(folder / f"{name}.yaml", folder / f"{name}.py", left)
+    made.stub.write_text(stub_of(name, seen.fields), encoding="utf-8")
+    made.config.write_text(_config(name, seen, left), encoding="utf-8")
     return made
 
 
-def _inspected(file: Path, folder: Path, format: str | None) -> Inspection:
+@dataclass(frozen=True)
+class _Seen:
+    """What a file holds: the settings that read it; fields that move, with their components; length of the domain and
+    of the times; frames that train, where that is known.
+    """
+
+    recipe: tuple[Setting, ...]
+    fields: Sequence[tuple[str, int]]
+    dims: int
+    length: float
+    duration: float
+    frames: int | None = None
+
+
+def _seen(file: Path, folder: Path, format: str | None) -> _Seen:
     """With the path as it is seen from the folder."""
     found = inspect_file(file, format)
-    if found.summary is None or not _moving(found):
-        why = f": {found.problem}" if found.problem else "."
-        raise ValueError(f"{file}: no field that changes in time is found in it{why} See cotwin data inspect {file}.")
     path = str(file) if file.is_absolute() else os.path.relpath(file, folder)
     recipe = tuple(replace(one, value=path) if one.name == "path" else one for one in found.recipe)
-    return replace(found, recipe=recipe)
+    if found.format in TABLES and "grid" in found.options:
+        names = found.options.get("names", {})
+        form = read_long_form(file, dict(names), None, ())  # type: ignore[call-overload]
+        fields = [(one.name, one.components) for one in form.fields]
+        length = float((form.upper.max(axis=0) - form.lower.min(axis=0)).max())
+        return _Seen(recipe, fields, form.lower.shape[1], length, float(np.ptp(form.time)))
+    fields = _moving(found)
+    if found.summary is None or not fields:
+        why = f": {found.problem}" if found.problem else "."
+        raise ValueError(f"{file}: no field that changes in time is found in it{why} See cotwin data inspect {file}.")
+    axes, time, alone = found.summary.axes, found.summary.time, found.summary.trajectories == 1
+    frames = math.floor((1 - HELD_OUT) * time.points) if alone else time.points
+    return _Seen(recipe, fields, len(axes), max(one.last - one.first for one in axes), time.last - time.first, frames)
 
 
-def _moving(found: Inspection) -> list[FieldSummary]:
-    assert found.summary is not None
-    named, given = found.options.get("fields"), found.options.get("given", ())
-    chosen = {one.name for one in found.summary.fields} if named is None else set(named)  # type: ignore[call-overload]
-    return [one for one in found.summary.fields if one.name in chosen and one.name not in given and not one.static]  # type: ignore[operator]
+def _moving(found: Inspection) -> list[tuple[str, int]]:
+    fields = () if found.summary is None else found.summary.fields
+    given = found.options.get("given", ())
+    named = found.options.get("fields", [one.name for one in fields])
+    assert isinstance(given, Sequence)
+    assert isinstance(named, Sequence)
+    chosen = {*named} - {*given}
+    return [(one.name, one.components) for one in fields if one.name in chosen and not one.static]
 
 
 def _module(name: str) -> str:
@@ -96,24 +122,20 @@ def _module(name: str) -> str:
     return f"{plain}_model" if taken else plain
 
 
-def _config(
-    name: str, found: Inspection, summary: FileSummary, fields: Sequence[FieldSummary], left: Sequence[str]
-) -> str:
+def _config(name: str, seen: _Seen, left: Sequence[str]) -> str:
     choose = (
         f"# Before it runs, choose {', '.join(left)} below: uncomment the line, with your word.\n" if left else ""
     )
-    guess = _first_guess(summary)
+    guess = _first_guess(seen)
     unknowns = "  # By the first guess the domain's longest wave fades by a tenth over the times of the data.\n"
     unknowns += "\n".join(
-        f"  diffusivity_{identifier(one.name)}: {{initial: {guess:g}}}  # length²/time; a first guess"
-        for one in fields
+        f"  diffusivity_{identifier(one)}: {{initial: {guess:g}}}  # length²/time; a first guess"
+        for one, _ in seen.fields
     )
-    frames = math.floor(0.8 * summary.time.points) if summary.trajectories == 1 else summary.time.points
-    if frames <= WINDOW:
-        unknowns += f"\n  window: {max(frames - 1, 1)}  # steps; the trajectories are short"
-    kinds = [one.components for one in fields]
-    kind = VECTOR if kinds[0] > 1 else SCALAR if len(kinds) == 1 else SEVERAL
-    natural = NATURAL.get((kind, len(summary.axes)), "")
+    if seen.frames is not None and seen.frames <= WINDOW:
+        unknowns += f"\n  window: {max(seen.frames - 1, 1)}  # steps; the trajectories are short"
+    kind = VECTOR if seen.fields[0][1] > 1 else SCALAR if len(seen.fields) == 1 else SEVERAL
+    natural = NATURAL.get((kind, seen.dims), "")
     others = (
         "  # Or a simulator of Cotwin's in place of model and unknowns; cotwin config explain NAME says its own.\n"
         f"  # Of such fields: {natural}.\n"
@@ -122,15 +144,14 @@ def _config(
         f"# In this folder:\n#   cotwin data check {name}.yaml    what is odd in the data\n"
         f"#   cotwin estimate {name}.yaml      the unknowns, with intervals\n"
         f"#   cotwin train {name}.yaml         simulator and surrogate together\n{choose}"
-        f"name: {name}\n{yaml_of(found.recipe)}\nphysical:\n"
+        f"name: {name}\n{yaml_of(seen.recipe)}\nphysical:\n"
         f"  model: {name}:{class_of(name)}  # your equation, in {name}.py\n{unknowns}\n{others if natural else ''}"
     )
 
 
-def _first_guess(summary: FileSummary) -> float:
+def _first_guess(seen: _Seen) -> float:
     """A diffusivity by which the longest wave fades by a tenth over the times of the data, one digit."""
-    length = max(axis.last - axis.first for axis in summary.axes)
-    value = 0.1 * (length / math.pi) ** 2 / max(summary.time.last - summary.time.first, 1e-300)
+    value = 0.1 * (seen.length / math.pi) ** 2 / max(seen.duration, 1e-300)
     return float(f"{value:.0e}")
 
 
