@@ -86,6 +86,18 @@ def netcdf(path, dims, **coordinates):
     return write
 
 
+def runs(path, names, u):
+    x, t, field = names
+    hdf5(
+        path,
+        **{
+            f"out/run{number}/{name}": values
+            for number, one in enumerate(u)
+            for name, values in ((x, X), (t, T), (field, one))
+        },
+    )
+
+
 WAYS = {
     "a.npz": lambda path, u: npz(path, x=X, t=T, u=u),
     "names.npz": lambda path, u: npz(path, X=X[:, None], time=T, usol=u),
@@ -98,6 +110,8 @@ WAYS = {
     "new.mat": lambda path, u: matlab_hdf5(path, x=X, t=T, u=u.swapaxes(1, 2)),
     "tensor.hdf5": pdebench,
     "groups.h5": numbered,
+    "runs.h5": lambda path, u: runs(path, ("x", "t", "u"), u),
+    "runs_of_nothing.h5": lambda path, u: runs(path, ("a", "b", "c"), u),
     "plain.nc": lambda path, u: netcdf(path, ("member", "time", "x"), time=("time", T), x=("x", X))(u),
     "nothing.nc": lambda path, u: netcdf(path, ("p", "q", "r"), q=("q", T), r=("r", X))(u),
     "nothing.zarr": lambda path, u: netcdf(path, ("p", "q", "r"), clock=("q", T), place=("r", X))(u),
@@ -112,6 +126,28 @@ def test_the_block_reads_the_same_states_whatever_the_file(tmp_path, name):
     assert same(data.states[:, :, 0], WAVES)
     assert (data.layout.boundary, data.layout.dt) == (("periodic",), pytest.approx(0.05))
     assert (data.layout.lower, data.layout.upper) == ((0.0,), (1.0,))
+
+
+def test_groups_with_times_of_their_own_and_numbers(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = X
+        for number in range(12):
+            file[f"case_{number}/t"], file[f"case_{number}/u"] = T + number, WAVES[number % 5]
+            file[f"case_{number}/nu"] = 0.1 * number
+    data, left = pasted(tmp_path / "a.h5")
+    assert left == []
+    assert same(data.states[:, :, 0], WAVES[np.arange(12) % 5])
+    assert data.given.conditions["nu"].tolist() == pytest.approx(0.1 * np.arange(12))
+    assert "case_0 to case_11 hold the same arrays, and are taken as 12 trajectories" in data.notes
+
+
+def test_groups_that_differ_stay_as_they_are(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["t"] = X, T
+        file["case_0/u"], file["case_1/u"], file["case_1/v"] = WAVES[0], WAVES[1], WAVES[2]
+    assert open_trajectories(tmp_path / "a.h5", boundary="periodic").layout.channel_names == (
+        *("case_0_u", "case_1_u", "v"),
+    )
 
 
 def test_what_nothing_says_is_left_to_choose(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,23 @@ class Part(StoredArray):
 
     def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
         return self.part(self.whole[index])
+
+
+class Stacked(StoredArray):
+    """Arrays of one shape, one for each trajectory."""
+
+    def __init__(self, parts: Sequence[StoredArray]) -> None:
+        shapes: Mapping[tuple[int, ...], None] = dict.fromkeys(one.shape for one in parts)
+        if len(shapes) > 1:
+            raise ValueError(f"the groups' data have the shapes {', '.join(map(str, shapes))}; read them apart.")
+        self.parts, self.dtype = parts, np.result_type(*(one.dtype for one in parts))
+        self.shape, self.unit = (len(parts), *parts[0].shape), parts[0].unit
+
+    def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
+        if index and not isinstance(index[0], slice):
+            return self.parts[index[0]][index[1:]]
+        chosen = self.parts[index[0]] if index and isinstance(index[0], slice) else self.parts
+        return np.stack([one[index[1:]] for one in chosen])
 
 
 class Squeezed(StoredArray):

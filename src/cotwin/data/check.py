@@ -20,7 +20,7 @@ from cotwin.data.finding import Finding
 from cotwin.data.formats import TABLES, format_of, open_contents
 from cotwin.data.oddities import dead, frozen, spikes
 from cotwin.data.read import Options
-from cotwin.data.sampling import AT_ONCE, MOST, beginning
+from cotwin.data.sampling import AT_ONCE, MOST, beginning, require_some
 from cotwin.data.structure import of_arrays, of_coordinates, of_missing, of_times
 from cotwin.data.trying import ENOUGH
 from cotwin.data.values import summary_of
@@ -65,7 +65,12 @@ def check_file(path: str | Path, options: Options) -> Checked:
                 path, options.get("names", {}), options.get("fields"), options.get("given", ())
             )
             return result
-        with open_contents(path, wanted, options.get("format")) as contents:
+        # Values whose squares are too large are odd, and no reason to stop.
+        with (
+            np.errstate(over="ignore", invalid="ignore"),
+            open_contents(path, wanted, options.get("format")) as contents,
+        ):
+            require_some(contents)
             result.findings += _structure(contents, options)
             result.findings += _states(contents, options, result)
             result.findings += _walls(contents, options, result)
@@ -104,10 +109,7 @@ def _states(contents: Contents, options: Options, result: Checked) -> Iterator[F
         for one in fields:
             values = _values(one, row, frames)
             digest.update(values.tobytes())
-            known = values[np.isfinite(values)]
-            result.sizes.setdefault(one.name, {})[row] = (
-                float(np.sqrt(np.square(known).mean())) if known.size else 0.0
-            )
+            result.sizes.setdefault(one.name, {})[row] = _size(values)
             still &= set(frozen(values))
             for component, *point in np.argwhere(dead(values)).tolist():
                 name = one.name if one.components == 1 else f"{one.name}, component {component}"
@@ -129,6 +131,12 @@ def _values(field: StoredField, row: int, frames: int) -> NDArray[np.float64]:
     if field.observed is not None:
         values[~np.broadcast_to(field.observed(row, slice(0, frames)), values.shape)] = np.nan
     return np.ascontiguousarray(values)
+
+
+def _size(values: NDArray[np.float64]) -> float:
+    """Root of the mean square of what is known."""
+    known = values[np.isfinite(values)]
+    return float(np.sqrt(np.square(known).mean())) if known.size else 0.0
 
 
 def _told_dead(source: str, name: str, points: Mapping[str, list[int]], count: int) -> Finding:
@@ -195,13 +203,13 @@ def _between(checked: Sequence[Checked]) -> Iterator[Finding]:
 
 
 def _sizes(checked: Sequence[Checked], name: str) -> Iterator[Finding]:
-    sizes = [size for one in checked for size in one.sizes.get(name, {}).values() if size > 0]
+    sizes = [size for one in checked for size in one.sizes.get(name, {}).values() if 0 < size < math.inf]
     if not sizes:
         return
     usual = sorted(sizes)[(len(sizes) - 1) // 2]
     for one in checked:
         for row, size in one.sizes.get(name, {}).items():
-            if size > 0 and max(size / usual, usual / size) >= APART:
+            if 0 < size < math.inf and max(size / usual, usual / size) >= APART:
                 text = f"{name} of trajectory {row} is {size / usual:.3g} times as large as in others ({usual:.3g})"
                 yield Finding(one.source, "scale", text, "look at its unit; nothing is converted")
 

@@ -20,7 +20,7 @@ from cotwin.data.netcdf import arrays_of_netcdf, is_netcdf, open_netcdf
 from cotwin.data.npz import arrays_of_npy, arrays_of_npz, open_npy, open_npz
 from cotwin.data.pdebench import is_pdebench, open_pdebench
 from cotwin.data.phiflow import arrays_of_scenes, is_scene, open_phiflow
-from cotwin.data.plain import arrays_of_hdf5, arrays_of_matlab_hdf5, open_hdf5, open_matlab_hdf5
+from cotwin.data.plain import arrays_of_groups, arrays_of_hdf5, arrays_of_matlab_hdf5, open_hdf5, open_matlab_hdf5
 from cotwin.data.rising import rising
 from cotwin.data.wanted import NOTHING_SAID, ROLES, Wanted
 from cotwin.data.well import is_well, open_well
@@ -80,7 +80,7 @@ FORMATS: dict[str, Format] = {
     "npy": Format(open_npy, arrays_of_npy, lambda path, begin: begin.startswith(b"\x93NUMPY")),
     "matlab": Format(open_matlab, arrays_of_matlab, _is_matlab),
     "well": Format(open_well, arrays_of_hdf5, _is_hdf5, is_well),
-    "pdebench": Format(open_pdebench, arrays_of_hdf5, _is_hdf5, is_pdebench),
+    "pdebench": Format(open_pdebench, arrays_of_groups, _is_hdf5, is_pdebench),
     "netcdf": Format(open_netcdf, arrays_of_netcdf, _is_hdf5, is_netcdf),
     "netcdf3": Format(open_netcdf, arrays_of_netcdf, _is_netcdf),
     "matlab_hdf5": Format(
@@ -89,7 +89,7 @@ FORMATS: dict[str, Format] = {
         lambda path, begin: begin.startswith(b"MATLAB 7.3"),
         lambda file: True,
     ),
-    "hdf5": Format(open_hdf5, arrays_of_hdf5, _is_hdf5, lambda file: True),
+    "hdf5": Format(open_hdf5, arrays_of_groups, _is_hdf5, lambda file: True),
 }
 """By the name that `data.format` has; of several that fit a file the first."""
 TABLES: dict[str, Begins] = {

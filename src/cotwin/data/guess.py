@@ -203,10 +203,11 @@ def _strange(array: StoredArray) -> bool:
     """Whether neighbours along the first axis do not follow from each other."""
     few = tuple(slice(0, 32) for _ in array.shape)
     values = as_type(np.abs(array[few]), np.float64)
-    steps = np.diff(values, axis=0)
-    spread = float(values[np.isfinite(values)].std()) if np.isfinite(values).any() else 0.0
-    known = steps[np.isfinite(steps)]
-    return bool(spread > 0 and known.size and np.sqrt((known**2).mean()) > STRANGERS * 2**0.5 * spread)
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of huge values
+        steps = np.diff(values, axis=0)
+        spread = float(values[np.isfinite(values)].std()) if np.isfinite(values).any() else 0.0
+        known = steps[np.isfinite(steps)]
+        return bool(spread > 0 and known.size and np.sqrt((known**2).mean()) > STRANGERS * 2**0.5 * spread)
 
 
 def _told(axes: _Axes, name: str) -> Guess:

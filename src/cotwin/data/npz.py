@@ -70,7 +70,7 @@ def _centrings(arrays: Mapping[str, StoredArray], names: list[str], source: str)
     if "centring" not in arrays:
         return {}
     words = _words(arrays["centring"])
-    if len(words) not in (1, len(names)):
+    if len(words) not in (1, len(names)) or not words:
         raise ValueError(f"{source}: centring holds {words} for the axes {names}; give one word, or one for each.")
     return dict(zip(names, words * (len(names) // len(words)), strict=True))
 
@@ -83,7 +83,7 @@ def _boundaries(arrays: Mapping[str, StoredArray], names: list[str], source: str
     if stored.shape == (len(names), 2):
         pairs = zip(words[::2], words[1::2], strict=True)
         words = [lower if lower == upper else f"{lower}{FROM_END_TO_END}{upper}" for lower, upper in pairs]
-    if stored.dtype.kind not in "US" or len(words) not in (1, len(names)):
+    if stored.dtype.kind not in "US" or len(words) not in (1, len(names)) or not words:
         raise ValueError(
             f"{source}: boundary holds {words} for the axes {names}; give one word, one for each axis, or a pair for "
             "each axis."

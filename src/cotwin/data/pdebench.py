@@ -5,7 +5,7 @@ Source: Takamoto et al. (2022), PDEBench, arXiv:2210.07182, and its generators. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from cotwin.data.arrays import Held, StoredArray
+from cotwin.data.arrays import Held, Stacked, StoredArray
 from cotwin.data.contents import Array, Contents
 from cotwin.data.hdf5 import H5Array, damage_explained, member, opened
 from cotwin.data.named import Said, contents_of
@@ -81,7 +81,7 @@ def _numbered(file: Any, wanted: Wanted, source: str) -> Contents:
                 raise ValueError(f"grid/{axis} of {name} and of {groups[0]} differ; Cotwin needs one grid for all.")
         datasets.append(H5Array(member(own, "data"), source))
     arrays: dict[str, StoredArray] = {name: Held(np.asarray(values)) for name, values in grid.items()}
-    arrays["data"] = _Stacked(datasets)
+    arrays["data"] = Stacked(datasets)
     return contents_of(arrays, {}, _ordered(wanted, "nt", names, "c"), source, "PDEBench's HDF5")
 
 
@@ -112,23 +112,6 @@ def _is_numbered(file: Any) -> bool:
     first = next(iter(file), "")
     group = file.get(first) if first.isdigit() else None
     return isinstance(group, h5py.Group) and {"data", "grid"} <= set(group)
-
-
-class _Stacked(StoredArray):
-    """Arrays of one shape, one for each trajectory."""
-
-    def __init__(self, parts: Sequence[StoredArray]) -> None:
-        shapes: Mapping[tuple[int, ...], None] = dict.fromkeys(one.shape for one in parts)
-        if len(shapes) > 1:
-            raise ValueError(f"the groups' data have the shapes {', '.join(map(str, shapes))}; read them apart.")
-        self.parts, self.dtype = parts, np.result_type(*(one.dtype for one in parts))
-        self.shape, self.unit = (len(parts), *parts[0].shape), parts[0].unit
-
-    def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
-        if index and not isinstance(index[0], slice):
-            return self.parts[index[0]][index[1:]]
-        chosen = self.parts[index[0]] if index and isinstance(index[0], slice) else self.parts
-        return np.stack([one[index[1:]] for one in chosen])
 
 
 class _Component(StoredArray):

@@ -11,8 +11,9 @@ from typing import Any
 
 from cotwin.data.arrays import Arrays, Squeezed, StoredArray
 from cotwin.data.contents import Contents
+from cotwin.data.groups import of_each_group
 from cotwin.data.hdf5 import H5Array, damage_explained, datasets_of, opened, words_about, words_of
-from cotwin.data.named import contents_of
+from cotwin.data.named import Said, contents_of
 from cotwin.data.wanted import Wanted
 
 
@@ -23,6 +24,15 @@ def arrays_of_hdf5(path: str | Path) -> Iterator[Arrays]:
         with damage_explained(str(path)):
             found = _arrays(file, str(path), reverse=False)
         yield found
+
+
+@contextmanager
+def arrays_of_groups(path: str | Path) -> Iterator[Arrays]:
+    """The same, with one array for all groups that are trajectories."""
+    with arrays_of_hdf5(path) as found:
+        with damage_explained(str(path)):
+            joined, _ = of_each_group(found)
+        yield joined
 
 
 @contextmanager
@@ -43,7 +53,8 @@ def open_hdf5(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
     """What a file holds: datasets that are times, coordinates and fields by their names and shapes."""
     with arrays_of_hdf5(path) as found:
         with damage_explained(str(path)):
-            contents = contents_of(found.named, found.unreadable, wanted, str(path), "HDF5")
+            joined, notes = of_each_group(found)
+            contents = contents_of(joined.named, joined.unreadable, wanted, str(path), "HDF5", Said(notes=notes))
         yield contents
 
 

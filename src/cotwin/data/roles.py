@@ -125,10 +125,10 @@ def _counted(dates: Array) -> tuple[StoredArray, str]:
 
 def _rows_of_times(arrays: Mapping[str, StoredArray], order: str) -> Array | None:
     """Times of each trajectory, where they are two axes that the trajectories and times of a field are too."""
-    times = arrays.get("t")
-    if times is None or times.ndim != 2 or times.shape[0] < 2 or order[0] != "t" or times.dtype.kind not in "fiu":
+    times, single = arrays.get("t"), order.removeprefix("n")
+    if times is None or times.ndim != 2 or times.shape[0] < 2 or single[0] != "t" or times.dtype.kind not in "fiu":
         return None
-    longest = len(order) + 1
+    longest = len(single) + 1
     if not any(one.ndim >= longest and one.shape[:2] == times.shape for one in arrays.values()):
         return None
     rows = times.values

@@ -13,6 +13,15 @@ AT_ONCE = 2**21
 """Values that are read at once, unless one frame has more."""
 
 
+def require_some(contents: Contents) -> None:
+    """Raise ValueError where there is no trajectory, time or point."""
+    sizes = (contents.num_trajectories, contents.num_frames, *contents.grid)
+    if 0 in sizes:
+        raise ValueError(
+            f"{contents.source}: empty: {sizes[0]} trajectories, {sizes[1]} times, grid {sizes[2:]}; write it anew."
+        )
+
+
 def parts_of(contents: Contents, field: StoredField, most: int = MOST) -> tuple[list[tuple[int, slice]], int]:
     """Trajectories and slices of their frames, and how many there would be to look at all of them."""
     frame = field.components * math.prod(contents.grid)

@@ -14,7 +14,7 @@ from cotwin.data.contents import Contents
 from cotwin.data.fitting import Fit, fits
 from cotwin.data.formats import open_contents
 from cotwin.data.guess import Guess, guess
-from cotwin.data.sampling import beginning
+from cotwin.data.sampling import beginning, require_some
 from cotwin.data.wanted import NOTHING_SAID, Wanted
 
 ENOUGH = 2**21
@@ -41,6 +41,7 @@ def way_to(path: Path, format: str, arrays: Arrays) -> tuple[Way | None, str | N
     for way in _ways(format, arrays):
         try:
             with open_contents(path, way.guess.wanted, way.format) as contents:
+                require_some(contents)
                 if any(not one.static for one in contents.fields) or format in LAYOUTS_OF_HDF5:
                     return way, problem
                 opens = opens or way

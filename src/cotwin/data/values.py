@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from cotwin.data.contents import Array, Axis, Contents, StoredField, as_type, step, unevenness
-from cotwin.data.sampling import MOST, parts_of
+from cotwin.data.sampling import MOST, parts_of, require_some
 from cotwin.data.summary import AxisSummary, FieldSummary, FileSummary, Place
 
 
 def summary_of(contents: Contents, most: int = MOST) -> FileSummary:
-    """The file as it is read. most: values of each field that are looked at."""
+    """The file as it is read. most: values of each field that are looked at. Raises ValueError for an empty one."""
+    require_some(contents)
     ends = _ends(contents, most)
     counted = [parts_of(contents, field, most) for field in contents.fields]
     return FileSummary(
