@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from test_command import cotwin
 
 from cotwin.estimation.observation import Boxes, Points, Weighted
 from cotwin.experiment import calibrate, train
@@ -325,3 +328,33 @@ def test_starts_that_are_measured_are_not_said(tmp_path: Path) -> None:
     one = settings(tmp_path, anywhere(), data={**said, "initial": {"u": {"mean": 2.0, "deviation": 0.1}}})
     with pytest.raises(ValueError, match=r"data.initial is of no effect: starts are measured"):
         load_dataset(one.data, one.physical, 0, Store(None, 10**8, 0))
+
+
+@pytest.mark.slow
+def test_commands_from_what_inspect_printed_to_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a square, at random places and times."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(7)
+    well, t, x, y = np.arange(3).repeat(90), rng.uniform(0, 0.5, 270), *rng.uniform(0, 1, (2, 270))
+    waves = [
+        np.exp(-0.1 * np.pi**2 * (j + k) * t) * np.cos(j * np.pi * x) * np.cos(k * np.pi * y)
+        for j, k in ((1, 0), (1, 1))
+    ]
+    u = np.array([[1, 0.5], [-0.5, 1], [0.7, -0.7]])[well].T * np.array(waves)
+    frame = pd.DataFrame({"run": well, "hours": t, "x": x, "y": y, "u": u.sum(axis=0) + NOISE * rng.normal(size=270)})
+    frame.to_csv("square.csv", index=False)
+    printed = cotwin("data", "inspect", "square.csv").output
+    block = printed[printed.index("data:") :].replace("# boundary", "boundary").replace("[32, 32]", "[8, 8]")
+    block = re.sub(r"dt: \S+", "dt: 0.05", block)
+    Path("square.yaml").write_text(
+        f"{block}\nphysical: {{model: heat, diffusivity: {{initial: 0.05}}, refine: 2, warmup_steps: 2, steps: 1}}\n"
+        f"synthetic: {DRIVEN}\nhybrid: {{cycles: 1}}\nestimation: {{points: 1, resolution: 'off'}}\n"
+    )
+    assert "could not be drawn" not in cotwin("estimate", "square.yaml").output
+    assert "could not be drawn" not in (said := cotwin("train", "square.yaml").output)
+    assert "NRMSE" in said
+    assert "VRMSE" not in said
+    assert Path("runs/square-estimate/fit.png").is_file()
+    assert Path("runs/square/rollout.png").is_file()
+    (own,) = json.loads(Path("runs/square-estimate/estimation.json").read_text())["estimates"]
+    assert own["value"] == pytest.approx(0.1, rel=0.05)

@@ -16,7 +16,7 @@ from torch import Tensor
 from cotwin.data.nearest import nearest
 from cotwin.layout import Layout
 from cotwin.pieces import pieces
-from cotwin.report.picture import channel_label, label_of, picture_of
+from cotwin.report.picture import channel_label, label_of, latest, picture_of
 from cotwin.stepper import DivergenceError, Stepper
 from cotwin.training.evaluation import Comparison, Estimate, Training
 from cotwin.training.held_out import HeldOut
@@ -65,7 +65,8 @@ def _rollouts(figure: Any, layout: Layout, shown: HeldOut, models: Mapping[Role,
     recorded = shown.states[0, seen, channel]
     if shown.sensors is not None:
         near, there = nearest(shown.sensors, layout, len(shown.states), shown.states.shape[1])
-        recorded = torch.where(there, near, torch.nan)[0, seen, channel].to(recorded)
+        read = torch.where(there, near, torch.nan)[0, :, channel].to(recorded)
+        recorded = read if layout.dims == 1 else latest(read)
     elif shown.mask is not None:
         recorded = torch.where(shown.mask[0, seen, channel], recorded, torch.nan)
     images = {"truth" if shown.clean else "measured": recorded}

@@ -20,7 +20,7 @@ from cotwin.estimation import Interval
 from cotwin.estimation.calibration import Calibration
 from cotwin.layout import Layout
 from cotwin.report.numbers import resolved
-from cotwin.report.picture import channel_label, label_of, picture_of
+from cotwin.report.picture import channel_label, label_of, latest, picture_of
 from cotwin.sensors import Sensors
 
 FARTHEST_RESIDUAL = 5.0  # standard deviations
@@ -46,6 +46,9 @@ def draw(calibration: Calibration, recorded: Float[Tensor, "T C *S"], sensors: S
         )
     else:
         off = _at_sensors(sensors, layout, calibration, len(recorded))[:, channel]
+        if layout.dims > 1:
+            # Of more than one dimension the last state is shown, at which hardly a sensor may have read.
+            measured, off = latest(measured), latest(off)
     _images(top, layout, measured, off, calibration, channel)
     panels = np.atleast_1d(bottom.subplots(1, 1 + bool(scalars) + bool(fields)))
     _residuals(panels[0], calibration)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.layout import Layout
@@ -23,6 +25,17 @@ def picture_of(
     last = states[-1] if layout.dims == 2 else states[-1, :, :, layout.grid[2] // 2]
     labels = (label_of("x", layout.space_unit), label_of("y", layout.space_unit))
     return last.T.numpy(), (*x, layout.lower[1], layout.upper[1]), labels
+
+
+def latest(states: Float[Tensor, "T *S"]) -> Float[Tensor, "1 *S"]:
+    """What is known last at each point; not a number where nothing is.
+
+    >>> latest(torch.tensor([[1.0, 2.0, torch.nan], [torch.nan, 3.0, torch.nan]]))
+    tensor([[1., 3., nan]])
+    """
+    times = torch.arange(len(states)).view(-1, *[1] * (states.dim() - 1))
+    last = (states.isfinite() * times).amax(dim=0, keepdim=True)
+    return states.gather(0, last)
 
 
 def label_of(name: str, unit: str) -> str:
