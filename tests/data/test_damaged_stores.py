@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import zipfile
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -248,6 +249,26 @@ def test_codecs_that_may_run_code_are_refused(store, tmp_path, codec, where):
     with pytest.raises(ValueError, match=rf"{store.name}: .* names the codec '{codec}', which Cotwin does not run"):
         read(store)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("codec", ["zstd", "blosc", "gzip", "zlib", "lz4"])
+def test_chunks_that_unpack_to_more_than_they_declare_are_refused(tmp_path, monkeypatch, codec):
+    numcodecs = pytest.importorskip("numcodecs")
+    packer = numcodecs.get_codec({"id": codec})
+    path = tmp_path / "v2.zarr"
+    small().to_zarr(path, zarr_format=2, consolidated=False, encoding={"u": {"compressors": (packer,)}})
+    assert np.array_equal(read(path).states[0, :, 0].numpy(), U)
+    bomb = packer.encode(np.zeros(3 * 10**7, "u1"))
+    assert len(bomb) < 10**6
+    (path / "u" / "0.0").write_bytes(bomb)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10**8))
+    with pytest.raises(ValueError, match=r"v2\.zarr: u/0\.0 would unpack to more than \d+ bytes"):
+        read(path)
+    # Cut into frames, of which the first is small.
+    if codec == "zstd":
+        (path / "u" / "0.0").write_bytes(packer.encode(U) + bomb)
+        with pytest.raises(ValueError, match="would unpack to more"):
+            read(path)
 
 
 def test_object_arrays_are_refused(tmp_path):

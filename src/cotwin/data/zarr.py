@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from cotwin.data.arrays import Arrays, StoredArray
 from cotwin.data.contents import Array, Contents
@@ -18,8 +19,9 @@ from cotwin.data.labelled_fields import damage_explained
 from cotwin.data.named import contents_of as contents_of_named
 from cotwin.data.optional import needed
 from cotwin.data.room import require_room
+from cotwin.data.unpacked import unpacks_to_more
 from cotwin.data.wanted import Wanted
-from cotwin.data.zarr_store import Looked, look_at
+from cotwin.data.zarr_store import METADATA, Looked, look_at
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,11 +63,30 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Looked]]:
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
         kind = zarr.storage.LocalStore if path.is_dir() else zarr.storage.ZipStore
-        store = kind(path, read_only=True)
+        store = _watched(kind(path, read_only=True), looked, source)
     try:
         yield store, looked
     finally:
         store.close()
+
+
+def _watched(store: Any, looked: Looked, source: str) -> Any:
+    """A store that refuses chunks which would unpack to more than a chunk holds."""
+    zarr = needed("zarr", "xarray", source)
+    begin = f"{looked.inside}/" if looked.inside else ""
+
+    class Watched(zarr.storage.WrapperStore):  # type: ignore[misc, name-defined]
+        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+            value = await super().get(key, prototype, byte_range)
+            packed = looked.arrays.get(key.removeprefix(begin).split("/", maxsplit=1)[0])
+            if value is None or packed is None or key.endswith(METADATA):
+                return value
+            room = psutil.virtual_memory().available // 8
+            if unpacks_to_more(value.to_bytes(), packed.codecs, packed.bytes, room):
+                raise ValueError(f"{source}: {key} would unpack to more than {packed.bytes} bytes, and is no chunk.")
+            return value
+
+    return Watched(store)
 
 
 def _labelled(store: Any, looked: Looked, source: str) -> xr.Dataset:

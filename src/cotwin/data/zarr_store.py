@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cotwin.data.room import require_room
 
@@ -24,26 +24,35 @@ DIMENSIONS = "_ARRAY_DIMENSIONS"
 """The attribute in which xarray keeps the names of dimensions in version 2."""
 HARDLY = 0.01
 """Share of its chunks below which an array counts as never written."""
+MOST_BYTES, SLACK = 64, 2**24
+"""Of one value, and of a chunk beside its values: more is no chunk of numbers or short texts."""
 CODECS = frozenset(
     (
         *("bytes", "endian", "transpose", "sharding_indexed", "vlen-utf8", "vlen-bytes", "blosc", "gzip", "zstd"),
         *("zlib", "lz4", "crc32", "crc32c", "adler32", "fletcher32", "shuffle", "delta", "fixedscaleoffset"),
-        *("quantize", "bitround", "astype", "packbits", "bz2", "lzma"),
+        *("quantize", "bitround", "astype", "packbits"),
     )
 )
-"""That run nothing of what a store says."""
+"""That run nothing of what a store says, and of which it can be told to how much they unpack."""
+
+
+class Packed(NamedTuple):
+    """How an array is stored. bytes: of a chunk, at most."""
+
+    codecs: frozenset[str]
+    bytes: int
 
 
 @dataclass
 class Looked:
-    """inside: the folder of a zip file in which the store lies. arrays: of the first group; labelled: whether their
+    """inside: the folder of a zip file in which the store lies. arrays: of the first group. labelled: whether their
     dimensions have names. unreadable: those whose values are not there, with the reason. notes: what Zarr fills in.
     groups: others, which are not read.
     """
 
     version: int
     inside: str = ""
-    arrays: list[str] = field(default_factory=list)
+    arrays: dict[str, Packed] = field(default_factory=dict)
     labelled: bool = True
     unreadable: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -170,7 +179,8 @@ def _count(looked: Looked, name: str, metadata: dict[str, Any], attributes: dict
     """Whether an array's chunks are there."""
     grid = metadata.get("chunk_grid", {}).get("configuration", {}) if looked.version == 3 else metadata
     shape, chunk = (_sizes(name, one) for one in (metadata.get("shape"), grid.get("chunk_shape", grid.get("chunks"))))
-    looked.arrays.append(name)
+    codecs = frozenset(codec.removeprefix("numcodecs.") for codec in _codecs(metadata))
+    looked.arrays[name] = Packed(codecs, MOST_BYTES * math.prod(chunk) + SLACK)
     names = metadata.get("dimension_names") if looked.version == 3 else attributes.get(DIMENSIONS)
     looked.labelled &= not shape or (isinstance(names, list) and None not in names)
     require_room(chunk, 1, f"a chunk of {name}", "write the store in smaller chunks")
