@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-AT_ONCE = 16_000_000
+AT_ONCE = 4_000_000
 """Bytes of states in a piece, at most, unless one frame has more: what is made of it takes several times as much."""
 
 
@@ -31,7 +31,7 @@ def pieces(states: Tensor, before: int = 0) -> Iterator[Piece]:
 
     before: frames before a stretch that come along, for what is made of successive ones.
 
-    >>> [tuple(one) for one in pieces(torch.empty(2, 5, 1_000_000), before=1)]  # doctest: +NORMALIZE_WHITESPACE
+    >>> [tuple(one) for one in pieces(torch.empty(2, 5, 250_000), before=1)]  # doctest: +NORMALIZE_WHITESPACE
     [(slice(0, 1, None), slice(0, 4, None), 0), (slice(0, 1, None), slice(3, 5, None), 1),
      (slice(1, 2, None), slice(0, 4, None), 0), (slice(1, 2, None), slice(3, 5, None), 1)]
     """
@@ -65,6 +65,16 @@ def any_of(mask: Tensor, channels: Sequence[int]) -> Tensor:
     return found
 
 
+def is_finite(values: Tensor) -> bool:
+    """Whether all numbers are; as a rule their sum tells, ten times as fast."""
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
+
+
+def chosen(values: Tensor, which: Tensor) -> Tensor:
+    """values[which], in one dimension; without a copy where it is all of them."""
+    return values.flatten() if bool(which.all()) else values[which]
+
+
 class Moments:
     """Count, mean, deviation and largest size of numbers that come in parts, in double precision.
 
@@ -79,12 +89,12 @@ class Moments:
         if not values.numel():
             return
         values, count = values.double(), values.numel()
-        mean, total = float(values.mean()), self.count + count
-        apart = mean - self.mean
-        self._squares += count * float(values.var(correction=0)) + apart * apart * self.count * count / total
+        mean = float(values.mean())
+        apart, total, spread = mean - self.mean, self.count + count, float(torch.linalg.vector_norm(values - mean))
+        self._squares += spread * spread + apart * apart * self.count * count / total
         # Not weighted where it is the first part: nothing is rounded then.
         self.mean = mean if not self.count else self.mean + apart * count / total
-        self.largest = max(self.largest, float(values.abs().max()))
+        self.largest = max(self.largest, *(abs(float(end)) for end in values.aminmax()))
         self.count = total
 
     @property

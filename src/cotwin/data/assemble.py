@@ -21,7 +21,7 @@ from cotwin.data.times import NEAR, Frames
 from cotwin.data.trajectories import Trajectories
 from cotwin.data.walls import contradictions
 from cotwin.layout import Boundary, Centring, Ends, Field, Layout
-from cotwin.pieces import Moments, copied, pieces
+from cotwin.pieces import Moments, copied, is_finite, pieces
 
 Missing = Literal["error", "mask"]
 Walls = Literal["checked", "trusted"]
@@ -162,7 +162,7 @@ def _mask_missing(
     states: Tensor, mask: Tensor | None, chosen: list[StoredField], source: str, room: Room
 ) -> Tensor | None:
     """The mask without the values that are not finite."""
-    if all(bool(piece.of(states).isfinite().all()) for piece in pieces(states)):
+    if all(is_finite(piece.of(states)) for piece in pieces(states)):
         return mask
     known = room.zeros(states.shape, torch.bool, f"{source}: what of it was observed")
     for piece in pieces(states):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from array import array
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from cotwin.pieces import is_finite
 
 
 class Lasting:
@@ -17,23 +20,25 @@ class Lasting:
     """
 
     def __init__(self) -> None:
-        self._products: list[Tensor] = []
+        # Not small tensors: those that stay, among large ones that go, would leave memory in holes.
+        self._products = array("d")
         self._noise, self._known, self._points = 0.0, 0, 1
 
     def add(self, values: Float[Tensor, "N T *P"], lead: int) -> None:
         """More frames, the first `lead` of which, two at most, came before; not a number where unknown."""
-        flat = values.reshape(*values.shape[:2], -1)
-        products = (flat[:, 1:] * flat[:, :-1]).nanmean(dim=2)[:, max(lead - 1, 0) :].flatten()
-        self._products.append(products[products.isfinite()])
-        bends = flat.diff(n=2, dim=1)[:, max(lead - 2, 0) :]
-        bends = bends[~bends.isnan()]
-        self._noise += float(bends.square().sum())
-        self._known += bends.numel()
-        self._points = flat.shape[2]
+        self._points = values[0, 0].numel()
+        for row in values.flatten(2) if values.dim() > 2 else values[..., None]:
+            products = row[1:] * row[:-1]
+            products = (products.mean(dim=1) if is_finite(products) else products.nanmean(dim=1))[max(lead - 1, 0) :]
+            self._products.frombytes(products[products.isfinite()].numpy().tobytes())
+            bends = row.diff(n=2, dim=0)[max(lead - 2, 0) :]
+            bends = bends if is_finite(bends) else bends[~bends.isnan()]
+            self._noise += float(bends.square().sum())
+            self._known += bends.numel()
 
     def typical(self, surely: bool = True) -> float:
         """Of what lasts. surely: less three standard errors by the noise, which second differences in time bound."""
-        products = torch.cat(self._products)
+        products = torch.tensor(self._products, dtype=torch.float64)
         noise = self._noise / self._known / 6 if self._known else math.nan
         if len(products) == 0 or not math.isfinite(noise):
             return 0.0

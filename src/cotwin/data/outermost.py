@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cotwin.data.lasting import Lasting
 from cotwin.layout import Layout
-from cotwin.pieces import Moments, Piece, pieces
+from cotwin.pieces import Moments, Piece, is_finite, pieces
 
 # Of the outermost three cells, nearest first: what lies at the wall, half a cell before them, by each order. Of the
 # orders the one that speaks for the boundary counts: where the states bend, or are noisy, they differ.
@@ -44,7 +44,7 @@ class Channel:
     def add(self, values: Float[Tensor, "N T *S"], lead: int) -> None:
         """More frames; the first `lead` of them came before."""
         new = values[:, lead:]
-        self.size.add(new[new.isfinite()])
+        self.size.add(new.flatten() if is_finite(new) else new[new.isfinite()])
         for axis, (steep, ends) in self.axes.items():
             steep.add(values.diff(dim=axis + 2), lead)
             lower, upper = (outermost(values, axis, end) for end in (0, 1))
@@ -106,8 +106,9 @@ class Jump:
 def values_of(states: Tensor, mask: Tensor | None, piece: Piece, channel: int) -> Float[Tensor, "N T *S"]:
     """A channel's values in double precision, nan where unknown."""
     values = piece.of(states)[:, :, channel].double()
-    known = values.isfinite() if mask is None else values.isfinite() & piece.of(mask)[:, :, channel]
-    return values.masked_fill(~known, torch.nan)
+    if mask is not None:
+        values = values.masked_fill(~piece.of(mask)[:, :, channel], torch.nan)
+    return values if is_finite(values) else values.masked_fill(~values.isfinite(), torch.nan)
 
 
 def outermost(values: Tensor, axis: int, end: int) -> list[Tensor]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
-from cotwin.pieces import pieces
+from cotwin.pieces import chosen, pieces
 
 Precision = Literal["auto", "single", "double"]
 
@@ -45,14 +45,14 @@ class _RootMeanSquare:
         self.largest, self._squares, self._count = 0.0, 0.0, 0
 
     def add(self, values: Float[Tensor, " M"]) -> None:
-        sizes = values.double().abs()
-        here = float(sizes.max()) if sizes.numel() else 0.0
+        values = values.double()
+        here = max(abs(float(end)) for end in values.aminmax()) if values.numel() else 0.0
         if here > self.largest:
             self._squares *= (self.largest / here) ** 2
             self.largest = here
         if self.largest > 0:
-            self._squares += float((sizes / self.largest).square().sum())
-        self._count += sizes.numel()
+            self._squares += float(torch.linalg.vector_norm(values / self.largest)) ** 2
+        self._count += values.numel()
 
     @property
     def value(self) -> float:
@@ -69,8 +69,8 @@ def _losses(states: Tensor, mask: Tensor | None, layout: Layout) -> Iterator[str
             values = piece.of(states)[:, :, channel]
             known = values.isfinite() if mask is None else piece.of(mask)[:, :, channel] & values.isfinite()
             # The first of the frames was in the piece before: its change to the next was not.
-            changes[channel].add(values.diff(dim=1)[known[:, 1:] & known[:, :-1]])
-            sizes[channel].add(values[:, piece.lead :][known[:, piece.lead :]])
+            changes[channel].add(chosen(values.diff(dim=1), known[:, 1:] & known[:, :-1]))
+            sizes[channel].add(chosen(values[:, piece.lead :], known[:, piece.lead :]))
     for channel in moving:
         name, change, size = layout.channel_names[channel], changes[channel].value, sizes[channel]
         if change == 0:

@@ -15,7 +15,7 @@ from cotwin.data.room import MEMORY, Room
 from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.mapped import place_of
-from cotwin.pieces import copied, pieces
+from cotwin.pieces import copied, is_finite, pieces
 from cotwin.sensors import Sensors
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Trajectories:
         """Raise ValueError, naming the first, where values are not finite that no mask hides."""
         bad, first = 0, None
         for piece in pieces(self.states):
+            if self.mask is None and is_finite(piece.of(self.states)):
+                continue
             finite = torch.isfinite(piece.of(self.states))
             if self.mask is not None:
                 finite |= ~piece.of(self.mask)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cotwin.estimation.linear import Linearised
-from cotwin.estimation.measurements import SHARE, NoisyStarts, mode_covariance, start_modes
+from cotwin.estimation.measurements import SHARE, NoisyStarts, mode_covariance, num_modes
 from cotwin.estimation.problem import LeastSquares
 
 SHORTER, LARGER = 1 / 3, 100.0
@@ -123,7 +123,7 @@ def adapted(problem: LeastSquares, linear: Linearised) -> NoisyStarts:
         )
     noise = problem.deviation.cpu()[problem.starts.moving.cpu()].nan_to_num(nan=torch.inf)
     share = min(SHARE, float((FINE * noise / deviation[problem.starts.moving.cpu()]).min()) ** 2)
-    while share < SHARE and len(start_modes(layout, length, share)) * len(problem.starts.moving) > MOST:
+    while share < SHARE and num_modes(layout, length, share) * len(problem.starts.moving) > MOST:
         share = min(SHARE, 2 * share)
     if length == noisy.length and share > noisy.share / 4:
         return noisy

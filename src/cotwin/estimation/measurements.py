@@ -123,6 +123,11 @@ def start_modes(layout: Layout, length: float, share: float = SHARE) -> Float[Te
     return modes.reshape(-1, *layout.grid)
 
 
+def num_modes(layout: Layout, length: float, share: float = SHARE) -> int:
+    """How many `start_modes` has, which may be more than memory."""
+    return math.prod(layout.grid) if length == 0 else len(_eigenvectors(layout, length, share)[1])
+
+
 def mode_covariance(layout: Layout, length: float, share: float, other: float) -> Float[Tensor, "n n"]:
     """Of the weights of `start_modes(layout, length, share)`, in a field of the other length."""
     vectors, kept, variances = _eigenvectors(layout, length, share)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
 from cotwin.estimation import Grid, Measurements, NoisyStarts
-from cotwin.estimation.measurements import Noise, start_modes
+from cotwin.estimation.measurements import Noise, num_modes
 from cotwin.experiment.at_sensors import at_sensors, distance, in_windows, of_windows
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.estimation_settings import Estimation
@@ -52,7 +52,7 @@ def measure(settings: Estimation, data: Dataset, stepper: Stepper) -> Measured:
     near = seen.on_the_grid()
     away = None if seen.sensors is None else distance(seen.sensors, layout)
     length = _length(settings.start_length, filled(near.states, near.mask)[:, 0], near.mask, layout, away)
-    in_a_start = len(start_modes(layout, length)) * layout.static_channels.count(False)
+    in_a_start = num_modes(layout, length) * layout.static_channels.count(False)
     few = in_a_start <= MOST_IN_A_START and stepper.differentiable and settings.search != "ensemble_kalman"
     estimated = settings.starts == "estimated" or (settings.starts == "auto" and (few or unseen is not None))
     exact = unseen is not None and unseen.exact

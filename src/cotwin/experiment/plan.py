@@ -9,6 +9,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Literal
 
 from cotwin.experiment.settings import FileData
 from cotwin.experiment.train import Session
+from cotwin.given import Given
 from cotwin.mapped import place_of
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
-from cotwin.store.store import InMemory, Store
+from cotwin.store.store import Store
 from cotwin.training.hybrid import HybridTrainer, Phase
 from cotwin.training.trainer import Trainer
-from cotwin.windows import RolloutWindows, StoredWindows, Windows
+from cotwin.windows import Batch, RolloutWindows, Windows
 from cotwin.windows.serving import has_spare_core, held_bytes
 
 TRIAL_SECONDS = 2.0  # for the steps of one learner at one size of batch
@@ -164,10 +166,7 @@ class Trial:
     def _seconds_a_step(self, hybrid: HybridTrainer, phase: Phase, batch: int) -> float:
         learner = hybrid.learners[phase.learner]
         if (phase.learner, batch) not in self._steps:
-            rows = [index % len(learner.real) for index in range(batch)]
-            some = learner.real.__getitems__(rows)
-            windows = StoredWindows(InMemory(some.states), lambda indices: some.rows(indices).given)
-            self._steps[phase.learner, batch] = _seconds_a_step(learner.trainer, windows)
+            self._steps[phase.learner, batch] = _seconds_a_step(learner.trainer, _Repeated(learner.real, batch))
         return self._steps[phase.learner, batch]
 
     def _seconds_a_validation(self, hybrid: HybridTrainer, phase: Phase) -> float:
@@ -205,6 +204,33 @@ def _seconds_to_make(windows: RolloutWindows, count: int, store: Store) -> float
             if kept.choice.placement == "on_the_fly":
                 kept.windows.__getitems__(range(count))
     return time.perf_counter() - begin
+
+
+class _Repeated(Windows):
+    """So many windows: some, again and again."""
+
+    def __init__(self, windows: Windows, count: int) -> None:
+        self.windows, self.count = windows, count
+        self.dtype, self.mask_dtype = windows.dtype, windows.mask_dtype
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        return self.windows.window_shape
+
+    def write(self, indices: Sequence[int], batch: Batch, rows: Sequence[int]) -> None:
+        self.windows.write(self._of(indices), batch, rows)
+
+    def given_with(self, indices: Sequence[int]) -> Given | None:
+        return self.windows.given_with(self._of(indices))
+
+    def will_read(self, indices: Sequence[int]) -> None:
+        self.windows.will_read(self._of(indices))
+
+    def _of(self, indices: Sequence[int]) -> list[int]:
+        return [index % len(self.windows) for index in indices]
 
 
 class _EnoughSteps(Exception):  # noqa: N818 (no error)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cotwin.layout import Layout
 from cotwin.networks.told import Told
-from cotwin.pieces import Moments, pieces
+from cotwin.pieces import Moments, chosen, pieces
 from cotwin.stepper import Stepper
 
 
@@ -47,9 +47,9 @@ def measure(
             # In double precision: exact enough for long data.
             values = piece.of(trajectories)[:, :, channel].double()
             seen = torch.ones_like(values, dtype=torch.bool) if mask is None else piece.of(mask)[:, :, channel]
-            every[channel].add(values[:, piece.lead :][seen[:, piece.lead :]])
+            every[channel].add(chosen(values[:, piece.lead :], seen[:, piece.lead :]))
             if not static:
-                changes[channel].add(values.diff(dim=1)[seen[:, 1:] & seen[:, :-1]])
+                changes[channel].add(chosen(values.diff(dim=1), seen[:, 1:] & seen[:, :-1]))
     scale, increment_scale = [], []
     for name, static, own, change in zip(layout.channel_names, layout.static_channels, every, changes, strict=True):
         if not own.count:
