@@ -8,12 +8,17 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
+import numpy as np
 import psutil
 import pytest
 import torch
 from children import finish, run, start
 from victims import NUM_STEPS, Damped, leftovers
 
+from cotwin.experiment.load import dump, load
+from cotwin.experiment.train import prepare, train
+from cotwin.run import Run
 from cotwin.store.placement import Placement
 from cotwin.store.store import Store
 from cotwin.windows import PickedStates, RolloutWindows
@@ -127,3 +132,70 @@ def test_four_times_the_limit_of_a_control_group_is_read_to_the_end(
 def test_memory_beyond_the_limit_of_a_control_group_is_refused_not_killed(group: Path) -> None:
     finish(start(killed_in_group, group), -signal.SIGKILL)  # the limit is one
     run(refused_in_group, group)
+
+
+# --- real data
+
+
+def write_heat(path: Path, trajectories: int, frames: int, points: int) -> None:
+    """The analytic solution of the heat equation between insulating walls, in The Well's layout, row by row."""
+    x = (np.arange(points, dtype=np.float32) + 0.5) / points
+    waves = np.cos(np.pi * np.arange(4)[:, None] * x).astype(np.float32)
+    decay = np.exp(-0.1 * np.pi**2 * np.arange(4) ** 2 * 0.02 * np.arange(frames)[:, None]).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file.attrs.update(grid_type="cartesian", n_trajectories=trajectories)
+        dimensions, fields = file.create_group("dimensions"), file.create_group("t0_fields")
+        dimensions.attrs["spatial_dims"] = ["x"]
+        dimensions["x"], dimensions["time"] = x, 0.02 * np.arange(frames)
+        u = fields.create_dataset("u", (trajectories, frames, points), np.float32)
+        for row in range(trajectories):
+            sizes = np.random.default_rng(row).normal(size=4).astype(np.float32)
+            u[row] = (sizes * decay) @ waves
+
+
+def train_from_a_file(folder: Path, num_bytes: int) -> None:
+    points, frames = 1024, 250
+    write_heat(folder / "heat.hdf5", num_bytes // (4 * points * frames), frames, points)
+    (folder / "heat.yaml").write_text(
+        f"""defaults: [heat]
+name: large
+data: {{kind: file, path: {folder / "heat.hdf5"}, boundary: neumann}}
+physical: {{diffusivity: {{initial: 0.05, bounds: null, grid: null}}, window: 2, warmup_steps: 3, steps: 2,
+           optimizer: {{kind: adam}}, batch_size: 8}}
+synthetic: {{window: 2, warmup_steps: 3, steps: 2, network: resnet, width: 4, depth: 1, batch_size: 8, starts: real}}
+hybrid: {{cycles: 1, generated_per_real: 0.001}}
+store: {{cache_dir: {folder / "cache"}, memory_budget_gb: 0.032}}
+"""
+    )
+    experiment = load(str(folder / "heat.yaml"))
+    session = prepare(experiment)
+    assert session.data.train.in_file
+    with Run.create(folder / "run", dump(experiment)) as opened:
+        comparison = train(session, opened, Quiet())
+    assert comparison.score("physical", "together").decisive < comparison.start
+
+
+class Quiet:
+    """Watches without a word."""
+
+    def begin(self, description: str, steps: int) -> None: ...
+
+    def step(self, loss: float) -> None: ...
+
+    def restart(self) -> None: ...
+
+
+def train_within_limited_data(folder: Path) -> None:
+    limit = psutil.Process().memory_info().data + REAL_ROOM
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    train_from_a_file(folder, 4 * REAL_ROOM)
+
+
+REAL_ROOM = 128 * MB  # beside what Python and torch take; for models and gradients too
+
+
+@pytest.mark.slow
+def test_training_reads_four_times_what_a_limit_leaves_from_a_file(tmp_path: Path) -> None:
+    process = start(train_within_limited_data, tmp_path)
+    process.join(timeout=300)
+    finish(process)

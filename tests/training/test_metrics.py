@@ -9,6 +9,7 @@ import torch
 from tiny import LAYOUT, POINTS, Growth, Network, heat, held_out, trajectories
 from torch import Tensor
 
+from cotwin.given import Given
 from cotwin.layout import Field, Layout
 from cotwin.training.held_out import HeldOut
 from cotwin.training.metrics import variances, vrmse
@@ -203,3 +204,30 @@ def test_baselines_know_what_came_before_the_first_scored_frame() -> None:
     assert found["the last known state"] == pytest.approx(float(square.mean().sqrt()))
     assert found["the mean in time of what is known"] > found["the last known state"]
     assert set(HeldOut(states).baselines(LAYOUT)) == {"the last known state", "its mean in space"}
+
+
+@pytest.mark.parametrize("together", [1, 700, 1500])
+def test_long_rollouts_are_compared_a_stretch_after_the_other(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = torch.randn(3, 9, 1, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mask = torch.rand(states.shape, generator=torch.Generator().manual_seed(1)) < 0.8
+    mask[:, 0] = True
+    for scored_from in (1, 4):
+        data = HeldOut(states, mask, scored_from, given=Given.of(3))
+        model = Growth(0.1)
+        whole, kept, rollout = data.measure(model), data.baselines(model.layout), data.predict(model)
+        with monkeypatch.context() as patch:
+            patch.setattr("cotwin.training.held_out.TOGETHER", together)
+            patch.setattr("cotwin.pieces.AT_ONCE", together)
+            assert len(list(data.predictions(model))) > 1
+            found, constant = data.measure(model), data.baselines(model.layout)
+            torch.testing.assert_close(data.predict(model), rollout, rtol=1e-12, atol=0)
+        for one, other in ((found, whole), *((constant[name], kept[name]) for name in kept)):
+            torch.testing.assert_close(one.squares, other.squares, rtol=1e-12, atol=0)
+            torch.testing.assert_close(one.vrmse_of_frames, other.vrmse_of_frames, equal_nan=True)
+            assert torch.equal(one.counts, other.counts)
+
+
+def test_a_rollout_that_diverges_late_has_no_finite_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = torch.randn(2, 60, 1, 16, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr("cotwin.training.held_out.TOGETHER", 4 * 16 * 20)
+    assert bool(HeldOut(states).measure(Growth(10.0)).squares.isinf().all())

@@ -31,8 +31,8 @@ def part_in_memory(data: Dataset, settings: Estimation, stepper: Stepper) -> Dat
     train, steps = data.train, data.steps(settings.window, "estimation.window")
     if train.between is not None or train.sensors is not None:
         raise ValueError(
-            f"{train.source}: the data exceed the memory, and have times or places of their own, of which an estimate "
-            "needs all at once; interpolate to equal steps or to the grid, or raise store.memory_budget_gb."
+            f"{train.source}: the data exceed the memory, and have times or places of their own, of which an "
+            "estimate needs all at once; interpolate to equal steps or to the grid, or raise store.memory_budget_gb."
         )
     unknowns = sum(value.numel() for value in estimates(stepper).values())
     numbers = (steps + 1) * train.states[0, 0].numel()

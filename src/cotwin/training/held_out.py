@@ -148,7 +148,8 @@ class HeldOut:
         frame_bytes = self.states[0, 0].numel() * self.states.itemsize
         rows, length = max(1, TOGETHER // (frames * frame_bytes)), max(2, TOGETHER // frame_bytes)
         # States between frames are interpolated from those on both sides.
-        if length > frames or not stepper.composes or self.between is not None:
+        beside = self.between is not None or self.sensors is not None
+        if length > frames or not stepper.composes or beside:
             length = frames
         for first in range(0, count, rows):
             some = slice(first, min(first + rows, count))
