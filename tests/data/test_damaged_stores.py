@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
 from types import SimpleNamespace
 
 import h5py
@@ -155,6 +156,20 @@ def test_more_than_the_memory_holds_is_refused_before_it_is_read(bent):
 
     with pytest.raises(ValueError, match=r"bent\.nc: .*"):
         read(bent(fields), names={"x": "more"})
+
+
+def test_chunks_of_hdf5_that_unpack_to_more_than_they_declare_are_refused(bent, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10**8))
+
+    def do(file):
+        del file["u"]
+        along(file, file.create_dataset("u", data=U, chunks=U.shape, compression="gzip"))
+
+    path = bent(do)
+    assert np.array_equal(read(path).states[0, :, 0].numpy(), U)
+    bent(lambda file: file["u"].id.write_direct_chunk((0, 0), zlib.compress(bytes(3 * 10**7))))
+    with pytest.raises(ValueError, match=r"u has a chunk that would unpack to more than a chunk holds"):
+        read(path)
 
 
 def test_groups_are_not_read_and_said_so(bent):

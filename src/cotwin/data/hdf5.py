@@ -11,10 +11,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+import psutil
 
 from cotwin.data.arrays import StoredArray
 from cotwin.data.contents import Array
 from cotwin.data.room import require_room
+from cotwin.data.unpacked import DEFLATE, unpacks_to_more
 
 INTERNAL = ("CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "MATLAB_class", "unit", "units")
 """Attributes that HDF5 and MATLAB write for themselves, and units, which are read as such."""
@@ -178,7 +180,23 @@ def gap(dataset: Any, within: tuple[Any, ...] = (), fill_is_missing: bool = Fals
     honest = fill_is_missing or (dataset.dtype.kind == "f" and np.isnan(dataset.fillvalue))
     if written < parts and not honest:
         return f"was written in part only, {written} of {parts} chunks"
-    return None
+    return "has a chunk that would unpack to more than a chunk holds" if _has_bomb(dataset) else None
+
+
+def _has_bomb(dataset: Any) -> bool:
+    """Whether a chunk would become more than it declares, and more than there is room for without a look."""
+    if dataset.compression != "gzip":
+        return False
+    declared, room = math.prod(dataset.chunks) * dataset.dtype.itemsize, psutil.virtual_memory().available // 8
+    large: list[tuple[int, ...]] = []
+
+    def look_at(chunk: Any) -> None:
+        if chunk.size * DEFLATE > max(room, declared):
+            large.append(chunk.chunk_offset)
+
+    dataset.id.chunk_iter(look_at)
+    packed = (dataset.id.read_direct_chunk(offset)[1] for offset in large)
+    return any(unpacks_to_more(one, {"gzip"}, declared, room) for one in packed)
 
 
 def _virtual_gap(dataset: Any, within: tuple[Any, ...]) -> str | None:
