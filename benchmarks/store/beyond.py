@@ -108,8 +108,10 @@ def group(limit: int) -> Iterator[Path | None]:
             path.rmdir()
         yield None
         return
-    yield path
-    path.rmdir()
+    try:
+        yield path
+    finally:
+        path.rmdir()
 
 
 def run(command: list[str], limit: int, group: Path | None) -> None:
