@@ -125,7 +125,7 @@ def plan_session(session: Session) -> Plan:
     if isinstance(session.experiment.data, FileData):
         kept += sum(part.num_bytes for part in real)
     phases = [trial.phase(turn.training, turn.hybrid, turn.phase) for turn in session.turns]
-    base = _largest_size() - (_pages_of_files() if any(part.where == "file" for part in real) else 0)
+    base = _own_size() if any(part.where == "file" for part in real) else _largest_size()
     seconds = time.perf_counter() - begin
     return Plan(real, phases, store.memory_budget, store.disk_budget, base, kept, seconds)
 
@@ -261,10 +261,10 @@ def _largest_size() -> int:
     return size if sys.platform == "darwin" else 1024 * size
 
 
-def _pages_of_files() -> int:
-    """Bytes of mapped files, libraries among them, that are in memory now and that the kernel may take back."""
+def _own_size() -> int:
+    """Bytes that it has now without the pages of mapped files, which the kernel takes back."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssFile:")), 0)
+        return _largest_size()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
