@@ -66,7 +66,8 @@ def is_zarr(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.rsplit("/", maxsplit=1)[-1] in METADATA for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except (OSError, zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OverflowError):
+        # What is wrong says whoever opens it.
         return False
 
 
