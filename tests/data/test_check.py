@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cotwin.data.check import check_files
+from cotwin.data.inspect import inspect_file
 from cotwin.data.noise import add_noise
 from cotwin.data.write import write_trajectories
 from cotwin.experiment.load import load
@@ -46,6 +47,12 @@ def test_no_false_alarm_at_presets(tmp_path, preset):
         noisy = add_noise(clean, noise, seeded(0))
         write_trajectories(tmp_path / f"{number}.npz", noisy)
         assert check_files([tmp_path / f"{number}.npz"], {})[0] == []
+        arrays = dict(np.load(tmp_path / f"{number}.npz"))
+        np.savez(tmp_path / "open.npz", **{name: one for name, one in arrays.items() if name != "boundary"})
+        kind = clean.layout.boundary[0]
+        assert inspect_file(tmp_path / "open.npz").options.get("boundary") in (None, kind), (
+            "none is better than another"
+        )
 
 
 @pytest.mark.parametrize(
@@ -88,10 +95,16 @@ def test_missing_values(tmp_path):
     assert found(tmp_path, u=holes, options={"missing": "mask"})["missing"][1] is False
 
 
-@pytest.mark.parametrize("value", [0.4, np.nan])
-def test_a_dead_sensor(tmp_path, value):
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (0.4, "never changes, while what is beside it moves, at 1 points: point (9)"),
+        (np.nan, "never seen at 1 points: point (9)"),
+    ],
+)
+def test_a_dead_sensor(tmp_path, value, says):
     text, refused = found(tmp_path, u=changed((..., 9), value), options={"missing": "mask"})["dead"]
-    assert (text.endswith("at 1 points while what is beside them moves: point (9)"), refused) == (True, False)
+    assert (text.endswith(says), refused) == (True, False)
 
 
 def test_a_sensor_that_is_dead_in_one_trajectory(tmp_path):

@@ -229,6 +229,15 @@ def test_holes_uneven_times_and_arrays_that_are_no_field(tmp_path):
     assert (left, data.layout.channel_names) == ([], ("u",))
 
 
+def test_a_field_that_nothing_measures_is_left_out(tmp_path):
+    npz(tmp_path / "a.npz", x=X, t=T, u=WAVES, v=np.full_like(WAVES, np.nan))
+    data, left = pasted(tmp_path / "a.npz")
+    assert (left, data.layout.channel_names, data.mask) == ([], ("u",), None)
+    assert "nothing measures v: as a state, see docs/data.md on data.hidden" in render(
+        inspect_file(tmp_path / "a.npz")
+    )
+
+
 def test_a_square_array_is_asked_about(tmp_path):
     u = np.random.default_rng(0).normal(size=(16, 16))
     npz(tmp_path / "a.npz", x=np.arange(16) / 16, t=0.1 * np.arange(16), u=u, boundary="periodic")

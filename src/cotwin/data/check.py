@@ -18,7 +18,7 @@ from cotwin.data.check_table import check_table
 from cotwin.data.contents import Contents, StoredField, as_type, setting
 from cotwin.data.finding import Finding
 from cotwin.data.formats import TABLES, format_of, open_contents
-from cotwin.data.oddities import dead, frozen, spikes
+from cotwin.data.oddities import frozen, spikes, stuck, unseen
 from cotwin.data.read import Options
 from cotwin.data.sampling import AT_ONCE, MOST, beginning, require_some
 from cotwin.data.structure import of_arrays, of_coordinates, of_missing, of_times
@@ -30,6 +30,7 @@ from cotwin.data.wanted import Wanted
 APART = 50.0
 """Times the size that a field has in most trajectories, or less than so small a part of it: another unit."""
 MOST_TOLD = 3
+STUCK, UNSEEN = "never changes, while what is beside it moves,", "is never seen"
 OPENING = ("format", "names", "axes", "grid", "begin")
 
 
@@ -103,7 +104,7 @@ def _states(contents: Contents, options: Options, result: Checked) -> Iterator[F
     result.labels = {f"field {one.name}": one.unit for one in fields} | {"times": contents.time_unit}
     result.labels |= {f"coordinates {one.name}": one.unit for one in contents.axes}
     result.axes = {one.name: as_type(one.coordinates, np.float64) for one in contents.axes}
-    places: dict[str, dict[str, list[int]]] = {}
+    places: dict[tuple[str, str], dict[str, list[int]]] = {}
     for row in range(count):
         digest, still = hashlib.sha256(), set(range(contents.num_frames))
         for one in fields:
@@ -111,9 +112,10 @@ def _states(contents: Contents, options: Options, result: Checked) -> Iterator[F
             digest.update(values.tobytes())
             result.sizes.setdefault(one.name, {})[row] = _size(values)
             still &= set(frozen(values))
-            for component, *point in np.argwhere(dead(values)).tolist():
-                name = one.name if one.components == 1 else f"{one.name}, component {component}"
-                places.setdefault(name, {}).setdefault(_at(point), []).append(row)
+            for how, where in ((STUCK, stuck(values)), (UNSEEN, unseen(values))):
+                for component, *point in np.argwhere(where).tolist():
+                    name = one.name if one.components == 1 else f"{one.name}, component {component},"
+                    places.setdefault((name, how), {}).setdefault(_at(point), []).append(row)
             yield from _told_spikes(contents.source, one, row, values)
         result.digests[row] = digest.hexdigest()
         if still:
@@ -121,8 +123,8 @@ def _states(contents: Contents, options: Options, result: Checked) -> Iterator[F
                 f"{len(still)} states of trajectory {row} repeat the one before, the first at time step {min(still)}"
             )
             yield Finding(contents.source, "frozen", text, "leave them out, and their times")
-    for name, points in places.items():
-        yield _told_dead(contents.source, name, points, count)
+    for (name, how), points in places.items():
+        yield _told_dead(contents.source, name, how, points, count)
 
 
 def _values(field: StoredField, row: int, frames: int) -> NDArray[np.float64]:
@@ -139,15 +141,18 @@ def _size(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.square(known).mean())) if known.size else 0.0
 
 
-def _told_dead(source: str, name: str, points: Mapping[str, list[int]], count: int) -> Finding:
+def _told_dead(source: str, name: str, how: str, points: Mapping[str, list[int]], count: int) -> Finding:
     some = [
         f"{point}{'' if len(rows) == count else f' (trajectory {rows[0]})'}"
         for point, rows in list(points.items())[:MOST_TOLD]
     ]
     more = ", …" if len(points) > MOST_TOLD else ""
-    text = f"{name} never changes, or is never seen, at {len(points)} points while what is beside them moves: "
-    cure = f"make them NaN, and say mask as {setting('missing')}"
-    return Finding(source, "dead", f"{text}{', '.join(some)}{more}", cure)
+    text = f"{name} {how} at {len(points)} points: {', '.join(some)}{more}"
+    cure = {
+        STUCK: f"make them NaN, and say mask as {setting('missing')}",
+        UNSEEN: "nothing, where there is no sensor",
+    }
+    return Finding(source, "dead", text, cure[how])
 
 
 def _told_spikes(source: str, field: StoredField, row: int, values: NDArray[np.float64]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from cotwin.data.grid import period_is_round
 from cotwin.data.walls import contradictions
-from cotwin.layout import Ends, Layout
+from cotwin.layout import Boundary, Ends, Layout
 
-TRIED: tuple[Ends, ...] = ("periodic", "dirichlet", "neumann", ("dirichlet", "neumann"), ("neumann", "dirichlet"))
+BETWEEN: tuple[Boundary, ...] = ("dirichlet", "neumann")
+"""Kinds that say of an end what data can contradict."""
 REPEATED = 1e-3
 """Of what neighbours differ by: less, and two points are one."""
 KINK = 3.0
@@ -23,10 +25,13 @@ KINK = 3.0
 class Fit:
     """Kinds of one axis that the data do not speak against.
 
+    lower, upper: of each of its ends, where it is no period.
     repeats: whether the last point holds what the first does. round: whether coordinates look like those of a period.
     """
 
     kinds: tuple[Ends, ...]
+    lower: tuple[Boundary, ...]
+    upper: tuple[Boundary, ...]
     repeats: bool
     round: bool
 
@@ -41,8 +46,16 @@ class Fit:
             return self.kinds[0]
         return None
 
+    @property
+    def nearest(self) -> Ends:
+        """For a beginning: one that the data meet, a value where they meet none."""
+        if self.kinds:
+            return self.kinds[0]
+        ends = (*self.lower, "dirichlet")[0], (*self.upper, "dirichlet")[0]
+        return ends[0] if ends[0] == ends[1] else ends
 
-UNKNOWN = Fit(TRIED[:3], repeats=False, round=False)
+
+UNKNOWN = Fit(("periodic", *BETWEEN), BETWEEN, BETWEEN, repeats=False, round=False)
 """Where nothing can be said."""
 
 
@@ -50,25 +63,26 @@ def fits(states: Float[Tensor, "N T C *S"], mask: Bool[Tensor, "N T C *S"] | Non
     """For each axis, of states whose layout says nothing of it."""
     found = []
     for axis in range(layout.dims):
-        tried = list(TRIED)
         known = states if mask is None else states.masked_fill(~mask, torch.nan)
         repeats = _repeats(known, axis + 3)
-        if not _closes(known, axis + 3, repeats):
-            tried.remove("periodic")
-        kinds = [kind for kind in tried if not any(contradictions(states, mask, _with(layout, axis, kind)))]
-        # Both ends alike say all that a pair would.
-        kinds = [kind for kind in kinds if isinstance(kind, str) or not set(kind) & set(kinds)]
+        lower, upper = (
+            [kind for kind in BETWEEN if _meets(states, mask, layout, axis, ends(kind))]
+            for ends in (lambda kind: (kind, "outflow"), lambda kind: ("outflow", kind))
+        )
+        kinds: list[Ends] = [kind for kind in lower if kind in upper] or list(itertools.product(lower, upper))
+        if _closes(known, axis + 3, repeats) and _meets(states, mask, layout, axis, "periodic"):
+            kinds.insert(0, "periodic")
         points = layout.points(axis)
         around = period_is_round(points[0], points[-1], layout.spacing[axis])
-        found.append(Fit(tuple(kinds), repeats, around))
+        found.append(Fit(tuple(kinds), tuple(lower), tuple(upper), repeats, around))
     return found
 
 
-def _with(layout: Layout, axis: int, kind: Ends) -> Layout:
-    """With a kind along one axis, and along others what no data can contradict."""
+def _meets(states: Tensor, mask: Tensor | None, layout: Layout, axis: int, kind: Ends) -> bool:
+    """Whether nothing speaks against a kind along one axis; along others stands what no data can contradict."""
     ends: list[Ends] = ["outflow"] * layout.dims
     ends[axis] = kind
-    return replace(layout, boundary=tuple(ends))
+    return not any(contradictions(states, mask, replace(layout, boundary=tuple(ends))))
 
 
 def _repeats(states: Tensor, axis: int) -> bool:

@@ -88,7 +88,7 @@ def _periodic(axis: Axis, boundary: Ends, extent: tuple[float, float] | None, so
     first, last, spacing = float(axis.coordinates[0]), float(axis.coordinates[-1]), step(axis.coordinates)
     count = len(axis.coordinates)
     if extent is None:
-        first, upper = _ends(first, first + count * spacing)
+        first, upper = rounded_ends(first, first + count * spacing)
         note = (
             f"the period along {axis.name} is taken to be ({first:.6g}, {upper:.6g}), one spacing longer than "
             f"the points; give {setting('extent')} to have that checked"
@@ -118,7 +118,7 @@ def _between_ends(
     axis: Axis, boundary: Ends, extent: tuple[float, float] | None, source: str, points: Centring | None
 ) -> Placement:
     first, last, spacing = float(axis.coordinates[0]), float(axis.coordinates[-1]), step(axis.coordinates)
-    domains = {"nodes": _ends(first, last), "cells": _ends(first - spacing / 2, last + spacing / 2)}
+    domains = {"nodes": rounded_ends(first, last), "cells": rounded_ends(first - spacing / 2, last + spacing / 2)}
     found: Centring = "nodes" if on_nodes(first, last, spacing) else "cells"
     if extent is None:
         chosen = points or found
@@ -153,7 +153,7 @@ def _taken(name: str, chosen: Centring, domains: dict[str, tuple[float, float]])
     )
 
 
-def _ends(lower: float, upper: float) -> tuple[float, float]:
+def rounded_ends(lower: float, upper: float) -> tuple[float, float]:
     """The same, where they miss zero by no more than coordinates in single precision are rounded, zero."""
     near = 1e-7 * (upper - lower)
     return (0.0 if abs(lower) < near else lower), (0.0 if abs(upper) < near else upper)

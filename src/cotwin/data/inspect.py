@@ -98,7 +98,7 @@ def _recipe(
     """The settings after format and path."""
     order = next((one.order for one in contents.fields if not one.static), "") if way.format in PLAIN else ""
     yield from structure(way.guess, names, order)
-    fields = list(chosen_fields(contents))
+    fields = list(chosen_fields(contents, summary.fields))
     yield from fields
     said = {one.name: one.value for one in fields}
     try:

@@ -39,8 +39,18 @@ class Spike:
     beside: float
 
 
-def dead(values: Values) -> Bool[NDArray[np.bool_], "C *S"]:
-    """Points that are never seen where most are, or hold one value while what is beside them moves.
+def unseen(values: Values) -> Bool[NDArray[np.bool_], "C *S"]:
+    """Points that are never seen, where most are."""
+    seen = np.logical_or.reduce(np.isfinite(values), axis=0)
+    found = np.zeros(seen.shape, dtype=bool)
+    for channel, own in enumerate(seen):
+        if own.mean() > 1 - SPARSE:
+            found[channel] = ~own
+    return found
+
+
+def stuck(values: Values) -> Bool[NDArray[np.bool_], "C *S"]:
+    """Points that hold one value while what is beside them moves.
 
     The outermost may hold the value of a wall, and are not judged by that.
     """
@@ -53,10 +63,8 @@ def dead(values: Values) -> Bool[NDArray[np.bool_], "C *S"]:
         lowest, highest = np.fmin.reduce(own, axis=0), np.fmax.reduce(own, axis=0)
         constant = (lowest == highest) & (known.sum(axis=0) >= FEWEST)
         beside = _smallest_beside(np.where(constant, np.nan, highest - lowest))
-        stuck = constant & (beside > ALIVE * deviation)
-        stuck = stuck if 0 < stuck.mean() <= FEW else np.zeros_like(stuck)
-        never = ~known.any(axis=0)
-        found[channel] = stuck | (never if never.mean() < SPARSE else False)
+        own_found = constant & (beside > ALIVE * deviation)
+        found[channel] = own_found if own_found.mean() <= FEW else False
     return found
 
 

@@ -48,15 +48,16 @@ def structure(guess: Guess, names: Mapping[str, str], order: str) -> Iterator[Se
         yield Setting("extent", tuple(guess.wanted.extent), ends, said=False)
 
 
-def chosen_fields(contents: Contents) -> Iterator[Setting]:
-    """Which are read, where others are no fields; and those that may be given."""
+def chosen_fields(contents: Contents, summaries: Sequence[FieldSummary]) -> Iterator[Setting]:
+    """Which are read, where others are no fields or never seen; and those that may be given."""
+    never = [one.name for one in summaries if one.minimum is None and not one.static]
     may_be_given = [one.name for one in contents.fields if one.name in contents.misfits]
-    known = [one.name for one in contents.fields if one.name not in may_be_given]
+    known = [one.name for one in contents.fields if one.name not in (*may_be_given, *never)]
     others = [name for name in contents.misfits if name not in may_be_given]
-    if others:
-        yield Setting(
-            "fields", tuple(known), f"left out, see above: {', '.join(others[:8])}{', …' * (len(others) > 8)}"
-        )
+    why = [f"left out, see above: {', '.join(others[:8])}{', …' * (len(others) > 8)}"] if others else []
+    why += [f"nothing measures {', '.join(never)}: as a state, see docs/data.md on data.hidden"] if never else []
+    if why and known:
+        yield Setting("fields", tuple(known), "; ".join(why))
     if may_be_given:
         yield Setting(
             "given", tuple(may_be_given), "the same in all trajectories, or in all times: known, and no state"
@@ -80,7 +81,7 @@ def domain(contents: Contents, found: Sequence[Fit], placed: bool) -> Iterator[S
                 groups.setdefault(fit, []).append(axis.name)
         each = [_why(" and ".join(some), fit) for fit, some in groups.items()]
         why = "; ".join(each if None not in kinds else [CHOICES, *each])
-        guessed = [kind or (fit.kinds or ("neumann",))[0] for kind, fit in zip(kinds, found, strict=True)]
+        guessed = [kind or fit.nearest for kind, fit in zip(kinds, found, strict=True)]
         alike = len(set(guessed)) == 1 and isinstance(guessed[0], str)
         value = guessed[0] if alike else tuple(guessed)
         yield Setting("boundary", value, why, said=None not in kinds)
@@ -90,9 +91,13 @@ def domain(contents: Contents, found: Sequence[Fit], placed: bool) -> Iterator[S
 
 def _why(name: str, fit: Fit) -> str:
     if not fit.kinds:
-        return (
-            f"at the ends of {name} the data are neither zero nor flat: a value or a flux stands there, docs/walls.md"
-        )
+        ends = {"lower": fit.lower, "upper": fit.upper}
+        fitting = [
+            f"at the {end} end of {name} the data meet {' and '.join(one)}" for end, one in ends.items() if one
+        ]
+        none = [f"at the {end} end of {name}" for end, one in ends.items() if not one]
+        neither = "the data are neither zero nor flat: a value or a flux stands there, docs/walls.md"
+        return "; ".join([*fitting, f"{' and '.join(none)} {neither}"])
     repeated = " (with the outermost points as extent: the last repeats the first)" if fit.repeats else ""
     words = [one if isinstance(one, str) else f"[{', '.join(one)}]" for one in fit.kinds]
     met = " and ".join(f"periodic{repeated}" if one == "periodic" else one for one in words)
@@ -117,7 +122,7 @@ def _ends(contents: Contents, kinds: Sequence[Ends], found: Sequence[Fit]) -> It
 
 def holes(fields: Sequence[FieldSummary]) -> Iterator[Setting]:
     """What is done with values that are not finite, where there are any."""
-    count = sum(one.non_finite for one in fields if not one.static)
+    count = sum(one.non_finite for one in fields if not one.static and one.minimum is not None)
     if count:
         yield Setting("missing", "mask", f"{count} values are not finite")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cotwin.data.grid import on_nodes
+from cotwin.data.grid import on_nodes, rounded_ends
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,9 @@ class AxisSummary:
         if self.spacing is None or self.boundary is None:
             return None
         if self.boundary == "periodic":
-            return self.first, self.first + self.points * self.spacing
-        if on_nodes(self.first, self.last, self.spacing):
-            return self.first, self.last
-        return self.first - self.spacing / 2, self.last + self.spacing / 2
+            return rounded_ends(self.first, self.first + self.points * self.spacing)
+        half = 0.0 if on_nodes(self.first, self.last, self.spacing) else self.spacing / 2
+        return rounded_ends(self.first - half, self.last + half)
 
 
 @dataclass(frozen=True)
