@@ -311,6 +311,16 @@ def test_a_killed_training_ends_with_the_same_numbers(tmp_path: Path) -> None:
     assert all(score["test_nrmse"] < 1 for score in through["scores"] if score["role"] == "physical")
 
 
+def test_readings_of_what_lies_on_faces_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    x, y, u, v = rng.uniform(0.1, 0.9, (4, 40))
+    frame = pd.DataFrame({"t": np.arange(40) // 8 * 0.1, "x": x, "y": y, "velocity_x": u, "velocity_y": v})
+    data = {"grid": [8, 8], "extent": [[0, 1], [0, 1]], "boundary": "dirichlet", "dt": None, "begin": None}
+    flow = {"model": "incompressible_flow", "viscosity": {"initial": 0.1}, "refine": 1}
+    with pytest.raises(ValueError, match="has velocity on the faces of its cells, and readings are interpolated"):
+        calibrate.prepare(settings(tmp_path, frame, data=data, physical=flow))
+
+
 def test_windows_do_not_begin_where_trajectories_do(tmp_path: Path) -> None:
     said = {"initial": {"u": {"mean": 2.0, "deviation": 0.1}}}
     with pytest.raises(ValueError, match=r"estimation.window: data.initial says how trajectories start"):
