@@ -11,6 +11,10 @@ from matplotlib.figure import Figure
 from cotwin.data.contents import Array, Contents, StoredField, as_type
 from cotwin.report.picture import label_of
 
+BOTH = 0.1
+"""Of the largest value, that has to be reached on the other side of zero: less is an undershoot."""
+GAP = "0.8"
+"""Grey where nothing is known."""
 MOST_ROWS, MOST_TIMES, FRAMES = 8, 400, 4
 """Components of fields, times of a picture of space and time, and frames of others, that are drawn at most."""
 
@@ -18,7 +22,7 @@ MOST_ROWS, MOST_TIMES, FRAMES = 8, 400, 4
 def draw_contents(contents: Contents, trajectory: int = 0) -> bytes:
     """A PNG of each field: space and time in one dimension, else some frames, of three dimensions the middle plane.
 
-    Where nothing was observed, or is not finite, there is a gap. Raises ValueError where no field can be drawn.
+    Where nothing was observed, or is not finite, it is grey. Raises ValueError where no field can be drawn.
     """
     rows = [(field, one) for field in contents.fields for one in range(field.components)][:MOST_ROWS]
     if not rows:
@@ -47,7 +51,7 @@ def _over_time(part: Any, contents: Contents, field: StoredField, component: int
     frames = slice(0, contents.num_frames, stride)
     values, times = _values(field, trajectory, frames, component), _times(contents, trajectory)[frames]
     image = axes.pcolormesh(times, x, values.T, shading="nearest", **_colours(values))
-    axes.set(xlabel=label_of("time", contents.time_unit), ylabel=label_of(axis.name, axis.unit))
+    axes.set(xlabel=label_of("time", contents.time_unit), ylabel=label_of(axis.name, axis.unit), facecolor=GAP)
     part.colorbar(image, ax=axes, label=label)
 
 
@@ -69,7 +73,8 @@ def _frames(part: Any, contents: Contents, field: StoredField, component: int, t
         time = f"{_times(contents, trajectory)[at]:.4g}" + (
             "" if contents.time_unit == "1" else f" {contents.time_unit}"
         )
-        panel.set(xlabel=label_of(x.name, x.unit), title="static" if field.static else f"t = {time}")
+        title = "static" if field.static else f"t = {time}"
+        panel.set(xlabel=label_of(x.name, x.unit), title=title, facecolor=GAP)
         panel.title.set_fontsize("small")
     panels[0].set_ylabel(label_of(y.name, y.unit))
     part.colorbar(image, ax=list(panels), label=f"{_label(field, component)}{plane}")
@@ -94,7 +99,7 @@ def _colours(values: Array) -> dict[str, Any]:
     """From blue to red about zero where values have both signs."""
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    if low < 0 < high:
+    if min(-low, high) > BOTH * max(-low, high):
         return {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
     margin = 0.0 if low < high else 0.1 * abs(high) or 1.0
     return {"cmap": "viridis", "vmin": low - margin, "vmax": high + margin}
