@@ -12,7 +12,17 @@ from cotwin.estimation.gradient_search import adam, lbfgs
 from cotwin.estimation.intervals import Interval
 from cotwin.estimation.levenberg_marquardt import Solution, levenberg_marquardt
 from cotwin.estimation.measurements import Measurements, NoisyStarts
-from cotwin.estimation.observation import Grid, Joined, Observation, Points, Regions, box_region, face_offsets
+from cotwin.estimation.observation import (
+    Boxes,
+    Grid,
+    Joined,
+    Observation,
+    Points,
+    Regions,
+    Weighted,
+    box_region,
+    face_offsets,
+)
 from cotwin.estimation.posterior import Posterior, sample
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.profile import profile
@@ -20,6 +30,7 @@ from cotwin.estimation.stages import Stages
 
 __all__ = [
     "Bootstrap",
+    "Boxes",
     "Check",
     "Discrepancy",
     "EnsembleKalman",
@@ -37,6 +48,7 @@ __all__ = [
     "Regions",
     "Solution",
     "Stages",
+    "Weighted",
     "adam",
     "bootstrap",
     "box_region",
