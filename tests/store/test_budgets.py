@@ -39,7 +39,12 @@ def found(mount: Path, membership: str) -> list[tuple[str, int, int]]:
 
 
 def test_version_2(mount: Path) -> None:
-    group(mount / "job", memory_max=8 * GB, memory_current=3 * GB, memory_stat=f"anon 1\ninactive_file {GB}")
+    group(
+        mount / "job",
+        memory_max=8 * GB,
+        memory_current=3 * GB,
+        memory_stat=f"anon 1\ninactive_file {GB // 4}\nactive_file {GB - GB // 4}",
+    )
     assert found(mount, "0::/job\n") == [("job", 8 * GB, 6 * GB)]
 
 
@@ -48,7 +53,7 @@ def test_version_1(mount: Path) -> None:
         mount / "memory/job",
         memory_limit_in_bytes=8 * GB,
         memory_usage_in_bytes=3 * GB,
-        memory_stat=f"inactive_file 5\ntotal_inactive_file {GB}",
+        memory_stat=f"inactive_file 5\ntotal_inactive_file {GB // 4}\ntotal_active_file {GB - GB // 4}",
     )
     group(mount / "memory", memory_limit_in_bytes=V1_UNLIMITED, memory_usage_in_bytes=9 * GB, memory_stat="")
     membership = "12:cpu,cpuacct:/other\n5:memory:/job\n1:name=systemd:/x\n"

@@ -15,7 +15,7 @@ from cotwin.parameters import estimates
 from cotwin.stepper import Stepper
 from cotwin.windows.frames import frames_of
 
-BESIDES = 6
+BESIDES = 12
 """Numbers in double precision that an estimate takes for each measured value, beside its derivatives."""
 MOST_DERIVATIVES = 50
 """With more unknowns a search goes along gradients."""

@@ -137,10 +137,10 @@ def _number(file: Path) -> int | None:
 
 
 def _reclaimable(group: Path) -> int:
-    """Bytes of files in the page cache that nobody used lately."""
+    """Bytes of files in the page cache, those of mapped data too: the kernel gives them up."""
     try:
         lines = (group / "memory.stat").read_text().splitlines()
     except OSError:
         return 0
     fields = dict(line.split(" ", 1) for line in lines if " " in line)
-    return int(fields.get("total_inactive_file", fields.get("inactive_file", "0")))
+    return sum(int(fields.get(f"total_{name}", fields.get(name, "0"))) for name in ("inactive_file", "active_file"))
