@@ -59,8 +59,7 @@ def build_synthetic(settings: NetworkSettings, data: Dataset, seed: int) -> Step
     names = [one.name for one in settings.told or ()]
     told = Told.fitted(data.train.given, names, way_of(settings)) if names else None
     built = build_network(settings, data.layout, seed)
-    seen = data.train.mask if data.sure is None else data.sure > 0
-    return Surrogate.fitted(built, data.layout, data.train.states, mask=seen, told=told)
+    return Surrogate(built, data.layout, data.statistics, told)
 
 
 def told_by(settings: NetworkSettings, given: Given) -> NetworkSettings:

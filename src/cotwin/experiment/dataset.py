@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.unseen import Unseen
 from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.networks.surrogate import Statistics, measure
 from cotwin.training.held_out import HeldOut
 
 
@@ -47,6 +49,11 @@ class Dataset:
     def layout(self) -> Layout:
         """Of all trajectories."""
         return self.train.layout
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Of the training data, for surrogates."""
+        return measure(self.layout, self.train.states, self.train.mask if self.sure is None else self.sure > 0)
 
     @property
     def initial(self) -> tuple[Float[Tensor, "M C *S"], Given]:
