@@ -261,3 +261,19 @@ class TestPublished:
         values = scipy.io.loadmat(path)["uu"].T
         assert equal(data, values.real[None], values.imag[None])
         assert (data.layout.lower, data.layout.upper) == ((-5.0,), (5.0,))
+
+
+@pytest.mark.parametrize(
+    "capital", [np.float64(0.5), np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0, 6.0, 9.0])]
+)
+def test_a_capital_t_beside_the_times_is_no_time(tmp_path, capital):
+    np.savez(tmp_path / "a.npz", x=X, time=T, u=U, T=capital)
+    data = states(tmp_path / "a.npz")
+    assert equal(data, U)
+    assert data.layout.dt == pytest.approx(0.1)
+    assert {"T"} == {*data.given.conditions, *data.given.inputs}
+
+
+def test_a_capital_t_alone_is_the_times(tmp_path):
+    np.savez(tmp_path / "a.npz", X=X, T=T, u=U)
+    assert equal(states(tmp_path / "a.npz"), U)

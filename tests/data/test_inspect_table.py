@@ -45,6 +45,20 @@ def test_a_table_of_which_nothing_is_known_is_listed(tmp_path: Path) -> None:
     assert "no column is called x" in found.problem
 
 
+@pytest.mark.parametrize("name", ["time", "Time", "timestamp"])
+def test_a_temperature_is_no_time(tmp_path: Path, name: str) -> None:
+    path, times = tmp_path / "t.csv", np.repeat(np.arange(5) / 8, 3)
+    frame = pd.DataFrame({"x": [0.1, 0.5, 0.9] * 5, "T": 20 + times, name: times})
+    frame.to_csv(path, index=False)
+    data = open_trajectories(path, **inspect_file(path).options, boundary="neumann")  # type: ignore[arg-type]
+    assert [field.name for field in data.layout.fields] == ["T"]
+    assert data.sensors is not None
+    assert data.layout.dt == pytest.approx(1 / 8)
+    if name == "timestamp":
+        with pytest.raises(ValueError, match=r"no column is called t or time; .* It has x, T, timestamp"):
+            open_trajectories(path, grid=[16], extent=[(0, 1)], boundary="neumann")
+
+
 def test_what_is_odd_is_found(tmp_path: Path) -> None:
     rng, path = np.random.default_rng(1), tmp_path / "t.csv"
     frame = pd.DataFrame({"time": np.arange(60) // 3, "x": [0.1, 0.5, 0.9] * 20, "u": rng.normal(size=60)})

@@ -167,6 +167,39 @@ def test_a_guess_is_said_to_be_one(tmp_path):
     assert "names: {t: b, x: a}  # a guess, see above" in text
 
 
+def test_names_of_coordinates_say_which_they_are_whatever_their_order(tmp_path):
+    """As Athena writes: z, y, x last."""
+    values = np.sin(2 * np.pi * (X - T[:, None, None])) + np.cos(2 * np.pi * np.arange(20) / 20)[:, None]
+    hdf5(tmp_path / "a.h5", time=T, xc=X, yc=np.arange(20) / 20, rho=values)
+    data, _ = pasted(tmp_path / "a.h5")
+    assert same(data.states[0, :, 0], values.transpose(0, 2, 1))
+
+
+def test_times_of_the_computer_are_not_those_of_the_states(tmp_path):
+    """As Dedalus writes."""
+    scales = {"iteration": np.arange(12), "sim_time": T, "timestep": np.full(12, 0.01), "wall_time": 3.0 * T**2}
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, values in (scales | {"write_number": np.arange(12), "x_hash_1f3a": X}).items():
+            file[f"scales/{name}"] = values
+        file["tasks/b"] = WAVES[0]
+    data, _ = pasted(tmp_path / "a.h5")
+    assert same(data.states[0, :, 0], WAVES[0])
+    assert data.layout.dt == pytest.approx(0.05)
+
+
+def test_samples_without_coordinates_are_trajectories_where_they_are_strangers(tmp_path):
+    """As published with the Fourier neural operator: u of [N, x, y, T], and t."""
+    rng, x = np.random.default_rng(0), 2 * np.pi * np.arange(16) / 16
+    phase = rng.uniform(0, 6, (6, 2, 1, 1, 1))
+    values = (
+        np.sin(x[:, None, None] + phase[:, 0]) * np.cos(x[:, None] + phase[:, 1]) * np.exp(-0.1 * np.arange(1, 11))
+    )
+    matlab(tmp_path / "ns.mat", u=values, t=np.arange(1.0, 11)[None])
+    data, left = pasted(tmp_path / "ns.mat")
+    assert left == ["extent"]
+    assert same(data.states[:, :, 0], values.transpose(0, 3, 1, 2))
+
+
 def test_the_page_shows_what_is_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     WAYS["nothing.npz"]("waves.npz", WAVES)

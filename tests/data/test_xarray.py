@@ -231,6 +231,26 @@ def test_degrees_are_no_lengths_unless_that_is_said():
     taken = read(data, names={"x": "lon"})
     assert taken.notes[0] == "lon is in degrees_east and taken as a length"
     assert taken.layout.space_unit == "degrees_east"
+    plane = data.expand_dims(lat=6, axis=1).assign_coords(lat=("lat", Y, {"units": "degrees_north"}))
+    for dims in (("t", "lat", "lon"), ("t", "lon", "lat")):
+        with pytest.raises(ValueError, match=r"are angles.*\{x: lon, y: lat\}"):
+            read(plane.transpose(*dims)[["u"]])
+    with pytest.raises(ValueError, match=r"along lat, which is an angle.*\{y: lat\}"):
+        read(plane, names={"x": "lon"})
+
+
+@pytest.mark.parametrize("name", ["T", "n", "z", "time_of_arrival"])
+def test_a_variable_along_a_dimension_of_known_meaning_does_not_change_it(name):
+    along_x = line().drop_vars("x").assign({name: ("x", X**2)})
+    data = read(along_x, extent=[(0, 1)])
+    assert [field.name for field in data.layout.fields] == ["u", name]
+    assert np.array_equal(data.states[0, :, 0].numpy(), U)
+
+
+def test_a_temperature_of_each_member_is_no_time():
+    data = read(heat().drop_vars("member").assign(T=("member", [3.0, 1.0, 2.0])))
+    assert data.states.shape == (3, 5, 1, 9, 6)
+    assert data.given.conditions["T"].tolist() == [3, 1, 2]
 
 
 @pytest.mark.parametrize(

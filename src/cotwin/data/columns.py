@@ -19,6 +19,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 }
 """What columns are called that need no word: by what they hold, in small letters."""
 SIGMA = "_sigma"
+TEMPERATURE = "T"
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,17 @@ def roles_of(
     """
     said = {next((role for role, usual in USUAL.items() if key in (role, *usual)), key): names[key] for key in names}
     for key, column in said.items():
-        if column not in columns and (key in USUAL or ("quantity" not in said and not _found(columns, "quantity"))):
+        if column not in columns and (
+            key in USUAL or ("quantity" not in said and not usual_column(columns, "quantity"))
+        ):
             raise ValueError(f"{source}: {setting('names')}: no column is called {column!r}; it has {list(columns)}.")
     free = [one for one in columns if one not in said.values() and one not in (fields or ())]
-    role = {one: found for one in USUAL if (found := said.get(one) or _found(free, one))}
-    dims = _dims(role, source)
+    role = {one: found for one in USUAL if (found := said.get(one) or usual_column(free, one))}
+    dims = _dims(role, columns, source)
     if "t" not in role:
         raise ValueError(
-            f"{source}: no column is called t or time; say which it is with {setting('names')}: {{t: …}}."
+            f"{source}: no column is called t or time; say which it is with {setting('names')}: {{t: …}}. It has "
+            f"{', '.join(columns)}."
         )
     known = {name: said.get(name, name) for name in given}
     missing = [name for name, column in known.items() if column not in columns]
@@ -121,12 +125,13 @@ def vector_of(name: str, dims: int) -> str | None:
     return name[:-2] if dims > 1 and name[-2:] in [f"_{axis}" for axis in AXES[:dims]] else None
 
 
-def _found(columns: Sequence[str], role: str) -> str | None:
-    """The first column of a usual name, in any letters."""
-    return next((one for usual in USUAL[role] for one in columns if one.lower() == usual), None)
+def usual_column(columns: Sequence[str], role: str) -> str | None:
+    """The first column of a usual name, as it stands there, else in any letters; but T is a temperature."""
+    alike = {one.lower(): one for one in reversed(columns) if one != TEMPERATURE} | {one: one for one in columns}
+    return next((alike[usual] for usual in USUAL[role] if usual in alike), None)
 
 
-def _dims(role: Mapping[str, str], source: str) -> int:
+def _dims(role: Mapping[str, str], columns: Sequence[str], source: str) -> int:
     there = []
     for axis in AXES:
         ends = [f"{axis}_{end}" in role for end in ("lower", "upper")]
@@ -139,6 +144,7 @@ def _dims(role: Mapping[str, str], source: str) -> int:
     if not dims or any(there[dims:]):
         raise ValueError(
             f"{source}: no column is called {AXES[dims]}; say which holds the places with {setting('names')}: "
-            f"{{{AXES[dims]}: …}}. Means over boxes have {AXES[dims]}_lower and {AXES[dims]}_upper instead."
+            f"{{{AXES[dims]}: …}}. Means over boxes have {AXES[dims]}_lower and {AXES[dims]}_upper instead. It has "
+            f"{', '.join(columns)}."
         )
     return dims

@@ -131,13 +131,18 @@ def _dimension_said(dataset: xr.Dataset, role: str, names: Mapping[str, str]) ->
 
 
 def _candidates(dataset: xr.Dataset, dimension: str) -> Iterator[str]:
-    """Variables that may hold the coordinates of a dimension: of its own name first, then others along it alone."""
+    """Variables that may hold the coordinates of a dimension: of its own name first, then others along it alone.
+
+    What is no coordinate by the file's word may be a field: a depth z along x, a temperature T of each trajectory.
+    """
     if dimension in dataset.variables:
         yield dimension
-    for kind in (dataset.coords, dataset.data_vars):
-        for name, variable in kind.items():
-            if variable.dims == (dimension,) and name != dimension:
-                yield str(name)
+    yield from (str(name) for name, one in dataset.coords.items() if one.dims == (dimension,) and name != dimension)
+    named = by_name(dimension)
+    for name, one in dataset.data_vars.items():
+        fits = named is None or role_of(str(name), dataset) in (named, "angle")
+        if one.dims == (dimension,) and name not in (dimension, "T") and fits:
+            yield str(name)
 
 
 def role_of(name: str, dataset: xr.Dataset) -> str | None:
@@ -212,7 +217,7 @@ def _require_decided(dataset: xr.Dataset, roles: Dimensions) -> None:
             )
     missing = ["t"] * (roles.dimension("t") is None) + ["x"] * (not roles.space)
     if roles.angles and missing == ["x"]:
-        angles = dict(zip(SPACE, reversed(roles.angles), strict=False))
+        angles = dict(zip(SPACE, sorted(roles.angles, key=lambda name: "lat" in name.lower()), strict=False))
         raise ValueError(
             f"{', '.join(roles.angles)} are angles, and a grid of Cotwin has lengths: project the data to "
             f"coordinates in metres. Of angles that are to be taken as lengths say so with {setting('names')}, "

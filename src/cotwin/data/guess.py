@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -37,6 +38,10 @@ TIME_UNITS = (
     "years",
 )
 LENGTH_UNITS = ("m", "meter", "metre", "mm", "cm", "km", "um", "µm", "nm", "degrees_east", "degrees_north")
+TIMES = re.compile(r"(?!.*(?:wall|cpu|run|step)).*time.*")
+"""Times of the computer, and steps, are none of the states."""
+AXIS = re.compile(r"([xyz])(?:c|s|coords?|cent(?:er|re)s?|grid)?(?:[^a-z0-9].*)?$")
+"""xc, x_centers, x_hash_1f3a: coordinates x."""
 MORE_NAMES = {"t": ("tspan", "date", "dates"), "x": ("lon", "longitude"), "y": ("lat", "latitude"), "z": ("depth",)}
 
 
@@ -140,10 +145,13 @@ def _rows(arrays: Mapping[str, StoredArray]) -> Iterator[_Row]:
 
 
 def _role(name: str, unit: str) -> str:
-    last = name.rsplit("/", 1)[-1].lower()
+    last = name.rsplit("/", 1)[-1]
+    last = last if last == "T" else last.lower()
     for role, names in ALSO.items():
-        if last in (*names, *MORE_NAMES[role]) or (role == "t" and last.startswith("time")):
+        if last in (*names, *MORE_NAMES[role]) or (role == "t" and TIMES.fullmatch(last)):
             return role
+    if match := AXIS.match(last):
+        return match[1]
     word = unit.lower().strip()
     if word in TIME_UNITS or " since " in word:
         return "t"
@@ -152,10 +160,15 @@ def _role(name: str, unit: str) -> str:
 
 def _by_name(axes: _Axes, rows: list[_Row], times_last: bool) -> None:
     for letter in "txyz":
-        row = next((one for one in rows if one.role == letter), None)
+        row = min((one for one in rows if one.role == letter), key=_unlikely, default=None)
         free = [] if row is None else axes.free(len(row.values))
         if free:
             axes.give(free[-1] if times_last and letter == "t" else free[0], letter, row)
+
+
+def _unlikely(row: _Row) -> tuple[bool, bool]:
+    """Of rows of one role, the least first: what rises before what does not, and any other name before T."""
+    return not row.rises, row.name.rsplit("/", 1)[-1] == "T"
 
 
 def _by_length(axes: _Axes, rows: list[_Row], times_last: bool) -> None:
@@ -190,6 +203,8 @@ def _without_rows(axes: _Axes, array: StoredArray, times_last: bool) -> None:
         if several:
             axes.give(free.pop(-1 if times_last else 0), "n")
         axes.give(free.pop(-1 if times_last else 0), "t")
+    elif "x" not in axes.letters and len(free) > 1 and free[0] == 0 and _strange(array):
+        axes.give(free.pop(0), "n")
     if "x" not in axes.letters:
         for at in free[:3]:
             axes.give(at, axes.next_space() or "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cotwin.data.columns import AXES, USUAL
+from cotwin.data.columns import AXES, usual_column
 from cotwin.data.contents import setting
 from cotwin.data.long_form import LongForm, Numbers, read_long_form
 from cotwin.data.off_grid import KINDS, usual_step
@@ -50,7 +50,7 @@ def inspect_table(path: Path, name: str) -> Inspection:
 
 def _names(columns: Sequence[str]) -> dict[str, str]:
     """Of times that have no usual name."""
-    if any(one.lower() in USUAL["t"] for one in columns):
+    if usual_column(columns, "t"):
         return {}
     found = next((one for one in columns if any(word in one.lower() for word in OF_TIME)), None)
     return {} if found is None else {"t": found}

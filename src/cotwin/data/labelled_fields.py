@@ -110,7 +110,10 @@ class Lattice:
 
     def _why_strange(self, name: str, dimension: str) -> str:
         size = self.dataset.sizes[dimension]
-        free = next((role for role in ("n", "x", "y", "z") if self.known.dimension(role) is None), "n")
+        likely = "nxyz"
+        if dimension in self.known.angles:
+            likely = "yxz" if "lat" in dimension.lower() else "xyz"
+        free = next((role for role in likely if self.known.dimension(role) is None), likely[0])
         if dimension in self.known.angles:
             return (
                 f"{name} lies along {dimension}, which is an angle; project the data to coordinates in metres, or to "

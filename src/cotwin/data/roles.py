@@ -15,10 +15,10 @@ from cotwin.data.reading import Frame, order_of
 from cotwin.data.wanted import ROLES, Wanted
 
 ALSO: dict[str, tuple[str, ...]] = {
-    "t": ("t", "time", "times", "tt", "t-coordinate", "t_coordinate"),
+    "t": ("t", "time", "times", "tt", "t-coordinate", "t_coordinate", "T"),
     **{axis: (axis, f"{axis}-coordinate", f"{axis}_coordinate", axis + axis, f"{axis}s") for axis in "xyz"},
 }
-"""By which names times and coordinates go, in any case, the first first."""
+"""By which names times and coordinates go, in any case, the first first; T, often a temperature, is times at last."""
 CURE = (
     f"say which they are with {setting('names')}, as {{t: NAME, x: NAME}}. Where the file has none, "
     f"{setting('extent')} gives the coordinates, and {setting('dt')} the times"
@@ -60,11 +60,11 @@ def renamed(arrays: Mapping[str, StoredArray], wanted: Wanted) -> tuple[dict[str
     notes = []
     for role, usual in ALSO.items():
         rows = {
-            one.lower(): one
+            (one if one == "T" else one.lower()): one
             for one in left
-            if max((size := arrays[left[one][0]].shape), default=1) == math.prod(size)
+            if 1 < math.prod(size := arrays[left[one][0]].shape) == max(size)
         }
-        lower = rows | {one: one for one in left}
+        lower = rows | {one: one for one in left if one != "T"}
         match = None if role in found else next((lower[one] for one in usual if one in lower), None)
         if match is not None and len(left[match]) > 1:
             raise ValueError(

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cotwin.data.contents import setting
+
 Kind = Literal["numbers", "words", "times"]
 Numbers = NDArray[np.float64]
 
@@ -101,7 +103,11 @@ class Columns:
 
     def _no_number(self, value: object, name: str, where: str) -> str:
         shown = f"{value!s:.40}"
-        cure = "write numbers with a decimal point" if "," in shown else "correct it, or leave it empty"
+        cure = (
+            "write numbers with a decimal point"
+            if "," in shown
+            else (f"correct it, leave it empty, or name the quantities to read with {setting('fields')}")
+        )
         return f"{self.source}: column {name!r} holds {shown!r} in {where}, which is no number; {cure}."
 
     def _coded(self, name: str, series: Any) -> NDArray[np.int64]:
