@@ -145,11 +145,13 @@ def test_a_run_begun_in_memory_is_gone_on_with_from_a_file(tmp_path: Path, monke
 
 
 def test_an_estimate_takes_a_part_and_says_so(tmp_path: Path) -> None:
-    settings = experiment(tmp_path, measured(), "estimation.window=4", "estimation.starts=exact")
+    budget = "store.memory_budget_gb=7.8e-4"
+    settings = experiment(tmp_path, measured(128), "estimation.window=4", "estimation.starts=exact", budget)
     task = calibrate.prepare(settings)
     assert not task.data.train.in_file
     (note,) = [note for note in task.notes if "exceed the memory" in note]
-    assert f"The estimate is of {len(task.data.train)} of 35 windows of 4 steps" in note
+    assert f"The estimate is of {len(task.data.train)} of 635 windows of 4 steps" in note
+    assert 5 < len(task.data.train) < 20
     found = calibrate.searched(task)
     assert float(found.intervals["diffusivity"].value) == pytest.approx(0.1, rel=0.05)
     whole = experiment(tmp_path, measured(), "estimation.window=full")

@@ -15,8 +15,9 @@ from cotwin.parameters import estimates
 from cotwin.stepper import Stepper
 from cotwin.windows.frames import frames_of
 
-BESIDES = 12
-"""Numbers in double precision that an estimate takes for each measured value, beside its derivatives."""
+BESIDES = 40
+"""Numbers in double precision that an estimate takes for each measured value, beside its derivatives: 39 were
+measured, with a repetition on a grid twice as fine."""
 MOST_DERIVATIVES = 50
 """With more unknowns a search goes along gradients."""
 
