@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import h5py
 
@@ -96,45 +96,48 @@ def open_trajectories(
 
     Raises ValueError, naming the array or dataset and the cure, for a file that does not fit.
     """
-    wanted = Wanted(names, axes, extent, boundary, points, dt)
-    parts = []
-    for one in files_of(source) if isinstance(source, str | Path | Sequence) else [source]:
-        if isinstance(one, str) and format_of(Path(one), format) in TABLES:
-            _require_nothing_in_vain(one, "a table of readings", axes=axes, missing=missing == "mask" or None)
-            part = read_sensors(
-                one,
-                names=names,
-                fields=fields,
-                grid=grid,
-                extent=extent,
-                boundary=boundary,
-                points=points,
-                dt=dt,
-                begin=begin,
-                precision=precision,
-                given=given,
-            )
-            parts.append(part)
-            continue
-        _require_nothing_in_vain(one if isinstance(one, str) else "dataset", "data on a grid", grid=grid, begin=begin)
-        with open_contents(one, wanted, format) as contents:
-            part = assemble(
-                contents,
-                fields=fields,
-                boundary=boundary,
-                extent=extent,
-                missing=missing,
-                precision=precision,
-                walls=walls,
-                given=given,
-                given_at=given_at,
-                points=points,
-                dt=dt,
-                dt_tolerance=dt_tolerance,
-                room=room,
-            )
-        parts.append(part)
+    options = Options(
+        format=format,
+        names=names,
+        fields=fields,
+        boundary=boundary,
+        extent=extent,
+        missing=missing,
+        axes=axes,
+        precision=precision,
+        walls=walls,
+        given=given,
+        given_at=given_at,
+        points=points,
+        dt=dt,
+        dt_tolerance=dt_tolerance,
+        grid=grid,
+        begin=begin,
+    )
+    every = files_of(source) if isinstance(source, str | Path | Sequence) else [source]
+    parts = [_from_one(one, options, room) for one in every]
     return parts[0] if len(parts) == 1 else together(parts, f"{len(parts)} files")
+
+
+def _from_one(source: str | xr.Dataset, said: Options, room: Room) -> Trajectories:
+    """From a table of readings, or from data on a grid."""
+    name = source if isinstance(source, str) else "dataset"
+    if isinstance(source, str) and format_of(Path(source), said["format"]) in TABLES:
+        masked = said["missing"] == "mask" or None
+        _require_nothing_in_vain(name, "a table of readings", axes=said["axes"], missing=masked)
+        return read_sensors(
+            source,
+            **_some(said, "names fields grid extent boundary points dt begin precision given"),
+        )
+    _require_nothing_in_vain(name, "data on a grid", grid=said["grid"], begin=said["begin"])
+    wanted = Wanted(said["names"], said["axes"], said["extent"], said["boundary"], said["points"], said["dt"])
+    judged = "fields boundary extent missing precision walls given given_at points dt dt_tolerance"
+    with open_contents(source, wanted, said["format"]) as contents:
+        return assemble(contents, **_some(said, judged), room=room)
+
+
+def _some(said: Options, names: str) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name in names.split()}
 
 
 def _require_nothing_in_vain(source: str, what: str, **options: object) -> None:
