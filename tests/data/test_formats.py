@@ -277,3 +277,51 @@ def test_a_capital_t_beside_the_times_is_no_time(tmp_path, capital):
 def test_a_capital_t_alone_is_the_times(tmp_path):
     np.savez(tmp_path / "a.npz", X=X, T=T, u=U)
     assert equal(states(tmp_path / "a.npz"), U)
+
+
+@pytest.mark.parametrize("stored", ["<i2", ">i2", "f4"])
+def test_packed_numbers_and_what_stands_for_none(hdf5, stored):
+    counts = np.arange(18 * 16).reshape(3, 6, 16).astype(stored)
+    counts[1, 2, 3] = -999
+    path = hdf5(x=X, t=T, u=counts)
+    with h5py.File(path, "r+") as file:
+        file["u"].attrs.update({"scale_factor": 0.5, "add_offset": [100.0], "_FillValue": np.array(-999, stored)})
+    with pytest.raises(ValueError, match=r"1 values are not finite, the first in trajectory 1, time step 2"):
+        states(path)
+    data = states(path, missing="mask")
+    assert (~data.mask).nonzero().tolist() == [[1, 2, 0, 3]]
+    seen = data.mask[:, :, 0].numpy()
+    assert np.array_equal(data.states[:, :, 0].numpy()[seen], 0.5 * counts.astype(float)[seen] + 100)
+
+
+def test_a_factor_that_is_no_number_is_refused(hdf5):
+    path = hdf5(x=X, t=T, u=U)
+    with h5py.File(path, "r+") as file:
+        file["u"].attrs["scale_factor"] = "two"
+    with pytest.raises(ValueError, match=r"u has the attribute scale_factor = two, which is no number"):
+        states(path)
+
+
+def test_npy_files_of_a_folder_are_one_set_in_the_order_of_their_numbers(tmp_path):
+    for place in range(11):
+        np.save(tmp_path / f"run_{place}.npy", U[0] + place)
+    data = states(tmp_path, extent=[(0, 1)], dt=0.1)
+    assert equal(data, np.stack([U[0] + place for place in range(11)]))
+    assert data.layout.fields[0].name == "run"
+
+
+def test_groups_of_states_without_times_are_one_trajectory(hdf5):
+    path = hdf5(
+        x=X, **{f"snap{place}__{name}": one[place] for place in range(6) for name, one in (("u", U[0]), ("time", T))}
+    )
+    data = states(path)
+    assert equal(data, U[:1])
+    assert data.notes[0] == "snap0 to snap5 hold the same arrays: 6 trajectories, or states where these have no times"
+
+
+def test_what_lies_in_a_structure_is_said_to(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"data": {"x": X, "t": T, "u": U}})
+    with pytest.raises(
+        ValueError, match=r"It holds no array of numbers\. Not read: variable 'data' is .* class struct"
+    ):
+        states(tmp_path / "a.mat")

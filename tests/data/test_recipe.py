@@ -138,7 +138,9 @@ def test_groups_with_times_of_their_own_and_numbers(tmp_path):
     assert left == []
     assert same(data.states[:, :, 0], WAVES[np.arange(12) % 5])
     assert data.given.conditions["nu"].tolist() == pytest.approx(0.1 * np.arange(12))
-    assert "case_0 to case_11 hold the same arrays, and are taken as 12 trajectories" in data.notes
+    assert (
+        "case_0 to case_11 hold the same arrays: 12 trajectories, or states where these have no times" in data.notes
+    )
 
 
 def test_groups_that_differ_stay_as_they_are(tmp_path):

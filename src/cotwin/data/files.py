@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".mat", ".nc", ".zarr", ".csv", ".tsv
 
 def files_of(path: str | Path | Sequence[str | Path]) -> list[str]:
     """One path; those that a pattern such as runs/*.npz fits, or the data files of a folder, in the order of their
-    names; or several of these.
+    names, run2 before run10; or several of these.
 
     Raises ValueError for a pattern or a folder without any, and a file that is named twice.
     """
@@ -31,7 +32,7 @@ def files_of(path: str | Path | Sequence[str | Path]) -> list[str]:
 def _fitting(path: str) -> Iterator[str]:
     folder = Path(path)
     if folder.is_dir() and not is_store(folder):
-        files = sorted(str(one) for one in folder.iterdir() if one.suffix in ENDINGS)
+        files = sorted((str(one) for one in folder.iterdir() if one.suffix in ENDINGS), key=_counted)
         if not files:
             raise ValueError(
                 f"{path}: a folder without data files (*{', *'.join(ENDINGS)}); name one of another ending."
@@ -39,9 +40,14 @@ def _fitting(path: str) -> Iterator[str]:
         yield from files
     elif glob.has_magic(path) and not folder.exists():
         # Path.glob takes no pattern that begins at the root.
-        files = sorted(glob.glob(path))  # noqa: PTH207
+        files = sorted(glob.glob(path), key=_counted)  # noqa: PTH207
         if not files:
             raise ValueError(f"no file fits {path}.")
         yield from files
     else:
         yield path
+
+
+def _counted(name: str) -> list[str | int]:
+    """Words and numbers of a name by turns, so that numbers are compared as such."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

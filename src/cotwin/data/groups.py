@@ -40,7 +40,8 @@ def of_each_group(arrays: Arrays) -> tuple[Arrays, tuple[str, ...]]:
     if joined.keys() & alone.keys():
         return arrays, ()
     words = {f"{parent}/{name}".lstrip("/"): arrays.words.get(f"{order[0]}/{name}", {}) for name in every[0]}
-    note = f"{order[0]} to {order[-1]} hold the same arrays, and are taken as {len(order)} trajectories"
+    count = f"{len(order)} trajectories, or states where these have no times"
+    note = f"{order[0]} to {order[-1]} hold the same arrays: {count}"
     return replace(arrays, named={**alone, **joined}, words={**arrays.words, **words}), (note,)
 
 

@@ -15,6 +15,7 @@ import psutil
 
 from cotwin.data.arrays import StoredArray
 from cotwin.data.contents import Array
+from cotwin.data.packing import Packing
 from cotwin.data.room import require_room
 from cotwin.data.unpacked import DEFLATE, unpacks_to_more
 
@@ -26,7 +27,7 @@ MOST_OBJECTS = 10_000
 
 
 class H5Array(StoredArray):
-    """A dataset. reverse: its axes come in the reverse order, as MATLAB writes them.
+    """A dataset, unpacked as its attributes say. reverse: its axes come in the reverse order, as MATLAB writes them.
 
     Raises ValueError for one whose values are not all there.
     """
@@ -37,7 +38,12 @@ class H5Array(StoredArray):
             raise ValueError(f"{path_of(dataset)} {hole}")
         self.dataset, self.source, self.reverse = dataset, source, reverse
         self.parts = dataset.dtype.names == ("real", "imag")
-        self.dtype = np.dtype(complex) if self.parts else dataset.dtype
+        try:
+            self.packing = Packing.of(dataset.attrs, dataset.dtype)
+        except ValueError as error:
+            raise ValueError(f"{path_of(dataset)} {error}") from error
+        stored = np.dtype(complex) if self.parts else dataset.dtype
+        self.dtype = stored if self.packing is None else self.packing.dtype(stored)
         self.shape = tuple(reversed(dataset.shape)) if reverse else tuple(dataset.shape)
         self.unit = unit_of(dataset)
 
@@ -51,6 +57,7 @@ class H5Array(StoredArray):
             require_room(wanted, self.dtype.itemsize, path_of(self.dataset))
             values = np.asarray(self.dataset[whole[::-1] if self.reverse else whole])
         values = values["real"] + 1j * values["imag"] if self.parts else values
+        values = values if self.packing is None else self.packing.values(values)
         return values.T if self.reverse else values
 
 

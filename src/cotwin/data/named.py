@@ -48,7 +48,7 @@ def contents_of(
         by_name, names_taken = renamed(split, wanted)
         bones = skeleton(by_name, wanted)
     except ValueError as error:
-        raise ValueError(f"{source}: {error}{_what_there_is(arrays)}") from error
+        raise ValueError(f"{source}: {error}{_what_there_is(arrays, unreadable)}") from error
     frame, axes = bones.frame, sorted(set(bones.rows) - {"t"})
     fields, misfits, several = _fields(by_name, unreadable, bones.taken, frame, wanted)
     count = max((number for _, number in fields), default=1)
@@ -81,9 +81,11 @@ def contents_of(
     )
 
 
-def _what_there_is(arrays: Mapping[str, StoredArray]) -> str:
+def _what_there_is(arrays: Mapping[str, StoredArray], unreadable: Mapping[str, str]) -> str:
     shapes = [f"{name} {one.shape}" for name, one in itertools.islice(arrays.items(), MOST_NAMED)]
-    return f" It holds {', '.join(shapes)}{', …' if len(arrays) > MOST_NAMED else ''}."
+    more = ", …" if len(arrays) > MOST_NAMED else ""
+    reason = next((f" Not read: {why.rstrip('.')}." for why in unreadable.values()), "")
+    return f" It holds {', '.join(shapes) or 'no array of numbers'}{more}.{reason}"
 
 
 def _alike(

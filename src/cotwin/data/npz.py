@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ def open_npz(path: str | Path, wanted: Wanted) -> Iterator[Contents]:
 
 @contextmanager
 def arrays_of_npy(path: str | Path) -> Iterator[Arrays]:
-    """The one array of an npy file, by the file's name."""
+    """The one array of an npy file, by the file's name without a number at its end: both run0 and run1 hold run."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -56,7 +57,7 @@ def arrays_of_npy(path: str | Path) -> Iterator[Arrays]:
         array = np.memmap(path, dtype, "r", begin, shape, "F" if fortran else "C")
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: not a whole npy file of numbers ({error}); copy it again.") from error
-    yield Arrays({path.stem: Held(array)})
+    yield Arrays({re.sub(r"[_.-]*\d+$", "", path.stem) or path.stem: Held(array)})
 
 
 @contextmanager
