@@ -208,3 +208,14 @@ def test_a_time_that_is_none_is_named(tmp_path):
         ValueError, match=r"a\.npz: the times of a trajectory go from -1e\+146 to 1, .* one of them is"
     ):
         open_trajectories(tmp_path / "a.npz", boundary="neumann")
+
+
+def test_parts_of_one_trajectory_are_said_to_look_so(tmp_path: Path) -> None:
+    times = 0.1 * np.arange(30)
+    for place in range(3):
+        written(tmp_path / f"part{place}.npz", times[10 * place : 10 * place + 10])
+    files = [tmp_path / f"part{place}.npz" for place in range(3)]
+    (said,) = [note for note in open_trajectories(files).notes if "begins where" in note]
+    assert "part1.npz begins where" in said
+    assert "part0.npz ends: read as 3 trajectories. If they are parts of one, join them along time first" in said
+    assert not any("begins where" in note for note in open_trajectories([files[0], files[2]]).notes)

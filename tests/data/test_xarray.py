@@ -217,6 +217,18 @@ def test_what_has_a_unit_of_length_is_one():
     assert read(data).layout.space_unit == "km"
 
 
+def test_a_valid_range_is_said_and_not_applied():
+    data = line()
+    data["u"].attrs["valid_range"] = [0, 1]
+    assert "u has valid_range = [0, 1]; values outside it are read as they are" in read(data).notes
+    assert np.array_equal(read(data).states[0, :, 0].numpy(), U)
+
+
+def test_a_state_without_times_is_told_how_to_keep_them():
+    with pytest.raises(ValueError, match=r'none of its dimensions, x, is time.*expand_dims\("time"\)'):
+        read(line().isel(t=0))
+
+
 def test_two_dimensions_of_one_meaning_are_refused():
     data = line().assign(flux=(("t", "xf"), np.zeros((5, 10)), {}), xf=("xf", np.arange(10.0), {"axis": "X"}))
     with pytest.raises(ValueError, match=r"x and xf may both be x; say which with data\.names.*\{x: x\}"):

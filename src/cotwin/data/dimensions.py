@@ -227,6 +227,11 @@ def _require_decided(dataset: xr.Dataset, roles: Dimensions) -> None:
         sizes = {str(name): size for name, size in dataset.sizes.items()}
         known = {role: name for name, role in roles.of.items()}
         open_ = [name for name in sizes if name not in roles.of]
+        if missing == ["t"] and not open_:
+            raise ValueError(
+                f"none of its dimensions, {', '.join(sizes)}, is time. Where it is a single state, keep a dimension "
+                'of one time: dataset.isel(time=[0]), or dataset.expand_dims("time").'
+            )
         example = known | dict(zip([one for one in ("t", *SPACE) if one not in known], open_, strict=False))
         raise ValueError(
             f"which of its dimensions is {' and which '.join(missing)} is not clear; they are "

@@ -23,6 +23,8 @@ REAL = "fiub"
 """Kinds of types that hold real numbers."""
 MASK = "_mask"
 MOST_CHANNELS = 16
+VALID = ("valid_range", "valid_min", "valid_max")
+"""CF's attributes of what may be measured, which files often give in other units: nothing is left out by them."""
 
 
 @contextmanager
@@ -91,6 +93,11 @@ class Lattice:
         mask = self._mask(name, variable)
         if flat := [one for one in self.space if one not in dims]:
             notes.append(f"{name} is the same along {' and '.join(flat)}")
+        notes += [
+            f"{name} has {one} = {variable.attrs[one]!s:.40}; values outside it are read as they are"
+            for one in VALID
+            if one in variable.attrs
+        ]
         parts: dict[str, Callable[[Array], Array]] = {name: np.asarray}
         if variable.dtype.kind == "c":
             parts = {f"{name}_re": np.real, f"{name}_im": np.imag}

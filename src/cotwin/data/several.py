@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -61,11 +62,26 @@ def together(parts: Sequence[Trajectories], source: str) -> Trajectories:
         replace(first.layout, dt=dt),
         mask,
         source,
-        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        (*dict.fromkeys(note for part in parts for note in part.notes), *_in_time(parts)),
         replace(given, trajectory=torch.cat(list(_numbered(parts)))).to(precision),
         joined_between([(_in(part.between, precision), len(part)) for part in parts], factors),
         room,
         sensors=joined_sensors([(part.sensors, len(part)) for part in parts], factors),
+    )
+
+
+def _in_time(parts: Sequence[Trajectories]) -> Iterator[str]:
+    """A note where each file begins within two steps' change of where the one before it ends."""
+    moving = [channel for channel, static in enumerate(parts[0].layout.static_channels) if not static]
+    if any(len(part) > 1 or part.num_frames < 2 or part.mask is not None for part in parts):
+        return
+    for before, after in pairwise(parts):
+        last, change = before.states[0, -1, moving], before.states[0, -1, moving] - before.states[0, -2, moving]
+        if (after.states[0, 0, moving] - last).norm() > 2 * change.norm():
+            return
+    yield (
+        f"{parts[1].source} begins where {parts[0].source} ends: read as {len(parts)} trajectories. If they are "
+        "parts of one, join them along time first, in xarray by open_mfdataset, in numpy by concatenate"
     )
 
 
