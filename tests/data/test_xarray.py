@@ -217,6 +217,22 @@ def test_what_has_a_unit_of_length_is_one():
     assert read(data).layout.space_unit == "km"
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_arrays_of_zarr_without_labels_are_unpacked_too(tmp_path, version):
+    zarr = pytest.importorskip("zarr")
+    counts = np.arange(45).reshape(5, 9)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    for name, values in {"t": np.arange(5), "x": np.arange(9), "u": np.where(counts == 7, -1, counts)}.items():
+        group[name] = values
+    group["u"].attrs.update({"scale_factor": 0.5, "_FillValue": -1})
+    data = read(tmp_path / "a.zarr", missing="mask")
+    assert data.mask[0, :, 0].flatten().logical_not().nonzero().tolist() == [[7]]
+    assert np.array_equal(data.states[0, 1:, 0].numpy(), 0.5 * counts[1:])
+    group["u"].attrs["scale_factor"] = "two"
+    with pytest.raises(ValueError, match=r"a\.zarr: u has the attribute scale_factor = two, which is no number"):
+        read(tmp_path / "a.zarr")
+
+
 def test_a_valid_range_is_said_and_not_applied():
     data = line()
     data["u"].attrs["valid_range"] = [0, 1]

@@ -18,6 +18,7 @@ from cotwin.data.labelled_arrays import arrays_of, decoded, require_variables
 from cotwin.data.labelled_fields import damage_explained
 from cotwin.data.named import contents_of as contents_of_named
 from cotwin.data.optional import needed
+from cotwin.data.packing import Packing
 from cotwin.data.room import require_room
 from cotwin.data.unpacked import unpacks_to_more
 from cotwin.data.wanted import Wanted
@@ -119,10 +120,16 @@ def _arrays(store: Any, looked: Looked, source: str) -> dict[str, StoredArray]:
 
 
 class _ZarrArray(StoredArray):
-    """An array without names of its dimensions."""
+    """An array without names of its dimensions, unpacked as its attributes say."""
 
     def __init__(self, array: Any, source: str) -> None:
         self.array, self.source, self.shape, self.dtype = array, source, tuple(array.shape), np.dtype(array.dtype)
+        try:
+            self.packing = Packing.of(array.attrs, self.dtype)
+        except ValueError as error:
+            raise ValueError(f"{source}: {array.basename} {error}") from error
+        if self.packing is not None:
+            self.dtype = self.packing.dtype(self.dtype)
         self.unit = str(array.attrs.get("units", "1"))
 
     def __getitem__(self, index: tuple[int | slice, ...], /) -> Array:
@@ -133,4 +140,5 @@ class _ZarrArray(StoredArray):
         ]
         require_room(wanted, self.dtype.itemsize, f"{self.source}: {self.array.name}")
         with damage_explained(self.source):
-            return np.asarray(self.array[whole])
+            stored = np.asarray(self.array[whole])
+        return stored if self.packing is None else self.packing.values(stored)
