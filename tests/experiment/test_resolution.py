@@ -194,6 +194,7 @@ def test_substeps_that_a_finer_grid_needs_are_taken_though_fewer_are_held(
     assert seen(estimated("waves.yaml"), "grid").seen
 
 
+@pytest.mark.slow
 def test_data_of_another_interval_have_substeps_of_their_own(rare: str) -> None:
     """The preset has four, for its own data; these need more, and begin with as many."""
     assert load("burgers").physical.model_dump()["substeps"] == 4
