@@ -210,6 +210,13 @@ def test_a_time_that_is_none_is_named(tmp_path):
         open_trajectories(tmp_path / "a.npz", boundary="neumann")
 
 
+def test_times_that_rounding_has_made_uneven_are_refused(tmp_path: Path) -> None:
+    late = 1e6 + 0.1 * np.arange(7)
+    with pytest.raises(ValueError, match=r"times up to 1e\+06 are held as float32, which rounds them by a good part"):
+        written(tmp_path / "late.npz", late.astype(np.float32), clock=0.1)
+    assert written(tmp_path / "late.npz", late, clock=0.1).layout.dt == pytest.approx(0.1)
+
+
 def test_parts_of_one_trajectory_are_said_to_look_so(tmp_path: Path) -> None:
     times = 0.1 * np.arange(30)
     for place in range(3):

@@ -102,6 +102,11 @@ class Frames:
                 f"step, {setting('dt')}."
             )
         rounding = 4 * np.finfo(times.dtype).eps * np.abs(rows).max() / dt if times.dtype.kind == "f" else 0.0
+        if rounding > 1 and not even:
+            raise ValueError(
+                f"{source}: times up to {np.abs(rows).max():.6g} are held as {times.dtype}, which rounds them by a "
+                f"good part of a step of {dt:.6g}; write them in double precision, or count them from the start."
+            )
         own = [
             _stretches(np.arange(rows.shape[1]) * 1.0 if even and dt == steps[0] else (row - row[0]) / dt, rounding)
             for row in rows
