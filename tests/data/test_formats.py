@@ -325,3 +325,17 @@ def test_what_lies_in_a_structure_is_said_to(tmp_path):
         ValueError, match=r"It holds no array of numbers\. Not read: variable 'data' is .* class struct"
     ):
         states(tmp_path / "a.mat")
+
+
+def test_parts_of_a_complex_array_replace_no_other(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, t=T, h=U * (1 + 2j), h_re=U)
+    with pytest.raises(
+        ValueError, match="h is complex, and its parts would be called h_re and h_im, as another array is"
+    ):
+        states(tmp_path / "a.npz")
+
+
+def test_components_replace_no_other_field(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, t=T, q=np.stack([U, 2 * U], axis=-1), q_0=7 * U)
+    with pytest.raises(ValueError, match="two fields would be called q_0"):
+        states(tmp_path / "a.npz")

@@ -147,7 +147,10 @@ def open_contents(
 
 
 def _renamed(contents: Contents, wanted: Wanted) -> Contents:
-    """With the caller's names of fields, where the format has not used them already."""
+    """With the caller's names of fields, where the format has not used them already.
+
+    Raises ValueError for names that no field has, and for two fields of one name.
+    """
     ours = {theirs: name for name, theirs in wanted.names.items() if name not in ROLES}
     there = {field.name for field in contents.fields}
     known = {*there, *contents.misfits, *contents.scalars, *contents.courses}
@@ -156,9 +159,15 @@ def _renamed(contents: Contents, wanted: Wanted) -> Contents:
         raise ValueError(
             f"{contents.source}: {setting('names')} speaks of {strange[0]!r}; its fields are {', '.join(there)}."
         )
-    if not there & set(ours):
-        return contents
-    return replace(contents, fields=tuple(replace(one, name=ours.get(one.name, one.name)) for one in contents.fields))
+    called = [ours.get(field.name, field.name) for field in contents.fields]
+    twice = [name for name in called if called.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"{contents.source}: two fields would be called {twice[0]}, by {setting('names')} or as part of another "
+            "array; give one of them another name there or in the file."
+        )
+    named = zip(contents.fields, called, strict=True)
+    return replace(contents, fields=tuple(replace(one, name=name) for one, name in named))
 
 
 def open_arrays(path: str | Path, format: str | None = None) -> AbstractContextManager[Arrays]:

@@ -186,7 +186,18 @@ def _made_up(
 
 
 def with_parts(arrays: Mapping[str, StoredArray]) -> tuple[dict[str, StoredArray], list[str]]:
-    """Real and imaginary parts in place of complex arrays, and notes that say so."""
+    """Real and imaginary parts in place of complex arrays, and notes that say so.
+
+    Raises ValueError where an array is called as a part already.
+    """
+    twice = [
+        name for name, one in arrays.items() if one.dtype.kind == "c" and {f"{name}_re", f"{name}_im"} & {*arrays}
+    ]
+    if twice:
+        raise ValueError(
+            f"{twice[0]} is complex, and its parts would be called {twice[0]}_re and {twice[0]}_im, as another array "
+            "is; give one of them another name in the file."
+        )
     found: dict[str, StoredArray] = {}
     notes = []
     for name, array in arrays.items():
