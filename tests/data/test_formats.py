@@ -57,7 +57,9 @@ class TestPDEBench:
         both = RNG.normal(size=(3, 6, 16, 12, 2))
         groups = {f"{i:04d}__data": both[i] for i in range(3)}
         grids = {f"{i:04d}__grid__{name}": row for i in range(3) for name, row in (("x", X), ("y", Y), ("t", T))}
-        data = states(hdf5(**groups, **grids), names={"u": "data_0", "v": "data_1"})
+        path = hdf5(**groups, **grids)
+        assert [field.name for field in states(path).layout.fields] == ["data_0", "data_1"]
+        data = states(path, names={"u": "data_0", "v": "data_1"})
         assert [field.name for field in data.layout.fields] == ["u", "v"]
         assert equal(data, both[..., 0], both[..., 1])
 

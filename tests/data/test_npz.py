@@ -189,7 +189,7 @@ TWICE = np.array([0, 0.1, 0.2, 0.2, 0.4, 0.5])
     [
         ({"t": TWICE, "x": X, "u": U}, {}, "times do not rise from 0.2 (index 2) to 0.2 (index 3); sort the states"),
         ({"t": T[::-1], "x": X, "u": U}, {}, "times are not equally spaced: they fall"),
-        ({"t": T[:1], "x": X, "u": U[:1]}, {}, "there is 1 value, and at least two are needed"),
+        ({"t": T[:1], "x": X, "u": U[:1]}, {}, "holds a single state, and a trajectory needs two"),
         ({"t": T, "x": X, "u": np.zeros((0, 6, 16))}, {}, "the fields hold no trajectory"),
         ({"t": T, "x": X, "u": U, "v_mask": U > 0}, {}, "'v_mask' is a mask, and there is no field 'v' for it"),
         ({"t": T, "x": X**2, "u": U}, {}, "coordinates x are not equally spaced: the interval from"),

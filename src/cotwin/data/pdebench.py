@@ -81,8 +81,11 @@ def _numbered(file: Any, wanted: Wanted, source: str) -> Contents:
                 raise ValueError(f"grid/{axis} of {name} and of {groups[0]} differ; Cotwin needs one grid for all.")
         datasets.append(H5Array(member(own, "data"), source))
     arrays: dict[str, StoredArray] = {name: Held(np.asarray(values)) for name, values in grid.items()}
-    arrays["data"] = Stacked(datasets)
-    return contents_of(arrays, {}, _ordered(wanted, "nt", names, "c"), source, "PDEBench's HDF5")
+    # Of components as many as axes too: activator and inhibitor, not a vector.
+    stacked = Stacked(datasets)
+    parts = stacked.shape[-1]
+    arrays |= {f"data_{i}" if parts > 1 else "data": _Component(stacked, i) for i in range(parts)}
+    return contents_of(arrays, {}, _ordered(wanted, "nt", names), source, "PDEBench's HDF5")
 
 
 def _incompressible(file: Any, wanted: Wanted, source: str) -> Contents:

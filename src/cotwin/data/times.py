@@ -217,7 +217,12 @@ class Frames:
 
 def _require_rising(times: Array, rows: NDArray[np.float64], problem: str | None, source: str) -> None:
     gaps = np.diff(rows, axis=1)
-    if rows.shape[1] < 2 or not np.isfinite(rows).all() or (gaps < 0).all():
+    if rows.shape[1] < 2:
+        raise ValueError(
+            f"{source}: holds a single state, and a trajectory needs two or more. Where each file holds one state, "
+            "join them along time first, in the order of their times (np.stack, or xarray.open_mfdataset)."
+        )
+    if not np.isfinite(rows).all() or (gaps < 0).all():
         raise ValueError(f"{source}: times are not equally spaced: {(problem or '').rstrip('; ')}.")
     if not (gaps > 0).all():
         row, index = (int(one[0]) for one in (gaps <= 0).nonzero())
