@@ -1,6 +1,6 @@
 from cotwin.data.read import open_trajectories as open_trajectories
 from cotwin.data.trajectories import Trajectories as Trajectories
-from cotwin.data.write import write_trajectories as write_trajectories
+from cotwin.data.writing.write import write_trajectories as write_trajectories
 from cotwin.experiment.trained import TrainedRun as TrainedRun, load_run as load_run
 from cotwin.layout import Field as Field, Layout as Layout
 from cotwin.parameters import (

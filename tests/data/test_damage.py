@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from well_files import write_well
 
-from cotwin.data.inspect import inspect_file, render
+from cotwin.data.inspection.inspect import inspect_file, render
 from cotwin.data.read import open_trajectories
 
 X, T = np.linspace(0, 1, 6, endpoint=False), np.linspace(0, 1, 5)

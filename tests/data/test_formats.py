@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 
 from cotwin import open_trajectories
-from cotwin.data.inspect import inspect_file
+from cotwin.data.inspection.inspect import inspect_file
 
 X, Y, T = (np.arange(16) + 0.5) / 16, (np.arange(12) + 0.5) / 12, np.arange(6) * 0.1
 RNG = np.random.default_rng(0)
@@ -219,7 +219,7 @@ def test_what_a_file_is_its_content_says(tmp_path):
 def test_a_large_array_that_is_not_packed_is_mapped_and_checked(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
     np.savez(path, x=X, t=T, u=U)
-    monkeypatch.setattr("cotwin.data.archive.is_large", lambda shape, item: True)
+    monkeypatch.setattr("cotwin.data.formats.archive.is_large", lambda shape, item: True)
     assert equal(states(path), U)
     content = bytearray(path.read_bytes())
     at = content.index(U.tobytes()[:64]) + 1000

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from cotwin.data.assembling.walls import missed_value, slope_sign
 from cotwin.data.read import open_trajectories
-from cotwin.data.walls import missed_value, slope_sign
 
 X, Y, T = np.linspace(0.05, 0.95, 10), np.linspace(0, 1, 7), np.arange(9) * 0.1
 UNIT = [(0, 1), (0, 1)]

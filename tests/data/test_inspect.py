@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from well_files import add_field, write_well
 
-from cotwin.data.inspect import Place, inspect_file, render
+from cotwin.data.inspection.inspect import Place, inspect_file, render
 from cotwin.data.read import open_trajectories
 
 X, T = np.linspace(0, 1, 16, endpoint=False), np.linspace(0, 1, 5)

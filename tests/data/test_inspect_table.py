@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cotwin.data.check import check_file
-from cotwin.data.inspect import inspect_file, render
+from cotwin.data.inspection.check import check_file
+from cotwin.data.inspection.inspect import inspect_file, render
 from cotwin.data.read import open_trajectories
 
 

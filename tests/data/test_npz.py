@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.inspect import inspect_file
+from cotwin.data.inspection.inspect import inspect_file
 from cotwin.data.read import open_trajectories
 
 X = np.linspace(0, 1, 16, endpoint=False)
@@ -371,7 +371,7 @@ def test_a_cube_of_one_trajectory_is_read_where_its_boundary_tells_the_times(sav
 
 
 def test_single_precision_coordinates_are_even():
-    from cotwin.data.contents import unevenness
+    from cotwin.data.stored.contents import unevenness
 
     assert unevenness(np.linspace(0, 1000, 100_001, dtype=np.float32), "") is None
 

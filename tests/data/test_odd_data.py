@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from cotwin.data.check import check_files
-from cotwin.data.inspect import inspect_file
+from cotwin.data.inspection.check import check_files
+from cotwin.data.inspection.inspect import inspect_file
 from cotwin.data.noise import add_noise
-from cotwin.data.write import write_trajectories
+from cotwin.data.writing.write import write_trajectories
 from cotwin.experiment.load import load
 from cotwin.experiment.simulated import simulate
 from cotwin.seeds import seeded

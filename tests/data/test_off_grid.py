@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from cotwin.data.off_grid import read_sensors
 from cotwin.data.read import open_trajectories
+from cotwin.data.tables.off_grid import read_sensors
 from cotwin.data.trajectories import Trajectories
 
 SAID: dict[str, Any] = {"grid": [10], "extent": [(0.0, 1.0)], "boundary": "neumann"}

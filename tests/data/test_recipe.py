@@ -13,7 +13,7 @@ import yaml
 from published import published
 from well_files import write_well
 
-from cotwin.data.inspect import inspect_file, render
+from cotwin.data.inspection.inspect import inspect_file, render
 from cotwin.data.read import Options, open_trajectories
 from cotwin.experiment.settings import FileData
 

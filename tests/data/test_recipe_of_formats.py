@@ -5,7 +5,7 @@ import pytest
 from test_data_page import MADE
 from test_recipe import pasted
 
-from cotwin.data.inspect import inspect_file
+from cotwin.data.inspection.inspect import inspect_file
 
 TABLES = ["logger.csv"]  # which have no states to compare: test_inspect_table.py
 SAID = {"wave.mat": {"axes": "xtn"}}  # else two trajectories are taken as two components, as where nothing is said

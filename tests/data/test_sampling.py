@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cotwin.data.contents import Axis, Contents, StoredField
-from cotwin.data.sampling import AT_ONCE, beginning, parts_of
-from cotwin.data.values import summary_of
+from cotwin.data.inspection.sampling import AT_ONCE, beginning, parts_of
+from cotwin.data.inspection.values import summary_of
+from cotwin.data.stored.contents import Axis, Contents, StoredField
 
 
 def holding(trajectories, frames, points):

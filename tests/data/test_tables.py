@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from cotwin.data import table
-from cotwin.data.table import Kind, Table
-from cotwin.data.tables import columns_of, read_table
+from cotwin.data.tables import table
+from cotwin.data.tables.known import columns_of, read_table
+from cotwin.data.tables.table import Kind, Table
 
 WANTED: dict[str, Kind] = {"well": "words", "time": "times", "x": "numbers", "u": "numbers"}
 FRAME = pd.DataFrame(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from cotwin.data.assembling.times import Frames
 from cotwin.data.files import files_of
 from cotwin.data.read import open_trajectories
 from cotwin.data.several import together
 from cotwin.data.split import split_in_time, split_trajectories
-from cotwin.data.times import Frames
 from cotwin.data.trajectories import Trajectories
 
 X = (np.arange(8) + 0.5) / 8

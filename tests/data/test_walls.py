@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from cotwin.data.assembling.walls import contradictions
 from cotwin.data.read import open_trajectories
-from cotwin.data.walls import contradictions
 from cotwin.layout import Field, Layout
 
 POINTS, TIMES = 48, np.arange(33) * 0.05

@@ -10,7 +10,7 @@ import pytest
 import torch
 from well_files import add, add_field, write_well
 
-from cotwin.data.inspect import inspect_file
+from cotwin.data.inspection.inspect import inspect_file
 from cotwin.data.read import is_self_contained, open_trajectories
 
 

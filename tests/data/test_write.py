@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.formats import open_contents
+from cotwin.data.formats.known import open_contents
 from cotwin.data.initial import read_initial
 from cotwin.data.read import open_trajectories
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.write import WRITERS, write_trajectories
+from cotwin.data.writing.write import WRITERS, write_trajectories
 from cotwin.given import Course, Given
 from cotwin.layout import Field, Layout
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cotwin.data.formats import open_contents
-from cotwin.data.inspect import inspect_file
+from cotwin.data.formats.known import open_contents
+from cotwin.data.inspection.inspect import inspect_file
 from cotwin.data.read import open_trajectories
 
 xr = pytest.importorskip("xarray")

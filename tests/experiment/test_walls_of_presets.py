@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from cotwin.data.assembling.walls import contradictions
 from cotwin.data.noise import add_noise
-from cotwin.data.walls import contradictions
 from cotwin.experiment.load import load
 from cotwin.experiment.settings import Simulated
 from cotwin.experiment.simulated import simulate

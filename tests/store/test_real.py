@@ -16,7 +16,7 @@ import torch
 
 from cotwin.data.read import open_trajectories
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.write import write_trajectories
+from cotwin.data.writing.write import write_trajectories
 from cotwin.mapped import place_of
 from cotwin.store import hashes, real
 from cotwin.store.hashes import content_hash

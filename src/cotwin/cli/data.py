@@ -20,7 +20,7 @@ def inspect(
     plot: Annotated[Path | None, typer.Option(help="A PNG to draw each field into, over time.")] = None,
 ) -> None:
     """Say what is in a file, what may be times, coordinates and fields, and the settings that read it."""
-    from cotwin.data.inspect import inspected, render
+    from cotwin.data.inspection.inspect import inspected, render
 
     with errors_explained(), inspected(file, format) as (found, contents):
         typer.echo(render(found))
@@ -47,7 +47,7 @@ def check(
     import json
     from dataclasses import asdict
 
-    from cotwin.data.finding import told
+    from cotwin.data.inspection.finding import told
     from cotwin.experiment.checking import check as check_data
 
     with errors_explained():

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cotwin.data.formats import is_store
+from cotwin.data.formats.known import is_store
 
 ENDINGS = (".npz", ".npy", ".h5", ".hdf5", ".mat", ".nc", ".zarr", ".csv", ".tsv", ".parquet")
 """Of files that are taken from a folder."""

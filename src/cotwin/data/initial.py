@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.data.boundaries import said_by
-from cotwin.data.contents import ALL, Array, Axis, Contents, StoredField
-from cotwin.data.formats import open_contents
-from cotwin.data.orders import require_order
-from cotwin.data.outside import given_of
-from cotwin.data.times import Frames
-from cotwin.data.wanted import Wanted
+from cotwin.data.assembling.orders import require_order
+from cotwin.data.assembling.outside import given_of
+from cotwin.data.assembling.times import Frames
+from cotwin.data.formats.known import open_contents
+from cotwin.data.stored.boundaries import said_by
+from cotwin.data.stored.contents import ALL, Array, Axis, Contents, StoredField
+from cotwin.data.stored.wanted import Wanted
 from cotwin.given import Given
 from cotwin.layout import Field, Layout
 

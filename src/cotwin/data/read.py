@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import h5py
 
-from cotwin.data.assemble import Missing, Walls, assemble
-from cotwin.data.contents import setting
+from cotwin.data.assembling.assemble import Missing, Walls, assemble
+from cotwin.data.assembling.precision import Precision
+from cotwin.data.assembling.times import NEAR
 from cotwin.data.files import files_of
-from cotwin.data.formats import TABLES, format_of, open_contents
-from cotwin.data.hdf5 import takes_from_other_files
-from cotwin.data.off_grid import read_sensors
-from cotwin.data.precision import Precision
+from cotwin.data.formats.hdf5 import takes_from_other_files
+from cotwin.data.formats.known import TABLES, format_of, open_contents
 from cotwin.data.room import MEMORY, Room
 from cotwin.data.several import together
-from cotwin.data.times import NEAR
+from cotwin.data.stored.contents import setting
+from cotwin.data.stored.wanted import Wanted
+from cotwin.data.tables.off_grid import read_sensors
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.wanted import Wanted
 from cotwin.layout import Boundary, Centring, Ends
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ def open_trajectories(
         {"t": "time", "u": "usol"}.
     fields: which to read, in order; default all.
     boundary: what the file leaves open, for each axis, for each of its ends, or for all.
-    extent: (lower, upper) of each axis; see `cotwin.data.grid.place` for what it decides. Where the file has no
-        coordinates, they follow from it and from `points`.
+    extent: (lower, upper) of each axis; see `cotwin.data.assembling.grid.place` for what it decides. Where the file
+        has no coordinates, they follow from it and from `points`.
     missing: refuse values that are not finite, or mask them.
     axes: the order of the axes of fields where the format does not settle it, such as "xt", "nxyt" or "ntcxy", n for
         trajectories and c for components; by their lengths if not given, times first.
-    precision: of the states; see `cotwin.data.precision.fitting_precision` for what auto decides.
+    precision: of the states; see `cotwin.data.assembling.precision.fitting_precision` for what auto decides.
     given: fields that are no part of the state but given with it: known coefficients, forcings. Numbers always are.
     walls: refuse data that surely contradict the boundary, or trust it and note them.
     points: whether those of an axis are nodes, the outermost on the ends of the domain, or centres of cells; for each

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cotwin.data.between import Between
 from cotwin.data.between import joined as joined_between
-from cotwin.data.contents import setting
+from cotwin.data.stored.contents import setting
 from cotwin.data.trajectories import Trajectories
 from cotwin.given import Course, Given, joined
 from cotwin.pieces import copied

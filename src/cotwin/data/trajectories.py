@@ -128,7 +128,7 @@ class Trajectories:
 
         Raises ValueError where xarray is not installed, and where states lie beside the frames.
         """
-        from cotwin.data.to_xarray import dataset_of
+        from cotwin.data.writing.to_xarray import dataset_of
 
         return dataset_of(self)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cotwin.data.check import check_files
 from cotwin.data.files import files_of
-from cotwin.data.finding import Finding
-from cotwin.data.inspect import inspect_file
+from cotwin.data.inspection.check import check_files
+from cotwin.data.inspection.finding import Finding
+from cotwin.data.inspection.inspect import inspect_file
 from cotwin.experiment.from_file import options_of
 from cotwin.experiment.load import load
 from cotwin.experiment.read_settings import ConfigError, override_of

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cotwin.data.contents import setting
+from cotwin.data.assembling.walls import NOTED, Missed, missed_value, slope_sign
+from cotwin.data.stored.contents import setting
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.walls import NOTED, Missed, missed_value, slope_sign
 from cotwin.experiment.parameter_settings import Component, FromData
 from cotwin.experiment.wall_settings import WallsSettings
 from cotwin.parameters.walls import SIDES

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cotwin.data.formats import TABLES
-from cotwin.data.inspect import inspect_file
-from cotwin.data.long_form import read_long_form
-from cotwin.data.recipe import yaml_of
-from cotwin.data.summary import Inspection, Setting
+from cotwin.data.formats.known import TABLES
+from cotwin.data.inspection.inspect import inspect_file
+from cotwin.data.inspection.recipe import yaml_of
+from cotwin.data.inspection.summary import Inspection, Setting
+from cotwin.data.tables.long_form import read_long_form
 from cotwin.experiment.learner_settings import PhysicalSettings
 from cotwin.experiment.settings import FileData
 from cotwin.experiment.stub import class_of, identifier, stub_of

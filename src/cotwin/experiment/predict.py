@@ -16,7 +16,7 @@ from torch import Tensor
 from cotwin.data.initial import read_initial
 from cotwin.data.room import require_room
 from cotwin.data.trajectories import Trajectories
-from cotwin.data.write import require_new, write_trajectories
+from cotwin.data.writing.write import require_new, write_trajectories
 from cotwin.experiment.trained import TrainedRun, load_run
 from cotwin.given import Course, Given
 from cotwin.networks.surrogate import Surrogate

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cotwin.data.times import NEAR
+from cotwin.data.assembling.times import NEAR
 from cotwin.experiment.estimation_settings import Estimation
 from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.parameter_settings import Unknown

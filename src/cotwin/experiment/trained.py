@@ -81,7 +81,7 @@ class TrainedRun:
         """One of the models from a frame of every trajectory in a file or a dataset, so many data intervals on.
 
         The start is the first state. `to_xarray()` of what comes out is an xarray.Dataset, and
-        `cotwin.data.write.write_trajectories` writes it. given: numbers for all, in place of what the file says.
+        `cotwin.write_trajectories` writes it. given: numbers for all, in place of what the file says.
         Raises what `cotwin.experiment.predict.roll_out` does.
         """
         from cotwin.experiment.predict import roll_out

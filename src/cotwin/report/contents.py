@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from cotwin.data.contents import Array, Contents, StoredField, as_type
+from cotwin.data.stored.contents import Array, Contents, StoredField, as_type
 from cotwin.report.picture import label_of
 
 BOTH = 0.1

@@ -1,0 +1,1 @@
+"""From the contents of a file to trajectories: judged, placed, in the right precision."""

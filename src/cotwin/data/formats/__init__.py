@@ -1,0 +1,1 @@
+"""One file for each format, each yielding `Contents`; `known` lists them."""

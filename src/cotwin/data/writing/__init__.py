@@ -1,0 +1,1 @@
+"""Trajectories as what other tools read."""
