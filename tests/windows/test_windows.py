@@ -13,7 +13,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cotwin.stepper import DivergenceError
-from cotwin.windows import Batch, JoinedWindows, RolloutWindows, SlidingWindows, Windows, collate
+from cotwin.windows import (
+    Batch,
+    DrawnStates,
+    JoinedWindows,
+    PickedStates,
+    Places,
+    RolloutWindows,
+    SlidingWindows,
+    Windows,
+    collate,
+)
 
 
 def numbered(count: int, frames: int) -> Tensor:
@@ -165,3 +175,20 @@ def test_windows_that_do_not_fit_are_not_joined() -> None:
             JoinedWindows(real, generated(3), alpha)
     with pytest.raises(ValueError, match="channels"):
         RolloutWindows(Growth(1.0), torch.zeros(3, 2, *LAYOUT.grid), 1)
+
+
+class Elsewhere(PickedStates):
+    """States that are of other rows and frames of the trajectories that something is given with."""
+
+    random_access = False
+
+    def places(self, indices):
+        return Places(torch.as_tensor(indices) % 2, 1 + torch.as_tensor(indices))
+
+
+def test_states_drawn_beforehand_are_the_states_wherever_they_are():
+    states = Elsewhere(torch.randn(6, 1, 4))
+    drawn = DrawnStates(states)
+    for indices in ([0, 1, 2, 3, 4, 5], [4, 0, 4], [1]):
+        assert drawn.take(indices).equal(states.states.take(indices, [0] * len(indices)))
+        assert all(one.equal(other) for one, other in zip(drawn.places(indices), states.places(indices), strict=True))

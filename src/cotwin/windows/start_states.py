@@ -76,10 +76,14 @@ class PickedStates(StartStates):
         return self.states.shape[2:]
 
     def take(self, indices: Sequence[int]) -> Float[Tensor, "B C *S"]:
-        rows, frames = self.places(indices)
+        # Not of `places`, which says where they are in the trajectories that something is given with.
+        rows, frames = self._kept(indices)
         return self.states.take(rows.tolist(), frames.tolist())
 
     def places(self, indices: Sequence[int]) -> Places:
+        return self._kept(indices)
+
+    def _kept(self, indices: Sequence[int]) -> Places:
         index = self.order[torch.as_tensor(indices)]
         return Places(index // self.frames, index % self.frames)
 
