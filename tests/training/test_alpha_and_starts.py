@@ -1,8 +1,6 @@
-"""How much generated data count, and where they start."""
+"""Where generated windows start."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
@@ -13,10 +11,7 @@ from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.stepper import DivergenceError, rollout
-from cotwin.training.alpha import auto, fixed, linear
 from cotwin.windows.starts import ROLLOUTS_AT_ONCE, perturbed, real, simulated
-
-ERRORS = st.one_of(st.floats(0, 1e6), st.just(math.inf), st.just(math.nan))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -37,29 +32,6 @@ def random_states(count: int, *, channels: int = 1, seed: int = 0) -> Tensor:
 
 def power(states: Tensor) -> Tensor:
     return torch.fft.rfft(states - states.mean(dim=(0, 2), keepdim=True)).abs().square().mean(dim=0)
-
-
-@given(st.floats(0, 100), ERRORS, ERRORS)
-def test_a_teacher_no_better_than_its_learner_does_not_teach(cap: float, teacher: float, learner: float) -> None:
-    alpha = auto(cap)(3, teacher, learner)
-    assert 0 <= alpha <= cap
-    if not teacher < learner:
-        assert alpha == 0
-
-
-@given(st.floats(0.1, 1), st.floats(0.1, 1), st.floats(0.1, 1))
-def test_a_better_teacher_counts_more(one: float, other: float, learner: float) -> None:
-    assert auto(2.0)(0, min(one, other), learner) >= auto(2.0)(0, max(one, other), learner)
-
-
-def test_a_learner_that_diverges_trusts_a_teacher_that_does_not() -> None:
-    assert auto(2.0)(0, 0.5, math.inf) == 2.0
-
-
-def test_schedules_of_alpha_do_not_look_at_errors() -> None:
-    assert fixed(0.7)(5, 0.0, math.inf) == 0.7
-    assert [linear(1.0, 3.0, cycles=3)(cycle, math.inf, 0.0) for cycle in range(5)] == [1, 2, 3, 3, 3]
-    assert linear(1.0, 3.0, cycles=1)(0, 0.0, 0.0) == 1
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 99))

@@ -243,7 +243,7 @@ class LinearAlpha(Settings):
 
 
 class AutoAlpha(Settings):
-    """A teacher that is no better than its learner on held-out real data does not teach."""
+    """By held-out real data: the simulator teaches until it is shown to be worse, the surrogate once shown better."""
 
     kind: Literal["auto"]
     cap: Annotated[float, Field(gt=0, le=1000)] = Field(2.0, description="influence of a perfect teacher")

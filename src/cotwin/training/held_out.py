@@ -21,6 +21,10 @@ from cotwin.training.metrics import variances, vrmse
 
 TOGETHER = 64_000_000
 """Bytes of rollouts that are made at once; a rollout takes several times as much."""
+FEWEST = 3
+"""Trajectories whose differences have a spread that means something."""
+STRETCHES = 4
+"""In time, that fewer trajectories are cut into."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,22 @@ class Errors:
     def nrmse_over_time(self) -> list[float]:
         """The same of each scored time by itself."""
         return self._nrmse((0,)).tolist()
+
+    @property
+    def of_parts(self) -> Tensor:
+        """The same of parts that tell how sure a difference between two models is, (U,).
+
+        Of each trajectory, where there are three or more; else of four stretches in time of each, which are less
+        independent: what holds on one trajectory need not hold on another.
+        """
+        cuts = 1 if len(self.squares) >= FEWEST else STRETCHES
+        both = (one.tensor_split(cuts, dim=1) for one in (self.squares, self.counts))
+        parts = [
+            (squares.sum(dim=1) / counts.sum(dim=1)).sqrt().nanmean(dim=-1)
+            for squares, counts in zip(*both, strict=True)
+        ]
+        whole = torch.cat(parts)
+        return whole[~whole.isnan()]
 
     def _nrmse(self, together: tuple[int, ...]) -> Tensor:
         return (self.squares.sum(dim=together) / self.counts.sum(dim=together)).sqrt().nanmean(dim=-1)

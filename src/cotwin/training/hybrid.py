@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from cotwin.seeds import seeded
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
 from cotwin.store.store import Store
-from cotwin.training.alpha import Alpha
+from cotwin.training.alpha import Alpha, Standing
 from cotwin.training.safe_steps import TrainingDivergedError
 from cotwin.training.trainer import Trainer
 from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
@@ -155,7 +157,10 @@ class HybridTrainer:
 
     def most_generated_windows(self, phase: Phase) -> int:
         """The most that a phase may ask for: as many as for a perfect teacher of a learner that knows nothing."""
-        return self.generated_windows(phase, self.alpha(max(phase.cycle, 0), 0.0, math.inf))
+        perfect, ignorant = torch.zeros(1), torch.tensor([math.inf])
+        return self.generated_windows(
+            phase, self.alpha(max(phase.cycle, 0), Standing(perfect, ignorant, trusted=True))
+        )
 
     def check_room(self, cycles: int) -> None:
         """Raise ValueError if the store has no place for what some phase may generate."""
@@ -205,7 +210,9 @@ class HybridTrainer:
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
         alpha, reason = 0.0, "nothing generated"
         if self.most_generated_windows(phase):
-            alpha = self.alpha(phase.cycle, teacher.best_error, learner.trainer.best_error)
+            trusted = phase.teacher == "physical"
+            standing = Standing(teacher.best_parts, learner.trainer.best_parts, trusted)
+            alpha = self.alpha(phase.cycle, standing)
         if alpha != 0.0:
             before = copy.deepcopy(learner.trainer.state_dict())
             try:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from cotwin.stepper import Stepper
 from cotwin.training.descent import Descent
 from cotwin.training.held_out import HeldOut
@@ -69,6 +71,8 @@ class Trainer:
     penalty: what is known of the parameters beforehand, added to the loss.
     seed: fixes the order of the windows, together with the number of epochs begun.
 
+    best_error, best_parts: held-out error of the best weights so far, over all and of parts (`Errors.of_parts`).
+
     Divergence is dealt with by `SafeSteps`: `fit` raises TrainingDivergedError if a model keeps diverging.
     """
 
@@ -94,6 +98,7 @@ class Trainer:
         self.steps_done = 0
         self.epochs_begun = 0
         self.best_error = math.inf
+        self.best_parts = torch.tensor([math.inf])
         self.best_weights = copy.deepcopy(stepper.state_dict())
 
     def fit(self, windows: Windows, steps: int, on_step: Callable[[float], None] = lambda loss: None) -> Fit:
@@ -122,9 +127,10 @@ class Trainer:
 
     def validate(self) -> float:
         """Held-out error of the present weights; keeps them if they are the best so far."""
-        error = self.held_out.error(self.stepper)
+        errors = self.held_out.measure(self.stepper)
+        error = errors.nrmse
         if error < self.best_error:
-            self.best_error = error
+            self.best_error, self.best_parts = error, errors.of_parts
             self.best_weights = copy.deepcopy(self.stepper.state_dict())
         return error
 
@@ -151,6 +157,7 @@ class Trainer:
             "descent": self.descent.state_dict(),
             "best_weights": self.best_weights,
             "best_error": self.best_error,
+            "best_parts": self.best_parts,
             "steps_done": self.steps_done,
             "epochs_begun": self.epochs_begun,
             "shrink": self.safe_steps.shrink,
@@ -161,7 +168,7 @@ class Trainer:
         self.stepper.load_state_dict(state["weights"])
         self.descent.load_state_dict(state["descent"])
         self.best_weights = copy.deepcopy(state["best_weights"])
-        self.best_error = float(state["best_error"])
+        self.best_error, self.best_parts = float(state["best_error"]), state["best_parts"].clone()
         self.steps_done = int(state["steps_done"])
         self.epochs_begun = int(state["epochs_begun"])
         self.safe_steps.shrink = float(state["shrink"])
