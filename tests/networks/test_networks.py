@@ -95,10 +95,24 @@ def test_learns_linear_advection(network: ResidualConvNet | UNet) -> None:
 
 
 def test_unet_names_the_most_levels_the_grid_allows() -> None:
-    with pytest.raises(ValueError, match="Use 1 to 4"):
-        UNet(make_layout(48, 64), levels=5)
+    with pytest.raises(ValueError, match="Use 1 to 5"):
+        UNet(make_layout(48, 64), levels=6)
     with pytest.raises(ValueError, match="ResidualConvNet"):
-        UNet(make_layout(63), levels=1)
+        UNet(make_layout(2), levels=1)
+
+
+@pytest.mark.parametrize("grid", [(3,), (13,), (97,), (64, 63), (2, 9), (5, 2, 7)], ids=str)
+@pytest.mark.parametrize("boundary", ["periodic", "neumann"])
+def test_unet_takes_any_grid(grid: tuple[int, ...], boundary: Boundary) -> None:
+    """On each, uniform states stay uniform, and every point counts."""
+    network = UNet(make_layout(*grid, boundary=boundary), width=2)
+    uniform = network(torch.ones(1, 1, *grid))
+    torch.testing.assert_close(uniform, uniform.mean().expand_as(uniform))
+    state = torch.randn(2, 1, *grid, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    predicted = network(state)
+    assert predicted.shape == state.shape
+    predicted.square().sum().backward()
+    assert (state.grad != 0).all()
 
 
 def test_without_dilations_it_takes_those_that_fit() -> None:

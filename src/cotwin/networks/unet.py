@@ -8,7 +8,7 @@ from itertools import repeat
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, avg_pool3d, gelu, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, adaptive_avg_pool3d, gelu, interpolate
 
 from cotwin.layout import Layout
 from cotwin.networks.convolution import start_near_zero
@@ -22,12 +22,13 @@ from cotwin.seeds import torch_seeded
 class UNet(nn.Module):
     """`levels` times to half the grid and twice the features, and back; each level joins its finer half.
 
-    Maps all channels of a layout, (B, C, *S), to its dynamic ones, (B, D, *S), in one to three dimensions.
-    Down by the mean of 2 cells along each axis, up by repeating each value. Commutes with shifts along
-    periodic axes by multiples of 2^levels points only.
+    Maps all channels of a layout, (B, C, *S), to its dynamic ones, (B, D, *S), in one to three dimensions and on any
+    grid. Half of n points is n/2 rounded up; two points stay two. Down by the mean of the points that a coarse one
+    covers, 2, or 3 that overlap where n is odd; up by repeating each value. Where all halvings are even it commutes
+    with shifts along periodic axes by multiples of 2^levels points; with others only about.
 
     width: features on the finest level.
-    levels: halvings of every axis, with two points or more left; else ValueError names the most there can be.
+    levels: halvings of the grid; ValueError names the most there can be. None for 3, or as many as there can be.
     numbers: how many it is told beside the state; they modulate the features within each stage.
     seed: of the initial weights. The last layer starts near zero, so a `Surrogate` starts near persistence.
     Source: Ronneberger et al. (2015), U-Net; without its batch statistics, see `ResidualConvNet`.
@@ -42,19 +43,22 @@ class UNet(nn.Module):
         self,
         layout: Layout,
         width: Few = 16,
-        levels: Few = 3,
+        levels: Few | None = None,
         kernel_size: Count = 3,
         seed: int = 0,
         numbers: int = 0,
     ) -> None:
         super().__init__()
         most = most_levels(layout.grid)
+        levels = min(3, most) if levels is None else levels
         if not 1 <= levels <= most:
             raise ValueError(
                 f"levels is {levels}; {layout.grid} points can be halved {most} times with two or more left. "
                 + (f"Use 1 to {most}." if most else "Use a ResidualConvNet, which needs no halving.")
             )
-        grids = [tuple(points // 2**level for points in layout.grid) for level in range(levels + 1)]
+        grids = [layout.grid]
+        for _ in range(levels):
+            grids.append(halved(grids[-1]))
         layouts = [replace(layout, grid=grid) for grid in grids]
         widths = [width * 2**level for level in range(levels + 1)]
         outputs = layout.static_channels.count(False)
@@ -70,7 +74,7 @@ class UNet(nn.Module):
             self.project = PaddedConv(layout, width, outputs, kernel_size=1)
             self.modulation = Modulation(numbers, [*widths, *widths[-2::-1]]) if numbers else None
         start_near_zero(self.project)
-        self.layout = layout
+        self.layout, self.grids = layout, grids
 
     def forward(
         self, state: Float[Tensor, "B C *S"], numbers: Float[Tensor, "B K"] | None = None
@@ -78,9 +82,9 @@ class UNet(nn.Module):
         layers = repeat(None) if self.modulation is None else iter(self.modulation(numbers))
         features = self.down[0](to_image(state), next(layers))
         finer = []
-        for stage in self.down[1:]:
+        for stage, grid in zip(self.down[1:], self.grids[1:], strict=True):
             finer.append(features)
-            features = stage(_coarsen(features, self.layout.dims), next(layers))
+            features = stage(_coarsened(features, grid), next(layers))
         for stage in self.up:
             skipped = finer.pop()
             repeated = interpolate(features, size=skipped.shape[2:], mode="nearest-exact")
@@ -105,20 +109,33 @@ class _Stage(nn.Module):
         return shortcut + change
 
 
-def most_levels(grid: tuple[int, ...]) -> int:
-    """How often every axis can be halved with two points or more left.
+def halved(grid: tuple[int, ...]) -> tuple[int, ...]:
+    """Half of the points along each axis, rounded up; two stay two.
 
-    >>> most_levels((64, 48))
-    4
+    >>> halved((64, 13, 3, 2))
+    (32, 7, 2, 2)
+    """
+    return tuple(max(2, (points + 1) // 2) for points in grid)
+
+
+def most_levels(grid: tuple[int, ...]) -> int:
+    """How often a grid can be halved until every axis has two points.
+
+    >>> most_levels((64, 13)), most_levels((2,))
+    (5, 0)
     """
     levels = 0
-    while all(points % 2 == 0 and points >= 4 for points in grid):
-        grid = tuple(points // 2 for points in grid)
-        levels += 1
+    while grid != halved(grid):
+        grid, levels = halved(grid), levels + 1
     return levels
 
 
-def _coarsen(image: Tensor, dims: int) -> Tensor:
-    if dims == 3:
-        return avg_pool3d(image, 2)
-    return avg_pool2d(image, (1, 2) if dims == 1 else 2)
+def _coarsened(image: Tensor, grid: tuple[int, ...]) -> Tensor:
+    match grid:
+        case (points,):
+            return adaptive_avg_pool2d(image, (1, points))
+        case (rows, columns):
+            return adaptive_avg_pool2d(image, (rows, columns))
+        case _:
+            rows, columns, layers = grid
+            return adaptive_avg_pool3d(image, (rows, columns, layers))
