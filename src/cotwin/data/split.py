@@ -1,7 +1,8 @@
-"""Which trajectories train, which validate, which test. Never shuffled: the same file splits the same way."""
+"""Which trajectories train, which validate, which test. The same file splits the same way."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +21,8 @@ class Split:
     validation: in time, with the states before the held-out ones, from which a rollout gets there.
     test: None where there is none.
     note: how the data were divided, for the user.
-    borders: in time, the first frame of each trajectory of `validation` that is held out; else None.
+    borders, test_borders: in time, the first frame of each trajectory of `validation`, and of `test`, that is held
+        out; else None.
     """
 
     train: Trajectories
@@ -28,15 +30,25 @@ class Split:
     test: Trajectories | None
     note: str
     borders: Int[Tensor, " N"] | None = None
+    test_borders: Int[Tensor, " N"] | None = None
 
 
-def split_trajectories(trajectories: Trajectories, validation: int, test: int) -> Split:
+def split_trajectories(
+    trajectories: Trajectories,
+    validation: int,
+    test: int,
+    *,
+    order: Sequence[int] | None = None,
+    train: int | None = None,
+) -> Split:
     """Whole trajectories, in their order: the last `test` test, the `validation` before them validate.
 
-    Raises ValueError unless at least one is left to train and one validates.
+    order: of the trajectories, by their numbers; as they come if not given. train: so many of the others, the first
+    ones, train; all if not given. Raises ValueError unless at least one is left to train and one validates.
     """
-    count = len(trajectories.numbers)
-    train = count - validation - test
+    numbers = trajectories.numbers if order is None else list(order)
+    count = len(numbers)
+    rest = count - validation - test
     if validation < 1 or test < 0:
         raise ValueError(f"validation is {validation} and test {test}; at least one trajectory has to validate.")
     if count == 1:
@@ -44,17 +56,25 @@ def split_trajectories(trajectories: Trajectories, validation: int, test: int) -
             f"{trajectories.source}: holds one trajectory, which cannot be split into whole ones; hold out "
             "its last part in time with split_in_time."
         )
-    if train < 1:
+    if rest < 1:
         raise ValueError(
             f"{trajectories.source}: {validation} trajectories to validate and {test} to test leave none of "
             f"{count} to train; hold out at most {count - 1}."
         )
+    if train is not None and train > rest:
+        raise ValueError(
+            f"{trajectories.source}: {train} of {count} trajectories are to train, and {validation} to validate and "
+            f"{test} to test leave {rest}; take fewer."
+        )
+    training = rest if train is None else train
+    parts = ("the first ", "the next ", "the last ") if order is None else ("",) * 3
+    shares = zip(parts, (training, validation, test), ("train", "validate", "test"), strict=True)
+    said = ", ".join(f"{which}{share} {what}" for which, share, what in shares)
     return Split(
-        train=_numbered(trajectories, 0, train),
-        validation=_numbered(trajectories, train, train + validation),
-        test=_numbered(trajectories, train + validation, count) if test else None,
-        note=f"of {count} trajectories, the first {train} train, the next {validation} validate, the last "
-        f"{test} test",
+        train=_of(trajectories, numbers[:training]),
+        validation=_of(trajectories, numbers[rest : rest + validation]),
+        test=_of(trajectories, numbers[rest + validation :]) if test else None,
+        note=f"of {count} trajectories, {'' if order is None else 'in another order, '}{said}",
     )
 
 
@@ -71,7 +91,7 @@ def split_in_time(trajectories: Trajectories, fraction: float = 0.2, test: int =
     count = len(trajectories.numbers)
     if test >= count:
         raise ValueError(f"{trajectories.source}: {test} of {count} trajectories test, none is left to train.")
-    rest, frames = _numbered(trajectories, 0, count - test), trajectories.num_frames
+    rest, frames = _of(trajectories, trajectories.numbers[: count - test]), trajectories.num_frames
     borders, kept, held = _borders(rest, fraction)
     what = "states" if rest.sensors is None else "times of readings"
     begin = (float(rest.given.frame[borders < frames][0]) + float(borders[borders < frames][0])) * rest.layout.dt
@@ -91,19 +111,18 @@ def split_in_time(trajectories: Trajectories, fraction: float = 0.2, test: int =
     return Split(
         train=train,
         validation=rest if len(late) == len(rest) else rest.select(late),
-        test=_numbered(trajectories, count - test, count) if test else None,
+        test=_of(trajectories, trajectories.numbers[count - test :]) if test else None,
         note=f"held out in time: {said}; "
         + (f"the last {test} of {count} trajectories test" if test else "none tests"),
         borders=borders[late],
     )
 
 
-def _numbered(trajectories: Trajectories, first: int, stop: int) -> Trajectories:
-    """Those with some of the numbers, in their order; a view."""
-    numbers = [*trajectories.numbers, int(trajectories.given.trajectory.max()) + 1]
-    own = trajectories.given.trajectory
-    inside = ((own >= numbers[first]) & (own < numbers[stop])).nonzero().flatten()
-    return trajectories.select(slice(int(inside[0]), int(inside[-1]) + 1))
+def _of(trajectories: Trajectories, numbers: Sequence[int]) -> Trajectories:
+    """Those with some of the numbers, in the order of the data; a view where they lie side by side."""
+    return trajectories.select(
+        torch.isin(trajectories.given.trajectory, torch.tensor(numbers)).nonzero()[:, 0].tolist()
+    )
 
 
 def _measured(trajectories: Trajectories) -> tuple[Int[Tensor, " M"], Int[Tensor, " M"]]:

@@ -66,7 +66,7 @@ def _without_holes(trajectories: Trajectories, split: Split, part: float) -> Dat
             )
     # In time rolled out from the first frame, whose state is known best, and scored on the held-out frames alone.
     validation = _held_out(split.validation, split.borders, variance, length, part)
-    test = None if split.test is None else _held_out(split.test, None, variance, length, part)
+    test = None if split.test is None else _held_out(split.test, split.test_borders, variance, length, part)
     notes += [one.about for one in (validation, test) if one is not None and one.about]
     return Dataset(train, validation, test, notes=notes, starts=starts)
 

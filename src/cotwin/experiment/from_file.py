@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cotwin.data.files import files_of
+from cotwin.data.folds import fold_in_time, fold_of_trajectories
 from cotwin.data.read import Options
 from cotwin.data.several import together
 from cotwin.data.split import Split, split_in_time, split_trajectories
@@ -83,8 +84,10 @@ def _read(settings: FileData, physical: PhysicalSettings, store: Store) -> Traje
 
 def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings) -> Split:
     """Whole trajectories are held out where there are several, and no unknown has a value of its own in them."""
+    if settings.fold is not None:
+        return _fold(trajectories, settings, physical, settings.fold)
     if len(trajectories.numbers) > 1:
-        split = split_trajectories(trajectories, settings.validation, settings.test)
+        split = split_trajectories(trajectories, settings.validation, settings.test, train=settings.train)
         strangers = of_no_group(physical, [split.train.given, split.validation.given])
         if not strangers:
             some = f"{len(trajectories.numbers)} trajectories, of which some are"
@@ -93,9 +96,21 @@ def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSet
         why = f"trajectories whose unknowns have values of their own, {strangers} among them, so the end of each is"
         _nothing_said_in_vain(settings, "validation", why, "held_out_fraction")
         return split_in_time(trajectories, settings.held_out_fraction, settings.test)
-    for name in ("validation", "test"):
+    for name in ("validation", "test", "train"):
         _nothing_said_in_vain(settings, name, "a single trajectory, of which the end is", "held_out_fraction")
     return split_in_time(trajectories, settings.held_out_fraction)
+
+
+def _fold(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings, fold: int) -> Split:
+    """The same with some that test: a fifth of the trajectories, if no number was given."""
+    count, fraction = len(trajectories.numbers), settings.held_out_fraction
+    if count > 1:
+        test = settings.test or max(1, count // 5)
+        split = fold_of_trajectories(trajectories, fold, settings.validation, test, fraction, settings.train)
+        assert split.test is not None
+        if not of_no_group(physical, [split.train.given, split.validation.given, split.test.given]):
+            return split
+    return fold_in_time(trajectories, fold, fraction)
 
 
 def _nothing_said_in_vain(settings: FileData, name: str, held: str, instead: str) -> None:

@@ -208,8 +208,14 @@ class FileData(Settings):
     test: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         0, description="further trajectories, looked at once, at the end"
     )
+    train: Count | None = Field(None, description="training trajectories; all that are not held out if not given")
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="part of a single trajectory, at its end in time"
+    )
+    fold: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        None,
+        description="of several ways to divide the trajectories, each with some that test, which; as cotwin compare "
+        "counts them. If not given they are divided in the file's order",
     )
 
     @model_validator(mode="after")

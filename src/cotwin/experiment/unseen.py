@@ -64,8 +64,9 @@ def has_unseen_starts(split: Split, settings: FileData) -> bool:
         return False
     if settings.hidden or settings.filling == "estimated":
         return True
-    # In time, validation begins where training does.
-    held_out = [one for one in (split.validation if split.borders is None else split.train, split.test) if one]
+    # In time, what is held out begins where training does.
+    in_time = ((split.validation, split.borders), (split.test, split.test_borders))
+    held_out = [one if borders is None else split.train for one, borders in in_time if one]
     begin = [one.mask is None or bool(shows_all(one.mask, layout, FEW).any(dim=1).all()) for one in held_out]
     return not all(begin) or not bool(shows_all(mask, layout, FEW).any())
 
@@ -102,7 +103,7 @@ def begun(split: Split, settings: FileData, variance: Float[Tensor, " C"]) -> tu
         if part is None:
             rows[name] = torch.zeros(0, dtype=torch.long)
             continue
-        borders = split.borders if name == "validation" else None
+        borders = split.borders if name == "validation" else split.test_borders
         own = _rows(train, part) if borders is not None else torch.full((len(part),), -1)
         new = (own < 0).nonzero().flatten().tolist()
         own[new] = sum(map(len, parts)) + torch.arange(len(new))
