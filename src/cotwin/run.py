@@ -15,6 +15,8 @@
         estimation.json, fit.png       of `cotwin estimate`
         check.json, check.png          of `cotwin estimate --check`
         posterior.nc, posterior.png    draws from the posterior, if asked for
+        cells/…json                    of `cotwin compare`, what came of each arm with each seed
+        comparison.json, comparison.png
 
 Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
 """
@@ -45,13 +47,15 @@ logger = logging.getLogger(__name__)
 MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
 OURS = re.compile(
-    r"config\.yaml|metrics\.jsonl|(models|result|estimation|check|next)\.json"
-    r"|(physical|synthetic|estimate|filled)\.safetensors|(rollout|fit|check|posterior|next)\.png|posterior\.nc"
+    r"config\.yaml|metrics\.jsonl|(models|result|estimation|check|next|comparison)\.json"
+    r"|(physical|synthetic|estimate|filled)\.safetensors"
+    r"|(rollout|fit|check|posterior|next|comparison)\.png|posterior\.nc"
 )
-CHECKPOINTS, GENERATED, FILLED = "checkpoints", "generated", "filled.safetensors"
+CHECKPOINTS, GENERATED, CELLS, FILLED = "checkpoints", "generated", "cells", "filled.safetensors"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 PART_OF_CHECKPOINT = re.compile(r"(\d{4,})\.(?:pt|json)")
 WINDOWS = re.compile(r"\d{4,}-(?:physical|synthetic)\.npy")
+CELL = re.compile(r"[0-9a-f]{32}\.json")
 KEPT_CHECKPOINTS = 2
 
 
@@ -199,6 +203,19 @@ class Run:
             # Manifests too that have lost their checkpoint, or never got one, in a process that was killed.
             _remove(folder, PART_OF_CHECKPOINT, lambda match: int(match[1]) not in kept)
 
+    def keep_cell(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep what came of a cell of a comparison, by its name of 32 hexadecimal digits."""
+        text = json.dumps(_finite(value)) + "\n"
+        with self._folder.folder(CELLS, make=True) as folder:
+            folder.write(f"{name}.json", text.encode())
+
+    def cell(self, name: str) -> dict[str, Any] | None:
+        """What was kept; None where nothing was, or it is damaged."""
+        with suppress(FileNotFoundError, ValueError), self._folder.folder(CELLS) as folder:
+            value: dict[str, Any] = json.loads(folder.read(f"{name}.json"))
+            return value
+        return None
+
     def checkpoints(self) -> list[int]:
         """Numbers of the checkpoints that are there, oldest first."""
         with suppress(FileNotFoundError), self._folder.folder(CHECKPOINTS) as folder:
@@ -247,7 +264,7 @@ class Run:
         # The marker stays: without it, a run cut short here could not be overwritten again.
         self._folder.sweep()
         _remove(self._folder, OURS)
-        for name, ours in ((CHECKPOINTS, PART_OF_CHECKPOINT), (GENERATED, WINDOWS)):
+        for name, ours in ((CHECKPOINTS, PART_OF_CHECKPOINT), (GENERATED, WINDOWS), (CELLS, CELL)):
             # A link in the place of such a folder stays, and so does what it leads to.
             with suppress(FileNotFoundError, NotOursError), self._folder.folder(name) as folder:
                 folder.sweep()

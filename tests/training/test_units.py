@@ -51,13 +51,13 @@ def run(unit: float) -> tuple[list[PhaseResult], Comparison]:
 
 
 @pytest.mark.parametrize("unit", [1e-4, 3e6])
-def test_gates_weights_and_verdicts_do_not_depend_on_the_unit(unit: float) -> None:
+def test_gates_weights_and_figures_do_not_depend_on_the_unit(unit: float) -> None:
     (plain, said), (scaled, said_scaled) = run(1.0), run(unit)
     assert any(0 < result.alpha < 4 for result in plain)
     for one, other in zip(plain, scaled, strict=True):
         assert other.alpha == pytest.approx(one.alpha, rel=1e-3)
         assert other.validation_error == pytest.approx(one.validation_error, rel=1e-3)
     for role in ("physical", "synthetic"):
-        words, others = (re.sub(r"[\d.e-]+", "", c.verdict(role)) for c in (said, said_scaled))
+        words, others = (re.sub(r"[\d.e-]+", "", c.figures(role)) for c in (said, said_scaled))
         assert words == others
     assert len(said.remarks()) == len(said_scaled.remarks())

@@ -8,6 +8,7 @@ import typer
 
 import cotwin
 from cotwin.cli import cache, config, data
+from cotwin.cli.compare import compare
 from cotwin.cli.estimate import estimate
 from cotwin.cli.further import next_
 from cotwin.cli.new import new
@@ -39,6 +40,7 @@ def main(
 
 
 app.command()(train)
+app.command()(compare)
 app.command()(estimate)
 app.command("next")(next_)
 app.command()(new)

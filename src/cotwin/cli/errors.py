@@ -28,9 +28,10 @@ def explained() -> tuple[type[Exception], ...]:
     """What a person can mend."""
     from cotwin.run import RunError
     from cotwin.stepper import DivergenceError, ProgramError
+    from cotwin.study.cells import StudyError
     from cotwin.training.safe_steps import TrainingDivergedError
 
-    return (ValueError, OSError, RunError, DivergenceError, ProgramError, TrainingDivergedError)
+    return (ValueError, OSError, RunError, StudyError, DivergenceError, ProgramError, TrainingDivergedError)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -148,13 +148,20 @@ def build_alpha(settings: s.Alpha, cycles: int) -> Alpha:
             return cotwin.training.alpha.auto(settings.cap)
 
 
-def build_hybrid(experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha) -> HybridTrainer:
-    """Both models, their trainers and the cycle; nothing is trained yet. The same settings build the same."""
+def build_hybrid(
+    experiment: s.Experiment, data: Dataset, store: Store, alpha: Alpha, simulator: Stepper | None = None
+) -> HybridTrainer:
+    """Both models, their trainers and the cycle; nothing is trained yet. The same settings build the same.
+
+    simulator: calibrated already, in the place of the one that the settings say.
+    """
     device = find_device(experiment.device)
     _require_frames(data)
     # Layers of models that take no seed draw from torch's own generator.
     with torch_seeded(experiment.seed):
-        physical = build_physical(experiment.physical, data.layout, data.train.states, data.given).to(device)
+        if simulator is None:
+            simulator = build_physical(experiment.physical, data.layout, data.train.states, data.given)
+        physical = simulator.to(device)
         synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
     if data.train.states.dtype == torch.float64:
         physical, synthetic = physical.double(), synthetic.double()

@@ -37,7 +37,7 @@ from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.measuring import measure
 from cotwin.experiment.part import part_in_memory
 from cotwin.experiment.priors import build_priors
-from cotwin.experiment.resolution import Solving, resolved
+from cotwin.experiment.resolution import Resolved, Solving, resolved
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.simulators import build_physical
 from cotwin.given import Given
@@ -141,16 +141,21 @@ def searched(task: Task, stages: Stages = UNSEEN) -> Estimation:
     )
 
 
+def estimated(task: Task, stages: Stages = UNSEEN) -> Resolved:
+    """The estimate, and whether grid and time steps suit its intervals; repeated or moved where they do not."""
+    found = searched(task, stages)
+    stages.say("estimated; grid and time steps are looked at")
+    found = with_finer_fields(with_unsure_levels(with_noise_of_starts(with_unsure_spreads(found))))
+    solving = Solving(task.experiment.physical, task.data, task.experiment.data, found, stages)
+    return resolved(solving, task.experiment.estimation.resolution)
+
+
 def run(task: Task, stages: Stages = UNSEEN) -> Calibration:
     """Estimate, and look how well the simulator does then, and whether grid and time steps suit the intervals."""
     settings, data, seed = task.experiment.estimation, task.data, task.experiment.seed
     before = None if task.stepper.effort is None else replace(task.stepper.effort)
-    found = searched(task, stages)
-    stages.say("estimated; grid and time steps are looked at")
-    found = with_finer_fields(with_unsure_levels(with_noise_of_starts(with_unsure_spreads(found))))
+    resolution = estimated(task, stages)
     effort = None if before is None or task.stepper.effort is None else task.stepper.effort.since(before)
-    solving = Solving(task.experiment.physical, data, task.experiment.data, found, stages)
-    resolution = resolved(solving, settings.resolution)
     stages.say("errors on held-out data, and whatever else was asked for")
     if data.unseen is not None:
         data = fill(data, task.places, resolution.solving.found).of(data)

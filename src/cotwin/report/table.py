@@ -11,7 +11,7 @@ from rich.text import Text
 from torch import Tensor
 
 from cotwin.report.numbers import number
-from cotwin.training.evaluation import Comparison, Estimate
+from cotwin.training.evaluation import ONE_SEED, Comparison, Estimate
 
 CAPTION = {
     "NRMSE": "NRMSE decides: the root mean square of the error over the standard deviation of the training data.",
@@ -22,13 +22,14 @@ NAMES = {"physical": "simulator", "synthetic": "surrogate"}
 
 
 def render(comparison: Comparison) -> Iterator[RenderableType]:
-    """Estimates, errors of the four models, then the verdict."""
+    """Estimates, errors of the four models, then sentences."""
     if comparison.estimates:
         yield _estimates(comparison)
     yield _scores(comparison)
     for role in ("synthetic", "physical"):
         # Text: a plain string's square brackets would be taken for markup.
-        yield Text(comparison.verdict(role))
+        yield Text(comparison.figures(role))
+    yield Text(ONE_SEED)
     for remark in comparison.remarks():
         yield Text(remark, style="yellow")
 

@@ -1,0 +1,153 @@
+"""A comparison over seeds: which cells it has, what each may cost, and what they say together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+from cotwin.experiment.arms import ARMS, ArmName, Cell, work
+from cotwin.experiment.build import build_store
+from cotwin.experiment.loading import load_dataset
+from cotwin.experiment.settings import Experiment, FileData
+from cotwin.run import Run
+from cotwin.study.cells import finish
+from cotwin.study.outcome import Outcome
+from cotwin.study.study import Study
+
+REFERENCE: ArmName = "together"
+"""Whose processor time the others may spend, too."""
+LEAST, MOST = 0.02, 50.0
+"""Of the steps in the settings, that equal cost may ask for."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared.
+
+    seeds: how many, from the settings' own on. variants: settings of further arms, trained together, by name.
+    curve: numbers of training trajectories with which the surrogate is trained alone, for the efficiency gain.
+
+    Raises ValueError for what cannot be compared.
+    """
+
+    experiment: Experiment
+    seeds: int = 5
+    variants: Mapping[str, Experiment] = field(default_factory=dict)
+    curve: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"{self.seeds} seeds; a comparison needs at least one, and three for a verdict.")
+        if taken := sorted(self.variants.keys() & ARMS.keys()):
+            raise ValueError(f"the arm {taken[0]!r} is there already; choose another name.")
+
+    @property
+    def arms(self) -> list[str]:
+        """All, variants after the others."""
+        return [*ARMS, *self.variants]
+
+    def cells(
+        self, arm: str, factor: float = 1.0, trajectories: int | None = None, seeds: int | None = None
+    ) -> list[Cell]:
+        """Of an arm, for all seeds or the first ones. factor: by which it takes more optimiser steps."""
+        experiment = self.variants.get(arm, self.experiment)
+        own: ArmName = REFERENCE if arm in self.variants else arm  # type: ignore[assignment]
+        count = self.seeds if seeds is None else seeds
+        return [
+            Cell(_seeded(_with_steps(experiment, factor), number).model_dump_json(), own, trajectories)
+            for number in range(count)
+        ]
+
+
+def compare(plan: Plan, run: Run, executor: Executor, say: Say) -> Study:
+    """Train all arms with all seeds, but for what the run has already, and put them side by side.
+
+    First all arms with the first seed, whose processor time says how many steps cost as much as REFERENCE; so all
+    other cells are functions of settings and seed. Raises what cells raise.
+    """
+    kept = _Kept(run, executor, say)
+    first = kept.finish({arm: plan.cells(arm, seeds=1) for arm in plan.arms})
+    factors = {arm: _factor(outcomes[0], first[REFERENCE][0]) for arm, outcomes in first.items()}
+    wanted: dict[tuple[str, str | int], list[Cell]] = {("steps", arm): plan.cells(arm) for arm in plan.arms}
+    wanted |= {("cost", arm): plan.cells(arm, factors[arm]) for arm in plan.arms if arm != "null"}
+    wanted |= {("curve", number): plan.cells("surrogate alone", trajectories=number) for number in plan.curve}
+    found = kept.finish(wanted)
+    experiment = plan.experiment
+    first_data = _seeded(experiment, 0)
+    data = load_dataset(first_data.data, experiment.physical, first_data.seed, build_store(experiment.store))
+    return Study(
+        [experiment.seed + number for number in range(plan.seeds)],
+        {
+            table: {arm: found[table, arm] for arm in plan.arms if (table, arm) in found}
+            for table in ("steps", "cost")
+        },
+        factors,
+        len(data.train),
+        {number: found["curve", number] for number in plan.curve},
+    )
+
+
+class _Kept:
+    """Outcomes that a run has; others are computed, and kept there."""
+
+    def __init__(self, run: Run, executor: Executor, say: Say) -> None:
+        self.run, self.executor, self.say = run, executor, say
+
+    def finish(self, wanted: Mapping[Any, list[Cell]]) -> dict[Any, list[Outcome]]:
+        """Of lists of cells, by whatever they are called."""
+        names = {_name(cell): cell for cells in wanted.values() for cell in cells}
+        there = {name: self.run.cell(name) for name in names}
+        found = {name: Outcome.from_json(one["outcome"]) for name, one in there.items() if one is not None}
+        missing = {name: cell for name, cell in names.items() if name not in found}
+        done = 0
+
+        def keep(name: str, outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            cell = missing[name]
+            self.run.keep_cell(name, {"cell": cell._asdict(), "outcome": outcome.as_json()})
+            self.say(f"{done} of {len(missing)}: {_described(cell, outcome)}")
+
+        found |= finish(missing, work, self.executor, keep)
+        return {key: [found[_name(cell)] for cell in cells] for key, cells in wanted.items()}
+
+
+def _name(cell: Cell) -> str:
+    return hashlib.sha256(json.dumps(cell).encode()).hexdigest()[:32]
+
+
+def _described(cell: Cell, outcome: Outcome) -> str:
+    seed = json.loads(cell.settings)["seed"]
+    some = "" if cell.trajectories is None else f", {cell.trajectories} trajectories"
+    names = {"synthetic": "surrogate", "physical": "simulator"}
+    errors = ", ".join(f"{names[role]} {score.nrmse:.3g}" for role, score in outcome.scores.items())
+    return f"{cell.arm}{some}, seed {seed}: NRMSE {errors}; {outcome.seconds:.0f} s"
+
+
+def _factor(outcome: Outcome, reference: Outcome) -> float:
+    """How many times the steps an arm may take to cost as much as the reference."""
+    each = outcome.seconds - outcome.fixed
+    return min(max((reference.seconds - outcome.fixed) / each, LEAST), MOST) if each > 0 else 1.0
+
+
+def _seeded(experiment: Experiment, number: int) -> Experiment:
+    """With the seed of this number, and of a file the fold."""
+    changes: dict[str, Any] = {"seed": experiment.seed + number}
+    if isinstance(experiment.data, FileData):
+        changes["data"] = experiment.data.model_copy(update={"fold": number})
+    return experiment.model_copy(update=changes)
+
+
+def _with_steps(experiment: Experiment, factor: float) -> Experiment:
+    changes = {}
+    for role in ("physical", "synthetic"):
+        own = getattr(experiment, role)
+        steps = {"warmup_steps": round(own.warmup_steps * factor), "steps": max(1, round(own.steps * factor))}
+        changes[role] = own.model_copy(update=steps)
+    return experiment.model_copy(update=changes)
