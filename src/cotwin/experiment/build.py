@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import cotwin.training.alpha
-import cotwin.windows.starts
 from cotwin.data.room import require_room
 from cotwin.data.split import shown
 from cotwin.estimation.priors import Prior
@@ -43,11 +44,11 @@ from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
 from cotwin.training.descent import Descent, GradientDescent, Still
 from cotwin.training.gauss_newton import GaussNewton
-from cotwin.training.hybrid import HybridTrainer, Learner, Role
+from cotwin.training.hybrid import HybridTrainer, Kinds, Learner, Role
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.penalty import Penalty
 from cotwin.training.trainer import Trainer, constant, cosine
-from cotwin.windows import SlidingWindows
+from cotwin.windows import SlidingWindows, starts
 from cotwin.windows.starts import Starts
 
 GB = 10**9
@@ -169,8 +170,8 @@ def build_hybrid(
     # The windows of both go to both.
     needs_given = physical.takes_given or synthetic.takes_given
     return HybridTrainer(
-        _learner(experiment, "physical", physical, data, priors, needs_given),
-        _learner(experiment, "synthetic", synthetic, data, {}, needs_given),
+        _learner(experiment, "physical", physical, data, priors, needs_given, physical.staggered),
+        _learner(experiment, "synthetic", synthetic, data, {}, needs_given, physical.staggered),
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
@@ -201,6 +202,7 @@ def _learner(
     data: Dataset,
     priors: Mapping[str, Prior],
     needs_given: bool,
+    staggered: Collection[str],
 ) -> Learner:
     settings: LearnerSettings = getattr(experiment, role)
     train = data.train
@@ -231,10 +233,10 @@ def _learner(
         seed=experiment.seed,
     )
     try:
-        starts = _starts(settings, real, data)
+        begun_from = _starts(settings, real, data, staggered)
     except ValueError as error:
         raise ValueError(f"{role}.starts: {error}") from error
-    return Learner(trainer, real, settings.steps, settings.warmup_steps, starts)
+    return Learner(trainer, real, settings.steps, settings.warmup_steps, begun_from)
 
 
 def _descent(settings: Optimizer, stepper: Stepper) -> Descent:
@@ -258,15 +260,27 @@ def _descent(settings: Optimizer, stepper: Stepper) -> Descent:
             return GaussNewton(stepper)
 
 
-def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:
-    match settings.starts:
-        case "real":
-            return cotwin.windows.starts.real(real.starts())
-        case "perturbed":
-            return cotwin.windows.starts.perturbed(real.starts(), data.layout)
-        case "simulated":
-            initial, given = data.initial
-            steps = data.train.num_frames - 1
-            return cotwin.windows.starts.simulated(
-                initial, data.layout, steps, given if real.given is not None else None, real.window_shape[0] - 1
-            )
+def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset, staggered: Collection[str]) -> Kinds:
+    """Of the kind that is set; for auto of all kinds that the layout and the data allow, the first where all fail."""
+    kinds: dict[str, Callable[[], Starts]] = {
+        "simulated": lambda: _simulated(partial(starts.simulated, staggered=staggered), settings, real, data),
+        "rearranged": lambda: _simulated(starts.rearranged, settings, real, data),
+        "perturbed": lambda: starts.perturbed(real.starts(), data.layout),
+        "real": lambda: starts.real(real.starts()),
+    }
+    if settings.starts != "auto":
+        return {settings.starts: kinds[settings.starts]()}
+    built = {}
+    for name, build in kinds.items():
+        if (name == "rearranged" and staggered) or (name == "real" and "perturbed" in built):
+            continue  # what flows on faces would get a divergence; shifted states are real ones and more
+        with suppress(ValueError):  # what the layout does not allow
+            built[name] = build()
+    return built
+
+
+def _simulated(kind: Callable[..., Starts], settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:
+    initial, given = data.initial
+    horizon, window = data.train.num_frames - 1, real.window_shape[0] - 1
+    known = given if real.given is not None else None
+    return kind(initial, data.layout, horizon, known, window, reach=settings.reach)

@@ -57,8 +57,15 @@ class LearnerSettings(Settings):
     warmup_steps: WarmupSteps
     steps: Steps
     validate_every: BetweenLooks = 50
-    starts: Literal["real", "perturbed", "simulated"] = Field(
-        "real", description="where the windows begin that the other model generates for this one"
+    starts: Literal["auto", "real", "perturbed", "simulated", "rearranged"] = Field(
+        "real",
+        description="where the windows begin that the other model generates for this one: at real states; at shifted "
+        "ones; along rollouts from random waves, or from real values in another order; auto: held-out data choose",
+    )
+    reach: Annotated[float, Field(ge=1, le=100)] = Field(
+        1.5,
+        description="of simulated and rearranged starts, how many times as large as the real ones they may be; as "
+        "far as simulators go whose max_speed or ceiling is left open",
     )
 
 

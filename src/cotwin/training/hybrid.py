@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,13 +17,15 @@ from cotwin.store.placement import Choice
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha, Standing
 from cotwin.training.safe_steps import TrainingDivergedError
-from cotwin.training.trainer import Trainer
+from cotwin.training.trainer import Fit, Trainer
 from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
 from cotwin.windows.starts import Starts
 
 logger = logging.getLogger(__name__)
 
 Role = Literal["physical", "synthetic"]
+Kinds = Mapping[str, Starts]
+"""Kinds of starts, by name."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,19 @@ class Learner:
     real: windows of the real training trajectories, of the length that this learner trains on.
     steps: optimiser steps in each cycle.
     warmup_steps: optimiser steps on real data alone before the first cycle.
-    starts: where the windows begin that the other model generates for this one.
+    starts: where the windows begin that the other model generates for this one; held-out data choose among kinds.
     """
 
     trainer: Trainer
     real: SlidingWindows
     steps: int
     warmup_steps: int
-    starts: Starts
+    starts: Starts | Kinds
+
+    @property
+    def kinds(self) -> Kinds:
+        """The kinds of starts; one that has no name is ''."""
+        return self.starts if isinstance(self.starts, Mapping) else {"": self.starts}
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class PhaseResult:
     placement: where they were kept ("none" without any); reason: why there, with their size.
     validation_error: the learner's best held-out NRMSE so far.
     left_out: windows that the learner could not roll out.
+    starts: the kind of starts of the generated windows; '' without any. trial_steps: what choosing it took besides.
     """
 
     cycle: int
@@ -77,6 +85,8 @@ class PhaseResult:
     train_loss: float
     validation_error: float
     left_out: int
+    starts: str = ""
+    trial_steps: int = 0
 
 
 class HybridTrainer:
@@ -88,6 +98,9 @@ class HybridTrainer:
         optimiser takes all windows in every step (L-BFGS, Gauss-Newton), whose windows have to be kept.
     fresh_starts: new starts in every epoch of a phase; the windows are then generated as they are read.
     order: which model learns first in each cycle.
+
+    Where a learner has several kinds of starts, its first phase with a teacher begins with all of them, each for half
+    of the phase's steps from the same weights. What then has the least held-out error goes on, and its kind is kept.
 
     A teacher does not teach in a phase in which it diverges, or whose windows the learner cannot roll out. The
     learner then has real data alone.
@@ -115,6 +128,7 @@ class HybridTrainer:
         self.store, self.alpha, self.generated_per_real = store, alpha, generated_per_real
         self.fresh_starts, self.order, self.seed = fresh_starts, order, seed
         self.phases_done = 0
+        self.chosen: dict[Role, str] = {}
 
     def phases(self, cycles: int) -> list[Phase]:
         """The schedule: a warm-up of both models, then the cycles."""
@@ -182,14 +196,19 @@ class HybridTrainer:
             )
         return choice
 
-    def generated(self, phase: Phase, count: int) -> RolloutWindows:
-        """What the other model, with its best weights now, generates for a phase's learner; made as it is read."""
+    def generated(self, phase: Phase, count: int, kind: str | None = None) -> RolloutWindows:
+        """What the other model, with its best weights now, generates for a phase's learner; made as it is read.
+
+        kind: of the starts; the chosen one if not given, or the first.
+        """
+        kinds = self.learners[phase.learner].kinds
+        starts = kinds[self.chosen.get(phase.learner, next(iter(kinds))) if kind is None else kind]
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer.best()
         number = (phase.cycle + 1) * len(self.order) + self.order.index(phase.learner)
 
         def draw(epoch: int) -> StartStates:
             # A generator for each phase, or epoch: a resumed run draws what an uninterrupted one does.
-            return learner.starts(count, teacher, seeded(self.seed, number, epoch))
+            return starts(count, teacher, seeded(self.seed, number, epoch))
 
         steps = learner.real.window_shape[0] - 1
         fresh = draw if self.fresh_starts else None
@@ -198,11 +217,11 @@ class HybridTrainer:
     def state_dict(self) -> dict[str, Any]:
         """Both models, their optimisers and the place in the schedule."""
         trainers = {role: learner.trainer.state_dict() for role, learner in self.learners.items()}
-        return {"phases_done": self.phases_done, "trainers": trainers}
+        return {"phases_done": self.phases_done, "starts": dict(self.chosen), "trainers": trainers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
-        self.phases_done = int(state["phases_done"])
+        self.phases_done, self.chosen = int(state["phases_done"]), dict(state["starts"])
         for role, learner in self.learners.items():
             learner.trainer.load_state_dict(state["trainers"][role])
 
@@ -216,7 +235,7 @@ class HybridTrainer:
         if alpha != 0.0:
             before = copy.deepcopy(learner.trainer.state_dict())
             try:
-                return self._teach(phase, alpha, on_step)
+                return self._teach(phase, alpha, on_step, on_restart)
             except (DivergenceError, TrainingDivergedError) as error:
                 # DivergenceError is the teacher's; the trainer handles its own. To stop would not help: a resumed run
                 # would meet the same.
@@ -228,15 +247,61 @@ class HybridTrainer:
         fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)
         return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", reason, **vars(fit))
 
-    def _teach(self, phase: Phase, alpha: float, on_step: Callable[[float], None]) -> PhaseResult:
+    def _teach(
+        self, phase: Phase, alpha: float, on_step: Callable[[float], None], on_restart: Callable[[], None]
+    ) -> PhaseResult:
+        steps, trials = self.steps(phase), (0, 0)
+        if phase.learner not in self.chosen:
+            trials = self._choose_starts(phase, alpha, on_step, on_restart)
+        kind = self.chosen[phase.learner]
+        fit, choice = self._learn(phase, alpha, kind, steps - trials[0], on_step)
+        done = vars(fit) | {"steps": steps}
+        count, where = self.generated_windows(phase, alpha), choice.placement
+        return PhaseResult(
+            phase.cycle, phase.learner, alpha, count, where, choice.reason, **done, starts=kind, trial_steps=trials[1]
+        )
+
+    def _choose_starts(
+        self, phase: Phase, alpha: float, on_step: Callable[[float], None], on_restart: Callable[[], None]
+    ) -> tuple[int, int]:
+        """Train with each kind of starts, from the same weights, and keep the best: its steps, and the others'."""
+        learner = self.learners[phase.learner]
+        trainer, kinds, steps = learner.trainer, list(learner.kinds), self.steps(phase) // 2
+        if len(kinds) == 1 or steps == 0:
+            self.chosen[phase.learner] = kinds[0]
+            return 0, 0
+        before, ends, error = copy.deepcopy(trainer.state_dict()), {}, None
+        for kind in kinds:
+            trainer.load_state_dict(before)
+            try:
+                self._learn(phase, alpha, kind, steps, on_step)
+                ends[kind] = trainer.validate(), copy.deepcopy(trainer.state_dict())
+            except (DivergenceError, TrainingDivergedError) as diverged:
+                logger.warning("%s starts are not taken: %s", kind, diverged)
+                error = diverged
+            on_restart()
+        if error is not None and not ends:
+            raise error
+        best = min(ends, key=lambda kind: ends[kind][0])
+        trainer.load_state_dict(ends[best][1])
+        self.chosen[phase.learner] = best
+        errors = ", ".join(f"{kind} {error:.3g}" for kind, (error, _) in ends.items())
+        logger.info(
+            "Starts of the %s model: %s. Held-out errors after %d steps: %s.", phase.learner, best, steps, errors
+        )
+        return steps, steps * (len(kinds) - 1)
+
+    def _learn(
+        self, phase: Phase, alpha: float, kind: str, steps: int, on_step: Callable[[float], None]
+    ) -> tuple[Fit, Choice]:
+        """Some steps on real and generated windows. Raises DivergenceError, TrainingDivergedError."""
         learner, count = self.learners[phase.learner], self.generated_windows(phase, alpha)
-        windows = self.generated(phase, count)
+        windows = self.generated(phase, count, kind)
         self.choose(phase, windows)
         with self.store.keep(windows, f"{phase.cycle:04d}-{phase.learner}") as kept:
-            fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
+            fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), steps, on_step)
         lost = sum(index >= len(learner.real) for index in learner.trainer.safe_steps.left_out)
         if 2 * lost >= count:
             model = type(learner.trainer.stepper).__name__
             raise TrainingDivergedError(f"{model} cannot roll out {lost} of {count} generated windows.")
-        where, why = kept.choice.placement, kept.choice.reason
-        return PhaseResult(phase.cycle, phase.learner, alpha, count, where, why, **vars(fit))
+        return fit, kept.choice
