@@ -137,7 +137,7 @@ class Fragile(Growth):
     """Not a number from states with a large first value."""
 
     def forward(self, state: Tensor) -> Tensor:
-        return torch.where(state[:, :, :1] > 0.7, torch.nan, state)
+        return torch.where(state[:, :, :1] > 1.0, torch.nan, state)
 
 
 def test_starts_from_which_the_teacher_diverges_are_replaced() -> None:
