@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cotwin.layout import Field
 from cotwin.physics.burgers import Burgers
 from cotwin.physics.incompressible import IncompressibleFlow
-from cotwin.rollouts import Checkpointed, Compiled, Refined, Substepped
+from cotwin.rollouts import Checkpointed, Coarsened, Compiled, Refined, Substepped
 from cotwin.stepper import Stepper
 
 LAYOUT = box([Field("u")], (9,), "dirichlet")
@@ -41,6 +41,7 @@ class Precise(Burgers):
 
 WRAPPED: dict[str, Callable[[Precise], Stepper]] = {
     "checkpointed": Checkpointed,
+    "coarsened": lambda inner: Coarsened(inner, inner.layout.refined(2), 2),
     "compiled": Compiled,
     "refined": lambda inner: Refined(inner, LAYOUT, 2),
     "substepped": lambda inner: Substepped(inner, replace(inner.layout, dt=3 * inner.layout.dt), 3),

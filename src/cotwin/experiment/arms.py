@@ -18,6 +18,7 @@ from cotwin.experiment.build import build_alpha, build_hybrid, build_store
 from cotwin.experiment.calibrate import estimated, searched, with_data
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.filled import fill
+from cotwin.experiment.forward import forward_costs
 from cotwin.experiment.load import validate
 from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.settings import Experiment, FileData
@@ -94,6 +95,7 @@ def work(cell: Cell) -> Outcome:
         seconds=seconds,
         fixed=filling + trained.fixed,
         memory=_memory(),
+        forward=forward_costs(experiment.physical, problem.data, models) if cell.arm == "together" else None,
     )
 
 

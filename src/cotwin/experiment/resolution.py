@@ -147,12 +147,12 @@ class Solving:
     @property
     def substeps(self) -> int | None:
         """That the simulator takes in each interval of the data; None where it has no such setting."""
-        return _substeps(self.physical, self.found.stepper)
+        return substeps_of(self.physical, self.found.stepper)
 
     def _on_grid(self, factor: int) -> tuple[Stepper, Stepper]:
         finer = self._built(self._grid_settings(factor))
         # Held against as many substeps on the present grid, so that the difference is the grid's alone.
-        needed = _substeps(self.physical, self.found.problem.on(finer).stepper)
+        needed = substeps_of(self.physical, self.found.problem.on(finer).stepper)
         if needed is None or needed == self.substeps:
             return finer, self.found.stepper
         return finer, self._built({"substeps": needed})
@@ -168,7 +168,7 @@ class Solving:
                 return refine
             # Left alone it takes the fewest that are stable, and there are to be no fewer.
             free = self.found.problem.on(self._built({**refine, "substeps": None})).stepper
-            return {**refine, "substeps": max(held, _substeps(self.physical, free) or 0)}
+            return {**refine, "substeps": max(held, substeps_of(self.physical, free) or 0)}
 
         def make(**changes: int) -> Stepper:
             return self.found.problem.on(self._built(refine | changes)).stepper
@@ -261,7 +261,7 @@ def compared(solving: Solving) -> tuple[dict[Kind, Shift | str], list[Note]]:
     return numerics, said
 
 
-def _substeps(settings: PhysicalSettings, stepper: Stepper) -> int | None:
+def substeps_of(settings: PhysicalSettings, stepper: Stepper) -> int | None:
     if "substeps" not in type(settings).model_fields:
         return None
     while isinstance(stepper, Wrapper):

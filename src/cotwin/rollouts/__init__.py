@@ -1,4 +1,4 @@
-"""Ways to roll out: for many sets of parameters at once, in little memory, compiled, solved more finely."""
+"""Ways to roll out: many sets of parameters at once, in little memory, compiled, solved more finely or coarsely."""
 
 from cotwin.rollouts.batched import (
     at_common_pace,
@@ -9,6 +9,7 @@ from cotwin.rollouts.batched import (
     rollout_with,
 )
 from cotwin.rollouts.checkpointed import Checkpointed, checkpointed
+from cotwin.rollouts.coarsened import Coarsened
 from cotwin.rollouts.compiled import Compiled
 from cotwin.rollouts.refined import Refined
 from cotwin.rollouts.substepped import Substepped
@@ -16,6 +17,7 @@ from cotwin.rollouts.wrapper import Wrapper
 
 __all__ = [
     "Checkpointed",
+    "Coarsened",
     "Compiled",
     "Refined",
     "Substepped",

@@ -23,6 +23,17 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """Processor time in seconds of one forward solve, of many in a batch.
+
+    simulator: of the cheapest that is as accurate as the surrogate; None where none is.
+    """
+
+    surrogate: float
+    simulator: float | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One arm, trained with one seed.
 
@@ -32,8 +43,7 @@ class Outcome:
     seconds: processor time of training, with all that is generated and validated; fixed: the part of it that does not
     grow with the steps, which is what calibrating takes.
     memory: the most of the process, in bytes.
-    equal: processor time of one forward solve by the surrogate, and by the cheapest simulator that is as accurate, if
-    there is one; None where that was not looked for.
+    forward: what a solve by the models costs; None where that was not looked for.
     notes: what went wrong, in sentences.
     """
 
@@ -45,6 +55,7 @@ class Outcome:
     fixed: float = 0.0
     memory: int = 0
     notes: list[str] = field(default_factory=list)
+    forward: Forward | None = None
 
     def error(self, role: Role) -> float:
         """What decides; infinite where the model diverged."""
@@ -62,7 +73,8 @@ class Outcome:
             for role, one in values["scores"].items()
         }
         validation = {role: _number(error) for role, error in values["validation"].items()}
-        return cls(**{**values, "scores": scores, "validation": validation})
+        forward = None if values["forward"] is None else Forward(**values["forward"])
+        return cls(**{**values, "scores": scores, "validation": validation, "forward": forward})
 
 
 def _number(value: float | None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from cotwin.study.gain import Gain, gain
@@ -62,6 +63,28 @@ class Study:
         alone = {number: [one.error("synthetic") for one in outcomes] for number, outcomes in self.curve.items()}
         return gain(alone, self.errors("steps", TOGETHER, "synthetic"), self.used)
 
+    def breakeven(self) -> str:
+        """How many forward solves of equal accuracy until the surrogate has paid for its training, in a sentence."""
+        together, simulator = self.tables["steps"][TOGETHER], self.tables["steps"][ALONE["physical"]]
+        known = [
+            (one.seconds - other.seconds, one.forward.surrogate, one.forward.simulator)
+            for one, other in zip(together, simulator, strict=True)
+            if one.forward is not None and one.forward.simulator is not None
+        ]
+        if not known:
+            return "Breakeven: no simulator of these settings is as accurate as the surrogate."
+        training, surrogate, cheapest = (median(values) for values in zip(*known, strict=True))
+        costs = (
+            f"a solve takes {1000 * surrogate:.3g} ms by the surrogate, {1000 * cheapest:.3g} ms by the cheapest "
+            "simulator that is as accurate"
+        )
+        if surrogate >= cheapest:
+            return f"Breakeven: never, {costs} (medians over seeds, in batches, processor time)."
+        count = training / (cheapest - surrogate)
+        return (
+            f"Breakeven: after {count:.3g} forward solves; {costs} (medians over seeds, in batches, processor time)."
+        )
+
     def sentences(self) -> Iterator[str]:
         """What cooperating changed in both models, never more than the intervals and the null arm allow."""
         if len(self.seeds) < FEWEST:
@@ -72,6 +95,7 @@ class Study:
             for table in self.tables:
                 for against in (ALONE[role], DISTILLED):
                     yield self._sentence(table, role, against)
+        yield self.breakeven()
         if self.gain is not None:
             most = max(self.curve)
             yield (
