@@ -19,6 +19,7 @@ from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.parameters.numbers import Known
 from cotwin.parameters.outside import Flowing, Ones, Outside, flowing
+from cotwin.symmetries import Symmetries
 
 Suggestion = Callable[[Callable[..., "Stepper"], Layout, Float[Tensor, "N T C *S"]], object]
 """(a function that makes the stepper with other arguments, the layout, the training states) -> the argument."""
@@ -102,6 +103,16 @@ class Stepper(nn.Module, ABC):
     def solver_layout(self) -> Layout:
         """The layout of its field parameters: finer than `layout` where it solves on a finer grid."""
         return self.layout
+
+    @property
+    def symmetries(self) -> Symmetries:
+        """Moves of the grid that commute with it, with its present settings whatever its unknowns are."""
+        return Symmetries()
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        """Channels whose mean over the domain, by control volumes, never changes, whatever its unknowns are."""
+        return frozenset()
 
     def at_data_points(self, value: Float[Tensor, "*F"]) -> Float[Tensor, "*K"]:
         """A field that it keeps on a finer grid, on the grid of `layout`; anything else as it is."""

@@ -20,11 +20,11 @@ def test_positions_along_a_periodic_axis_are_the_harmonics_of_its_points() -> No
     # Period 2 from the lower end, 1: the coordinate angles are π(x − 1) and its double.
     expected = [torch.sin(math.pi * (x - 1)), torch.cos(math.pi * (x - 1))]
     expected += [torch.sin(2 * math.pi * (x - 1)), torch.cos(2 * math.pi * (x - 1))]
-    torch.testing.assert_close(position_channels(layout), torch.stack(expected).float())
+    torch.testing.assert_close(position_channels(layout, [0]), torch.stack(expected).float())
 
 
 def test_positions_between_walls_run_from_end_to_end_and_axes_do_not_mix() -> None:
-    channels = position_channels(box("dirichlet", "neumann", grid=(4, 5)))
+    channels = position_channels(box("dirichlet", "neumann", grid=(4, 5)), [0, 1])
     torch.testing.assert_close(channels[0], torch.tensor([-0.75, -0.25, 0.25, 0.75])[:, None].expand(4, 5))
     torch.testing.assert_close(channels[1], torch.tensor([-0.8, -0.4, 0.0, 0.4, 0.8])[None, :].expand(4, 5))
 

@@ -54,13 +54,26 @@ from cotwin.windows.starts import Starts
 GB = 10**9
 
 
-def build_synthetic(settings: NetworkSettings, data: Dataset, seed: int) -> Stepper:
+def build_synthetic(settings: NetworkSettings, data: Dataset, physical: Stepper, seed: int) -> Stepper:
     """The untrained surrogate, normalised by the training data. Raises ValueError for a name that is not given."""
-    settings = told_by(settings, data.train.given)
+    settings = settled_synthetic(settings, data, physical)
     names = [one.name for one in settings.told or ()]
     told = Told.fitted(data.train.given, names, way_of(settings)) if names else None
     built = build_network(settings, data.layout, seed)
-    return Surrogate(built, data.layout, data.statistics, told)
+    return Surrogate(built, data.layout, data.statistics, told, settings.conserved or ())
+
+
+def settled_synthetic(settings: NetworkSettings, data: Dataset, physical: Stepper) -> NetworkSettings:
+    """The settings with what the data and the simulator decide filled in."""
+    settings, every = told_by(settings, data.train.given), range(data.layout.dims)
+    if settings.axes is None:
+        alike = physical.symmetries.shifts
+        chosen = {True: every, False: (), "auto": [axis for axis in every if axis not in alike]}[settings.positions]
+        settings = settings.model_copy(update={"axes": tuple(chosen)})
+    if settings.conserved is None:
+        kept = sorted(physical.conserved & data.keeping) if settings.conserve == "auto" else ()
+        settings = settings.model_copy(update={"conserved": tuple(kept)})
+    return settings
 
 
 def told_by(settings: NetworkSettings, given: Given) -> NetworkSettings:
@@ -94,7 +107,7 @@ def build_told(settings: NetworkSettings) -> Told | None:
 
 
 def build_network(settings: NetworkSettings, layout: Layout, seed: int) -> nn.Module:
-    """The network inside the surrogate, which needs no data where the settings are `told_by` them."""
+    """The network inside the surrogate, which needs no data where the settings are settled."""
     thing, told = network.find(settings.network), build_told(settings)
     given = {setting.name: getattr(settings, setting.name) for setting in network.settings(thing)}
     if network.takes(thing, "seed"):
@@ -109,7 +122,7 @@ def build_network(settings: NetworkSettings, layout: Layout, seed: int) -> nn.Mo
         return built
 
     def whole() -> nn.Module:
-        return WithPositions(layout, build) if settings.positions else build(layout)
+        return WithPositions(layout, build, settings.axes) if settings.axes else build(layout)
 
     # Adam keeps two numbers beside each weight and its gradient.
     require_room(
@@ -163,7 +176,7 @@ def build_hybrid(
         if simulator is None:
             simulator = build_physical(experiment.physical, data.layout, data.train.states, data.given)
         physical = simulator.to(device)
-        synthetic = build_synthetic(experiment.synthetic, data, experiment.seed).to(device)
+        synthetic = build_synthetic(experiment.synthetic, data, physical, experiment.seed).to(device)
     if data.train.states.dtype == torch.float64:
         physical, synthetic = physical.double(), synthetic.double()
     priors = build_priors(experiment.known_beforehand, physical)

@@ -14,6 +14,7 @@ from cotwin.data.trajectories import Trajectories
 from cotwin.experiment.unseen import Unseen
 from cotwin.given import Given
 from cotwin.layout import Layout
+from cotwin.networks.drift import keeps_means
 from cotwin.networks.surrogate import Statistics, measure
 from cotwin.training.held_out import HeldOut
 
@@ -54,6 +55,13 @@ class Dataset:
     def statistics(self) -> Statistics:
         """Of the training data, for surrogates."""
         return measure(self.layout, self.train.states, self.train.mask if self.sure is None else self.sure > 0)
+
+    @cached_property
+    def keeping(self) -> frozenset[int]:
+        """Channels whose mean the training data keep, as far as their noise lets one see."""
+        train = self.train
+        kept = keeps_means(self.layout, train.states, self.statistics, train.mask)
+        return frozenset(channel for channel, one in enumerate(kept) if one)
 
     @property
     def initial(self) -> tuple[Float[Tensor, "M C *S"], Given]:

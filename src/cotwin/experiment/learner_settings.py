@@ -112,7 +112,16 @@ class NetworkSettings(LearnerSettings):
     optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
     warmup_steps: WarmupSteps = 300
     steps: Steps = 150
-    positions: bool = Field(True, description="give the network the coordinates; without, it treats all places alike")
+    positions: bool | Literal["auto"] = Field(
+        "auto",
+        description="give the network the coordinates; without, it treats all places alike; auto: along axes on "
+        "which the simulator, as it is set, is not the same everywhere",
+    )
+    conserve: Literal["auto", "off"] = Field(
+        "auto",
+        description="keep means over the domain; auto: those that the simulator, as it is set, conserves, and the "
+        "training data too",
+    )
     given: tuple[str, ...] | None = Field(
         None, description="what it is told of all that the data give beside the states; what differs if not given"
     )
@@ -122,6 +131,12 @@ class NetworkSettings(LearnerSettings):
         "channels, and networks that take no numbers get all as channels",
     )
     told: tuple[ToldOne, ...] | None = Field(None, description="found in the data: what is given, and what it is")
+    axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] | None = Field(
+        None, description="found: of which axes the coordinates are given"
+    )
+    conserved: tuple[Annotated[int, Field(ge=0, le=1000)], ...] | None = Field(
+        None, description="found: channels whose mean is kept"
+    )
 
     @model_validator(mode="after")
     def _many_weights(self) -> NetworkSettings:

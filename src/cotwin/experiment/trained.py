@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cotwin.data.trajectories import Trajectories
-from cotwin.experiment.build import build_network, build_told, told_by
+from cotwin.experiment.build import build_network, build_told, settled_synthetic
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.load import validate
 from cotwin.experiment.resume import models_code
@@ -143,7 +143,7 @@ def write_models(run: Run, experiment: Experiment, data: Dataset, models: Mappin
     """All that `load_run` needs. data: which decide what the settings leave open."""
     states, layout = data.train.states, data.layout
     physical = settled(experiment.physical, layout, states, data.given)
-    synthetic = told_by(experiment.synthetic, data.train.given)
+    synthetic = settled_synthetic(experiment.synthetic, data, models["physical"])
     filled_in = experiment.model_copy(update={"physical": physical, "synthetic": synthetic})
     described = {
         "settings": filled_in.model_dump(mode="json"),
@@ -193,7 +193,8 @@ def _built(role: Role, settings: Experiment, layout: Layout, state: dict[str, Te
         model = build_physical(settings.physical, layout)
     else:
         built = build_network(settings.synthetic, layout, settings.seed)
-        model = Surrogate(built, layout, told=build_told(settings.synthetic))
+        kept = settings.synthetic.conserved or ()
+        model = Surrogate(built, layout, told=build_told(settings.synthetic), conserved=kept)
     # Estimates are found in double precision, whatever that of the data.
     model = model.to(next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32))
     model.load_state_dict(state)

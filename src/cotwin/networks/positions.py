@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import torch
@@ -25,6 +25,7 @@ class WithPositions(nn.Module):
     so that the ends meet; along any other axis 2ξ − 1.
 
     build: makes the network from a layout; it gets the layout with the positions as static fields.
+    axes: along which it is told; None for all.
 
     >>> from cotwin.networks.convolution import ResidualConvNet
     >>> layout = Layout.box([Field("u")], grid=(64,), extent=[(0, 1)], boundary="periodic", dt=0.1)
@@ -34,9 +35,11 @@ class WithPositions(nn.Module):
 
     channels: Tensor
 
-    def __init__(self, layout: Layout, build: Callable[[Layout], nn.Module]) -> None:
+    def __init__(
+        self, layout: Layout, build: Callable[[Layout], nn.Module], axes: Collection[int] | None = None
+    ) -> None:
         super().__init__()
-        channels = position_channels(layout)
+        channels = position_channels(layout, range(layout.dims) if axes is None else axes)
         self.register_buffer("channels", channels, persistent=False)
         positions = tuple(Field(f"position {channel}", static=True) for channel in range(len(channels)))
         self.network = build(replace(layout, fields=(*layout.fields, *positions)))
@@ -47,10 +50,10 @@ class WithPositions(nn.Module):
         return output
 
 
-def position_channels(layout: Layout) -> Float[Tensor, "P *S"]:
-    """The coordinates of every grid point, as numbers of order one."""
+def position_channels(layout: Layout, axes: Collection[int]) -> Float[Tensor, "P *S"]:
+    """The coordinates of every grid point along some axes, as numbers of order one."""
     channels = []
-    for axis in range(layout.dims):
+    for axis in sorted(axes):
         length = layout.upper[axis] - layout.lower[axis]
         along = (torch.tensor(layout.points(axis), dtype=torch.float64) - layout.lower[axis]) / length
         shape = [1] * layout.dims

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import torch
@@ -79,6 +79,7 @@ class Surrogate(Stepper):
         natural units, or a state_dict about to be loaded.
     told: what comes from outside; the network then takes further channels behind the state's, and numbers beside
         it, (B, K), as `Told` says.
+    conserved: channels whose mean over the domain, by control volumes, no step changes: f loses its mean there.
 
     With statistics of the data, rescaling the units of the data rescales the predictions and nothing else.
 
@@ -96,6 +97,7 @@ class Surrogate(Stepper):
     increment_scale: Tensor
     dynamic: Tensor
     places: Tensor
+    volumes: Tensor
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class Surrogate(Stepper):
         layout: Layout,
         statistics: Statistics | None = None,
         told: Told | None = None,
+        conserved: Collection[int] = (),
     ) -> None:
         super().__init__(layout)
         self.told = told
@@ -119,6 +122,9 @@ class Surrogate(Stepper):
         places = torch.full((layout.channels,), len(dynamic))
         places[dynamic] = torch.arange(len(dynamic))
         self.register_buffer("places", places, persistent=False)
+        # Of each point its share of the domain, in channels that are conserved.
+        kept = torch.tensor([channel in conserved for channel in dynamic]).view(-1, *(1,) * layout.dims)
+        self.register_buffer("volumes", kept * volumes(layout) if conserved else torch.empty(0), persistent=False)
 
     @classmethod
     def fitted(
@@ -128,12 +134,13 @@ class Surrogate(Stepper):
         trajectories: Float[Tensor, "N T C *S"],
         mask: Bool[Tensor, "N T C *S"] | None = None,
         told: Told | None = None,
+        conserved: Collection[int] = (),
     ) -> Surrogate:
         """A surrogate with the statistics of real trajectories or windows; the network is not trained.
 
         mask: True where observed.
         """
-        return cls(network, layout, measure(layout, trajectories, mask), told)
+        return cls(network, layout, measure(layout, trajectories, mask), told, conserved)
 
     def made_of(self) -> Iterator[nn.Module]:
         return iter(() if self.told is None else (*self.told.numbers, *self.told.fields))
@@ -152,6 +159,9 @@ class Surrogate(Stepper):
                 f"{type(self.network).__name__} gives {output.shape[1]} channels, layout "
                 f"{self.layout.channel_names} has {len(self.dynamic)} dynamic; build both from one Layout."
             )
+        if self.volumes.numel():
+            grid = tuple(range(2, output.dim()))
+            output = output - (self.volumes.to(output) * output).sum(dim=grid, keepdim=True)
         increment = output * self.increment_scale.view(over_grid)
         # Not index_add, which torch.onnx turns into something else without a word.
         if any(self.layout.static_channels):
@@ -167,6 +177,15 @@ class Surrogate(Stepper):
         seen = torch.cat([normalised, *channels], dim=1)
         told: Tensor = self.network(seen) if numbers is None else self.network(seen, numbers)
         return told
+
+
+def volumes(layout: Layout) -> Float[Tensor, "*S"]:
+    """Of each point the share of the domain that its control volume has."""
+    share = torch.ones(layout.grid, dtype=torch.float64)
+    for axis in range(layout.dims):
+        widths = torch.tensor(layout.widths(axis), dtype=torch.float64)
+        share = share * (widths / widths.sum()).view(-1, *(1,) * (layout.dims - 1 - axis))
+    return share.float()
 
 
 def _or_else(value: float, rounding: float, otherwise: float) -> float:

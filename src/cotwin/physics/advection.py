@@ -8,7 +8,9 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, as_vector
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import moving_channels, shifts
 from cotwin.registry import simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("advection")
@@ -48,6 +50,14 @@ class Advection(SpectralStepper):
             )
         self.velocity = velocity
         self.diffusivity = diffusivity
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return shifts(self)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        return frozenset(moving_channels(self.layout)) if self.source is None else frozenset()
 
     def symbol(self) -> Complex[Tensor, "*M K"]:
         velocity: Tensor = self.velocity().double()

@@ -8,8 +8,10 @@ from torch import Tensor
 from cotwin.layout import Layout
 from cotwin.parameters import Parameter, Source, Walls, as_vector
 from cotwin.physics.requirements import require_coefficient
+from cotwin.physics.symmetry import moving_channels, shifts
 from cotwin.physics.transport import TransportStepper
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("advection_diffusion")
@@ -48,6 +50,15 @@ class AdvectionDiffusion(TransportStepper):
         super().__init__(layout, as_vector(velocity), substeps, source, walls, obstacle)
         require_coefficient(diffusivity, layout, "diffusivity")
         self.diffusivity = diffusivity
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return shifts(self)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        inside = self.layout.kinds == {"periodic"} and self.source is None and self.obstacle is None
+        return frozenset(moving_channels(self.layout)) if inside else frozenset()
 
     def spreading(self) -> Float[Tensor, "*F"]:
         return self.diffusivity()

@@ -10,7 +10,9 @@ from cotwin.parameters import Parameter
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import all_of
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("allen_cahn")
@@ -41,6 +43,10 @@ class AllenCahn(SpectralStepper):
         require_fields(layout, "AllenCahn", {"u": 1})
         require_scalar_coefficients("AllenCahn", diffusivity=diffusivity, reaction=reaction)
         self.diffusivity, self.reaction = diffusivity, reaction
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
 
     def symbol(self) -> Float[Tensor, "*M K"]:
         return self.diffusivity().double() * self.laplacian() + self.reaction().double()

@@ -23,9 +23,11 @@ from cotwin.physics.finite_volume import (
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields, require_positive
 from cotwin.physics.source import require_source, source_change, with_source
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.symmetry import all_of, moving_channels, shifts, vector
 from cotwin.physics.time_steps import CellMap, ssp_rk3_step, whole_substeps
 from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("burgers")
@@ -82,6 +84,15 @@ class Burgers(FiniteVolumeStepper):
             f"|u| was up to {fastest:.3g} on the way: {speed}a front too steep for the grid oscillates, where "
             "|u| Δx > 2ν; take more viscosity (bounds) or a finer grid."
         )
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self, vector()) if self.source is None else shifts(self)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        inside = self.layout.dims == 1 and self.layout.kinds == {"periodic"} and self.source is None
+        return frozenset(moving_channels(self.layout)) if inside else frozenset()
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         viscosity = self.viscosity().to(like.dtype)

@@ -11,9 +11,11 @@ from cotwin.physics.finite_volume import diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.source import require_source, source_change, with_source
+from cotwin.physics.symmetry import all_of, closed, moving_channels
 from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import exchange_bound
 from cotwin.registry import Count, Few, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("darcy")
@@ -57,6 +59,16 @@ class Darcy(ParabolicStepper):
         require_source(recharge, layout)
         self.transmissivity, self.storativity = transmissivity, storativity
         self.wells, self.recharge = wells, recharge
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        if not closed(self.layout, self.walls) or self.wells or self.recharge or self.obstacle:
+            return frozenset()
+        return frozenset(moving_channels(self.layout)) if self.storativity().dim() == 0 else frozenset()
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         faces = self.faces(self.transmissivity().to(like.dtype), interval)

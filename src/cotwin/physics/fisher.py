@@ -16,8 +16,10 @@ from cotwin.physics.finite_volume import lower, upper
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_fields, require_positive, require_scalar_coefficients
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.symmetry import all_of
 from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, Few, PositiveFloat, simulator
+from cotwin.symmetries import Symmetries
 
 
 class Fisher(ParabolicStepper):
@@ -63,6 +65,10 @@ class Fisher(ParabolicStepper):
         if most > self.ceiling:
             return f"Before it grew the density was up to {most:.3g}, and ceiling is {self.ceiling:.3g}: raise it."
         return super().remedy(before)
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         diffusivity, growth = self.diffusivity.prepare(like), self.growth.prepare(like)

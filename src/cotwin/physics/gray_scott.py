@@ -14,8 +14,10 @@ from cotwin.physics.finite_volume import diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import all_of
 from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, Few, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("spectral_gray_scott")
@@ -50,6 +52,10 @@ class SpectralGrayScott(SpectralStepper):
             "SpectralGrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
         )
         self.diffusivity_u, self.diffusivity_v, self.feed, self.kill = diffusivity_u, diffusivity_v, feed, kill
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
 
     def symbol(self) -> Float[Tensor, "*M K"]:
         laplacian, feed = self.laplacian(), self.feed().double()
@@ -100,6 +106,10 @@ class GrayScott(ParabolicStepper):
             "GrayScott", diffusivity_u=diffusivity_u, diffusivity_v=diffusivity_v, feed=feed, kill=kill
         )
         self.diffusivity_u, self.diffusivity_v, self.feed, self.kill = diffusivity_u, diffusivity_v, feed, kill
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         both = side_by_side(self.diffusivity_u(), self.diffusivity_v(), dims=self.layout.dims).to(like.dtype)

@@ -10,8 +10,10 @@ from cotwin.parameters import Parameter, Source, Walls
 from cotwin.physics.finite_volume import diffusion, diffusion_bound
 from cotwin.physics.parabolic import ParabolicStepper
 from cotwin.physics.requirements import require_coefficient
+from cotwin.physics.symmetry import all_of, closed, moving_channels
 from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, Few, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("heat")
@@ -44,6 +46,15 @@ class Heat(ParabolicStepper):
         super().__init__(layout, substeps, stages, source, walls, obstacle)
         require_coefficient(diffusivity, layout, "diffusivity")
         self.diffusivity = diffusivity
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        inside = closed(self.layout, self.walls) and self.source is None and self.obstacle is None
+        return frozenset(moving_channels(self.layout)) if inside else frozenset()
 
     def change(self, like: Float[Tensor, "B M *S"], interval: float) -> CellMap:
         faces = self.faces(self.diffusivity().to(like.dtype), interval)

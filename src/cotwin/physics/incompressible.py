@@ -27,9 +27,11 @@ from cotwin.physics.requirements import (
 from cotwin.physics.solids import Disc, Rectangle, cells_around, solid_rectangles
 from cotwin.physics.staggered import inner, momentum_change, wall_signs, wall_speeds, with_flow_ghosts
 from cotwin.physics.suggestions import beyond_fastest
+from cotwin.physics.symmetry import moving_channels, shifts
 from cotwin.physics.time_steps import CellMap, ssp_rk3_step, substeps_for_speed, whole_substeps
 from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
+from cotwin.symmetries import Symmetries
 
 
 class IncompressibleStepper(MarchingStepper, ABC):
@@ -87,6 +89,11 @@ class IncompressibleStepper(MarchingStepper, ABC):
         self.staggered = frozenset({next(field.name for field in layout.fields if not field.static)})
         self.viscosity, self.max_speed, self.slip, self.substeps = viscosity, max_speed, slip, substeps
         self.walls = walls
+
+    @property
+    def symmetries(self) -> Symmetries:
+        """Shifts alone: turned round, faces would lie above their cells."""
+        return shifts(self) if self.immersed is None else Symmetries()
 
     @abstractmethod
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
@@ -212,6 +219,11 @@ class IncompressibleFlow(IncompressibleStepper):
         self.force = None if force is None else as_vector(force)
         if self.force is not None and tuple(self.force().shape) != (2,):
             raise ValueError(f"force of shape {tuple(self.force().shape)} needs a number for each axis, (2,).")
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        free = self.layout.kinds == {"periodic"} and self.force is None and self.immersed is None
+        return frozenset(moving_channels(self.layout)) if free else frozenset()
 
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap | None, CellMap | None]:
         if self.force is None:

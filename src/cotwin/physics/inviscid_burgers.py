@@ -14,8 +14,10 @@ from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.ends import with_ghosts
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.suggestions import beyond_largest
+from cotwin.physics.symmetry import all_of, moving_channels, vector
 from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
+from cotwin.symmetries import Symmetries
 
 
 class InviscidBurgers(ConservationLaw):
@@ -50,6 +52,14 @@ class InviscidBurgers(ConservationLaw):
         if potential is not None:
             require_coefficient(potential, layout, "potential")
         self.potential = potential
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self, vector())
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        return frozenset(moving_channels(self.layout)) if self.layout.kinds == {"periodic"} else frozenset()
 
     def law(self, like: Float[Tensor, "B M *S"]) -> Law:
         # |u| without its corner; where the fluid all but rests it also keeps rarefactions free of jumps.

@@ -11,7 +11,9 @@ from cotwin.parameters import Parameter
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import moving_channels, shifts
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("korteweg_de_vries")
@@ -42,6 +44,14 @@ class KortewegDeVries(SpectralStepper):
         require_fields(layout, "KortewegDeVries", {"u": 1})
         require_scalar_coefficients("KortewegDeVries", steepening=steepening, dispersion=dispersion)
         self.steepening, self.dispersion = steepening, dispersion
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return Symmetries(shifts(self).shifts, {axis: frozenset() for axis in range(1, self.layout.dims)})
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        return frozenset(moving_channels(self.layout)) if True else frozenset()
 
     def symbol(self) -> Complex[Tensor, "*M K"]:
         dispersion: Tensor = self.dispersion().double()

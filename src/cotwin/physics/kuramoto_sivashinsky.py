@@ -11,7 +11,9 @@ from cotwin.parameters import Parameter
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk4
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import all_of, moving_channels, scalars, vector
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("kuramoto_sivashinsky")
@@ -46,6 +48,14 @@ class KuramotoSivashinsky(SpectralStepper):
             "KuramotoSivashinsky", steepening=steepening, production=production, hyperviscosity=hyperviscosity
         )
         self.steepening, self.production, self.hyperviscosity = steepening, production, hyperviscosity
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self, vector() if self.layout.dims == 1 else scalars)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        return frozenset(moving_channels(self.layout)) if self.layout.dims == 1 else frozenset()
 
     def symbol(self) -> Float[Tensor, "*M K"]:
         laplacian = self.laplacian()

@@ -13,7 +13,9 @@ from cotwin.parameters import Parameter, Source
 from cotwin.physics.exponential import Scheme, SpectralMap, etdrk2
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import all_of, moving_channels, shifts
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("navier_stokes")
@@ -57,6 +59,18 @@ class NavierStokes(SpectralStepper):
         require_scalar_coefficients(
             "NavierStokes", viscosity=viscosity, drag=drag, forcing=forcing, wavenumber=wavenumber
         )
+
+    @property
+    def symmetries(self) -> Symmetries:
+        # Turned round, a curl changes its sign.
+        if self.forcing is None and self.source is None:
+            return all_of(self, lambda axis: (0,), (0,))
+        return shifts(self) if self.forcing is None else Symmetries(shifts(self).shifts - {1})
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        free = self.drag is None and self.forcing is None and self.source is None
+        return frozenset(moving_channels(self.layout)) if free else frozenset()
 
     def symbol(self) -> Float[Tensor, "*M K"]:
         diffusion = self.viscosity().double() * self.laplacian()

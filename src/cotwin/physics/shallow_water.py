@@ -16,9 +16,11 @@ from cotwin.parameters.clock import Instant
 from cotwin.physics.conservation_law import ROUNDING, ConservationLaw, Law
 from cotwin.physics.ends import AxisEnds, End, combined
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
+from cotwin.physics.symmetry import all_of, closed, moving_channels, vector
 from cotwin.physics.time_steps import CellMap
 from cotwin.physics.walls import require_walls
 from cotwin.registry import Count, PositiveFloat, simulator
+from cotwin.symmetries import Symmetries
 
 TAKES: dict[Boundary, tuple[str, ...]] = {"neumann": (), "dirichlet": ("value",), "outflow": ()}
 
@@ -34,6 +36,14 @@ class _Water(ConservationLaw, ABC):
         name = type(self).__name__
         require_fields(layout, name, {"height": 1, "velocity": layout.dims}, dims=(1, 2))
         require_walls(walls, layout, name, TAKES, needs=("value",))
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self, vector(1))
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        return frozenset(moving_channels(self.layout)[:1]) if closed(self.layout, self.walls) else frozenset()
 
     def signs(self, axis: int) -> list[int]:
         return [1, *(-1 if along == axis else 1 for along in range(self.layout.dims))]

@@ -18,8 +18,10 @@ from cotwin.physics.incompressible import IncompressibleStepper
 from cotwin.physics.requirements import require_scalar_coefficients
 from cotwin.physics.solids import Disc, Rectangle, cells_around
 from cotwin.physics.staggered import carried_change, inner, passing_faces
+from cotwin.physics.symmetry import moving_channels
 from cotwin.physics.time_steps import CellMap
 from cotwin.registry import Count, PositiveFloat, simulator
+from cotwin.symmetries import Symmetries
 
 
 class Smoke(IncompressibleStepper):
@@ -68,6 +70,15 @@ class Smoke(IncompressibleStepper):
         self.register_buffer("shape", shape, persistent=False)
 
     shape: Tensor | None
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return super().symmetries if self.shape is None else Symmetries()
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        kept = "neumann" not in self.layout.kinds and self.inflow is None and self.immersed is None
+        return frozenset(moving_channels(self.layout)[2:]) if kept else frozenset()
 
     def further(self, like: Float[Tensor, "B M *S"], interval: float) -> tuple[CellMap, CellMap]:
         layout = self.layout

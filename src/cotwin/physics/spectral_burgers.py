@@ -12,7 +12,9 @@ from cotwin.physics.channels import is_uniform
 from cotwin.physics.exponential import SpectralMap
 from cotwin.physics.requirements import require_coefficient, require_fields
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import all_of, moving_channels, shifts, vector
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("spectral_burgers")
@@ -43,6 +45,16 @@ class SpectralBurgers(SpectralStepper):
         require_fields(layout, "SpectralBurgers", {"u": layout.dims})
         require_coefficient(viscosity, layout, "viscosity")
         self.viscosity = viscosity
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self, vector()) if self.source is None else shifts(self)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        return (
+            frozenset(moving_channels(self.layout)) if self.layout.dims == 1 and self.source is None else frozenset()
+        )
 
     def symbol(self) -> Float[Tensor, "*M K"]:
         # The largest ν is taken implicitly and the rest, ∇·((ν − max ν) ∇u), explicitly. With c = 1 − ν/max ν

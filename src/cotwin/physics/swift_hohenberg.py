@@ -10,7 +10,9 @@ from cotwin.parameters import Parameter
 from cotwin.physics.exponential import SpectralMap, etdrk4
 from cotwin.physics.requirements import require_fields, require_scalar_coefficients
 from cotwin.physics.spectral import SpectralStepper
+from cotwin.physics.symmetry import all_of
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 
 @simulator("swift_hohenberg")
@@ -33,6 +35,10 @@ class SwiftHohenberg(SpectralStepper):
         require_fields(layout, "SwiftHohenberg", {"u": 1})
         require_scalar_coefficients("SwiftHohenberg", growth=growth, length=length)
         self.growth, self.length = growth, length
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
 
     def symbol(self) -> Float[Tensor, "*M K"]:
         return self.growth().double() - (1 + self.length().double() ** 2 * self.laplacian()) ** 2

@@ -18,9 +18,11 @@ from cotwin.physics.exponential import phi_functions
 from cotwin.physics.finite_volume import FiniteVolumeStepper, diffusion, diffusion_bound
 from cotwin.physics.requirements import require_coefficient, require_counts, require_fields
 from cotwin.physics.source import source_change, with_source
+from cotwin.physics.symmetry import all_of, closed, moving_channels
 from cotwin.physics.time_steps import CellMap, whole_substeps
 from cotwin.physics.walls import ends_of, require_walls
 from cotwin.registry import Count, simulator
+from cotwin.symmetries import Symmetries
 
 SHARE = 0.9  # of the longest stable substep
 TAKES: dict[Boundary, tuple[str, ...]] = {"dirichlet": ("value",), "neumann": ("flux",), "outflow": ()}
@@ -68,6 +70,17 @@ class Wave(FiniteVolumeStepper):
                 require_coefficient(one, layout, name)
         require_counts(substeps=substeps)
         self.speed, self.damping, self.source, self.substeps = speed, damping, source, substeps
+
+    @property
+    def symmetries(self) -> Symmetries:
+        return all_of(self)
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        free = self.damping is None and self.source is None and self.obstacle is None
+        return (
+            frozenset(moving_channels(self.layout)[1:]) if free and closed(self.layout, self.walls) else frozenset()
+        )
 
     def prepare(self, like: Float[Tensor, "B M *S"]) -> CellMap:
         layout, interval = self.layout, self.layout.dt / self.substeps_taken()

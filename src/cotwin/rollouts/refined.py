@@ -42,6 +42,12 @@ class Refined(Wrapper):
         if self.staggered:
             require_cells(layout, factor)
 
+    @property
+    def conserved(self) -> frozenset[int]:
+        """Where means of cells are returned; the mean of every so many points is another than that of all."""
+        nodes = any(map(self.layout.has_nodes, range(self.layout.dims)))
+        return frozenset() if "periodic" in self.layout.kinds or nodes else self.inner.conserved
+
     def at_data_points(self, value: Float[Tensor, "*F"]) -> Float[Tensor, "*K"]:
         value, dims = self.inner.at_data_points(value), self.layout.dims
         if tuple(value.shape[-dims:]) != self.inner.layout.grid:

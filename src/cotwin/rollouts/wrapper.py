@@ -13,6 +13,7 @@ from cotwin.given import Given
 from cotwin.layout import Layout
 from cotwin.parameters.outside import Ones
 from cotwin.stepper import Effort, RolloutStepper, Stepper
+from cotwin.symmetries import Symmetries
 
 
 class Wrapper(RolloutStepper):
@@ -54,6 +55,16 @@ class Wrapper(RolloutStepper):
     def solver_layout(self) -> Layout:
         """The inner stepper's."""
         return self.inner.solver_layout
+
+    @property
+    def symmetries(self) -> Symmetries:
+        """The inner stepper's."""
+        return self.inner.symmetries
+
+    @property
+    def conserved(self) -> frozenset[int]:
+        """The inner stepper's."""
+        return self.inner.conserved
 
     def at_data_points(self, value: Float[Tensor, "*F"]) -> Float[Tensor, "*K"]:
         return self.inner.at_data_points(value)
