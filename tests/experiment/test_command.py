@@ -184,7 +184,7 @@ def test_every_public_name_is_where_the_stub_says() -> None:
 def test_config_explain_tells_one_part() -> None:
     overview = cotwin("config", "explain").output.splitlines()
     assert len(overview) < 20
-    assert any(line.startswith("synthetic: resnet, unet") for line in overview)
+    assert any(line.startswith("synthetic: fno, resnet, unet") for line in overview)
     assert cotwin("config", "explain", "hybrid.cycles").output == "hybrid.cycles: int >= 1, <= 1000 (default 6)\n"
     heat = cotwin("config", "explain", "heat").output.splitlines()
     assert heat[0].startswith("physical.model=heat: ")

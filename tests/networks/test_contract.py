@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cotwin.layout import Field, Layout
 from cotwin.networks.convolution import ResidualConvNet
+from cotwin.networks.fno import FourierOperator
 from cotwin.networks.surrogate import Surrogate
 from cotwin.networks.unet import UNet
 from cotwin.stepper import rollout
@@ -20,9 +21,10 @@ NETWORKS: dict[str, BuildNetwork] = {
         layout, width=6, depth=2, kernel_size=5, dilations=(1, 4), seed=seed
     ),
     "unet": lambda layout, seed: UNet(layout, width=4, levels=2, seed=seed),
+    "fno": lambda layout, seed: FourierOperator(layout, width=6, depth=2, modes=4, seed=seed),
 }
 # By how many points the grid may be shifted along periodic axes.
-SHIFTS = {"residual": 1, "dilated": 1, "unet": 4}
+SHIFTS = {"residual": 1, "dilated": 1, "unet": 4, "fno": 1}
 
 U, V, K = Field("u"), Field("v", components=2), Field("k", static=True)
 LAYOUTS: dict[str, Layout] = {

@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from cotwin.layout import Field, Layout
-from cotwin.networks import ResidualConvNet, Surrogate, UNet, WithPositions
+from cotwin.networks import FourierOperator, ResidualConvNet, Surrogate, UNet, WithPositions
 
 BUILDERS: dict[str, Callable[[Layout], nn.Module]] = {
     "resnet": lambda layout: ResidualConvNet(layout, width=8, depth=2),
     "unet": lambda layout: UNet(layout, width=4, levels=2),
+    "fno": lambda layout: FourierOperator(layout, width=4, depth=2, modes=3),
 }
 FIELDS = {"moving": [Field("u")], "static": [Field("k", static=True), Field("u"), Field("v", components=2)]}
 
-each = pytest.mark.parametrize(("network", "fields"), [("resnet", "static"), ("unet", "moving")])
+each = pytest.mark.parametrize(
+    ("network", "fields"),
+    [("resnet", "static"), ("unet", "moving"), pytest.param("fno", "static", marks=pytest.mark.slow)],
+)
 
 
 def surrogate(network: str, fields: str) -> Surrogate:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from cotwin.layout import Boundary, Field, Layout
+from cotwin.layout import Boundary, Centring, Field, Layout
 from cotwin.networks.convolution import ResidualConvNet
+from cotwin.networks.fno import FourierOperator, WaveMixing
 from cotwin.networks.padding import PaddedConv, from_image, to_image
 from cotwin.networks.surrogate import Surrogate
 from cotwin.networks.unet import UNet
@@ -48,6 +49,8 @@ def test_receptive_field_is_what_the_docstring_says() -> None:
         ResidualConvNet(make_layout(4, 4, boundary="neumann"), width=2, depth=1, kernel_size=3),
         UNet(make_layout(6), width=2, levels=1),
         UNet(make_layout(4, 4, boundary="dirichlet"), width=2, levels=1),
+        FourierOperator(make_layout(6), width=2, depth=1, modes=2),
+        FourierOperator(make_layout(4, 3, boundary="dirichlet"), width=2, depth=1, modes=1),
     ],
     ids=lambda network: f"{type(network).__name__}-{network.layout.dims}d",
 )
@@ -61,10 +64,14 @@ def test_gradient_agrees_with_finite_differences(network: ResidualConvNet | UNet
 
 @pytest.mark.parametrize(
     "network",
-    [ResidualConvNet(make_layout(64), width=16, depth=2), UNet(make_layout(64), width=8, levels=2)],
+    [
+        ResidualConvNet(make_layout(64), width=16, depth=2),
+        UNet(make_layout(64), width=8, levels=2),
+        pytest.param(FourierOperator(make_layout(64), width=16, depth=2, modes=6), marks=pytest.mark.slow),
+    ],
     ids=lambda network: type(network).__name__,
 )
-def test_learns_linear_advection(network: ResidualConvNet | UNet) -> None:
+def test_learns_linear_advection(network: nn.Module) -> None:
     """u_t + u_x = 0 moves smooth waves by 6.4 points a step; 200 steps of Adam learn it."""
     generator = torch.Generator().manual_seed(0)
     x, t = torch.arange(64) / 64, 0.1 * torch.arange(12)[:, None]
@@ -126,3 +133,49 @@ def test_a_kernel_that_wraps_around_is_refused() -> None:
         ResidualConvNet(make_layout(16), dilations=(1, 2, 4, 8))
     with pytest.raises(ValueError, match="must be odd"):
         ResidualConvNet(make_layout(16), kernel_size=4)
+
+
+@pytest.mark.parametrize("centring", ["cells", "nodes"])
+@pytest.mark.parametrize("boundary", ["periodic", "neumann", "dirichlet"])
+@pytest.mark.parametrize("points", [17, 18])
+def test_waves_that_a_grid_resolves_come_back_as_they_are(
+    points: int, boundary: Boundary, centring: Centring
+) -> None:
+    layout = Layout.box(
+        [Field("u")], grid=(3, points), extent=[(0, 1), (0, 2)], boundary=boundary, dt=0.1, centring=centring
+    )
+    mixing = WaveMixing(layout, axis=1, width=2, modes=20).double()
+    mixing.real.data[:], mixing.imaginary.data[:] = torch.eye(2), 0.0
+    x = torch.tensor(layout.points(1), dtype=torch.float64)
+    wave = torch.cos(2 * torch.pi * 3 * x / 2) + 0.5 * torch.cos(2 * torch.pi * x / 2)
+    image = torch.randn(2, 2, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * wave
+    torch.testing.assert_close(mixing(image), image)
+    # The mean is no wave.
+    torch.testing.assert_close(mixing(image + 3), image)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "neumann"])
+def test_fourier_operator_sees_the_same_on_a_finer_grid(boundary: Boundary) -> None:
+    """With kernels of one point all of it is in waves; the same weights then give the same function."""
+    finer = {
+        points: FourierOperator(make_layout(points, boundary=boundary), 8, 2, 4, kernel_size=1) for points in (32, 64)
+    }
+    finer[64].load_state_dict(finer[32].state_dict())
+
+    def predicted(points: int) -> torch.Tensor:
+        x = torch.tensor(make_layout(points, boundary=boundary).points(0))
+        found: torch.Tensor = finer[points](torch.cos(2 * torch.pi * x).view(1, 1, -1))
+        return found
+
+    coarse = predicted(64)[:, :, ::2] if boundary == "periodic" else predicted(64).unflatten(2, (-1, 2)).mean(3)
+    torch.testing.assert_close(coarse, predicted(32), rtol=0, atol=2e-3 * float(coarse.detach().abs().max()))
+
+
+@pytest.mark.parametrize("grid", [(2,), (3,), (13,), (2, 9), (5, 2, 3)], ids=str)
+@pytest.mark.parametrize("boundary", ["periodic", "dirichlet"])
+def test_fourier_operator_takes_any_grid(grid: tuple[int, ...], boundary: Boundary) -> None:
+    state = torch.randn(2, 1, *grid, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    predicted = FourierOperator(make_layout(*grid, boundary=boundary), width=2, depth=1)(state)
+    predicted.square().sum().backward()
+    assert predicted.shape == state.shape
+    assert (state.grad != 0).all()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from inspect import Parameter as Argument
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import Field, create_model
 
@@ -61,13 +61,23 @@ def _made(base: type[Settings], name: str, thing: Any) -> type[Settings]:
             default = None if default is Argument.empty else default
             meaning = f"{meaning}; null: {opened[setting.name].__doc__}".removeprefix("; ")
         fields[setting.name] = (annotation, Field(... if default is Argument.empty else default, description=meaning))
-    return create_model(getattr(made_by(thing), "__name__", name), __base__=base, __doc__=summary(thing), **fields)
+    called = getattr(made_by(thing), "__name__", name)
+    made = cast(type[Settings], create_model(called, __base__=base, __doc__=summary(thing), **fields))
+    if issubclass(made, NetworkSettings):
+        made.sizes = sizes(thing)
+    return made
 
 
 def suggested(thing: Any) -> Mapping[str, Any]:
     """Which of a simulator's arguments may be left open, and what is then asked: see `Stepper.suggested`."""
     asked: Mapping[str, Any] = getattr(made_by(thing), "suggested", {})
     return {name: suggest for name, suggest in asked.items() if simulator.takes(thing, name)}
+
+
+def sizes(thing: Any) -> Mapping[str, Mapping[str, Any]]:
+    """What each size of a network sets: the attribute `sizes` of its class; none if it has none."""
+    said: Mapping[str, Mapping[str, Any]] = getattr(made_by(thing), "sizes", {})
+    return said
 
 
 def as_setting(annotation: Any) -> Any:

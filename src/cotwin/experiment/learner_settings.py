@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -105,10 +107,19 @@ class ToldOne(Settings):
     field: bool
 
 
+SizeName = Literal["tiny", "small", "base"]
+
+
 class NetworkSettings(LearnerSettings):
     """What all networks have."""
 
+    sizes: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+
     network: str
+    size: SizeName | None = Field(
+        None,
+        description="what it sets of the network's own settings (docs/models.md); what is stated beside it stands",
+    )
     optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
     warmup_steps: WarmupSteps = 300
     steps: Steps = 150
@@ -137,6 +148,16 @@ class NetworkSettings(LearnerSettings):
     conserved: tuple[Annotated[int, Field(ge=0, le=1000)], ...] | None = Field(
         None, description="found: channels whose mean is kept"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, values: Any) -> Any:
+        size = values.get("size") if isinstance(values, dict) else None
+        if size is None or size not in get_args(SizeName):
+            return values
+        if size not in cls.sizes:
+            raise ValueError(f"size is {size}, and {values.get('network')} has no sizes; set what it has by itself")
+        return {**cls.sizes[size], **values}
 
     @model_validator(mode="after")
     def _many_weights(self) -> NetworkSettings:

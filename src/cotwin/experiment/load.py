@@ -13,11 +13,11 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cotwin.experiment.declared import experiment_class, suggested
+from cotwin.experiment.declared import experiment_class, sizes, suggested
 from cotwin.experiment.learner_settings import NetworkSettings, PhysicalSettings
 from cotwin.experiment.read_settings import ConfigError, read_settings
 from cotwin.experiment.settings import Experiment
-from cotwin.registry import RegistryError, simulator
+from cotwin.registry import RegistryError, network, simulator
 
 # What settings of one kind mean to another too.
 SHARED = {
@@ -40,7 +40,7 @@ def load(config: str, overrides: Sequence[str] = ()) -> Experiment:
 
     Raises ConfigError.
     """
-    values = read_settings(config, overrides, SHARED, _by_data)
+    values = read_settings(config, overrides, SHARED, _by_data, _by_size)
     data, physical = values.get("data"), values.get("physical")
     if isinstance(data, dict) and isinstance(physical, dict) and data.get("kind") == "file":
         values["physical"] = dict.fromkeys(_by_data(physical.get("model"))) | physical
@@ -53,6 +53,14 @@ def _by_data(model: object) -> Mapping[str, object]:
         return suggested(simulator.find(model)) if isinstance(model, str) else {}
     except RegistryError:
         return {}  # validation says so
+
+
+def _by_size(name: object) -> set[str]:
+    try:
+        every = sizes(network.find(name)).values() if isinstance(name, str) else ()
+    except RegistryError:
+        return set()  # validation says so
+    return {setting for one in every for setting in one}
 
 
 def validate(values: Mapping[str, Any]) -> Experiment:

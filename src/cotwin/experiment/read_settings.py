@@ -19,6 +19,9 @@ Values = dict[str, Any]
 Shared = Mapping[str, frozenset[str]]
 # The names of a simulator's settings that the data decide, by the simulator's name.
 ByData = Callable[[Any], Iterable[str]]
+# The names of a network's settings that a size of it sets, by the network's name.
+BySize = Callable[[Any], Iterable[str]]
+Meaning = tuple[Shared, ByData, BySize]
 
 MOST_VALUES, DEEPEST = 100_000, 50
 UNREADABLE = (OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError)
@@ -28,18 +31,19 @@ class ConfigError(ValueError):
     """Settings that cannot be used; the message says where and what to do."""
 
 
-def read_settings(config: str, overrides: Sequence[str], shared: Shared, by_data: ByData) -> Values:
+def read_settings(config: str, overrides: Sequence[str], shared: Shared, by_data: ByData, by_size: BySize) -> Values:
     """A preset or file with what it builds on, changed by `key.path=value` overrides, `${other.key}` filled in.
 
     by_data: what of a simulator's settings the data decide where they are left open. That of a preset was made for
     the preset's own data: it is left open again where the data are of another kind.
+    by_size: what a size sets of a network's settings. What it is said over loses these; what is said with it stands.
     Nothing is taken from the environment, nor called: what is resolved here is written into every run.
     Raises ConfigError.
     """
-    merged = _read(config, Path(), shared, by_data, ())
-    # Data first: what is stated beside them is for them.
-    for override in sorted(overrides, key=lambda one: not re.match(r"data[.=]", one)):
-        merged = _over(merged, override_of(override), shared, by_data)
+    meaning = (shared, by_data, by_size)
+    merged = _read(config, Path(), meaning, ())
+    for override in sorted(overrides, key=_rank):
+        merged = _over(merged, override_of(override), meaning)
     for path, text in _strings(merged):
         if _calls(text):
             raise ConfigError(
@@ -71,16 +75,26 @@ def _kind(data: Any) -> Any:
     return data.get("kind") if isinstance(data, dict) else None
 
 
-def _over(base: Values, change: Values, shared: Shared, by_data: ByData) -> Values:
-    """`merge`, without what settings of the simulator in `base` were made for other data."""
+def _rank(override: str) -> int:
+    """Data first, then the network's size: what is stated beside them is for them."""
+    return 0 if re.match(r"data[.=]", override) else 1 if re.match(r"synthetic(\.network|\.size)?=", override) else 2
+
+
+def _over(base: Values, change: Values, meaning: Meaning) -> Values:
+    """`merge`, without what settings in `base` were made for other data, and those that a size sets anew."""
+    shared, by_data, by_size = meaning
     physical, before, after = base.get("physical"), _kind(base.get("data")), _kind(change.get("data"))
     if isinstance(physical, dict) and before and after and before != after:
         base = {**base, "physical": physical | dict.fromkeys(by_data(physical.get("model")))}
+    synthetic, sized = base.get("synthetic"), change.get("synthetic")
+    if isinstance(synthetic, dict) and isinstance(sized, dict) and sized.get("size") is not None:
+        left = {*synthetic} - {*by_size(synthetic.get("network", "resnet"))}
+        base = {**base, "synthetic": {key: value for key, value in synthetic.items() if key in left}}
     merged: Values = merge(base, change, shared)
     return merged
 
 
-def _read(config: str, relative_to: Path, shared: Shared, by_data: ByData, above: tuple[str, ...]) -> Values:
+def _read(config: str, relative_to: Path, meaning: Meaning, above: tuple[str, ...]) -> Values:
     path = relative_to / config
     is_file = path.suffix in (".yaml", ".yml")
     name = str(path.resolve()) if is_file else config
@@ -92,9 +106,9 @@ def _read(config: str, relative_to: Path, shared: Shared, by_data: ByData, above
         raise ConfigError(f"{config}: defaults is {bases!r}; it is a list of names, as in defaults: [burgers].")
     merged: Values = {}
     for base in bases:
-        below = _read(base, path.parent if is_file else Path(), shared, by_data, (*above, name))
-        merged = _over(merged, below, shared, by_data)
-    return _over(merged, values, shared, by_data)
+        below = _read(base, path.parent if is_file else Path(), meaning, (*above, name))
+        merged = _over(merged, below, meaning)
+    return _over(merged, values, meaning)
 
 
 def _preset(name: str) -> str:

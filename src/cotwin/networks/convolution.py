@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import repeat
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,7 @@ from torch.nn.functional import gelu
 from cotwin.layout import Layout
 from cotwin.networks.modulation import Modulation, modulated
 from cotwin.networks.padding import PaddedConv, from_image, to_image
-from cotwin.registry import Count, Few, network
+from cotwin.registry import Count, Few, Sizes, network
 from cotwin.seeds import torch_seeded
 
 
@@ -39,6 +40,12 @@ class ResidualConvNet(nn.Module):
     >>> ResidualConvNet(layout)(torch.randn(2, 1, 64)).shape
     torch.Size([2, 1, 64])
     """
+
+    sizes: ClassVar[Sizes] = {
+        "tiny": {"width": 16, "depth": 4},
+        "small": {"width": 32, "depth": 4},
+        "base": {"width": 64, "depth": 6},
+    }
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import repeat
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from cotwin.layout import Layout
 from cotwin.networks.convolution import start_near_zero
 from cotwin.networks.modulation import Modulation, modulated
 from cotwin.networks.padding import PaddedConv, from_image, to_image
-from cotwin.registry import Count, Few, network
+from cotwin.registry import Count, Few, Sizes, network
 from cotwin.seeds import torch_seeded
 
 
@@ -38,6 +39,8 @@ class UNet(nn.Module):
     >>> UNet(layout, width=4)(torch.randn(2, 1, 64, 32)).shape
     torch.Size([2, 1, 64, 32])
     """
+
+    sizes: ClassVar[Sizes] = {"tiny": {"width": 6}, "small": {"width": 12}, "base": {"width": 24}}
 
     def __init__(
         self,

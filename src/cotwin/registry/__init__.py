@@ -24,6 +24,7 @@ from cotwin.registry.signature import (
     PositiveFloat,
     RegistryError,
     Settings,
+    Sizes,
     made_by,
     summary,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Registry",
     "RegistryError",
     "Settings",
+    "Sizes",
     "made_by",
     "network",
     "rate_law",

@@ -16,6 +16,8 @@ from cotwin.parameters import Parameter, Walls
 PositiveFloat = Annotated[float, Field(gt=0, le=1e30)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Few = Annotated[int, Field(ge=1, le=1000)]
+Sizes = Mapping[str, Mapping[str, int]]
+"""Of a network, by the names tiny, small and base: what each sets of its arguments."""
 
 
 class Settings(BaseModel):
