@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_split import frames_of, numbered
 
-from cotwin.data.folds import FOLDS_IN_TIME, fold_in_time, fold_of_trajectories
+from cotwin.data.folds import FOLDS_IN_TIME, fold_before_tests, fold_in_time, fold_of_trajectories
 from cotwin.data.split import Split, split_trajectories
 
 
@@ -31,6 +31,20 @@ def test_of_successive_folds_each_trajectory_tests_once() -> None:
     tested = [fold_of_trajectories(data, fold, 1, 2, 0.2).test.given.trajectory.tolist() for fold in range(3)]
     assert sorted(number for some in tested for number in some) == list(range(6))
     assert fold_of_trajectories(data, 3, 1, 2, 0.2).test.given.trajectory.tolist() != tested[0]
+
+
+@given(st.integers(0, 40))
+def test_where_the_last_ones_test_they_do_in_every_fold_and_the_others_are_shuffled(fold: int) -> None:
+    data = numbered(9, 3)
+    split = fold_before_tests(data, fold, 2, 3, train=1)
+    assert split.test.given.trajectory.tolist() == [6, 7, 8]
+    assert set.union(*parts(split)[:2]) < frames_of(data.select(slice(6)))
+    assert [len(split.train), len(split.validation)] == [1, 2]
+
+
+def test_the_others_train_each_in_some_fold() -> None:
+    firsts = [fold_before_tests(numbered(9, 3), fold, 2, 3, train=1) for fold in range(40)]
+    assert {one.train.given.trajectory.item() for one in firsts} == set(range(6))
 
 
 def test_fewer_that_train_are_the_first_of_those_that_could() -> None:

@@ -34,6 +34,21 @@ def fold_of_trajectories(
     return replace(early, test=whole.validation, note=note.removesuffix("; none tests"))
 
 
+def fold_before_tests(
+    trajectories: Trajectories, fold: int, validation: int, test: int, train: int | None = None
+) -> Split:
+    """Whole trajectories, of which the last ones test in every fold; the others are shuffled by it.
+
+    validation, test: how many. train: so many of the others; all if not given.
+    Raises ValueError where there are too few.
+    """
+    numbers = trajectories.numbers
+    others = numbers[: max(0, len(numbers) - test)]
+    order = torch.randperm(len(others), generator=seeded(fold)).tolist()
+    mixed = [others[place] for place in order] + numbers[len(others) :]
+    return split_trajectories(trajectories, validation, test, order=mixed, train=train)
+
+
 def fold_in_time(trajectories: Trajectories, fold: int, fraction: float) -> Split:
     """A stretch of every trajectory of the fold's own, whose last part tests, and the part before that validates.
 

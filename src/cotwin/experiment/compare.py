@@ -23,6 +23,8 @@ REFERENCE: ArmName = "together"
 LEAST, MOST = 0.02, 50.0
 """Of the steps in the settings, that equal cost may ask for."""
 
+MOST_FOLDS = 1_000_000
+
 Say = Callable[[str], None]
 
 
@@ -137,10 +139,11 @@ def _factor(outcome: Outcome, reference: Outcome) -> float:
 
 
 def _seeded(experiment: Experiment, number: int) -> Experiment:
-    """With the seed of this number, and of a file the fold."""
-    changes: dict[str, Any] = {"seed": experiment.seed + number}
+    """With the seed of this number, and of a file its fold: other seeds have others, to choose settings on."""
+    seed = experiment.seed + number
+    changes: dict[str, Any] = {"seed": seed}
     if isinstance(experiment.data, FileData):
-        changes["data"] = experiment.data.model_copy(update={"fold": number})
+        changes["data"] = experiment.data.model_copy(update={"fold": seed % MOST_FOLDS})
     return experiment.model_copy(update=changes)
 
 

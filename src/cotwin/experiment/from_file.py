@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cotwin.data.files import files_of
-from cotwin.data.folds import fold_in_time, fold_of_trajectories
+from cotwin.data.folds import fold_before_tests, fold_in_time, fold_of_trajectories
 from cotwin.data.read import Options
 from cotwin.data.several import together
 from cotwin.data.split import Split, split_in_time, split_trajectories
@@ -102,11 +102,14 @@ def _split(trajectories: Trajectories, settings: FileData, physical: PhysicalSet
 
 
 def _fold(trajectories: Trajectories, settings: FileData, physical: PhysicalSettings, fold: int) -> Split:
-    """The same with some that test: a fifth of the trajectories, if no number was given."""
+    """The same with some that test: the last ones in every fold, if a number was given, else a fifth in turn."""
     count, fraction = len(trajectories.numbers), settings.held_out_fraction
     if count > 1:
-        test = settings.test or max(1, count // 5)
-        split = fold_of_trajectories(trajectories, fold, settings.validation, test, fraction, settings.train)
+        if settings.test:
+            split = fold_before_tests(trajectories, fold, settings.validation, settings.test, settings.train)
+        else:
+            test = max(1, count // 5)
+            split = fold_of_trajectories(trajectories, fold, settings.validation, test, fraction, settings.train)
         assert split.test is not None
         if not of_no_group(physical, [split.train.given, split.validation.given, split.test.given]):
             return split

@@ -214,8 +214,8 @@ class FileData(Settings):
     )
     fold: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         None,
-        description="of several ways to divide the trajectories, each with some that test, which; as cotwin compare "
-        "counts them. If not given they are divided in the file's order",
+        description="of several ways to divide the trajectories, each with some that test (the last ones, where test "
+        "is given), which; cotwin compare takes the seed. If not given they are divided in the file's order",
     )
 
     @model_validator(mode="after")
