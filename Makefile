@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses=auto --dist=worksteal --durations=10
 PARTS := lint fast slow wheel
 
-.PHONY: help demo test test-all lint fast slow wheel bench bench-physics bench-store bench-estimation bench-coverage clean
+.PHONY: help demo test test-all lint fast slow wheel bench bench-physics bench-store bench-estimation bench-training bench-coverage clean
 
 help:  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -48,7 +48,7 @@ wheel: $(VENV)/installed  ## build the wheel, and run what is in it
 	cd build/wheel && PYTHONPATH=there ../../$(BIN)/python -m cotwin config show burgers > burgers.yaml
 	cd build/wheel && PYTHONPATH=there ../../$(BIN)/python -m cotwin config validate burgers.yaml
 
-bench: bench-physics bench-store bench-estimation  ## speed and accuracy of all parts, as ratios in one run
+bench: bench-physics bench-store bench-estimation bench-training  ## speed and accuracy of all parts, as ratios in one run
 
 bench-physics: $(VENV)/installed  ## speed of the simulators alone, batches of 1, 16 and 64 (ten minutes)
 	$(BIN)/python benchmarks/physics
@@ -58,6 +58,9 @@ bench-store: $(VENV)/installed  ## cost of the placements alone, in time and mem
 
 bench-estimation: $(VENV)/installed  ## error and speed of estimates, against the least possible error and scipy
 	$(BIN)/python benchmarks/estimation
+
+bench-training: $(VENV)/installed  ## a training step against a bare loop's, and where a cycle's time goes (three minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training
 
 bench-coverage: $(VENV)/installed  ## do intervals cover where starts are noisy: 200 draws of three problems (two hours; goes on)
 	$(BIN)/python benchmarks/estimation/coverage.py
