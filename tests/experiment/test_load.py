@@ -66,7 +66,7 @@ def test_another_kind_does_not_inherit_the_settings_of_the_old_one(tmp_path: Pat
         ("hybrid.order=[physical,physical]", r"hybrid: order .*once"),
         ("physical.model=heat", r"physical\.diffusivity: is required"),
         ("hybrid.alpha={kind: fixed, value: .inf}", r"hybrid\.alpha\.value: .*finite"),
-        ("synthetic.optimizer={kind: levenberg_marquardt}", r"synthetic: .*up to 300 unknowns.*choose adam"),
+        ("synthetic.optimizer={kind: levenberg_marquardt}", r"synthetic: .*up to 300 unknowns.*choose muon or adam"),
         ("name=../x", r"name: .*pattern"),
         ("hybrid.alpha={kind: constant}", r"hybrid\.alpha\.kind: choose fixed .*\(given: 'constant'\)"),
         ("physical.viscosity=low", r"physical\.viscosity: is a block of settings, \{initial: …\} \(given: 'low'\)"),
@@ -81,7 +81,9 @@ def test_mistakes_are_named_with_the_cure(override: str, message: str) -> None:
 
 def test_a_kind_left_out_is_asked_for() -> None:
     physical = {"model": "heat", "diffusivity": {"initial": 1.0}, "optimizer": {"lr": 0.1}}
-    with pytest.raises(ConfigError, match=r"physical\.optimizer\.kind: choose adam or lbfgs or levenberg_marquardt"):
+    with pytest.raises(
+        ConfigError, match=r"physical\.optimizer\.kind: choose adam or muon or lbfgs or levenberg_marquardt"
+    ):
         validate({"name": "mine", "data": {"kind": "file", "path": "mine.npz"}, "physical": physical})
 
 

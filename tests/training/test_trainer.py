@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_bits(optimizer: Make) -> None:
 
 @OPTIMIZERS
 def test_resuming_equals_no_interruption(optimizer: Make) -> None:
-    options = {"schedule": cosine(20)}
+    options = {"schedule": cosine(20), "averaging": True}
     whole, interrupted, resumed = (trainer(Network(), optimizer, **options) for _ in range(3))
     for one in (whole, interrupted):
         one.fit(windows(), 9)
@@ -223,7 +223,7 @@ def test_learning_rates_are_those_of_the_schedule() -> None:
     stepper = heat(0.3)
     fitting = trainer(stepper, adam, schedule=cosine(10))
     for _ in range(2):  # the schedule goes on from one fit to the next
-        fitting.fit(windows(), 6, lambda loss: rates.append(fitting.descent.optimizer.param_groups[0]["lr"]))
+        fitting.fit(windows(), 6, lambda loss: rates.append(fitting.descent.optimizers[0].param_groups[0]["lr"]))
     assert rates == pytest.approx([0.05 * cosine(10)(step) for step in range(12)])
 
 

@@ -20,15 +20,8 @@ from cotwin.experiment.at_sensors import read_after
 from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.device import find_device
 from cotwin.experiment.holes import shows_after
-from cotwin.experiment.learner_settings import (
-    LBFGS,
-    Adam,
-    LearnerSettings,
-    LevenbergMarquardt,
-    NetworkSettings,
-    Optimizer,
-    ToldOne,
-)
+from cotwin.experiment.learner_settings import Batched, LearnerSettings, NetworkSettings, ToldOne
+from cotwin.experiment.optimizers import build_descent, build_schedule
 from cotwin.experiment.priors import build_priors
 from cotwin.experiment.simulators import build_physical
 from cotwin.given import Given
@@ -42,12 +35,10 @@ from cotwin.seeds import torch_seeded
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
-from cotwin.training.descent import Descent, GradientDescent, Still
-from cotwin.training.gauss_newton import GaussNewton
 from cotwin.training.hybrid import HybridTrainer, Kinds, Learner, Role
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.penalty import Penalty
-from cotwin.training.trainer import Trainer, constant, cosine
+from cotwin.training.trainer import Trainer
 from cotwin.windows import SlidingWindows, starts
 from cotwin.windows.starts import Starts
 
@@ -238,9 +229,10 @@ def _learner(
         stepper,
         loss,
         data.validation,
-        descent=_descent(optimizer, stepper),
+        descent=build_descent(optimizer, stepper),
         batch_size=settings.batch_size,
-        schedule=cosine(total) if isinstance(optimizer, Adam) and optimizer.schedule == "cosine" else constant,
+        schedule=build_schedule(optimizer, total),
+        averaging=isinstance(optimizer, Batched) and optimizer.average,
         penalty=Penalty(priors, real.scored_values(train.layout.static_channels)) if priors else None,
         validate_every=settings.validate_every,
         seed=experiment.seed,
@@ -250,27 +242,6 @@ def _learner(
     except ValueError as error:
         raise ValueError(f"{role}.starts: {error}") from error
     return Learner(trainer, real, settings.steps, settings.warmup_steps, begun_from)
-
-
-def _descent(settings: Optimizer, stepper: Stepper) -> Descent:
-    if not any(parameter.requires_grad for parameter in stepper.parameters()):
-        return Still()
-    match settings:
-        case Adam():
-            return GradientDescent(torch.optim.Adam(stepper.parameters(), lr=settings.lr), clip=settings.clip)
-        case LBFGS():
-            # One iteration a step, so that a step means as much for every optimiser: one move of the parameters.
-            lbfgs = torch.optim.LBFGS(
-                stepper.parameters(),
-                lr=settings.lr,
-                max_iter=1,
-                max_eval=25,
-                history_size=settings.history,
-                line_search_fn="strong_wolfe",
-            )
-            return GradientDescent(lbfgs)
-        case LevenbergMarquardt():
-            return GaussNewton(stepper)
 
 
 def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset, staggered: Collection[str]) -> Kinds:

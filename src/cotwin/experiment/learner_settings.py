@@ -11,13 +11,27 @@ from pydantic import Field, model_validator
 from cotwin.registry import Count, PositiveFloat, Settings
 
 
-class Adam(Settings):
+class Batched(Settings):
+    """What optimisers have that take some windows in a step, not all."""
+
+    schedule: Literal["constant", "cosine"] = "cosine"
+    clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient")
+    average: bool = Field(True, description="keep the mean of the weights over the last ninth of the steps so far")
+
+
+class Adam(Batched):
     """Adaptive moments, on batches."""
 
     kind: Literal["adam"]
     lr: PositiveFloat = 1e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
-    clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient")
+
+
+class Muon(Batched):
+    """Momentum made orthogonal, on batches: for networks; their biases and last layers move by Adam."""
+
+    kind: Literal["muon"]
+    lr: PositiveFloat = 0.01
+    adam: PositiveFloat = Field(0.1, description="learning rate of Adam, in units of lr")
 
 
 class LBFGS(Settings):
@@ -34,7 +48,7 @@ class LevenbergMarquardt(Settings):
     kind: Literal["levenberg_marquardt"]
 
 
-Optimizer = Annotated[Adam | LBFGS | LevenbergMarquardt, Field(discriminator="kind")]
+Optimizer = Annotated[Adam | Muon | LBFGS | LevenbergMarquardt, Field(discriminator="kind")]
 
 
 # Both kinds of model have these, each with defaults of its own.
@@ -164,6 +178,6 @@ class NetworkSettings(LearnerSettings):
         if self.optimizer.kind == "levenberg_marquardt":
             raise ValueError(
                 "optimizer.kind is levenberg_marquardt, for up to 300 unknowns of a simulator; a network has "
-                "thousands of weights: choose adam"
+                "thousands of weights: choose muon or adam"
             )
         return self

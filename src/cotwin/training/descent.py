@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -42,7 +44,7 @@ class Descent(Protocol):
 
 
 class GradientDescent:
-    """Any torch optimiser.
+    """Any torch optimiser; or several, each of its own part of the weights.
 
     Each step goes through a closure, so L-BFGS fits as well as Adam. For a line search, weights at which the model
     diverges are a bad point and no error. L-BFGS forms its curvature from differences of gradients. These have to be
@@ -51,13 +53,13 @@ class GradientDescent:
     clip: largest norm of the gradient; None for no clipping.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, *, clip: float | None = None) -> None:
-        self.optimizer, self.clip = optimizer, clip
-        self.every_window = isinstance(optimizer, torch.optim.LBFGS)
-        self.base_rates = [float(group["lr"]) for group in optimizer.param_groups]
+    def __init__(self, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> None:
+        self.optimizers, self.clip = optimizers, clip
+        self.every_window = any(isinstance(one, torch.optim.LBFGS) for one in optimizers)
+        self.base_rates = [float(group["lr"]) for group in self._groups()]
 
     def move(self, objective: Objective, size: float) -> float:
-        """One step of the optimiser, its learning rate times `size`."""
+        """One step of each optimiser, its learning rate times `size`."""
         first: Evaluation | None = None
 
         def closure() -> Tensor:
@@ -68,30 +70,39 @@ class GradientDescent:
                 if first is None:
                     raise
                 logger.info("%s Looking elsewhere.", error)
-                self.optimizer.zero_grad(set_to_none=False)
+                objective.stepper.zero_grad(set_to_none=False)
                 return 10 * first.value
             if self.clip is not None:
                 nn.utils.clip_grads_with_norm_(objective.stepper.parameters(), self.clip, here.gradient_norm)
             first = here if first is None else first
             return here.value
 
-        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+        for group, base in zip(self._groups(), self.base_rates, strict=True):
             group["lr"] = base * size
-        return float(self.optimizer.step(closure))  # type: ignore[arg-type]
+        first_one, *others = self.optimizers
+        value = float(first_one.step(closure))  # type: ignore[arg-type]
+        for other in others:
+            other.step()
+        return value
 
     def forget(self) -> None:
         """L-BFGS loses its curvature, which would mislead its line search; moments are no curvature, and stay."""
         if self.every_window:
-            self.optimizer.state.clear()
+            for one in self.optimizers:
+                one.state.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimiser's."""
-        state: dict[str, Any] = _copied(self.optimizer.state_dict())
-        return state
+        """The optimisers'."""
+        return {"optimizers": [_copied(one.state_dict()) for one in self.optimizers]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The optimiser's; as a copy, since torch would go on to change the moments inside `state`."""
-        self.optimizer.load_state_dict(_copied(state))
+        """The optimisers'; as copies, since torch would go on to change the moments inside `state`."""
+        for one, own in zip(self.optimizers, state["optimizers"], strict=True):
+            one.load_state_dict(_copied(own))
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        # Not kept: an optimiser makes others when it loads a state.
+        return itertools.chain.from_iterable(one.param_groups for one in self.optimizers)
 
 
 class Still:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from cotwin.stepper import Stepper
+from cotwin.training.averaged import AveragedWeights
 from cotwin.training.descent import Descent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
@@ -69,6 +70,8 @@ class Trainer:
         which changes the result by rounding alone.
     schedule: factor of the usual length of a step, at each step.
     penalty: what is known of the parameters beforehand, added to the loss.
+    averaging: what is validated, kept, taught with and reported is not the latest weights but their mean over the
+        last steps, `AveragedWeights`; the steps go on from the latest.
     seed: fixes the order of the windows, together with the number of epochs begun.
 
     best_error, best_parts: held-out error of the best weights so far, over all and of parts (`Errors.of_parts`).
@@ -86,6 +89,7 @@ class Trainer:
         batch_size: int,
         schedule: Schedule = constant,
         penalty: Penalty | None = None,
+        averaging: bool = False,
         validate_every: int = 50,
         seed: int = 0,
     ) -> None:
@@ -94,6 +98,7 @@ class Trainer:
         self.stepper, self.loss, self.held_out = stepper, loss, held_out
         self.descent, self.batch_size, self.schedule = descent, batch_size, schedule
         self.safe_steps = SafeSteps(stepper, descent)
+        self.averaged = AveragedWeights(stepper) if averaging else None
         self.penalty, self.validate_every, self.seed = penalty, validate_every, seed
         self.steps_done = 0
         self.epochs_begun = 0
@@ -115,6 +120,8 @@ class Trainer:
             for objective in objectives:
                 losses.append(self.safe_steps.take(objective, self.schedule(self.steps_done)))
                 self.steps_done += 1
+                if self.averaged is not None:
+                    self.averaged.add(self.stepper)
                 if self.steps_done % self.validate_every == 0 or len(losses) == steps:
                     self.validate()
                 on_step(losses[-1])
@@ -126,12 +133,13 @@ class Trainer:
         return Fit(len(losses), mean, self.best_error, left_out)
 
     def validate(self) -> float:
-        """Held-out error of the present weights; keeps them if they are the best so far."""
-        errors = self.held_out.measure(self.stepper)
+        """Held-out error of the present weights, or of their mean; keeps them if they are the best so far."""
+        present = self.stepper if self.averaged is None else self.averaged.of(self.stepper)
+        errors = self.held_out.measure(present)
         error = errors.nrmse
         if error < self.best_error:
             self.best_error, self.best_parts = error, errors.of_parts
-            self.best_weights = copy.deepcopy(self.stepper.state_dict())
+            self.best_weights = copy.deepcopy(present.state_dict())
         return error
 
     def best(self) -> Stepper:
@@ -155,6 +163,7 @@ class Trainer:
         return {
             "weights": self.stepper.state_dict(),
             "descent": self.descent.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
             "best_weights": self.best_weights,
             "best_error": self.best_error,
             "best_parts": self.best_parts,
@@ -167,6 +176,8 @@ class Trainer:
         """Continue where `state_dict` was taken."""
         self.stepper.load_state_dict(state["weights"])
         self.descent.load_state_dict(state["descent"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
         self.best_weights = copy.deepcopy(state["best_weights"])
         self.best_error, self.best_parts = float(state["best_error"]), state["best_parts"].clone()
         self.steps_done = int(state["steps_done"])
