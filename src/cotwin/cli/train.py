@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -69,8 +71,20 @@ def train(
             raise typer.Exit(130) from None
         for part in render(comparison):
             console.print(part, highlight=False)
+        for line in _chosen_starts(path):
+            console.print(line, highlight=False, markup=False)
         kept = [word for word in overrides or [] if not word.startswith("hybrid.cycles=")]
         print_next(console, path, "rollout.png", f"Go on: {again(kept)} hybrid.cycles={experiment.hybrid.cycles * 2}")
+
+
+def _chosen_starts(path: Path) -> Iterator[str]:
+    """What held-out data chose among kinds of starts, by the run's metrics."""
+    for line in map(json.loads, (path / "metrics.jsonl").read_text().splitlines()):
+        if line["trial_steps"]:
+            yield (
+                f"Windows for the {line['learner']} model begin at {line['starts']} states, as held-out data chose; "
+                f"to try the other kinds took {line['trial_steps']} steps more."
+            )
 
 
 class _Bars:

@@ -57,6 +57,13 @@ Window = Annotated[
 ]
 WarmupSteps = Annotated[int, Field(ge=0, le=1_000_000, description="optimiser steps on real data alone, at first")]
 Steps = Annotated[Count, Field(description="optimiser steps in each cycle")]
+Kind = Annotated[
+    Literal["auto", "real", "perturbed", "simulated", "rearranged"],
+    Field(
+        description="where the windows begin that the other model generates for this one: at real states; at shifted "
+        "ones; along rollouts from random waves, or from real values in another order; auto: held-out data choose",
+    ),
+]
 BetweenLooks = Annotated[Count, Field(description="optimiser steps between looks at the held-out data")]
 
 
@@ -73,11 +80,7 @@ class LearnerSettings(Settings):
     warmup_steps: WarmupSteps
     steps: Steps
     validate_every: BetweenLooks = 50
-    starts: Literal["auto", "real", "perturbed", "simulated", "rearranged"] = Field(
-        "real",
-        description="where the windows begin that the other model generates for this one: at real states; at shifted "
-        "ones; along rollouts from random waves, or from real values in another order; auto: held-out data choose",
-    )
+    starts: Kind = "real"
     reach: Annotated[float, Field(ge=1, le=100)] = Field(
         1.5,
         description="of simulated and rearranged starts, how many times as large as the real ones they may be; as "
@@ -137,6 +140,7 @@ class NetworkSettings(LearnerSettings):
     optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
     warmup_steps: WarmupSteps = 300
     steps: Steps = 150
+    starts: Kind = "auto"
     positions: bool | Literal["auto"] = Field(
         "auto",
         description="give the network the coordinates; without, it treats all places alike; auto: along axes on "

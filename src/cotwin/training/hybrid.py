@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -17,7 +17,7 @@ from cotwin.store.placement import Choice
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha, Standing
 from cotwin.training.safe_steps import TrainingDivergedError
-from cotwin.training.trainer import Fit, Trainer
+from cotwin.training.trainer import Trainer
 from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
 from cotwin.windows.starts import Starts
 
@@ -72,7 +72,7 @@ class PhaseResult:
     placement: where they were kept ("none" without any); reason: why there, with their size.
     validation_error: the learner's best held-out NRMSE so far.
     left_out: windows that the learner could not roll out.
-    starts: the kind of starts of the generated windows; '' without any. trial_steps: what choosing it took besides.
+    starts: the kind of starts of the generated windows; '' without any. trial_steps: what the other kinds took.
     """
 
     cycle: int
@@ -99,8 +99,8 @@ class HybridTrainer:
     fresh_starts: new starts in every epoch of a phase; the windows are then generated as they are read.
     order: which model learns first in each cycle.
 
-    Where a learner has several kinds of starts, its first phase with a teacher begins with all of them, each for half
-    of the phase's steps from the same weights. What then has the least held-out error goes on, and its kind is kept.
+    Where a learner has several kinds of starts, its first phase with a teacher is run with each of them, from the
+    same weights. The one that ends with the least held-out error counts, and its kind is kept from then on.
 
     A teacher does not teach in a phase in which it diverges, or whose windows the learner cannot roll out. The
     learner then has real data alone.
@@ -250,58 +250,51 @@ class HybridTrainer:
     def _teach(
         self, phase: Phase, alpha: float, on_step: Callable[[float], None], on_restart: Callable[[], None]
     ) -> PhaseResult:
-        steps, trials = self.steps(phase), (0, 0)
-        if phase.learner not in self.chosen:
-            trials = self._choose_starts(phase, alpha, on_step, on_restart)
-        kind = self.chosen[phase.learner]
-        fit, choice = self._learn(phase, alpha, kind, steps - trials[0], on_step)
-        done = vars(fit) | {"steps": steps}
-        count, where = self.generated_windows(phase, alpha), choice.placement
-        return PhaseResult(
-            phase.cycle, phase.learner, alpha, count, where, choice.reason, **done, starts=kind, trial_steps=trials[1]
-        )
+        """Raises DivergenceError, TrainingDivergedError."""
+        kinds = self.learners[phase.learner].kinds
+        kind = next(iter(kinds)) if len(kinds) == 1 else self.chosen.get(phase.learner)
+        if kind is not None:
+            return self._learn(phase, alpha, kind, on_step)
+        result = self._best_of(kinds, phase, alpha, on_step, on_restart)
+        self.chosen[phase.learner] = result.starts
+        return result
 
-    def _choose_starts(
-        self, phase: Phase, alpha: float, on_step: Callable[[float], None], on_restart: Callable[[], None]
-    ) -> tuple[int, int]:
-        """Train with each kind of starts, from the same weights, and keep the best: its steps, and the others'."""
-        learner = self.learners[phase.learner]
-        trainer, kinds, steps = learner.trainer, list(learner.kinds), self.steps(phase) // 2
-        if len(kinds) == 1 or steps == 0:
-            self.chosen[phase.learner] = kinds[0]
-            return 0, 0
-        before, ends, error = copy.deepcopy(trainer.state_dict()), {}, None
+    def _best_of(
+        self,
+        kinds: Collection[str],
+        phase: Phase,
+        alpha: float,
+        on_step: Callable[[float], None],
+        on_restart: Callable[[], None],
+    ) -> PhaseResult:
+        """A phase with each kind of starts, all from the same weights; what has the least held-out error stays."""
+        trainer = self.learners[phase.learner].trainer
+        before, ends, failure = copy.deepcopy(trainer.state_dict()), [], None
         for kind in kinds:
             trainer.load_state_dict(before)
             try:
-                self._learn(phase, alpha, kind, steps, on_step)
-                ends[kind] = trainer.validate(), copy.deepcopy(trainer.state_dict())
-            except (DivergenceError, TrainingDivergedError) as diverged:
-                logger.warning("%s starts are not taken: %s", kind, diverged)
-                error = diverged
+                result = self._learn(phase, alpha, kind, on_step)
+                ends.append((trainer.validate(), result, copy.deepcopy(trainer.state_dict())))
+            except (DivergenceError, TrainingDivergedError) as error:
+                logger.warning("%s starts are not taken: %s", kind, error)
+                failure = error
             on_restart()
-        if error is not None and not ends:
-            raise error
-        best = min(ends, key=lambda kind: ends[kind][0])
-        trainer.load_state_dict(ends[best][1])
-        self.chosen[phase.learner] = best
-        errors = ", ".join(f"{kind} {error:.3g}" for kind, (error, _) in ends.items())
-        logger.info(
-            "Starts of the %s model: %s. Held-out errors after %d steps: %s.", phase.learner, best, steps, errors
-        )
-        return steps, steps * (len(kinds) - 1)
+        if failure is not None and not ends:
+            raise failure
+        _, result, state = min(ends, key=lambda end: end[0])
+        trainer.load_state_dict(state)
+        logger.info("starts: %s", ", ".join(f"{other.starts} {error:.3g}" for error, other, _ in ends))
+        return replace(result, trial_steps=result.steps * (len(kinds) - 1))
 
-    def _learn(
-        self, phase: Phase, alpha: float, kind: str, steps: int, on_step: Callable[[float], None]
-    ) -> tuple[Fit, Choice]:
-        """Some steps on real and generated windows. Raises DivergenceError, TrainingDivergedError."""
+    def _learn(self, phase: Phase, alpha: float, kind: str, on_step: Callable[[float], None]) -> PhaseResult:
         learner, count = self.learners[phase.learner], self.generated_windows(phase, alpha)
         windows = self.generated(phase, count, kind)
         self.choose(phase, windows)
         with self.store.keep(windows, f"{phase.cycle:04d}-{phase.learner}") as kept:
-            fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), steps, on_step)
+            fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
         lost = sum(index >= len(learner.real) for index in learner.trainer.safe_steps.left_out)
         if 2 * lost >= count:
             model = type(learner.trainer.stepper).__name__
             raise TrainingDivergedError(f"{model} cannot roll out {lost} of {count} generated windows.")
-        return fit, kept.choice
+        where, why = kept.choice.placement, kept.choice.reason
+        return PhaseResult(phase.cycle, phase.learner, alpha, count, where, why, **vars(fit), starts=kind)
