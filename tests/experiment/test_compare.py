@@ -15,6 +15,7 @@ from cotwin.experiment.arms import Cell, work
 from cotwin.experiment.calibrate import estimated, prepare
 from cotwin.experiment.compare import Plan, compare
 from cotwin.experiment.load import dump, load
+from cotwin.parameters import estimates
 from cotwin.run import Run
 from cotwin.study.outcome import Outcome
 
@@ -76,6 +77,7 @@ def test_distilling_takes_equal_steps_from_the_calibrated_simulator(inside: Path
     simulator = estimated(task).solving.found.stepper.float()
     assert task.data.test is not None
     assert distilled["scores"]["physical"]["nrmse"] == task.data.test.error(simulator)
+    assert distilled["estimated"] == {name: value.tolist() for name, value in estimates(simulator).items()}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -96,6 +96,7 @@ def work(cell: Cell) -> Outcome:
         fixed=filling + trained.fixed,
         memory=_memory(),
         forward=forward_costs(experiment.physical, problem.data, models) if cell.arm == "together" else None,
+        estimated=_estimated(models["physical"]) if "physical" in models else {},
     )
 
 
@@ -195,6 +196,10 @@ def sized(data: Dataset, cell: Cell, experiment: Experiment, store: Store) -> Da
 def _scored(model: Stepper, data: Dataset) -> Scored:
     errors = (data.validation if data.test is None else data.test).measure(model)
     return Scored(errors.nrmse, errors.vrmse, errors.nrmse_of_trajectories)
+
+
+def _estimated(model: Stepper) -> dict[str, Any]:
+    return {name: model.at_data_points(value).tolist() for name, value in estimates(model).items()}
 
 
 def _missed(model: Stepper, data: Dataset) -> dict[str, float]:

@@ -39,6 +39,7 @@ class Outcome:
 
     scores: of the models that it has. validation: NRMSE on what chose their weights.
     missed: relative errors of estimates whose truth is known, by name.
+    estimated: the simulator's unknowns by name, numbers or, on the data's points, fields.
     steps: optimiser steps of each model that was trained.
     seconds: processor time of training, with all that is generated and validated; fixed: the part of it that does not
     grow with the steps, which is what calibrating takes.
@@ -56,6 +57,7 @@ class Outcome:
     memory: int = 0
     notes: list[str] = field(default_factory=list)
     forward: Forward | None = None
+    estimated: Mapping[str, Any] = field(default_factory=dict)
 
     def error(self, role: Role) -> float:
         """What decides; infinite where the model diverged."""
