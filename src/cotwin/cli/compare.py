@@ -45,6 +45,7 @@ def compare(
     from cotwin.experiment.load import dump
     from cotwin.experiment.resume import reopen
     from cotwin.report.study import render
+    from cotwin.report.study_figure import draw
     from cotwin.run import Run
 
     console = Console()
@@ -70,9 +71,10 @@ def compare(
                 say("\nInterrupted; what was finished is kept. Go on with:\n  the same command and --resume")
                 raise typer.Exit(130) from None
             run.write_json("comparison.json", study.as_json())
+            run.write_figure("comparison.png", lambda: draw(study))
     for part in render(study):
         console.print(part, highlight=False)
-    say(f"Figures: {path / 'comparison.json'}")
+    say(f"All figures: {path / 'comparison.json'}, and as a picture: {path / 'comparison.png'}")
 
 
 def _plan(config: str, overrides: list[str], seeds: int, arms: list[str], curve: int | None) -> Plan:
