@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small import SMALL
 
-from cotwin.experiment.arms import Cell, work
+from cotwin import Trajectories, write_trajectories
+from cotwin.experiment.arms import Cell, sized, work
+from cotwin.experiment.build import build_store
 from cotwin.experiment.calibrate import estimated, prepare
 from cotwin.experiment.compare import Plan, compare
-from cotwin.experiment.load import dump, load
+from cotwin.experiment.load import dump, load, validate
+from cotwin.experiment.loading import load_dataset
 from cotwin.parameters import estimates
 from cotwin.run import Run
 from cotwin.study.outcome import Outcome
@@ -119,6 +123,32 @@ def test_an_arm_that_diverges_is_an_outcome(inside: Path) -> None:
     )
     assert outcome.error("physical") == math.inf
     assert Outcome.from_json(json.loads(json.dumps(outcome.as_json()).replace("Infinity", "null"))) == outcome
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_file_however_small_has_data_that_chose_nothing(inside: Path, count: int) -> None:
+    simulated = load("burgers", [*FEW, "data.train=3"])
+    store = build_store(simulated.store)
+    data = load_dataset(simulated.data, simulated.physical, 0, store)
+    assert data.test is not None
+    states = torch.cat([data.train.states, data.test.states])[:count]
+    write_trajectories("mine.npz", Trajectories(states, data.layout))
+    of = Plan(load("burgers", ["data={kind: file, path: mine.npz}"]), seeds=4)
+    seen = []
+    for cell in of.cells("together"):
+        experiment = validate(json.loads(cell.settings))
+        fold = load_dataset(experiment.data, experiment.physical, experiment.seed, store)
+        assert fold.test is not None
+        frames = {
+            tuple(state.flatten().tolist()) for state in fold.test.states[:, fold.test.scored_from :].flatten(0, 1)
+        }
+        known = [fold.train.states, fold.validation.states]
+        assert not frames & {tuple(one.flatten().tolist()) for part in known for one in part.flatten(0, 1)}
+        seen.append(frozenset(frames))
+    assert len(set(seen)) >= min(4, max(count, 2))
+    if count == 5:
+        with pytest.raises(ValueError, match="take fewer"):
+            sized(fold, of.cells("surrogate alone", trajectories=9)[0], experiment, store)
 
 
 def test_cells_carry_all_that_decides_them() -> None:
