@@ -105,6 +105,11 @@ class Stepper(nn.Module, ABC):
         return self.layout
 
     @property
+    def members(self) -> tuple[Stepper, ...]:
+        """What learns by itself, each from its own rollouts; what they predict together is this stepper's."""
+        return (self,)
+
+    @property
     def symmetries(self) -> Symmetries:
         """Moves of the grid that commute with it, with its present settings whatever its unknowns are."""
         return Symmetries()

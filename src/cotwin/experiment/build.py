@@ -26,12 +26,13 @@ from cotwin.experiment.priors import build_priors
 from cotwin.experiment.simulators import build_physical
 from cotwin.given import Given
 from cotwin.layout import Field, Layout
+from cotwin.networks.ensemble import Ensemble
 from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
 from cotwin.networks.told import Told, Way
 from cotwin.parameters import Condition, Input
 from cotwin.registry import network
-from cotwin.seeds import torch_seeded
+from cotwin.seeds import seed_of, torch_seeded
 from cotwin.stepper import Stepper
 from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha
@@ -62,9 +63,20 @@ def settled_synthetic(settings: NetworkSettings, data: Dataset, physical: Steppe
         chosen = {True: every, False: (), "auto": [axis for axis in every if axis not in alike]}[settings.positions]
         settings = settings.model_copy(update={"axes": tuple(chosen)})
     if settings.conserved is None:
-        kept = sorted(physical.conserved & data.keeping) if settings.conserve == "auto" else ()
-        settings = settings.model_copy(update={"conserved": tuple(kept)})
+        wanted = physical.conserved if settings.conserve == "auto" else frozenset()
+        if leaking := sorted(wanted - data.keeping):
+            _note_leak(data, [data.layout.channel_names[channel] for channel in leaking])
+        settings = settings.model_copy(update={"conserved": tuple(sorted(wanted & data.keeping))})
     return settings
+
+
+def _note_leak(data: Dataset, names: list[str]) -> None:
+    note = (
+        f"The simulator conserves the mean of {', '.join(names)}. The training data do not show that it stays, so "
+        "the surrogate is not held to it."
+    )
+    if note not in data.notes:
+        data.notes.append(note)
 
 
 def told_by(settings: NetworkSettings, given: Given) -> NetworkSettings:
@@ -101,19 +113,23 @@ def build_network(settings: NetworkSettings, layout: Layout, seed: int) -> nn.Mo
     """The network inside the surrogate, which needs no data where the settings are settled."""
     thing, told = network.find(settings.network), build_told(settings)
     given = {setting.name: getattr(settings, setting.name) for setting in network.settings(thing)}
-    if network.takes(thing, "seed"):
-        given["seed"] = seed
     if told is not None:
         further = (Field(f"given {channel}", static=True) for channel in range(told.channels))
         layout = replace(layout, fields=(*layout.fields, *further))
         given |= {"numbers": told.modulating} if told.modulating else {}
 
-    def build(layout: Layout) -> nn.Module:
-        built: nn.Module = thing(layout, **given)
-        return built
+    def one(member: int) -> nn.Module:
+        # The first of an ensemble is what stands alone without one.
+        own = {"seed": seed_of(seed, member) if member else seed} if network.takes(thing, "seed") else {}
+
+        def build(layout: Layout) -> nn.Module:
+            built: nn.Module = thing(layout, **given, **own)
+            return built
+
+        return WithPositions(layout, build, settings.axes) if settings.axes else build(layout)
 
     def whole() -> nn.Module:
-        return WithPositions(layout, build, settings.axes) if settings.axes else build(layout)
+        return one(0) if settings.ensemble == 1 else Ensemble([one(member) for member in range(settings.ensemble)])
 
     # Adam keeps two numbers beside each weight and its gradient.
     require_room(

@@ -137,6 +137,9 @@ class NetworkSettings(LearnerSettings):
         None,
         description="what it sets of the network's own settings (docs/models.md); what is stated beside it stands",
     )
+    ensemble: Annotated[int, Field(ge=1, le=100)] = Field(
+        1, description="networks from other initial weights, each of which learns by itself; their mean is predicted"
+    )
     optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
     warmup_steps: WarmupSteps = 300
     steps: Steps = 150

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cotwin.layout import Layout
+from cotwin.networks.ensemble import Ensemble
 from cotwin.networks.told import Told
 from cotwin.pieces import Moments, chosen, pieces
 from cotwin.stepper import Stepper
@@ -144,6 +145,19 @@ class Surrogate(Stepper):
 
     def made_of(self) -> Iterator[nn.Module]:
         return iter(() if self.told is None else (*self.told.numbers, *self.told.fields))
+
+    @property
+    def members(self) -> tuple[Surrogate, ...]:
+        """Of an `Ensemble` the surrogates of one network each, which share all else; how far apart they are tells how
+        sure the mean is. They take their own states from step to step, together one state: the mean's.
+        """
+        network = self.network
+        return tuple(map(self._of, network.networks)) if isinstance(network, Ensemble) else (self,)
+
+    def _of(self, network: nn.Module) -> Surrogate:
+        twin = Surrogate.__new__(Surrogate)
+        twin.__dict__.update(self.__dict__, _modules={**self._modules, "network": network})
+        return twin
 
     @property
     def dtype(self) -> torch.dtype:

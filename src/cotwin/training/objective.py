@@ -61,16 +61,17 @@ class Objective:
         so that F is one function and this its gradient.
         """
         self.stepper.zero_grad()
-        value, measured = torch.zeros(()), torch.zeros(())
+        value, measured, members = torch.zeros(()), torch.zeros(()), self.stepper.members
         for batch in self.batches():
-            prediction = rollout(self.stepper, batch.states[:, 0], batch.states.shape[1] - 1, batch.given)
-            losses = self.loss.of_each(prediction, batch)
-            part = losses.sum() / len(self)
-            if not torch.isfinite(part):
-                raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(part.detach())}.")
-            part.backward()
-            value = value.to(part) + part.detach()
-            measured = measured.to(part) + (losses.detach() * batch.measured).sum() / len(self)
+            for member in members:
+                prediction = rollout(member, batch.states[:, 0], batch.states.shape[1] - 1, batch.given)
+                losses = self.loss.of_each(prediction, batch)
+                part = losses.sum() / len(self)
+                if not torch.isfinite(part):
+                    raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(part.detach())}.")
+                part.backward()
+                value = value.to(part) + part.detach() / len(members)
+                measured = measured.to(part) + (losses.detach() * batch.measured).sum() / len(self) / len(members)
         if self.penalty is not None:
             added = self.penalty(self.stepper, measured if level is None else level)
             added.backward()
