@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import LAYOUT, heat
 
 from cotwin.stepper import rollout
-from cotwin.training.alpha import Standing, auto, fixed, linear
+from cotwin.training.alpha import Standing, auto, elsewhere, fixed, linear
 from cotwin.training.held_out import HeldOut
 
 ERRORS = st.one_of(st.floats(0, 1e6), st.just(math.inf))
@@ -64,6 +64,18 @@ def test_a_surrogate_that_is_no_better_is_trusted_by_chance_as_often_as_the_leve
     opened = sum(auto(2.0)(0, Standing(*pair, trusted=False)) > 0 for pair in zip(*logs.exp(), strict=True))
     # One side of 95 %: 50 of 2000 expected, 7 their standard deviation.
     assert 25 <= opened <= 75
+
+
+def test_few_trajectories_leave_what_holds_elsewhere_unseen() -> None:
+    alike = torch.full((8,), 0.1)
+    for trajectories, trusted_at in ((1, 1.48), (2, 1.32), (3, 1.0)):
+        known = [
+            auto(2.0)(0, Standing(alike, factor * trusted_at * alike, trusted=False, spread=elsewhere(trajectories)))
+            for factor in (0.98, 1.02)
+        ]
+        assert known[0] == 0
+        assert known[1] > 0
+    assert elsewhere(1) == pytest.approx(math.sqrt(2) * elsewhere(2))
 
 
 def test_schedules_do_not_look_at_errors() -> None:

@@ -11,6 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cotwin.training.held_out import FEWEST
+
+ELSEWHERE = 0.2
+"""Standard deviation of the logarithm of the ratio of two models' errors from trajectory to trajectory, where too few
+are there to show it."""
+
 
 class Standing(NamedTuple):
     """How a teacher and its learner stand before a phase.
@@ -18,15 +24,22 @@ class Standing(NamedTuple):
     teacher, learner: (U,), held-out errors of each on the same parts of the real data (`Errors.of_parts`).
     trusted: whether doubt speaks for the teacher. The simulator is; the surrogate is not, since it knows nothing of
         the parameters that the real data do not say.
+    spread: known from elsewhere, of the logarithm of the ratio of their errors over all that is held out.
     """
 
     teacher: Float[Tensor, " U"]
     learner: Float[Tensor, " U"]
     trusted: bool
+    spread: float = 0.0
 
 
 Alpha = Callable[[int, Standing], float]
 """(cycle, how teacher and learner stand) -> alpha of the coming phase."""
+
+
+def elsewhere(trajectories: int) -> float:
+    """The spread that so many held-out trajectories leave unseen: what holds on one need not hold on another."""
+    return ELSEWHERE / math.sqrt(trajectories) if trajectories < FEWEST else 0.0
 
 
 def fixed(value: float) -> Alpha:
@@ -63,16 +76,19 @@ def auto(cap: float, level: float = 0.95) -> Alpha:
     """
 
     def alpha(cycle: int, standing: Standing) -> float:
-        low, high = interval(standing.teacher, standing.learner, level)
+        low, high = interval(standing.teacher, standing.learner, level, standing.spread)
         ratio = low if standing.trusted else high
         return 0.0 if ratio >= 1 or math.isnan(ratio) else cap * (1 - ratio**2)
 
     return alpha
 
 
-def interval(above: Float[Tensor, " U"], below: Float[Tensor, " U"], level: float) -> tuple[float, float]:
+def interval(
+    above: Float[Tensor, " U"], below: Float[Tensor, " U"], level: float, spread: float = 0.0
+) -> tuple[float, float]:
     """Of the ratio of two models' errors, geometric mean over parts, by Student's t on its logarithms.
 
+    spread: the least standard deviation of that mean's logarithm.
     A model that diverges is the worse one, whatever the level; two that do are (0, ∞), as is a single part.
     """
     if bool(above.isinf().any()) or bool(below.isinf().any()):
@@ -84,6 +100,7 @@ def interval(above: Float[Tensor, " U"], below: Float[Tensor, " U"], level: floa
     if count < 2:
         return 0.0, math.inf
     half = float(scipy.stats.t.ppf(0.5 + level / 2, count - 1)) * float(logs.std()) / math.sqrt(count)
+    half = max(half, float(scipy.stats.norm.ppf(0.5 + level / 2)) * spread)
     return tuple(_exp(float(logs.mean()) + side * half) for side in (-1, 1))  # type: ignore[return-value]
 
 

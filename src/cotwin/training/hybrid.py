@@ -15,7 +15,7 @@ from cotwin.seeds import seeded
 from cotwin.stepper import DivergenceError
 from cotwin.store.placement import Choice
 from cotwin.store.store import Store
-from cotwin.training.alpha import Alpha, Standing
+from cotwin.training.alpha import Alpha, Standing, elsewhere
 from cotwin.training.safe_steps import TrainingDivergedError
 from cotwin.training.trainer import Trainer
 from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
@@ -229,8 +229,9 @@ class HybridTrainer:
         learner, teacher = self.learners[phase.learner], self.learners[phase.teacher].trainer
         alpha, reason = 0.0, "nothing generated"
         if self.most_generated_windows(phase):
-            trusted = phase.teacher == "physical"
-            standing = Standing(teacher.best_parts, learner.trainer.best_parts, trusted)
+            own = learner.trainer
+            unseen = elsewhere(len(own.held_out.states))
+            standing = Standing(teacher.best_parts, own.best_parts, phase.teacher == "physical", unseen)
             alpha = self.alpha(phase.cycle, standing)
         if alpha != 0.0:
             before = copy.deepcopy(learner.trainer.state_dict())
