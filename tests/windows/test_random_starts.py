@@ -194,9 +194,11 @@ def test_colonies_are_rearranged_to_others_as_smooth() -> None:
     assert drawn.diff().square().mean() < 0.2 * 2 * drawn.var()
 
 
-def test_where_an_end_holds_a_value_none_is_rearranged() -> None:
+def test_what_belongs_to_its_place_is_not_rearranged() -> None:
     with pytest.raises(ValueError, match="hold theirs"):
         rearranged(torch.randn(2, 1, 32), line("dirichlet"), 0)
+    with pytest.raises(ValueError, match="divergence"):
+        rearranged(torch.randn(2, 1, 32), line("periodic"), 0, staggered={"u"})
 
 
 @pytest.mark.parametrize("kind", [simulated, rearranged])
@@ -207,6 +209,21 @@ def test_static_fields_are_those_of_a_real_trajectory(kind) -> None:  # type: ig
     rows = drawn.places(range(COUNT)).rows
     assert torch.equal(drawn.every()[:, 1], initial[rows, 1])
     assert len(rows.unique()) == 3
+
+
+@pytest.mark.parametrize("kind", [random_waves, rearranged_values])
+def test_solid_cells_keep_what_they_hold_and_count_for_nothing(kind) -> None:  # type: ignore[no-untyped-def]
+    layout, solid = line("neumann"), torch.zeros(2, 1, 32, dtype=torch.bool)
+    solid[0, :, 5:9] = solid[1, :, 20:22] = True
+    initial = torch.rand(2, 1, 32, generator=seeded())
+    drawn = [
+        kind(torch.where(solid, held, initial), layout, reach=1.5, solid=solid)(COUNT, seeded())
+        for held in (-100.0, 100.0)
+    ]
+    inside = solid[drawn[0].rows]
+    assert (drawn[0].states[inside] == -100).all()
+    assert (drawn[1].states[inside] == 100).all()
+    assert torch.equal(drawn[0].states[~inside], drawn[1].states[~inside])
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(0, 9))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,6 +31,7 @@ from cotwin.networks.positions import WithPositions
 from cotwin.networks.surrogate import Surrogate
 from cotwin.networks.told import Told, Way
 from cotwin.parameters import Condition, Input
+from cotwin.physics.obstacle import solid_cells
 from cotwin.registry import network
 from cotwin.seeds import seed_of, torch_seeded
 from cotwin.stepper import Stepper
@@ -190,8 +191,8 @@ def build_hybrid(
     # The windows of both go to both.
     needs_given = physical.takes_given or synthetic.takes_given
     return HybridTrainer(
-        _learner(experiment, "physical", physical, data, priors, needs_given, physical.staggered),
-        _learner(experiment, "synthetic", synthetic, data, {}, needs_given, physical.staggered),
+        _learner(experiment, "physical", physical, data, priors, needs_given, physical),
+        _learner(experiment, "synthetic", synthetic, data, {}, needs_given, physical),
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
@@ -222,7 +223,7 @@ def _learner(
     data: Dataset,
     priors: Mapping[str, Prior],
     needs_given: bool,
-    staggered: Collection[str],
+    physical: Stepper,
 ) -> Learner:
     settings: LearnerSettings = getattr(experiment, role)
     train = data.train
@@ -254,33 +255,53 @@ def _learner(
         seed=experiment.seed,
     )
     try:
-        begun_from = _starts(settings, real, data, staggered)
+        begun_from = _starts(experiment, role, real, data, physical)
     except ValueError as error:
         raise ValueError(f"{role}.starts: {error}") from error
     return Learner(trainer, real, settings.steps, settings.warmup_steps, begun_from)
 
 
-def _starts(settings: LearnerSettings, real: SlidingWindows, data: Dataset, staggered: Collection[str]) -> Kinds:
-    """Of the kind that is set; for auto of all kinds that the layout and the data allow, the first where all fail."""
+def _starts(experiment: s.Experiment, role: Role, real: SlidingWindows, data: Dataset, physical: Stepper) -> Kinds:
+    """Of the kind that is set; for auto of all kinds that the layout and the data allow."""
+    settings: LearnerSettings = getattr(experiment, role)
     kinds: dict[str, Callable[[], Starts]] = {
-        "simulated": lambda: _simulated(partial(starts.simulated, staggered=staggered), settings, real, data),
-        "rearranged": lambda: _simulated(starts.rearranged, settings, real, data),
-        "perturbed": lambda: starts.perturbed(real.starts(), data.layout),
-        "real": lambda: starts.real(real.starts()),
+        kind.__name__: partial(_simulated, kind, experiment, settings, real, data, physical)
+        for kind in (starts.simulated, starts.rearranged)
     }
+    kinds["perturbed"] = lambda: starts.perturbed(real.starts(), data.layout)
+    kinds["real"] = lambda: starts.real(real.starts())
     if settings.starts != "auto":
         return {settings.starts: kinds[settings.starts]()}
-    built = {}
+    built: dict[str, Starts] = {}
     for name, build in kinds.items():
-        if (name == "rearranged" and staggered) or (name == "real" and "perturbed" in built):
-            continue  # what flows on faces would get a divergence; shifted states are real ones and more
+        if name == "real" and "perturbed" in built:
+            continue  # shifted states are real ones, and more
         with suppress(ValueError):  # what the layout does not allow
             built[name] = build()
     return built
 
 
-def _simulated(kind: Callable[..., Starts], settings: LearnerSettings, real: SlidingWindows, data: Dataset) -> Starts:
+def _simulated(
+    kind: Callable[..., Starts],
+    experiment: s.Experiment,
+    settings: LearnerSettings,
+    real: SlidingWindows,
+    data: Dataset,
+    physical: Stepper,
+) -> Starts:
     initial, given = data.initial
-    horizon, window = data.train.num_frames - 1, real.window_shape[0] - 1
-    known = given if real.given is not None else None
-    return kind(initial, data.layout, horizon, known, window, reach=settings.reach)
+    obstacle = getattr(experiment.physical, "obstacle", None)
+    # A staggered flow stops at solid cells by itself, and would get a divergence if it were stopped here.
+    solid = None
+    if isinstance(obstacle, str) and not physical.staggered:
+        solid = solid_cells(initial, obstacle, data.layout)
+    return kind(
+        initial,
+        data.layout,
+        data.train.num_frames - 1,
+        given if real.given is not None else None,
+        real.window_shape[0] - 1,
+        reach=settings.reach,
+        staggered=physical.staggered,
+        solid=solid,
+    )

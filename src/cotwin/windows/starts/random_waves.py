@@ -16,7 +16,12 @@ MOST_RAISED = 3.0
 
 
 def random_waves(
-    initial: Float[Tensor, "N C *S"], layout: Layout, *, reach: float, staggered: Collection[str] = ()
+    initial: Float[Tensor, "N C *S"],
+    layout: Layout,
+    *,
+    reach: float,
+    staggered: Collection[str] = (),
+    solid: Bool[Tensor, "N 1 *S"] | None = None,
 ) -> Initial:
     """u = m + a Σ_k g_k s_k û_k e_k, s_k = min(3, (S_k / P_k)^½).
 
@@ -28,11 +33,13 @@ def random_waves(
     m: the real states' mean; of a channel that a dirichlet end holds what stands there, linearly between the ends.
     a: reach^r, r uniform in [−1, 1]; less where a value would be further from m than `reach` times the furthest real.
 
-    Static fields are those of the real state.
+    Static fields are those of the real state, and so is what solid cells hold, which counts for nothing else.
     """
     series, ones = Series(layout, staggered), [1] * layout.dims
-    centre = _centre(initial, layout, staggered)
-    apart, static = initial - centre, torch.tensor(layout.static_channels).view(-1, *ones)
+    solid = torch.zeros_like(initial[:, :1], dtype=torch.bool) if solid is None else solid
+    static = torch.tensor(layout.static_channels).view(-1, *ones)
+    centre = _centre(initial, layout, staggered, solid)
+    apart = torch.where(solid, 0.0, initial - centre)
     everywhere = (0, *range(2, initial.dim()))
     furthest = apart.abs().amax(dim=everywhere, keepdim=True)
     # A channel that always starts the same differs from its mean by rounding, which says nothing of sizes.
@@ -51,7 +58,7 @@ def random_waves(
         fields = (sizes * series.to_grid(series.noise(count, generator) * scale[rows] * waves[rows])).to(initial)
         largest = (fields.abs() / furthest).flatten(1).amax(dim=1).clamp(min=1.0)
         states = centre[rows] + fields / largest.view(-1, 1, *ones)
-        return InitialStates(torch.where(static, initial[rows], states), rows)
+        return InitialStates(torch.where(static | solid[rows], initial[rows], states), rows)
 
     return draw
 
@@ -64,15 +71,18 @@ def held(layout: Layout, staggered: Collection[str] = ()) -> Bool[Tensor, "C"]:
     )
 
 
-def _centre(initial: Float[Tensor, "N C *S"], layout: Layout, staggered: Collection[str]) -> Float[Tensor, "N C *S"]:
-    """What stands at ends that hold it, linearly between them, axis after axis; the mean of other channels."""
+def _centre(
+    initial: Float[Tensor, "N C *S"], layout: Layout, staggered: Collection[str], solid: Bool[Tensor, "N 1 *S"]
+) -> Float[Tensor, "N C *S"]:
+    """What stands at ends that hold it, linearly between them, axis after axis; else the mean of the fluid."""
     between = torch.zeros_like(initial)
     for axis in range(layout.dims):
         for channel in range(layout.channels):
             if not layout.is_periodic(axis) and not on_faces(layout, axis, channel, staggered):
                 rest = (initial - between)[:, channel]
                 between[:, channel] += _lift(rest, layout, axis, parity(layout, axis, channel, staggered))
-    mean = initial.mean(dim=(0, *range(2, initial.dim())), keepdim=True)
+    everywhere = (0, *range(2, initial.dim()))
+    mean = torch.where(solid, 0.0, initial).sum(dim=everywhere, keepdim=True) / (~solid).sum()
     return torch.where(held(layout, staggered).view(-1, *[1] * layout.dims), between, mean)
 
 

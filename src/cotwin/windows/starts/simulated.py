@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cotwin.given import Given
@@ -34,6 +34,7 @@ def simulated(
     *,
     reach: float = REACH,
     staggered: Collection[str] = (),
+    solid: Bool[Tensor, "N 1 *S"] | None = None,
 ) -> Starts:
     """States along trajectories that the teacher rolls out from random initial states: waves like the real ones'.
 
@@ -44,9 +45,10 @@ def simulated(
     initial: the first states of the real training trajectories. given: what comes from outside with these; the
     rollouts, and the windows of `window` steps more that start at their states, are given the same.
     reach: how many times as large as real ones they may be. staggered: fields with components on faces.
+    solid: cells that keep what they hold in real states.
     """
     _require_finite(initial)
-    drawn = random_waves(initial, layout, reach=reach, staggered=staggered)
+    drawn = random_waves(initial, layout, reach=reach, staggered=staggered, solid=solid)
     return _along_rollouts(drawn, initial, horizon, given, window)
 
 
@@ -58,13 +60,19 @@ def rearranged(
     window: int = 0,
     *,
     reach: float = REACH,
+    staggered: Collection[str] = (),
+    solid: Bool[Tensor, "N 1 *S"] | None = None,
 ) -> Starts:
     """As `simulated`, from initial states whose values are real ones in another order: see `rearranged_values`.
 
     reach: how many times as large as in real ones the part of the domain may be that has certain values.
     """
     _require_finite(initial)
-    return _along_rollouts(rearranged_values(initial, layout, reach=reach), initial, horizon, given, window)
+    if staggered:
+        raise ValueError("rearranged starts would give velocities on faces a divergence; use simulated ones.")
+    return _along_rollouts(
+        rearranged_values(initial, layout, reach=reach, solid=solid), initial, horizon, given, window
+    )
 
 
 def _require_finite(initial: Tensor) -> None:
