@@ -205,6 +205,10 @@ class Stepper(nn.Module, ABC):
         """What to try when it diverges, for the message. before: the states from which it did, while still small."""
         return ""
 
+    def admits(self, states: Float[Tensor, "B C *S"]) -> Bool[Tensor, "B"]:
+        """Which samples are what it was made for, below a speed or a ceiling. All if it says nothing."""
+        return torch.ones(len(states), dtype=torch.bool, device=states.device)
+
     def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
         """About the longest substep, up to layout.dt, that is stable at these states with the present parameters.
 

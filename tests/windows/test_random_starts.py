@@ -12,6 +12,8 @@ from tiny import Growth
 from torch import Tensor
 
 from cotwin.layout import Boundary, Field, Layout
+from cotwin.parameters import Positive
+from cotwin.physics import Burgers
 from cotwin.windows.starts import mixed, real, rearranged, simulated
 from cotwin.windows.starts.random_waves import random_waves
 from cotwin.windows.starts.rearranged import rearranged_values
@@ -236,6 +238,16 @@ def test_states_are_the_same_in_any_order_of_reading(order: list[int], seed: int
     assert len(once) == 41
     assert torch.equal(once.every()[order], torch.cat([again.take([index]) for index in order]))
     assert torch.equal(once.places(order).rows, again.places(range(41)).rows[order])
+
+
+def test_no_state_is_beyond_what_the_simulator_was_made_for() -> None:
+    """Viscous Burgers whose largest speed is just above the real starts', from waves up to three times as large."""
+    layout = line("dirichlet")
+    initial = torch.sin(math.pi * torch.tensor(layout.points(0)) / 2) * torch.tensor([1.0, -0.8])[:, None, None]
+    teacher = Burgers(layout, Positive(0.1), max_speed=1.1)
+    drawn = simulated(initial, layout, 5, reach=3.0)(COUNT, teacher, seeded()).every()
+    assert teacher.admits(drawn).all()
+    assert not teacher.admits(random_waves(initial, layout, reach=3.0)(COUNT, seeded()).states).all()
 
 
 @pytest.mark.parametrize("reach", [1.0, 1.5, 3.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
@@ -75,6 +75,9 @@ class Burgers(FiniteVolumeStepper):
         self.viscosity = viscosity
         self.max_speed = max_speed
         self.substeps = substeps
+
+    def admits(self, states: Float[Tensor, "B C *S"]) -> Bool[Tensor, "B"]:
+        return take_moving(states, self.layout).abs().flatten(1).amax(dim=1) <= self.max_speed
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         fastest = float(take_moving(before, self.layout).abs().max())

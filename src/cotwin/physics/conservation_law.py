@@ -15,11 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
 from cotwin.parameters import Walls
+from cotwin.physics.channels import take_moving
 from cotwin.physics.ends import AxisEnds, End, now
 from cotwin.physics.finite_volume import FiniteVolumeStepper, difference, lower, upper
 from cotwin.physics.requirements import require_counts, require_positive
@@ -65,6 +66,14 @@ class ConservationLaw(FiniteVolumeStepper):
 
     def substeps_taken(self) -> int:
         return self.substeps
+
+    def admits(self, states: Float[Tensor, "B C *S"]) -> Bool[Tensor, "B"]:
+        if self.takes_given:
+            return super().admits(states)
+        cells = take_moving(states, self.layout)
+        law = self.law(cells)
+        speeds = [law.speed(cells, axis).flatten(1).amax(dim=1) for axis in range(self.layout.dims)]
+        return torch.stack(speeds).amax(dim=0) <= self.max_speed
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         return f"A wave may have been faster than max_speed, {self.max_speed:.3g}: raise it."

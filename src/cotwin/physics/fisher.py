@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cotwin.layout import Layout
@@ -59,6 +59,9 @@ class Fisher(ParabolicStepper):
         require_fields(layout, "Fisher", {"u": 1})
         require_positive(ceiling=ceiling)
         self.diffusivity, self.growth, self.ceiling = diffusivity, growth, ceiling
+
+    def admits(self, states: Float[Tensor, "B C *S"]) -> Bool[Tensor, "B"]:
+        return take_moving(states, self.layout).flatten(1).amax(dim=1) <= self.ceiling
 
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         most = float(take_moving(before, self.layout).max())

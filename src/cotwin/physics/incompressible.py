@@ -106,6 +106,9 @@ class IncompressibleStepper(MarchingStepper, ABC):
         """Of all that moves, with the present parameters; length²/time."""
         return self.viscosity()
 
+    def admits(self, states: Float[Tensor, "B C *S"]) -> Bool[Tensor, "B"]:
+        return take_moving(states, self.layout)[:, :2].abs().flatten(1).amax(dim=1) <= self.max_speed
+
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         needed = self._stable_substeps()
         if self.substeps is not None and needed > self.substeps:

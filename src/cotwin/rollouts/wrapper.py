@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from copy import copy
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cotwin.given import Given
@@ -119,6 +119,10 @@ class Wrapper(RolloutStepper):
     def remedy(self, before: Float[Tensor, "B C *S"]) -> str:
         """The inner stepper's."""
         return self.inner.remedy(before)
+
+    def admits(self, states: Float[Tensor, "B C *S"]) -> Bool[Tensor, "B"]:
+        """As the inner stepper does, where its grid is the same."""
+        return self.inner.admits(states) if self.inner.layout == self.layout else super().admits(states)
 
     def largest_stable_step(self, state: Float[Tensor, "B C *S"]) -> float:
         """The inner stepper's."""

@@ -39,8 +39,8 @@ def simulated(
     """States along trajectories that the teacher rolls out from random initial states: waves like the real ones'.
 
     See `random_waves` for these. The rollouts are of `horizon` steps, and yield states at random times. Draws from
-    which the teacher diverges are drawn again. Raises ValueError for values that are not finite, and, when states
-    are taken, DivergenceError if the teacher diverges from most draws.
+    which the teacher diverges, or passes what it `admits`, are drawn again. Raises ValueError for values that are not
+    finite, and, when states are taken, DivergenceError if most draws are refused.
 
     initial: the first states of the real training trajectories. given: what comes from outside with these; the
     rollouts, and the windows of `window` steps more that start at their states, are given the same.
@@ -174,14 +174,16 @@ class SimulatedStates(StartStates):
         )
 
     def _rollouts(self, count: int, generator: torch.Generator) -> Drawn:
-        """`per_rollout` states of each of at most `count` rollouts, less those that diverge."""
+        """`per_rollout` states of each of at most `count` rollouts, less those that diverge or are not admitted."""
         initial, rows = self.initial(count, generator)
         given = None if self.given is None else self.given.rows(rows)
         with torch.no_grad():
-            start = initial.to(self.teacher.device)
-            states = rolled(self.teacher, start, self.horizon + self.window, given).cpu()
-        finite = torch.isfinite(states).flatten(1).all(dim=1)
-        states, rows = states[finite], rows[finite]
+            states = rolled(self.teacher, initial.to(self.teacher.device), self.horizon + self.window, given)
+            sound = torch.isfinite(states).flatten(1).all(dim=1) & self._admitted(states)
+        states, rows = states[sound].cpu(), rows[sound.cpu()]
         times = torch.rand(len(states), self.horizon + 1, generator=generator).argsort(dim=1)[:, : self.per_rollout]
         chosen = states[torch.arange(len(states))[:, None], times].flatten(0, 1)
         return Drawn(chosen, rows.repeat_interleave(times.shape[1]), times.flatten())
+
+    def _admitted(self, states: Float[Tensor, "B T C *S"]) -> Bool[Tensor, "B"]:
+        return self.teacher.admits(states.flatten(0, 1)).view(states.shape[:2]).all(dim=1)
