@@ -17,11 +17,11 @@ def test_step_i_of_n_weighs_as_a_binomial_coefficient_about_i_to_the_eighth() ->
     for value in path:
         with torch.no_grad():
             next(stepper.parameters()).fill_(value)
-        mean.add(stepper)
+        mean.add()
     shares = [comb(step + 8, 8) / comb(len(path) + 8, 9) for step in range(len(path))]
     expected = sum(share * value for share, value in zip(shares, path, strict=True))
     assert sum(shares) == pytest.approx(1)
-    assert next(mean.of(stepper).parameters()).item() == pytest.approx(expected, rel=1e-6)
+    assert next(mean.model().parameters()).item() == pytest.approx(expected, rel=1e-6)
     assert next(stepper.parameters()).item() == 5.0
 
 
@@ -30,7 +30,7 @@ def test_steps_go_on_from_the_latest_weights_and_the_mean_is_what_is_kept() -> N
     for one in (plain, averaging):
         one.fit(windows(), 12)
     assert averaging.averaged is not None
-    mean = averaging.averaged.of(averaging.stepper)
+    mean = averaging.averaged.model()
     assert same(plain.stepper.state_dict(), averaging.stepper.state_dict())
     assert averaging.held_out.error(mean) == averaging.validate() != plain.validate()
     assert averaging.held_out.error(averaging.best()) == averaging.best_error

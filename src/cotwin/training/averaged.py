@@ -25,18 +25,19 @@ class AveragedWeights:
     """
 
     def __init__(self, stepper: Stepper) -> None:
-        self.steps = 0
-        self.weights = [parameter.detach().clone() for parameter in stepper.parameters()]
+        self.stepper, self.steps = stepper, 0
+        self.present = [weight.detach() for weight in stepper.parameters()]
+        self.weights = [weight.clone() for weight in self.present]
 
-    def add(self, stepper: Stepper) -> None:
-        """The weights after one more step."""
+    def add(self) -> None:
+        """The model's weights now, after one more step."""
         self.steps += 1
         keep = 1 - (DECAY + 1) / (self.steps + DECAY)
-        get_ema_multi_avg_fn(keep)(self.weights, [weight.detach() for weight in stepper.parameters()], self.steps)
+        get_ema_multi_avg_fn(keep)(self.weights, self.present, self.steps)
 
-    def of(self, stepper: Stepper) -> Stepper:
+    def model(self) -> Stepper:
         """The model with its mean weights, as a copy; buffers are the model's own."""
-        mean = copy.deepcopy(stepper)
+        mean = copy.deepcopy(self.stepper)
         with torch.no_grad():
             for weight, value in zip(mean.parameters(), self.weights, strict=True):
                 weight.copy_(value)

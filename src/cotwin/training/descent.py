@@ -73,7 +73,7 @@ class GradientDescent:
                 objective.stepper.zero_grad(set_to_none=False)
                 return 10 * first.value
             if self.clip is not None:
-                nn.utils.clip_grads_with_norm_(objective.stepper.parameters(), self.clip, here.gradient_norm)
+                nn.utils.clip_grads_with_norm_(objective.weights, self.clip, here.gradient_norm)
             first = here if first is None else first
             return here.value
 

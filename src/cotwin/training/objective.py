@@ -18,7 +18,7 @@ from cotwin.windows import Batch
 class Evaluation(NamedTuple):
     """The objective, and the length of its gradient, which is left in the parameters.
 
-    level: the measured windows' part, which says how noisy they are.
+    level: the measured windows' part, which says how noisy they are; zero where no priors are weighed against it.
     """
 
     value: Float[Tensor, ""]
@@ -30,6 +30,7 @@ class Objective:
     """F = mean of weight · ℓ over some windows + penalty: of one batch, or of all windows, batch by batch.
 
     indices: the windows. read: from some of them to their batches; how they are cut changes F by rounding alone.
+    weights: all parameters of the stepper.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Objective:
     ) -> None:
         self.stepper, self.loss, self.penalty = stepper, loss, penalty
         self.indices, self.read = indices, read
+        self.weights = list(stepper.parameters())  # once: to look for them takes 1 % of a small network's step
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -60,7 +62,8 @@ class Objective:
         level: the loss that priors are weighed against; the present one if not given. A line search holds it fixed,
         so that F is one function and this its gradient.
         """
-        self.stepper.zero_grad()
+        for weight in self.weights:
+            weight.grad = None
         value, measured, members = torch.zeros(()), torch.zeros(()), self.stepper.members
         for batch in self.batches():
             for member in members:
@@ -71,12 +74,14 @@ class Objective:
                     raise DivergenceError(f"{type(self.stepper).__name__} has a loss of {float(part.detach())}.")
                 part.backward()
                 value = value.to(part) + part.detach() / len(members)
-                measured = measured.to(part) + (losses.detach() * batch.measured).sum() / len(self) / len(members)
+                if self.penalty is not None:
+                    seen = (losses.detach() * batch.measured).sum() / len(self)
+                    measured = measured.to(part) + seen / len(members)
         if self.penalty is not None:
             added = self.penalty(self.stepper, measured if level is None else level)
             added.backward()
             value = value + added.detach()
-        norm = nn.utils.get_total_norm([p.grad for p in self.stepper.parameters() if p.grad is not None])
+        norm = nn.utils.get_total_norm([weight.grad for weight in self.weights if weight.grad is not None])
         if not torch.isfinite(norm):
             raise DivergenceError(f"{type(self.stepper).__name__} has a gradient that is not finite.")
         return Evaluation(value, norm, measured)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MAX_REJECTIONS = 8  # halvings of the step before a diverging training gives up
 RECOVERY = 2 ** (1 / 16)  # growth of a shrunk step at each sound one, so that a few bad batches do not end training
+KEPT_EVERY = 8  # steps of an optimiser that takes batches: to keep weights before each costs 3 % of a small network's
 CURE = "start from other values, narrow the bounds, or take more substeps."
 
 
@@ -29,10 +30,12 @@ class TrainingDivergedError(RuntimeError):
 
 
 class SafeSteps:
-    """Takes an optimiser's steps, and returns from where the model diverges to the last sound weights.
+    """Takes an optimiser's steps, and returns from where the model diverges to the last sound weights that were kept.
 
     A step that makes the model diverge is undone and halved, at most 8 times in a row; then `take` raises
-    `TrainingDivergedError` with the parameters' values and leaves the model as it was before that step. Sixteen
+    `TrainingDivergedError` with the parameters' values and leaves the model as it was kept before that step. Weights
+    are kept before every step of an optimiser that takes all windows, before every eighth of one that takes batches,
+    which may lose seven steps so. Sixteen
     sound steps make good for one halving. Windows that diverge at the last sound weights too are left out until the
     next `begin`, and warned of; if they are half of all, `take` raises `TrainingDivergedError`.
 
@@ -47,14 +50,17 @@ class SafeSteps:
         """Other windows follow, `count` of them. sound: a model whose weights are known to be sound."""
         self._sound, self._rejections = self._snapshot(sound), 0
         self.left_out: set[int] = set()
-        self._count = count
+        self._count, self._taken = count, 0
 
     def take(self, objective: Objective, size: float) -> float:
         """One step, `size` times as long as usual or shorter; the loss before it.
 
         Not a number where none of the windows can be learned.
         """
-        here, moved_back = self._snapshot(self.stepper), False
+        keeping, moved_back = self.descent.every_window or self._taken % KEPT_EVERY == 0, False
+        here = self._snapshot(self.stepper) if keeping else None
+        buffers = [buffer.clone() for buffer in self.stepper.buffers()]
+        self._taken += 1
         while True:
             left = [index for index in objective.indices if index not in self.left_out]
             if not left:
@@ -63,6 +69,10 @@ class SafeSteps:
             try:
                 loss = self.descent.move(objective, size * self.shrink)
             except DivergenceError as error:
+                if here is None:
+                    # Nothing moved; but batch statistics of a diverged rollout must not stay.
+                    _put(buffers, self.stepper.buffers())
+                    here = self._snapshot(self.stepper)
                 self._restore(self._sound)
                 hopeless = objective.hopeless()
                 if hopeless:
@@ -74,7 +84,7 @@ class SafeSteps:
                     here, moved_back = self._sound, True
                     self._reject(error)
             else:
-                self._sound = here
+                self._sound = here or self._sound
                 if not moved_back:
                     self._rejections, self.shrink = 0, min(1.0, self.shrink * RECOVERY)
                 return loss
@@ -115,18 +125,22 @@ class SafeSteps:
         return _Snapshot([value.detach().clone() for value in _values(stepper)], self.descent.state_dict())
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        with torch.no_grad():
-            for present, value in zip(_values(self.stepper), snapshot.weights, strict=True):
-                present.copy_(value)
+        _put(snapshot.weights, _values(self.stepper))
         self.descent.load_state_dict(snapshot.descent)
 
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """A model's weights and its optimiser's memory: cheaper than state_dict, since taken before each step."""
+    """A model's weights and its optimiser's memory: cheaper than state_dict, since taken often."""
 
     weights: list[Tensor]
     descent: dict[str, Any]
+
+
+def _put(values: Iterable[Tensor], into: Iterable[Tensor]) -> None:
+    with torch.no_grad():
+        for value, present in zip(values, into, strict=True):
+            present.copy_(value)
 
 
 def _values(stepper: Stepper) -> Iterator[Tensor]:

@@ -121,7 +121,7 @@ class Trainer:
                 losses.append(self.safe_steps.take(objective, self.schedule(self.steps_done)))
                 self.steps_done += 1
                 if self.averaged is not None:
-                    self.averaged.add(self.stepper)
+                    self.averaged.add()
                 if self.steps_done % self.validate_every == 0 or len(losses) == steps:
                     self.validate()
                 on_step(losses[-1])
@@ -134,7 +134,7 @@ class Trainer:
 
     def validate(self) -> float:
         """Held-out error of the present weights, or of their mean; keeps them if they are the best so far."""
-        present = self.stepper if self.averaged is None else self.averaged.of(self.stepper)
+        present = self.stepper if self.averaged is None else self.averaged.model()
         errors = self.held_out.measure(present)
         error = errors.nrmse
         if error < self.best_error:

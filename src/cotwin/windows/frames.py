@@ -14,7 +14,12 @@ from cotwin.windows.ranges import Ranges
 
 
 class Frames(ABC):
-    """The frames of N trajectories, (N, T, C, *S), in memory or in a file: states or masks."""
+    """The frames of N trajectories, (N, T, C, *S), in memory or in a file: states or masks.
+
+    in_file: whether it helps to announce what is read next.
+    """
+
+    in_file = False
 
     def __init__(self, states: Shaped[Tensor, "N T C *S"]) -> None:
         self.shape, self.dtype = tuple(states.shape), states.dtype
@@ -61,6 +66,8 @@ class FramesInMemory(Frames):
 
 class FramesInFile(Frames):
     """Of a mapped tensor whose successive frames lie one after the other in its file: read from there."""
+
+    in_file = True
 
     def __init__(self, states: Shaped[Tensor, "N T C *S"], place: Place) -> None:
         super().__init__(states)

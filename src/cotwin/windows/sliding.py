@@ -87,10 +87,9 @@ class SlidingWindows(Windows):
             self._seen.write(*starts, batch.mask, rows)
 
     def will_read(self, indices: Sequence[int]) -> None:
-        starts = self._places(indices)
-        self._states.will_read(*starts, self._steps + 1)
-        if self._seen is not None:
-            self._seen.will_read(*starts, self._steps + 1)
+        for frames in (self._states, self._seen):
+            if frames is not None and frames.in_file:
+                frames.will_read(*self._places(indices), self._steps + 1)
 
     def given_with(self, indices: Sequence[int]) -> Given | None:
         if self.given is None:
