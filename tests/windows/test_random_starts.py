@@ -14,7 +14,7 @@ from torch import Tensor
 from cotwin.layout import Boundary, Field, Layout
 from cotwin.parameters import Positive
 from cotwin.physics import Burgers
-from cotwin.windows.starts import mixed, real, rearranged, simulated
+from cotwin.windows.starts import rearranged, simulated
 from cotwin.windows.starts.random_waves import random_waves
 from cotwin.windows.starts.rearranged import rearranged_values
 from cotwin.windows.starts.series import Series
@@ -228,16 +228,14 @@ def test_solid_cells_keep_what_they_hold_and_count_for_nothing(kind) -> None:  #
     assert torch.equal(drawn[0].states[~inside], drawn[1].states[~inside])
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(0, 9))
-@settings(max_examples=5, deadline=None)
-def test_states_are_the_same_in_any_order_of_reading(order: list[int], seed: int) -> None:
+@pytest.mark.parametrize("kind", [simulated, rearranged])
+def test_states_are_the_same_in_any_order_of_reading(kind) -> None:  # type: ignore[no-untyped-def]
     layout = line("neumann")
     initial = torch.randn(2, 1, 32, generator=seeded())
-    kinds = mixed(real(initial), simulated(initial, layout, 9), rearranged(initial, layout, 9))
-    once, again = (kinds(41, Growth(0.9, layout=layout), seeded(seed)) for _ in range(2))
-    assert len(once) == 41
+    once, again = (kind(initial, layout, 9)(90, Growth(0.9, layout=layout), seeded(5)) for _ in range(2))
+    order = [80, 3, 3, 67, 0, 89]
     assert torch.equal(once.every()[order], torch.cat([again.take([index]) for index in order]))
-    assert torch.equal(once.places(order).rows, again.places(range(41)).rows[order])
+    assert torch.equal(once.places(order).rows, again.places(range(90)).rows[order])
 
 
 def test_no_state_is_beyond_what_the_simulator_was_made_for() -> None:

@@ -21,9 +21,9 @@ class Series:
     x in [0, 1] along an axis. Periodic: exp(2πi k x). Else cos(πkx) where a channel is even at both ends, sin(πkx)
     where it is odd at both, cos(π(k + ½)x) and sin(π(k + ½)x) where it is odd at the upper or the lower one alone.
     Odd at a dirichlet end; even at a neumann, robin or outflow one, but a vector's component along the axis is odd at
-    a neumann end, where a mirror turns it round. Staggered velocities are odd on the faces that are walls, and
-    even along them: such waves have a divergence of their own each, a sine of the one component to a cosine of the
-    other. Then the fluid slips; a first step of the flow stops it.
+    a neumann end, where a mirror turns it round. Staggered velocities are odd on the faces that are walls and even
+    along them, and so is what they carry. The fluid then slips, until a first step of the flow stops it; but a cosine
+    of the one component goes with a sine of the other, as it has to where there is no divergence.
 
     staggered: fields whose component a lies on the face below its cell along axis a.
 
@@ -84,8 +84,8 @@ def parity(layout: Layout, axis: int, channel: int, staggered: Collection[str] =
     """How a channel goes on beyond the ends of an axis with walls; see `Series`."""
     field, component = _component(layout, channel)
     across = field.components > 1 and component == axis
-    if field.name in staggered:
-        odd = {"dirichlet"} if across else set()
+    if staggered:
+        odd = {"dirichlet"} if across and field.name in staggered else set()
     else:
         odd = {"dirichlet", "neumann"} if across else {"dirichlet"}
     lower, upper = layout.sides(axis)
