@@ -65,5 +65,8 @@ bench-training: $(VENV)/installed  ## a training step against a bare loop's, and
 bench-coverage: $(VENV)/installed  ## do intervals cover where starts are noisy: 200 draws of three problems (two hours; goes on)
 	$(BIN)/python benchmarks/estimation/coverage.py
 
+bench-suite: $(VENV)/installed  ## cooperating against alone and distilled on nine problems: a night; goes on (--seeds 3: two hours)
+	$(BIN)/python benchmarks/suite --whole
+
 clean:  ## remove the virtual environment and tool caches; runs and data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
