@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cotwin.layout import Layout
@@ -31,42 +31,52 @@ class Symmetries:
 
 
 @dataclass(frozen=True)
-class Move:
-    """One of them: first the swaps, then the mirrors, then the shifts, by so many points along each axis."""
+class Moves:
+    """One move for each of B samples: first the swaps, then the mirrors, then the shifts.
 
-    swaps: tuple[tuple[int, int], ...] = ()
-    mirrors: tuple[int, ...] = ()
-    shifts: tuple[int, ...] = ()
+    swaps, mirrors: which of a stepper's, in their order. shifts: by how many points along each axis.
+    """
+
+    swaps: Bool[Tensor, "B P"]
+    mirrors: Bool[Tensor, "B M"]
+    shifts: Int[Tensor, "B dims"]
+
+    def rows(self, rows: Sequence[int]) -> Moves:
+        """Those of some samples."""
+        chosen = list(rows)
+        return Moves(self.swaps[chosen], self.mirrors[chosen], self.shifts[chosen])
 
 
-def drawn(symmetries: Symmetries, layout: Layout, generator: torch.Generator) -> Move:
-    """A random move: of each pair of axes and of each axis whether, each with one half; of each shift how far."""
-
-    def heads(count: int) -> list[bool]:
-        flips: list[bool] = (torch.rand(count, generator=generator) < 0.5).tolist()
-        return flips
-
-    swaps = tuple(pair for pair, one in zip(symmetries.swaps, heads(len(symmetries.swaps)), strict=True) if one)
-    mirrors = tuple(axis for axis, one in zip(symmetries.mirrors, heads(len(symmetries.mirrors)), strict=True) if one)
-    far = torch.rand(layout.dims, generator=generator).tolist()
-    shifts = tuple(int(part * layout.grid[axis]) if axis in symmetries.shifts else 0 for axis, part in enumerate(far))
-    return Move(swaps, mirrors, shifts)
+def drawn(symmetries: Symmetries, layout: Layout, count: int, generator: torch.Generator) -> Moves:
+    """Random moves, each as likely as any other."""
+    swaps, mirrors = (
+        torch.rand(count, len(some), generator=generator) < 0.5 for some in (symmetries.swaps, symmetries.mirrors)
+    )
+    far = torch.rand(count, layout.dims, generator=generator) * torch.tensor(layout.grid)
+    along = torch.tensor([axis in symmetries.shifts for axis in range(layout.dims)])
+    return Moves(swaps, mirrors, far.long() * along)
 
 
 def moved(
-    states: Float[Tensor, "*L C *S"], move: Move, symmetries: Symmetries, layout: Layout
-) -> Float[Tensor, "*L C *S"]:
-    """States, or anything that has their channels and grid, after a move."""
-    channel = -layout.dims - 1
-    for pair in move.swaps:
-        states = states.transpose(pair[0] - layout.dims, pair[1] - layout.dims)
-        states = states.index_select(channel, torch.tensor(_swapped(layout, pair), device=states.device))
-        states = states * _signs(symmetries.swaps[pair], states, layout)
-    for axis in move.mirrors:
-        states = states.flip(axis - layout.dims) * _signs(symmetries.mirrors[axis], states, layout)
-    for axis, shift in enumerate(move.shifts):
-        if shift:
-            states = states.roll(shift, axis - layout.dims)
+    states: Float[Tensor, "B T C *S"], moves: Moves, symmetries: Symmetries, layout: Layout
+) -> Float[Tensor, "B T C *S"]:
+    """Stretches of rollouts, each after its move."""
+    samples = (-1, *(1,) * (states.dim() - 1))
+    for (pair, odd), which in zip(symmetries.swaps.items(), moves.swaps.unbind(1), strict=True):
+        if which.any():
+            turned = states.transpose(pair[0] - layout.dims, pair[1] - layout.dims)
+            turned = turned.index_select(2, torch.tensor(_swapped(layout, pair)))
+            states = torch.where(which.view(samples), turned * _signs(odd, states, layout), states)
+    for (axis, odd), which in zip(symmetries.mirrors.items(), moves.mirrors.unbind(1), strict=True):
+        if which.any():
+            turned = states.flip(axis - layout.dims) * _signs(odd, states, layout)
+            states = torch.where(which.view(samples), turned, states)
+    for axis, shift in enumerate(moves.shifts.unbind(1)):
+        if shift.any():
+            points, along = layout.grid[axis], list(samples)
+            along[axis + 3] = points
+            index = (torch.arange(points) - shift[:, None]) % points
+            states = states.gather(axis + 3, index.view(along).expand_as(states))
     return states
 
 

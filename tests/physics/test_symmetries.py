@@ -14,7 +14,7 @@ from cotwin.parameters import Walls
 from cotwin.parameters.walls import Wall
 from cotwin.physics.heat import Heat
 from cotwin.stepper import Stepper, rollout
-from cotwin.symmetries import Move, Symmetries, moved
+from cotwin.symmetries import Moves, Symmetries, moved
 
 STEPS = 2
 
@@ -40,12 +40,19 @@ def start(stepper: Stepper) -> Tensor:
     return 1.0 + 0.3 * smooth(stepper.layout)
 
 
-def generators(symmetries: Symmetries, dims: int) -> list[Move]:
-    """Each of them by itself."""
+def generators(symmetries: Symmetries, dims: int) -> list[Moves]:
+    """Each of them by itself, for one sample of three."""
+
+    def one(swap: int = -1, mirror: int = -1, shifts: tuple[int, ...] = (0,) * dims) -> Moves:
+        swaps, mirrors = torch.zeros(3, len(symmetries.swaps)), torch.zeros(3, len(symmetries.mirrors))
+        far = torch.zeros(3, dims, dtype=torch.long)
+        swaps[1, swap : swap + 1], mirrors[1, mirror : mirror + 1], far[1] = 1, 1, torch.tensor(shifts)
+        return Moves(swaps.bool(), mirrors.bool(), far)
+
     return [
-        *(Move(shifts=tuple(3 if axis == one else 0 for axis in range(dims))) for one in symmetries.shifts),
-        *(Move(mirrors=(axis,)) for axis in symmetries.mirrors),
-        *(Move(swaps=(pair,)) for pair in symmetries.swaps),
+        *(one(swap=place) for place in range(len(symmetries.swaps))),
+        *(one(mirror=place) for place in range(len(symmetries.mirrors))),
+        *(one(shifts=tuple(3 * (axis == along) for axis in range(dims))) for along in symmetries.shifts),
     ]
 
 
@@ -55,7 +62,9 @@ def test_a_moved_start_has_the_moved_future(stepper: Stepper) -> None:
     states = start(stepper)
     future = rollout(stepper, states, STEPS)
     for move in generators(symmetries, layout.dims):
-        there = rollout(stepper, moved(states, move, symmetries, layout), STEPS)
+        begun = moved(states[:, None], move, symmetries, layout)[:, 0]
+        assert [torch.equal(*pair) for pair in zip(begun, states, strict=True)] == [True, False, True]
+        there = rollout(stepper, begun, STEPS)
         torch.testing.assert_close(there[:, 1:], moved(future[:, 1:], move, symmetries, layout), rtol=0, atol=1e-9)
 
 

@@ -41,7 +41,7 @@ from cotwin.training.hybrid import HybridTrainer, Kinds, Learner, Role
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.penalty import Penalty
 from cotwin.training.trainer import Trainer
-from cotwin.windows import SlidingWindows, starts
+from cotwin.windows import MovedWindows, SlidingWindows, Windows, starts
 from cotwin.windows.starts import Starts
 
 GB = 10**9
@@ -190,9 +190,10 @@ def build_hybrid(
     priors = build_priors(experiment.known_beforehand, physical)
     # The windows of both go to both.
     needs_given = physical.takes_given or synthetic.takes_given
+    moved = _moving(experiment.synthetic, physical, data, experiment.seed)
     return HybridTrainer(
         _learner(experiment, "physical", physical, data, priors, needs_given, physical),
-        _learner(experiment, "synthetic", synthetic, data, {}, needs_given, physical),
+        replace(_learner(experiment, "synthetic", synthetic, data, {}, needs_given, physical), moved=moved),
         store=store,
         alpha=alpha,
         generated_per_real=experiment.hybrid.generated_per_real,
@@ -200,6 +201,16 @@ def build_hybrid(
         order=experiment.hybrid.order,
         seed=experiment.seed,
     )
+
+
+def _moving(settings: NetworkSettings, physical: Stepper, data: Dataset, seed: int) -> Callable[[Windows], Windows]:
+    """Puts windows through the simulator's symmetries; not where fields are given, which would have to move too."""
+    symmetries, told = physical.symmetries, settled_synthetic(settings, data, physical).told
+    if settings.augment == "off" or not symmetries or any(one.field for one in told or ()):
+        return lambda windows: windows
+    # Another seed than that of the windows' order, which counts epochs too.
+    seed = seed_of(seed, *b"moves")
+    return lambda windows: MovedWindows(windows, symmetries, data.layout, seed)
 
 
 def _require_frames(data: Dataset) -> None:

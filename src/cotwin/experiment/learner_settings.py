@@ -154,6 +154,11 @@ class NetworkSettings(LearnerSettings):
         description="keep means over the domain; auto: those that the simulator, as it is set, conserves, and the "
         "training data too",
     )
+    augment: Literal["auto", "off"] = Field(
+        "auto",
+        description="learn from windows after random moves; auto: shifts, mirrors and rotations under which the "
+        "simulator, as it is set, stays the same",
+    )
     given: tuple[str, ...] | None = Field(
         None, description="what it is told of all that the data give beside the states; what differs if not given"
     )

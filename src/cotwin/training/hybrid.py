@@ -18,7 +18,7 @@ from cotwin.store.store import Store
 from cotwin.training.alpha import Alpha, Standing, elsewhere
 from cotwin.training.safe_steps import TrainingDivergedError
 from cotwin.training.trainer import Trainer
-from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates
+from cotwin.windows import JoinedWindows, RolloutWindows, SlidingWindows, StartStates, Windows
 from cotwin.windows.starts import Starts
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class Learner:
     steps: optimiser steps in each cycle.
     warmup_steps: optimiser steps on real data alone before the first cycle.
     starts: where the windows begin that the other model generates for this one; held-out data choose among kinds.
+    moved: what becomes of windows before this one learns from them.
     """
 
     trainer: Trainer
@@ -43,6 +44,7 @@ class Learner:
     steps: int
     warmup_steps: int
     starts: Starts | Kinds
+    moved: Callable[[Windows], Windows] = lambda windows: windows
 
     @property
     def kinds(self) -> Kinds:
@@ -245,7 +247,7 @@ class HybridTrainer:
                 on_restart()
                 who = "teacher" if isinstance(error, DivergenceError) else "learner"
                 reason = f"nothing kept: the {who} diverged ({error})"
-        fit = learner.trainer.fit(learner.real, self.steps(phase), on_step)
+        fit = learner.trainer.fit(learner.moved(learner.real), self.steps(phase), on_step)
         return PhaseResult(phase.cycle, phase.learner, 0.0, 0, "none", reason, **vars(fit))
 
     def _teach(
@@ -292,7 +294,8 @@ class HybridTrainer:
         windows = self.generated(phase, count, kind)
         self.choose(phase, windows)
         with self.store.keep(windows, f"{phase.cycle:04d}-{phase.learner}") as kept:
-            fit = learner.trainer.fit(JoinedWindows(learner.real, kept.windows, alpha), self.steps(phase), on_step)
+            joined = JoinedWindows(learner.real, kept.windows, alpha)
+            fit = learner.trainer.fit(learner.moved(joined), self.steps(phase), on_step)
         lost = sum(index >= len(learner.real) for index in learner.trainer.safe_steps.left_out)
         if 2 * lost >= count:
             model = type(learner.trainer.stepper).__name__
