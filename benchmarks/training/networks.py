@@ -1,7 +1,7 @@
 """Validation error of surrogates at equal processor time, taught by the calibrated simulator.
 
     python benchmarks/training/networks.py burgers 10 100,101,102 synthetic.network=fno synthetic.size=tiny
-    python benchmarks/training/networks.py kuramoto_sivashinsky 8 100,101,102 synthetic.augment=off --alone
+    python benchmarks/training/networks.py kuramoto_sivashinsky 8 100,101,102 synthetic.augment=false --alone
 
 A preset, seconds for the surrogate of each seed, the seeds, and settings of the experiment. The simulator is fitted
 to the real data first, and not counted. Windows from its rollouts, sixteen for each real one, are made beforehand and

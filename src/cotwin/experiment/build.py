@@ -64,10 +64,11 @@ def settled_synthetic(settings: NetworkSettings, data: Dataset, physical: Steppe
         chosen = {True: every, False: (), "auto": [axis for axis in every if axis not in alike]}[settings.positions]
         settings = settings.model_copy(update={"axes": tuple(chosen)})
     if settings.conserved is None:
-        wanted = physical.conserved if settings.conserve == "auto" else frozenset()
-        if leaking := sorted(wanted - data.keeping):
+        kept = physical.conserved if settings.conserve else frozenset()
+        if settings.conserve == "auto" and (leaking := sorted(kept - data.keeping)):
             _note_leak(data, [data.layout.channel_names[channel] for channel in leaking])
-        settings = settings.model_copy(update={"conserved": tuple(sorted(wanted & data.keeping))})
+            kept -= {*leaking}
+        settings = settings.model_copy(update={"conserved": tuple(sorted(kept))})
     return settings
 
 
@@ -206,7 +207,7 @@ def build_hybrid(
 def _moving(settings: NetworkSettings, physical: Stepper, data: Dataset, seed: int) -> Callable[[Windows], Windows]:
     """Puts windows through the simulator's symmetries; not where fields are given, which would have to move too."""
     symmetries, told = physical.symmetries, settled_synthetic(settings, data, physical).told
-    if settings.augment == "off" or not symmetries or any(one.field for one in told or ()):
+    if not settings.augment or not symmetries or any(one.field for one in told or ()):
         return lambda windows: windows
     # Another seed than that of the windows' order, which counts epochs too.
     seed = seed_of(seed, *b"moves")

@@ -149,15 +149,15 @@ class NetworkSettings(LearnerSettings):
         description="give the network the coordinates; without, it treats all places alike; auto: along axes on "
         "which the simulator, as it is set, is not the same everywhere",
     )
-    conserve: Literal["auto", "off"] = Field(
+    conserve: bool | Literal["auto"] = Field(
         "auto",
-        description="keep means over the domain; auto: those that the simulator, as it is set, conserves, and the "
-        "training data too",
+        description="keep the means over the domain that the simulator, as it is set, conserves; auto: if the "
+        "training data keep them too",
     )
-    augment: Literal["auto", "off"] = Field(
-        "auto",
-        description="learn from windows after random moves; auto: shifts, mirrors and rotations under which the "
-        "simulator, as it is set, stays the same",
+    augment: bool = Field(
+        True,
+        description="learn from windows after random shifts, mirrors and rotations under which the simulator, as "
+        "it is set, stays the same",
     )
     given: tuple[str, ...] | None = Field(
         None, description="what it is told of all that the data give beside the states; what differs if not given"
