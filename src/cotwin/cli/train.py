@@ -18,6 +18,8 @@ from cotwin.cli.arguments import Config, Overrides
 from cotwin.cli.errors import errors_explained, fail
 from cotwin.cli.next_steps import print_next
 
+NAMES = {"physical": "simulator", "synthetic": "surrogate"}
+
 
 def train(
     config: Config,
@@ -82,7 +84,7 @@ def _chosen_starts(path: Path) -> Iterator[str]:
     for line in map(json.loads, (path / "metrics.jsonl").read_text().splitlines()):
         if line["trial_steps"]:
             yield (
-                f"Windows for the {line['learner']} model begin at {line['starts']} states, as held-out data chose; "
+                f"Windows for the {NAMES[line['learner']]} begin at {line['starts']} states, as held-out data chose; "
                 f"to try the other kinds took {line['trial_steps']} steps more."
             )
 
