@@ -77,7 +77,7 @@ def _kind(data: Any) -> Any:
 
 def _rank(override: str) -> int:
     """Data first, then the network's size: what is stated beside them is for them."""
-    return 0 if re.match(r"data[.=]", override) else 1 if re.match(r"synthetic(\.network|\.size)?=", override) else 2
+    return next((rank for rank, key in enumerate(("data[.=]", r"synthetic\.size=")) if re.match(key, override)), 2)
 
 
 def _over(base: Values, change: Values, meaning: Meaning) -> Values:
