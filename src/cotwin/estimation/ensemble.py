@@ -41,8 +41,13 @@ class Ensemble:
         return Regression.of(self.z, problem.weighted(self.predicted), problem.prior_residuals(self.z))
 
     def linear(self, problem: LeastSquares, z: Float[Tensor, " N"]) -> Linearised:
-        """The problem around a point, with the regression's slopes for derivatives."""
-        slopes = self.seen(problem).slopes()
+        """The problem around a point, with the regression's slopes for derivatives.
+
+        Of a number on its bound it has none: how steep predictions are there members do not tell, which lie apart by
+        factors of what is left to the bound.
+        """
+        on_bound = problem.unknowns.on_bound(z[: len(problem.unknowns)])
+        slopes = self.seen(problem).slopes() * ~on_bound
         bare, _ = problem.without_closures(z)
         raw, white = bare.parts(z[None])
         prior_by_raw = bare.prior_jacobian(z)[None]

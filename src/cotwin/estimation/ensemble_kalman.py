@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cotwin.estimation.ensemble import Ensemble, Regression
 from cotwin.estimation.levenberg_marquardt import Solution
-from cotwin.estimation.linear import half_square
+from cotwin.estimation.linear import LARGEST_MOVE, half_square
 from cotwin.estimation.multi_start import sobol_points
 from cotwin.estimation.noise import first_guess
 from cotwin.estimation.problem import LeastSquares
@@ -28,6 +28,8 @@ WIDER = 10.0
 """Most by which the ensemble's variance is made larger, where the program's noise hides slopes within it."""
 NOTICED = 0.5
 """Of a standard deviation, by which the program's noise may still move an estimate that is called converged."""
+LEFT = 1e-7
+"""Of the way to a bound, that is left to an ensemble which the data push there."""
 HALVINGS = 8
 """Times that members which diverge are brought nearer to the others."""
 HOPELESS = 1e4
@@ -113,6 +115,7 @@ class EnsembleKalman:
                 if before and width == NARROW and seen.chance > before / 2:
                     width = min(1 + before, WIDER)
                 z, change = _stepped(seen, widest, width)
+                z = _within_bounds(problem, seen.middle, z)
                 if change > STEADY:
                     settled = []
                     continue
@@ -124,7 +127,8 @@ class EnsembleKalman:
                 settled = [*settled[1 - REMEMBERED :], finished[-1]]
                 pooled = Ensemble.pooled(settled)
                 chance = pooled.seen(problem).uncertainty
-                if seen.farthest <= max(self.tolerance, 3 * seen.uncertainty) and chance <= NOTICED:
+                rests = seen.farthest <= max(self.tolerance, 3 * seen.uncertainty)
+                if (rests or _pushed(problem, seen, self.tolerance)) and chance <= NOTICED:
                     return _settled(problem, pooled, True, taken)
             return _settled(problem, Ensemble.pooled(settled or finished[-1:]), False, self.iterations)
         except ProgramError as error:
@@ -164,6 +168,23 @@ def _stepped(seen: Regression, widest: Float[Tensor, " N"], width: float) -> tup
     return middle + apart * (len(seen.z) - 1) ** 0.5, change
 
 
+def _within_bounds(problem: LeastSquares, before: Float[Tensor, " N"], z: Float[Tensor, "J Z"]) -> Tensor:
+    """Members whose mean goes no farther from before than the linear model reaches, and not to a bound itself."""
+    middle, farthest = z.mean(dim=0), torch.where(problem.unknowns.bounded, LARGEST_MOVE, torch.inf)
+    kept = middle.clamp(before - farthest, before + farthest).clamp(*problem.unknowns.ends(LEFT))
+    return z if torch.equal(kept, middle) else z + (kept - middle)
+
+
+def _pushed(problem: LeastSquares, seen: Regression, tolerance: float) -> bool:
+    """Whether the mean is only far from the best of the linear model because that lies beyond a bound."""
+    best = seen.best()
+    kept = best.clamp(*problem.unknowns.ends(LEFT))
+    if torch.equal(kept, best):
+        return False
+    here, there = problem.cost(torch.stack([seen.middle, kept])).tolist()
+    return bool(abs(here - there) <= tolerance**2 / 2)
+
+
 def _finite(problem: LeastSquares, z: Float[Tensor, "J Z"]) -> Ensemble:
     """Members whose rollouts are finite: those that diverge are brought half as near to the others."""
     predicted = problem.predicted(z)
@@ -199,7 +220,7 @@ def _with_noise(problem: LeastSquares, seen: Regression) -> LeastSquares:
 def _settled(problem: LeastSquares, ensemble: Ensemble, converged: bool, taken: int) -> Settled:
     """The linear model's minimum, unless a member fits better by more than the program's noise may make of it."""
     seen = ensemble.seen(problem)
-    z = seen.best()
+    z = seen.best().clamp(*problem.unknowns.ends(LEFT))
     cost = float(problem.cost(z[None])[0])
     costs = half_square(problem.weighted(ensemble.predicted), seen.prior)
     noise = seen.departure * (2 * cost) ** 0.5 + seen.departure**2 * (problem.observation.size / 2) ** 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 
 import scipy.stats
 from jaxtyping import Float
@@ -204,7 +205,8 @@ def _warnings(
     problem, z = found.problem, found.z
     yield from (Note("interpolated", note) for note in problem.observation.notes)
     if known.information is not None:
-        yield from known.information.warnings()
+        on_bound = problem.unknowns.on_bound(z[: len(problem.unknowns)]).tolist()
+        yield from known.information.warnings(list(compress(problem.unknowns.labels, on_bound)))
     yield from notes.on_search(found.converged, found.iterations)
     if found.second is not None:
         yield from notes.on_minima(

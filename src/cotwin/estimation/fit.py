@@ -12,6 +12,7 @@ from torch import Tensor
 from cotwin.estimation import evidence, noise
 from cotwin.estimation.admitted import most_likely
 from cotwin.estimation.approach import Followed, approach, together
+from cotwin.estimation.ends import in_sight, kept_in_reach
 from cotwin.estimation.ensemble import Ensemble
 from cotwin.estimation.ensemble_kalman import EnsembleKalman
 from cotwin.estimation.gradient_search import adam, lbfgs
@@ -96,7 +97,7 @@ def fit(
     """
     taken, left_behind = 0, list[Rest]()
     for left in reversed(range(ROUNDS + 1)):
-        solution = stages.solve(search, problem, points.z)
+        solution = kept_in_reach(problem, stages.solve(search, problem, points.z))
         taken += solution.iterations
         stages.say(f"all of the time fitted, search {ROUNDS + 1 - left}")
         points, solution = together(problem, solution, points.counts)
@@ -196,9 +197,15 @@ def _with_starts(
     assert known.linear is not None
     revised, z = evidence.with_adapted(revised, z, known.linear)
     if revised is problem and isinstance(known.information, FullInformation) and not problem.unknowns.closures:
-        covariance = known.information.covariance()
-        around = known.linear
-        tilt = stages.take("slope", [at], lambda: {"slope": evidence.slope(problem, at, around)})["slope"]
+        # Of a number that is lost at a bound it is looked for where it may be pulled away from there.
+        there = in_sight(problem, at, known.linear)
+        lost = not torch.equal(there, at)
+        seen = Known.at(problem, there) if lost else known
+        assert seen.linear is not None
+        assert isinstance(seen.information, FullInformation)
+        covariance, around = seen.information.covariance(), seen.linear
+        tilt = stages.take("slope", [there], lambda: {"slope": evidence.slope(problem, there, around)})["slope"]
         if float((covariance @ (tilt - problem.tilt) / covariance.diagonal().sqrt()).abs().max()) > SETTLED:
-            revised = problem.tilted(torch.lerp(problem.tilt, tilt, taking), at[: len(tilt)])
+            revised = problem.tilted(torch.lerp(problem.tilt, tilt, taking), there[: len(tilt)])
+            z = torch.cat([there[None], z[1:]]) if lost else z
     return revised, z

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -36,8 +37,8 @@ class Information(ABC):
         """Standard deviations of quantities with these derivatives to the raw unknowns."""
 
     @abstractmethod
-    def warnings(self) -> list[Note]:
-        """What a person should know before using the estimates."""
+    def warnings(self, on_bound: Collection[str]) -> list[Note]:
+        """What a person should know before using the estimates. on_bound: numbers of which that is told instead."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class FullInformation(Information):
 
     def covariance(self) -> Float[Tensor, "N N"]:
         """Of the raw numbers; along blind directions as large as can be told."""
-        root = self.directions / self.values.clamp(min=RESOLUTION * float(self.values[0]))[:, None]
+        root = self.directions / self.values.clamp(min=RESOLUTION * max(float(self.values[0]), RESOLUTION))[:, None]
         return root.mT @ root
 
     def reach(self, quantile: float, farthest: float) -> Float[Tensor, "K N"]:
@@ -111,18 +112,22 @@ class FullInformation(Information):
         length: Tensor = torch.linalg.vector_norm(self.values * (self.directions @ step))
         return length
 
-    def warnings(self) -> list[Note]:
-        """What a person should know before using the estimates."""
+    def warnings(self, on_bound: Collection[str]) -> list[Note]:
+        """What a person should know before using the estimates. on_bound: numbers of which that is told instead."""
+        told = torch.tensor([label in on_bound for label in self.labels], device=self.values.device)
+        unseen = self.directions[self.blind]
+        unseen = unseen[(unseen * ~told).norm(dim=1) > (unseen * told).norm(dim=1)]
         said = [
             Note(
                 "blind",
                 f"the data say nothing about {describe(direction, self.labels)}; fix a parameter of it (Known), give "
                 "it a prior, or observe more.",
             )
-            for direction in self.directions[self.blind]
+            for direction in unseen
         ]
         spread = self.deviations(torch.eye(len(self.labels), dtype=self.values.dtype, device=self.values.device))
-        loose = [label for label, one in zip(self.labels, spread, strict=True) if LOOSE < one < float("inf")]
+        pairs = zip(self.labels, spread.tolist(), strict=True)
+        loose = [label for label, one in pairs if LOOSE < one < float("inf") and label not in on_bound]
         if loose:
             names = ", ".join(loose[:6]) + (f" and {len(loose) - 6} more" if len(loose) > 6 else "")
             said.append(

@@ -39,9 +39,10 @@ def laplace_interval(
 ) -> Interval:
     """v ± quantile · σ, in the parameter's unbounded numbers u = g(v), and mapped back: never beyond a bound.
 
-    A number of its own: u is its raw number. A value of a field is a mean of several coefficients: u is the raw
-    number of a coefficient of that value (its logarithm, where they are positive), and σ_u = σ_v |du/dv|, the delta
-    method.
+    A number of its own: u is its raw number. One that lies on a bound is open there, up to the bound itself; to
+    the other side it is v ± quantile · σ_v, since near a bound predictions follow v and not u.
+    A value of a field is a mean of several coefficients: u is the raw number of a coefficient of that value (its
+    logarithm, where they are positive), and σ_u = σ_v |du/dv|, the delta method.
     """
     parameter = unknowns.parameters[name]
 
@@ -52,10 +53,16 @@ def laplace_interval(
     slope = torch.func.jacfwd(value)(raw).reshape(-1, len(raw))
     deviation = information.deviations(slope).reshape(middle.shape)
     if isinstance(parameter, Elementwise):
+        bounds = parameter.lower, parameter.upper
         place = unknowns.place(name)
         own = torch.eye(len(raw), dtype=raw.dtype, device=raw.device)[place]
-        reach = quantile * information.deviations(own)
-        low, high = (value(raw + sign * reach @ own) for sign in (-1, 1))
+        reach = torch.zeros_like(raw)
+        reach[place] = quantile * information.deviations(own)
+        ended = unknowns.on_bound(raw)[place].reshape(middle.shape)
+        low, high = (
+            torch.where(ended, (middle + sign * quantile * deviation).clamp(*bounds), value(raw + sign * reach))
+            for sign in (-1, 1)
+        )
     else:
         centre = parameter.unbounded(middle)
         rate = torch.func.jvp(parameter.bounded, (centre,), (torch.ones_like(centre),))[1]

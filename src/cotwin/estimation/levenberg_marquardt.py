@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cotwin.estimation.linear import Linearised
+from cotwin.estimation.linear import LARGEST_MOVE, Linearised
 from cotwin.estimation.prediction import Pace
 from cotwin.estimation.problem import LeastSquares
 
-LARGEST_MOVE = 2.0  # of a raw number in one iteration: a factor e² of what is learned through its logarithm
 SMALL_MOVE = 0.1  # below which a point keeps its pace
 ATTEMPTS = 12  # dampings tried before a point is given up
 DAMPING = 1e-3  # at first
@@ -132,7 +131,7 @@ class _Descent:
     def _step(self) -> int:
         """Try a step of every active point; 1, or 0 where some need another pace before that can be judged."""
         active, linear = self.active, self.linear
-        step = _limited(linear.solve(self.damping[active]))
+        step = _step(linear, self.damping[active])
         needed = self.problem.paces(self.z[active] + step)
         far = (step.abs().amax(dim=1) > SMALL_MOVE).tolist()
         moves = list(zip(active.tolist(), needed, far, strict=True))
@@ -194,7 +193,22 @@ def _raised(paces: list[Pace], at: int, needed: Pace) -> bool:
 
 def _promised(linear: Linearised, damping: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
     """By how much the linear model lowers the cost. Under ever so much damping nothing promises anything."""
-    return linear.cost - linear.cost_after(_limited(linear.solve(damping)))
+    return linear.cost - linear.cost_after(_step(linear, damping))
+
+
+def _step(linear: Linearised, damping: Float[Tensor, " P"]) -> Float[Tensor, "P Z"]:
+    """Of all numbers; or, where that promises more, of those alone that would not go too far.
+
+    One on which little depends, such as one near its bound, would else hold the others where they are.
+    """
+    step = linear.solve(damping)
+    near = step[:, : linear.by_raw.shape[2]].abs() <= LARGEST_MOVE
+    together = _limited(step)
+    if bool(near.all()):
+        return together
+    alone = _limited(linear.fixed(near).solve(damping))
+    more = linear.cost_after(alone) < linear.cost_after(together)
+    return torch.where(more[:, None], alone, together)
 
 
 def _limited(step: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+LARGEST_MOVE = 2.0  # of a raw number at once: a factor e² of what is learned through its logarithm
 CHANCE = 4.0  # standard deviations within which chance alone leaves each of some hundred numbers
 
 
@@ -95,8 +96,10 @@ class Linearised:
         misfit: Float[Tensor, "P M"],
         prior: Float[Tensor, "P R"],
         prior_by_raw: Float[Tensor, "P R N"],
+        height: Float[Tensor, " P"],
+        tilt: Float[Tensor, "P N"],
     ) -> Linearised:
-        """About z + s, where the residuals are known: J changed by the least that makes it agree with their change.
+        """About z + s, where all but the values' J is known: it changes by the least that makes it agree with theirs.
 
         Each row changes only where it may be other than zero.
         Source: Broyden (1965), Math. Comp. 19; Schubert (1970), Math. Comp. 24 for the rows.
@@ -112,8 +115,8 @@ class Linearised:
             by_raw=self.by_raw + missed[..., None] * raw[:, None],
             prior_by_raw=prior_by_raw,
             by_white=self.by_white + missed[..., None] * own,
-            height=self._height_after(raw),
-            tilt=self.tilt,
+            height=height,
+            tilt=tilt,
             trajectory=self.trajectory,
         )
 
@@ -167,7 +170,7 @@ class Linearised:
     def unwhitening(self) -> Callable[[Float[Tensor, " Z"]], Float[Tensor, " Z"]]:
         """w ↦ L⁻ᵀ w, L Lᵀ = JᵀJ of the only set: steps whose linear cost is as round as w, differentiably.
 
-        What nothing depends on moves by w itself.
+        As if raw numbers were known to `LARGEST_MOVE`: a w of one takes none much farther, little as depends on it.
         """
         still = torch.zeros(1, dtype=self.misfit.dtype, device=self.misfit.device)
         matrix = self.by_raw[0].mT @ self.by_raw[0] + self.prior_by_raw[0].mT @ self.prior_by_raw[0]
@@ -178,7 +181,7 @@ class Linearised:
             half = torch.linalg.solve_triangular(factor, mixed, upper=False)[0]
             matrix = matrix - half.mT @ half
             parts.append((factor[0].mT, half))
-        root = _inverse_root(matrix)
+        root = _inverse_root(matrix + torch.eye(len(matrix)).to(matrix) / LARGEST_MOVE**2)
 
         def step(w: Float[Tensor, " Z"]) -> Float[Tensor, " Z"]:
             raw, *whites = w.split([len(root), *[self.white.shape[2]] * len(parts)])
@@ -324,7 +327,7 @@ def solve_symmetric(matrix: Tensor, right: Tensor) -> Tensor:
 
 def _inverse_root(matrix: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
     """R, R Rᵀ = matrix⁻¹, by eigenvalues, after scaling to a unit diagonal; of what is singular to rounding, 1."""
-    scale = matrix.diagonal().clamp(min=torch.finfo(matrix.dtype).tiny).rsqrt()
+    scale = matrix.diagonal().rsqrt()
     values, vectors = torch.linalg.eigh(matrix * scale[:, None] * scale)
     least = len(values) * torch.finfo(matrix.dtype).eps * values[-1:]
     root: Tensor = scale[:, None] * vectors * torch.where(values > least, values, 1.0).rsqrt()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +80,7 @@ class LowRankInformation(Information):
         variance: Tensor = rows.square().sum(dim=1) - gained
         return variance.clamp(min=0).sqrt()
 
-    def warnings(self) -> list[Note]:
+    def warnings(self, on_bound: Collection[str]) -> list[Note]:
         """How many combinations of the unknowns the data determine."""
         count = int((self.values > 1).sum())
         return [

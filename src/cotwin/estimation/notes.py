@@ -18,6 +18,7 @@ from cotwin.estimation.note import Note
 from cotwin.estimation.observation import Observation
 from cotwin.estimation.problem import LeastSquares
 from cotwin.estimation.spectrum import looks
+from cotwin.estimation.unknowns import ON_A_BOUND, VANISHED
 
 LARGEST_DISCREPANCY = 2.5
 """Scales of its prior, beyond which a discrepancy's deviation lies once in 80."""
@@ -27,10 +28,6 @@ DECIDED = 0.5
 """Half widths by which a discrepancy may move an unknown: of such a bias it may leave as much as it takes."""
 LARGEST_NOISE = 0.7
 """Of the deviation of the values, half of their variance: from there on an estimated noise says more than the fit."""
-ON_A_BOUND = 1e-3
-"""Of the distance between two bounds, how near to one an estimate lies on it."""
-VANISHED = 1e-6
-"""Of its value at the start, below which, or above whose inverse, a positive number has left all that is likely."""
 BY_CHANCE = 1e-4
 """How rarely trajectories that share their unknowns disagree by as much as is pointed out."""
 RIVAL = 5.0
@@ -207,14 +204,15 @@ def on_bounds(problem: LeastSquares, raw: Float[Tensor, " N"], begin: dict[str, 
     if on_it:
         yield Note(
             "on_bound",
-            f"on a bound: {', '.join(on_it)}. Widen the bounds, or the simulator misses something. Laplace's "
-            "interval says nothing there, that by profile does.",
+            f"on a bound: {', '.join(on_it)}. The interval is open there, and its other end is a rough one; that of "
+            "a profile, for numbers of their own, is not. Widen the bounds, or the simulator misses something.",
         )
     if gone:
         yield Note(
             "out_of_range",
-            f"at the end of its range: {', '.join(gone)}, which is no estimate. The data contradict the simulator "
-            "(its boundaries, its terms), or the search went astray.",
+            f"at the end of its range: {', '.join(gone)}, which is no estimate. The interval is open there. What it "
+            "stands for is not in the data, or the data contradict the simulator (its boundaries, its terms), or the "
+            "search went astray.",
         )
 
 
@@ -228,6 +226,8 @@ def on_ensemble(problem: LeastSquares, z: Float[Tensor, " Z"], ensemble: Ensembl
     )
     costs = half_square(problem.weighted(ensemble.predicted), problem.prior_residuals(ensemble.z))
     expected = torch.cat([linear.cost_after((one - z)[None]) for one in ensemble.z]) - linear.cost
+    if not bool(expected.mean() > 0):  # all numbers lie on bounds
+        return
     # What noise adds to the cost of each member it adds at the estimate too.
     ratio = float((costs - linear.cost).mean() / expected.mean())
     scatter = float((costs - expected).std()) / (len(costs) ** 0.5 * float(expected.mean()))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cotwin.estimation.discrepancy import Process
-from cotwin.estimation.linear import Linearised, half_square
+from cotwin.estimation.linear import LARGEST_MOVE, Linearised, half_square
 from cotwin.estimation.measurements import Measurements, NoisyStarts
 from cotwin.estimation.observation import Observation, Until
 from cotwin.estimation.prediction import AT_ONCE, Pace, Prediction
@@ -35,8 +35,9 @@ LOOSELY = 2.0
 class LeastSquares:
     """½ ‖(O(rollout(θ, s)) − y)/σ‖² + ½ ‖prior residuals of θ‖² + ½ ‖ε‖², over θ and, where starts are noisy, ε.
 
-    To this cost something linear in θ may be added, see `tilted`. Where a discrepancy is admitted, the first part is
-    whitened: Σ^(−1/2) in place of 1/σ, Σ = σ² + cov δ. So are all misfits and their Jacobians here.
+    To this cost something that is linear in θ near a place may be added, see `tilted`. Where a discrepancy is
+    admitted, the first part is whitened: Σ^(−1/2) in place of 1/σ, Σ = σ² + cov δ. So are all misfits and their
+    Jacobians here.
 
     stepper: with the unknowns θ, at their initial values. starts: s, (B, C, *S), or s as `NoisyStarts` of ε.
     priors: by the names that `estimates` gives. given: what comes from outside with the starts.
@@ -176,7 +177,11 @@ class LeastSquares:
         return twin
 
     def tilted(self, tilt: Float[Tensor, " N"], level: Float[Tensor, " N"]) -> LeastSquares:
-        """The same problem with tilt · (raw − level) added to its cost."""
+        """The same problem with tilt · (raw − level) added to its cost, which ends where a raw number has an end.
+
+        Of a logarithm or a logit it is D tanh((raw − level)/D) in place of raw − level, D = `LARGEST_MOVE`. A line
+        without an end would draw a number that the data do not hold beyond all bounds.
+        """
         twin = copy.copy(self)
         twin.tilt, twin.level = tilt, level
         return twin
@@ -214,7 +219,7 @@ class LeastSquares:
         with torch.no_grad():
             for name, value in here.items():
                 there[name].requires_grad_(value.requires_grad).copy_(value)
-        twin.unknowns = Unknowns(twin.stepper)
+        twin.unknowns = Unknowns(twin.stepper, self.unknowns.middle)
         return twin
 
     def seen_by(self, observation: Observation) -> LeastSquares:
@@ -238,11 +243,12 @@ class LeastSquares:
         twin.stepper = self.calibrated(z)
         for name in self.unknowns.closures:
             twin.stepper.get_parameter(name).requires_grad_(False)
-        twin.unknowns = Unknowns(twin.stepper)
-        twin.level, twin.tilt = (
-            torch.cat([one.new_zeros(0), *(self.unknowns.split(one)[name].flatten() for name in twin.unknowns.names)])
-            for one in (self.level, self.tilt)
+        left = Unknowns(twin.stepper).names
+        twin.level, twin.tilt, middle = (
+            torch.cat([one.new_zeros(0), *(self.unknowns.split(one)[name].flatten() for name in left)])
+            for one in (self.level, self.tilt, self.unknowns.middle)
         )
+        twin.unknowns = Unknowns(twin.stepper, middle)
         return twin, torch.cat([twin.unknowns.present(), white.flatten()])
 
     def __getitem__(self, points: Tensor) -> LeastSquares:
@@ -342,7 +348,8 @@ class LeastSquares:
     ) -> Linearised:
         """The same after a step to z, by one rollout for each point: Jacobians follow as secants."""
         raw, _ = self.parts(z)
-        return linear.moved(step, self.misfit(z, paces), self._prior(raw), self._prior_by_raw(z))
+        added = self._height(raw), self._tilt(raw)
+        return linear.moved(step, self.misfit(z, paces), self._prior(raw), self._prior_by_raw(z), *added)
 
     def paces(self, z: Float[Tensor, "P Z"]) -> list[Pace]:
         """What each point needs by itself, so that it costs the same whichever others are in its batch."""
@@ -391,7 +398,7 @@ class LeastSquares:
             prior_by_raw=self._prior_by_raw(z),
             by_white=self._weighed(by_white.mT).mT,
             height=self._height(raw),
-            tilt=self.tilt.expand_as(raw),
+            tilt=self._tilt(raw),
             trajectory=self.observation.trajectory,
         )
 
@@ -424,7 +431,14 @@ class LeastSquares:
         return weight if self.repeats is None else weight * self.repeats.sqrt()
 
     def _height(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, " P"]:
-        return ((raw - self.level) * self.tilt).sum(dim=1)
+        away = raw - self.level
+        ending = LARGEST_MOVE * torch.tanh(away / LARGEST_MOVE)
+        return (torch.where(self.unknowns.bounded, ending, away) * self.tilt).sum(dim=1)
+
+    def _tilt(self, raw: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
+        """The slope of that."""
+        ending = 1 - torch.tanh((raw - self.level) / LARGEST_MOVE).square()
+        return torch.where(self.unknowns.bounded, ending, 1.0) * self.tilt
 
     def _prior_by_raw(self, z: Float[Tensor, "P Z"]) -> Float[Tensor, "P R N"]:
         if not len(self.unknowns) or (not self.priors and self.anchor is None):

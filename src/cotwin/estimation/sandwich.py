@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -67,8 +68,8 @@ class Widened(Information):
         wide = torch.einsum("kn,nm,km->k", slope, self.covariance.to(slope.device), slope).clamp(min=0).sqrt()
         return torch.maximum(self.plain.deviations(slope), wide)
 
-    def warnings(self) -> list[Note]:
-        return self.plain.warnings()
+    def warnings(self, on_bound: Collection[str]) -> list[Note]:
+        return self.plain.warnings(on_bound)
 
 
 def levels(lattice: Lattice, misfit: Float[Tensor, " M"], fitted: Float[Tensor, "M K"]) -> Float[Tensor, "*S"]:

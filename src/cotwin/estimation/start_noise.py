@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,8 +42,8 @@ class Shaken(Information):
         moved = (slope @ self.steps.mT).square().mean(dim=1)
         return (self.known.deviations(slope).square() + moved).sqrt()
 
-    def warnings(self) -> list[Note]:
-        return self.known.warnings()
+    def warnings(self, on_bound: Collection[str]) -> list[Note]:
+        return self.known.warnings(on_bound)
 
 
 def with_noise_of_starts(found: Estimation) -> Estimation:

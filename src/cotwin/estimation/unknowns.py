@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,6 +17,10 @@ from cotwin.stepper import Stepper
 
 IDLE = 1e-10
 """Part of the largest change of a parameter below which a change is rounding."""
+ON_A_BOUND = 1e-3
+"""Of the distance between two bounds, how near to one an estimate lies on it."""
+VANISHED = 1e-6
+"""Of its value at the start, below which, or above whose inverse, a positive number has left all that is likely."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,10 @@ class Unknowns:
     names: of the raw parameters, as `stepper.named_parameters()` has them; only what requires a gradient is unknown.
     labels: one for each of the N numbers, for a person: "viscosity", "velocity[1]".
     parameters: what is estimated, by the names that `estimates` gives; paths: where in the stepper.
+    middle: of raw numbers with two bounds halfway between these, with one where the search began; nan without any.
     """
 
-    def __init__(self, stepper: Stepper) -> None:
+    def __init__(self, stepper: Stepper, middle: Float[Tensor, " N"] | None = None) -> None:
         raw = {name: value for name, value in stepper.named_parameters() if value.requires_grad}
         self.stepper = stepper
         self.names = list(raw)
@@ -67,6 +72,7 @@ class Unknowns:
             module = stepper.get_submodule(path)
             assert isinstance(module, Parameter)
             self.parameters[name] = module
+        self.middle = self._middle() if middle is None else middle
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -127,11 +133,43 @@ class Unknowns:
 
     def ranges(self) -> list[tuple[float, float]]:
         """What each of the N numbers stays between in natural units, or as it is where it has none."""
-        return [
-            (module.lower, module.upper) if isinstance(module, Elementwise) else (-math.inf, math.inf)
-            for module, size in zip(self._modules(), self.sizes, strict=True)
-            for _ in range(size)
-        ]
+        lower, upper = self._bounds()
+        return list(zip(lower.tolist(), upper.tolist(), strict=True))
+
+    @property
+    def bounded(self) -> Bool[Tensor, " N"]:
+        """Which raw numbers are logarithms or logits: of what has a bound in natural units."""
+        return self.middle.isfinite()
+
+    def ends(self, left: float) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
+        """Least and largest raw numbers with so much left to a bound, infinite where there is none.
+
+        Of the way between two bounds, or of the value of `middle` above one.
+        """
+        far = math.log(1 / left - 1)
+        return (self.middle - far).nan_to_num(nan=-torch.inf), torch.where(self._two, self.middle + far, torch.inf)
+
+    def on_bound(self, raw: Float[Tensor, " N"]) -> Bool[Tensor, " N"]:
+        """Which numbers lie on a bound."""
+        (low, high), (vanished, _) = self.ends(ON_A_BOUND), self.ends(VANISHED)
+        return (raw < torch.where(self._two, low, vanished)) | (raw > high)
+
+    def _bounds(self) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
+        """What the numbers stay between in natural units."""
+        begin, unbounded = self.present(), (-math.inf, math.inf)
+        ends = [(one.lower, one.upper) if isinstance(one, Elementwise) else unbounded for one in self._modules()]
+        sizes = torch.tensor(self.sizes, dtype=torch.long, device=begin.device)
+        lower, upper = begin.new_tensor(ends).reshape(-1, 2).repeat_interleave(sizes, dim=0).unbind(1)
+        return lower, upper
+
+    def _middle(self) -> Float[Tensor, " N"]:
+        return torch.where(self._two, 0.0, torch.where(self._bounds()[0].isfinite(), self.present(), torch.nan))
+
+    @cached_property
+    def _two(self) -> Bool[Tensor, " N"]:
+        """Which numbers have two bounds."""
+        lower, upper = self._bounds()
+        return (upper - lower).isfinite()
 
     def naturally(self, z: Float[Tensor, " N"]) -> list[float]:
         """Each of the N numbers in natural units, or as it is where it has none."""
