@@ -57,9 +57,9 @@ def test_what_tests_is_clean_and_whole_and_comes_last(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SOLVED if name != "burgers_semi_lagrangian"])
-def test_finer_grids_and_steps_move_the_truth_by_a_fifth_of_a_percent_at_most(name: str) -> None:
+def test_finer_grids_and_steps_move_the_truth_much_less_than_its_noise(name: str) -> None:
     made: Truth = truth.source(name)
-    assert made.unresolved(count=2) < 2e-3
+    assert made.unresolved(count=2) < (made.noise / 6 or 1e-3)
 
 
 @pytest.mark.skipif(not FILE.exists(), reason=f"third-party data are not there: {FILE.name}")
