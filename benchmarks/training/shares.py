@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
@@ -14,11 +15,11 @@ import torch
 import cotwin.training.held_out
 import cotwin.training.objective
 import cotwin.windows.rollout
-import cotwin.windows.starts
 from cotwin.experiment.load import load
 from cotwin.experiment.train import prepare
 from cotwin.training.hybrid import Phase
 from cotwin.training.loss import RolloutLoss
+from cotwin.training.muon import Muon
 from cotwin.training.objective import Objective
 
 FORWARD, BACKWARD, OPTIMIZER = "forward and loss", "backward", "optimiser"
@@ -72,9 +73,10 @@ def shares_of_a_cycle(config: str, steps: int | None) -> dict[str, float]:
         # The closure that an optimiser calls; what it holds beside the parts above is ours.
         (Objective, "evaluate", OTHER),
         (torch.optim.Adam, "step", OPTIMIZER),
+        (Muon, "step", OPTIMIZER),
         (torch.optim.LBFGS, "step", OPTIMIZER),
         (cotwin.windows.rollout, "rollout", GENERATION),
-        (cotwin.windows.starts, "rolled", GENERATION),
+        (import_module("cotwin.windows.starts.simulated"), "rolled", GENERATION),
         (cotwin.training.held_out, "rollout", VALIDATION),
     ]
     with ExitStack() as stack:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cotwin.experiment.load import load
+from cotwin.experiment.optimizers import build_descent
 from cotwin.experiment.train import prepare
+from cotwin.training.descent import GradientDescent
 from cotwin.training.held_out import HeldOut
 from cotwin.training.hybrid import HybridTrainer, Phase
 from cotwin.windows import Batch, JoinedWindows, Windows
@@ -29,14 +31,15 @@ def rivals(config: str, steps: int) -> dict[str, Callable[[], object]]:
     trainer.held_out = HeldOut(learner.real.starts().take([0, 1])[None])
     trainer.validate_every = 10 * steps
     twin = copy.deepcopy(trainer.stepper)
-    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-4, fused=True)
+    descent = build_descent(load(config).synthetic.optimizer, twin)
+    assert isinstance(descent, GradientDescent)
     order = torch.randperm(len(windows)).split(trainer.batch_size)
     batches = cycle([windows.__getitems__(indices.tolist()) for indices in order])
     scale = trainer.loss.inverse_scale.view(-1, *[1] * twin.layout.dims)
 
     def bare() -> None:
         for batch in islice(batches, steps):
-            _step(twin, batch, scale, optimizer)
+            _step(twin, batch, scale, descent.optimizers)
 
     return {OURS: lambda: trainer.fit(windows, steps), BARE: bare}
 
@@ -49,8 +52,8 @@ def _windows(hybrid: HybridTrainer) -> Windows:
         return JoinedWindows(real, kept.windows, ALPHA)
 
 
-def _step(model: nn.Module, batch: Batch, scale: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
+def _step(model: nn.Module, batch: Batch, scale: Tensor, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    model.zero_grad()
     state, errors = batch.states[:, 0], []
     for step in range(1, batch.states.shape[1]):
         state = model(state)
@@ -58,4 +61,5 @@ def _step(model: nn.Module, batch: Batch, scale: torch.Tensor, optimizer: torch.
     losses = (torch.stack(errors, dim=1) * scale).flatten(1).mean(dim=1)
     (batch.weight * losses).mean().backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
