@@ -121,7 +121,7 @@ def test_raising_the_cycles_goes_on_along_the_longer_schedule(tmp_path: Path) ->
 
     class Watching(StopAt):
         def step(self, loss: float) -> None:
-            rates.append(trainer.descent.optimizer.param_groups[0]["lr"])
+            rates.append(trainer.descent.optimizers[0].param_groups[0]["lr"])
             super().step(loss)
 
     with reopen(tmp_path / "run", experiment) as run, pytest.raises(PowerCutError):
