@@ -16,7 +16,7 @@
         check.json, check.png          of `cotwin estimate --check`
         posterior.nc, posterior.png    draws from the posterior, if asked for
         cells/…json                    of `cotwin compare`, what came of each arm with each seed
-        comparison.json, comparison.png
+        comparison.json, comparison.png, origin.json: hashes of data and code
 
 Whatever is written here is written aside, synced and renamed: it is whole or not there. No link here is followed.
 """
@@ -47,11 +47,12 @@ logger = logging.getLogger(__name__)
 MARKER, LOCK = "cotwin-run.json", "lock"
 # By their full names: a figure that somebody else put here is not ours.
 OURS = re.compile(
-    r"config\.yaml|metrics\.jsonl|(models|result|estimation|check|next|comparison)\.json"
+    r"config\.yaml|metrics\.jsonl|(models|result|estimation|check|next|comparison|origin)\.json"
     r"|(physical|synthetic|estimate|filled)\.safetensors"
     r"|(rollout|fit|check|posterior|next|comparison)\.png|posterior\.nc"
 )
 CHECKPOINTS, GENERATED, CELLS, FILLED = "checkpoints", "generated", "cells", "filled.safetensors"
+ORIGIN = "origin.json"
 CHECKPOINT = re.compile(r"(\d{4,})\.pt")
 PART_OF_CHECKPOINT = re.compile(r"(\d{4,})\.(?:pt|json)")
 WINDOWS = re.compile(r"\d{4,}-(?:physical|synthetic)\.npy")
@@ -162,6 +163,16 @@ class Run:
     def write_json(self, name: str, value: Any) -> None:
         """Write nested plain values as JSON; a number that is not finite becomes null, which JSON has."""
         self.write_text(name, json.dumps(_finite(value), indent=1) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """What was written; None where nothing was. Raises RunError where it is damaged."""
+        if self._folder.status(name) is None:
+            return None
+        try:
+            value: dict[str, Any] = json.loads(self._folder.read(name))
+        except ValueError:
+            raise RunError(f"{self.path / name} is damaged; start again with --overwrite.") from None
+        return value
 
     def write_result(self, name: str, value: Any, besides: Sequence[str]) -> None:
         """`write_json`, and where another result was there, without the files besides that spoke of that one."""

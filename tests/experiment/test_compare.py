@@ -85,7 +85,7 @@ def test_distilling_takes_equal_steps_from_the_calibrated_simulator(inside: Path
 
 
 @pytest.mark.slow
-def test_a_comparison_goes_on_where_it_was_interrupted(inside: Path) -> None:
+def test_a_comparison_goes_on_where_it_was_interrupted(inside: Path, caplog: pytest.LogCaptureFixture) -> None:
     of = plan(seeds=3, curve=(1, 4))
     said: list[str] = []
     with Run.create(inside / "whole", dump(of.experiment)) as run:
@@ -101,6 +101,10 @@ def test_a_comparison_goes_on_where_it_was_interrupted(inside: Path) -> None:
             "steps", "null", "synthetic"
         )
         assert again.computed == 1
+        (inside / "whole/origin.json").write_text(json.dumps({"code": "another", "data": "other"}))
+        compare(of, run, again, said.append)
+    assert "another version" in caplog.text
+    assert "not to the last digit" in caplog.text
     values = json.loads(json.dumps(study.as_json()))
     assert values["seeds"] == [0, 1, 2]
     assert values["training_trajectories"] == 2

@@ -34,7 +34,7 @@ def test_the_docs_count_what_networks_have(name: str) -> None:
 
 def test_a_size_sets_what_is_not_stated_beside_it() -> None:
     plain = load("burgers").synthetic
-    assert (plain.size, plain.width, plain.depth) == (None, 24, 4)
+    assert (plain.size, plain.width, plain.depth) == (None, 16, 4)
     sized = load("burgers", ["synthetic.size=base"]).synthetic
     assert (sized.width, sized.depth) == (64, 6)  # the preset's width was of no size
     for order in (["synthetic.size=base", "synthetic.width=8"], ["synthetic.width=8", "synthetic.size=base"]):

@@ -10,6 +10,7 @@ from second_device import DEVICE, second_device
 from tiny import LAYOUT, heat, lbfgs, trajectories
 from torch import Tensor
 
+from cotwin.estimation.priors import Gaussian
 from cotwin.sensors import Sensors
 from cotwin.stepper import Stepper, rollout
 from cotwin.training.descent import Descent
@@ -17,6 +18,7 @@ from cotwin.training.gauss_newton import GaussNewton
 from cotwin.training.held_out import HeldOut
 from cotwin.training.loss import RolloutLoss
 from cotwin.training.objective import Objective
+from cotwin.training.penalty import Penalty
 from cotwin.training.trainer import Trainer
 from cotwin.windows import Batch, JoinedWindows, SlidingWindows
 
@@ -146,9 +148,10 @@ def test_nothing_read_in_scored_frames_is_refused() -> None:
 
 def test_a_penalty_weighs_against_readings() -> None:
     batch = by_readings().__getitems__(range(15))
-    objective = Objective(heat(0.2), LOSS, None, range(15), lambda some: iter([batch.rows(list(some))]))
+    known = Penalty({"diffusivity": Gaussian(0.2, 0.1)}, 100)  # it is what it is known to be
+    objective = Objective(heat(0.2), LOSS, known, range(15), lambda some: iter([batch.rows(list(some))]))
     value = objective.evaluate()
-    assert float(value.level) == pytest.approx(float(value.value))
+    assert 0 < float(value.level) == pytest.approx(float(value.value))
 
 
 def test_readings_go_along_to_another_device() -> None:

@@ -11,16 +11,18 @@ from typing import Any
 
 from cotwin.experiment.arms import ARMS, ArmName, Cell, work
 from cotwin.experiment.build import build_store
+from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.loading import load_dataset
+from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment, FileData
-from cotwin.run import Run
+from cotwin.run import ORIGIN, Run
 from cotwin.study.cells import finish
 from cotwin.study.outcome import Outcome
 from cotwin.study.study import Study
 
 REFERENCE: ArmName = "together"
 """Whose processor time the others may spend, too."""
-LEAST, MOST = 0.02, 50.0
+LEAST, MOST = 0.02, 10.0
 """Of the steps in the settings, that equal cost may ask for."""
 
 MOST_FOLDS = 1_000_000
@@ -71,8 +73,11 @@ def compare(plan: Plan, run: Run, executor: Executor, say: Say) -> Study:
     """Train all arms with all seeds, but for what the run has already, and put them side by side.
 
     First all arms with the first seed, whose processor time says how many steps cost as much as REFERENCE; so all
-    other cells are functions of settings and seed. Raises what cells raise.
+    other cells are functions of settings and seed. Raises what cells raise; RunError where the run is of other data.
     """
+    experiment = _seeded(plan.experiment, 0)
+    data = load_dataset(experiment.data, experiment.physical, experiment.seed, build_store(experiment.store))
+    _require_same_origin(run, data, experiment)
     kept = _Kept(run, executor, say)
     first = kept.finish({arm: plan.cells(arm, seeds=1) for arm in plan.arms})
     factors = {arm: _factor(outcomes[0], first[REFERENCE][0]) for arm, outcomes in first.items()}
@@ -80,9 +85,6 @@ def compare(plan: Plan, run: Run, executor: Executor, say: Say) -> Study:
     wanted |= {("cost", arm): plan.cells(arm, factors[arm]) for arm in plan.arms if arm != "null"}
     wanted |= {("curve", number): plan.cells("surrogate alone", trajectories=number) for number in plan.curve}
     found = kept.finish(wanted)
-    experiment = plan.experiment
-    first_data = _seeded(experiment, 0)
-    data = load_dataset(first_data.data, experiment.physical, first_data.seed, build_store(experiment.store))
     return Study(
         [experiment.seed + number for number in range(plan.seeds)],
         {
@@ -93,6 +95,15 @@ def compare(plan: Plan, run: Run, executor: Executor, say: Say) -> Study:
         len(data.train),
         {number: found["curve", number] for number in plan.curve},
     )
+
+
+def _require_same_origin(run: Run, data: Dataset, experiment: Experiment) -> None:
+    """Cells are named by settings alone: those of other data are refused, and those of other code warned of."""
+    now, before = origin(data, experiment), run.read_json(ORIGIN)
+    if before is None:
+        run.write_json(ORIGIN, now)
+    else:
+        require_same_origin({"origin": before}, now, experiment)
 
 
 class _Kept:

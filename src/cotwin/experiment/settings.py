@@ -252,7 +252,9 @@ class AutoAlpha(Settings):
     """By held-out real data: the simulator teaches until it is shown to be worse, the surrogate once shown better."""
 
     kind: Literal["auto"]
-    cap: Annotated[float, Field(gt=0, le=1000)] = Field(2.0, description="influence of a perfect teacher")
+    cap: Annotated[float, Field(gt=0, le=1000)] = Field(
+        2.0, description="influence of a perfect simulator; a surrogate's is at most that of the real data"
+    )
 
 
 Alpha = Annotated[FixedAlpha | LinearAlpha | AutoAlpha, Field(discriminator="kind")]

@@ -28,8 +28,8 @@ def gain(alone: Mapping[int, Sequence[float]], reached: Sequence[float], used: i
 
     Errors alone are taken as the least with as many trajectories or fewer, and as powers of the number between.
 
-    >>> gain({1: [0.8], 2: [0.4], 4: [0.2], 8: [0.1]}, [0.15], used=2)
-    Gain(factor=2.83..., at_least=False)
+    >>> str(gain({1: [0.8], 2: [0.4], 4: [0.2], 8: [0.1]}, [0.15], used=2))
+    '2.67'
     """
     needed = [
         _needed({number: errors[seed] for number, errors in alone.items()}, error)
