@@ -34,8 +34,8 @@ def test_alpha_lies_between_nothing_and_the_cap(
 def test_trust_is_given_where_it_is_earned_and_taken_back(trusted: bool) -> None:
     alpha, most = auto(2.0), 2.0 if trusted else 1.0
     much, some, none = (alpha(0, standing(error, 1.0, trusted)) for error in (0.1, 0.8, 1.5))
-    assert much == most
-    assert 0 < some < most
+    assert 0.95 * most < much < most
+    assert 0 < some < much
     assert none == 0
     # The learner has caught up.
     assert alpha(3, standing(0.1, 0.05, trusted)) == 0
@@ -44,7 +44,7 @@ def test_trust_is_given_where_it_is_earned_and_taken_back(trusted: bool) -> None
 def test_doubt_speaks_for_the_simulator_and_against_the_surrogate() -> None:
     alpha = auto(2.0)
     assert alpha(0, standing(0.9, 1.0, trusted=True, spread=0.5)) > 0.5
-    sure = auto(100.0)(0, Standing(torch.full((3,), 0.1), torch.full((3,), 0.3), trusted=True))
+    sure = auto(9.0)(0, Standing(torch.full((3,), 0.1), torch.full((3,), 0.3), trusted=True))
     assert sure == pytest.approx(8)
     assert alpha(0, standing(0.9, 1.0, trusted=False, spread=0.5)) == 0
     one = torch.tensor([0.5])

@@ -140,9 +140,10 @@ class NetworkSettings(LearnerSettings):
     ensemble: Annotated[int, Field(ge=1, le=100)] = Field(
         1, description="networks from other initial weights, each of which learns by itself; their mean is predicted"
     )
-    optimizer: Optimizer = Adam(kind="adam", lr=2e-3)
-    warmup_steps: WarmupSteps = 300
-    steps: Steps = 150
+    window: Window = 1
+    optimizer: Optimizer = Muon(kind="muon")
+    warmup_steps: WarmupSteps = 100
+    steps: Steps = 300
     starts: Kind = "auto"
     positions: bool | Literal["auto"] = Field(
         "auto",

@@ -253,7 +253,7 @@ class AutoAlpha(Settings):
 
     kind: Literal["auto"]
     cap: Annotated[float, Field(gt=0, le=1000)] = Field(
-        2.0, description="influence of a perfect simulator; a surrogate's is at most that of the real data"
+        20.0, description="influence of a perfect simulator; a surrogate's is at most that of the real data"
     )
 
 

@@ -58,13 +58,13 @@ def linear(first: float, last: float, cycles: int) -> Alpha:
 
 
 def auto(cap: float, level: float = 0.95) -> Alpha:
-    """Trust is earned on held-out real data: alpha = 1/r² − 1, from 0 to the cap.
+    """Trust is earned on held-out real data: alpha = cap · max(0, 1 − r²).
 
-    So real and generated windows weigh as the inverse squares of errors do, less what the learner has by itself: a
-    teacher that is no better adds nothing, one three times as good counts eight times. r is an end of the interval of
-    the ratio e_teacher / e_learner: of a trusted teacher the lower end, of another the upper end. So the simulator
-    teaches until it is shown to be worse, the surrogate only while it is shown to be better. The interval is
-    Student's, on the logarithms of the ratios of all parts; of one part it has no ends.
+    r is an end of the interval of the ratio e_teacher / e_learner: of a trusted teacher the lower end, of another
+    the upper end. So the simulator teaches until it is shown to be worse, the surrogate only while it is shown to be
+    better, and the better they are, the closer alpha comes to the cap. The interval is Student's, on the logarithms
+    of the ratios of all parts; of one part it has no ends. Inverse squares of errors, 1/r² − 1, would fall to nothing
+    where both come near the noise of the held-out data, which is when a simulator without noise is worth most.
 
     cap: most that a simulator's windows may count; a surrogate's at most as much as the real data.
     level: of the interval, two-sided.
@@ -72,7 +72,7 @@ def auto(cap: float, level: float = 0.95) -> Alpha:
     >>> small, large = torch.tensor([0.1, 0.12, 0.09]), torch.tensor([0.31, 0.33, 0.29])
     >>> alpha = auto(4.0)
     >>> [round(alpha(0, Standing(*errors)), 2) for errors in ((small, large, True), (small, large, False))]
-    [4.0, 1.0]
+    [3.71, 0.83]
     >>> [alpha(0, Standing(large, small, trusted)) for trusted in (True, False)]
     [0.0, 0.0]
     """
@@ -81,9 +81,7 @@ def auto(cap: float, level: float = 0.95) -> Alpha:
         low, high = interval(standing.teacher, standing.learner, level, standing.spread)
         ratio = low if standing.trusted else high
         most = cap if standing.trusted else min(cap, 1.0)
-        if ratio >= 1 or math.isnan(ratio):
-            return 0.0
-        return min(most, 1 / ratio**2 - 1) if ratio > 0 else most
+        return 0.0 if ratio >= 1 or math.isnan(ratio) else most * (1 - ratio**2)
 
     return alpha
 
