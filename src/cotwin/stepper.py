@@ -151,12 +151,13 @@ class Stepper(nn.Module, ABC):
     @property
     def takes_given(self) -> bool:
         """Whether samples differ by what is given of them, be it only which trajectory they are of."""
-        return any(isinstance(one, Outside) for one in self.modules())
+        # Not of all modules: a network has many, and every rollout asks.
+        return any(isinstance(one, Outside) for part in self.made_of() for one in part.modules())
 
     @property
     def flows(self) -> bool:
         """Whether, bound, it changes along a rollout."""
-        return bool(flowing(self))
+        return any(flowing(part) for part in self.made_of())
 
     def bound(self, given: Given, ones: Ones) -> Stepper:
         """This stepper for samples of which this is given, its parameters shared; see `Outside.bound`."""
