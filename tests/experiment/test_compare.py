@@ -13,6 +13,7 @@ import torch
 from small import SMALL
 
 from cotwin import Trajectories, write_trajectories
+from cotwin.cli.compare import _plan
 from cotwin.experiment.arms import Cell, sized, work
 from cotwin.experiment.build import build_store
 from cotwin.experiment.calibrate import estimated, prepare
@@ -22,6 +23,8 @@ from cotwin.experiment.loading import load_dataset
 from cotwin.parameters import estimates
 from cotwin.run import Run
 from cotwin.study.outcome import Outcome
+from cotwin.training.hybrid import HybridTrainer, Phase, PhaseResult
+from cotwin.training.safe_steps import TrainingDivergedError
 
 FEW = [*SMALL, "data.noise=0.005", "data.points=48", "data.num_steps=20", "physical.viscosity.grid=[2]"]
 
@@ -48,7 +51,7 @@ def plan(*changes: str, **options: Any) -> Plan:
 
 def outcome_of(plan: Plan, arm: str, **options: Any) -> dict[str, Any]:
     values = work(plan.cells(arm, seeds=1, **options)[0]).as_json()
-    for measured in ("seconds", "fixed", "memory"):
+    for measured in ("seconds", "fixed", "shared", "memory", "forward"):
         del values[measured]
     return values
 
@@ -91,7 +94,7 @@ def test_a_comparison_goes_on_where_it_was_interrupted(inside: Path, caplog: pyt
     with Run.create(inside / "whole", dump(of.experiment)) as run:
         first = Here()
         study = compare(of, run, first, said.append)
-        assert first.computed == len(said) == len(list((inside / "whole/cells").iterdir()))
+        assert first.computed == len(said) - 1 == len(list((inside / "whole/cells").iterdir()))
         again = Here()
         assert compare(of, run, again, said.append) == study
         assert again.computed == 0
@@ -150,9 +153,39 @@ def test_a_file_however_small_has_data_that_chose_nothing(inside: Path, count: i
         assert not frames & {tuple(one.flatten().tolist()) for part in known for one in part.flatten(0, 1)}
         seen.append(frozenset(frames))
     assert len(set(seen)) >= min(4, max(count, 2))
-    if count == 5:
-        with pytest.raises(ValueError, match="take fewer"):
-            sized(fold, of.cells("surrogate alone", trajectories=9)[0], experiment, store)
+    with pytest.raises(ValueError, match=r"take fewer|no 9 whole trajectories"):
+        sized(fold, of.cells("surrogate alone", trajectories=9)[0], experiment, store)
+
+
+def test_an_arm_with_other_data_is_refused(inside: Path) -> None:
+    other = load("burgers", [*FEW, "data.noise=0.01"])
+    of = plan(seeds=1, variants={"less": other})
+    with Run.create(inside / "run", dump(of.experiment)) as run, pytest.raises(ValueError, match="other data"):
+        compare(of, run, Here(), print)
+
+
+@pytest.mark.slow
+def test_a_model_that_diverges_together_is_counted_and_the_other_keeps_its_error(
+    inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = HybridTrainer.advance
+
+    def diverging(self: HybridTrainer, phase: Phase) -> PhaseResult:
+        if (phase.cycle, phase.learner) == (1, "synthetic"):
+            raise TrainingDivergedError("it diverged.")
+        return usual(self, phase)
+
+    monkeypatch.setattr(HybridTrainer, "advance", diverging)
+    outcome = work(plan("hybrid.alpha={kind: auto}").cells("together", seeds=1)[0])
+    assert outcome.error("synthetic") == math.inf
+    assert outcome.error("physical") < 1
+    assert (outcome.forward, outcome.notes) == (None, ["it diverged."])
+
+
+def test_settings_of_an_arm_may_stand_in_braces() -> None:
+    of = _plan("burgers", [], 3, ["no gate: hybrid.alpha={kind: fixed, value: 2} synthetic.width=8"], None)
+    assert of.variants["no gate"].hybrid.alpha.kind == "fixed"
+    assert of.variants["no gate"].synthetic.width == 8
 
 
 def test_cells_carry_all_that_decides_them() -> None:

@@ -51,7 +51,7 @@ def test_the_interval_is_students() -> None:
         ([0.1999, 0.1999, 0.1999], [0.2, 0.2, 0.2], 0.0, "open"),
         ([0.1, INF, 0.1, 0.1], [0.2, 0.2, 0.2, 0.2], 0.0, "diverges"),
         ([INF, 0.1, 0.1], [INF, 0.2, 0.2], 0.0, "open"),
-        ([INF, INF, INF], [INF, INF, INF], 0.0, "open"),
+        ([INF, INF, INF], [INF, INF, INF], 0.0, "diverges"),
         ([0.1, 0.1], [0.2, 0.2], 0.0, "unsaid"),
     ],
 )
@@ -76,20 +76,25 @@ def test_a_geometric_mean_is_of_what_is_finite() -> None:
     assert geometric_mean([0.0, 1.0]) < 1e-100
 
 
-@given(st.floats(0.2, 2.0), st.floats(1.0, 31.0))
+@given(st.floats(0.2, 2.0), st.floats(1.01, 31.0))
 def test_the_gain_is_exact_where_errors_are_a_power_of_the_number(power: float, needed: float) -> None:
-    alone = {number: [3.0 * number**-power] * 2 for number in (1, 2, 4, 8, 16, 32)}
-    found = gain(alone, [3.0 * needed**-power] * 2, used=2)
-    assert found.factor == pytest.approx(needed / 2)
-    assert not found.at_least
+    alone = {number: [3.0 * number**-power] * 3 for number in (1, 2, 4, 8, 16, 32)}
+    found = gain(alone, [3.0 * needed**-power] * 3, used=2)
+    assert found is not None
+    assert found.factor == pytest.approx(needed / 2) == found.low == found.high
+    assert found.bound == ""
 
 
-def test_a_gain_beyond_what_was_tried_is_at_least() -> None:
+def test_a_gain_beyond_what_was_tried_is_a_bound() -> None:
     alone = {1: [0.4, 0.4], 2: [0.2, 0.2], 4: [0.3, 0.1]}
-    beyond = gain(alone, [0.05, 0.05], used=2)
-    assert (beyond.factor, beyond.at_least) == (pytest.approx(2.0), True)
-    assert str(beyond) == "at least 2"
+
+    def found(*reached: float) -> str:
+        return str(gain(alone, reached, used=2))
+
+    assert found(0.05, 0.05) == "at least 2 times"
+    assert found(0.5, 0.5) == "at most 0.5 times"
+    assert found(0.5, 0.05) == "about 1 times"
     # More data that do worse by chance are no reason to need more.
-    assert gain(alone, [0.2, 0.2], used=2).factor == pytest.approx(1.0)
-    assert gain(alone, [0.5, 0.5], used=2).factor == pytest.approx(0.5)
-    assert gain({1: [INF], 2: [0.1]}, [0.1], used=1).factor == pytest.approx(2.0)
+    assert found(0.2, 0.2) == "1 times (1 to 1)"
+    assert gain(alone, [0.2, INF], used=2) is None
+    assert str(gain({1: [INF] * 2, 2: [0.1] * 2}, [0.1] * 2, used=1)) == "2 times (2 to 2)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import shlex
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,7 +33,9 @@ def compare(
     ] = None,
     curve: Annotated[
         int | None,
-        typer.Option(help="For the efficiency gain: the surrogate alone with 1, 2, 4, … up to so many trajectories."),
+        typer.Option(
+            min=1, help="For the efficiency gain: the surrogate alone with 1, 2, 4, … up to so many trajectories."
+        ),
     ] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="As many as cores if not given.")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="Where to write; runs/NAME-compare if not given.")] = None,
@@ -64,6 +66,7 @@ def compare(
         else:
             run = Run.create(path, dump(plan.experiment), overwrite=overwrite)
         with run, _pool(processes, plan) as executor:
+            run.write_text("config.yaml", dump(plan.experiment))
             say(f"Comparing {', '.join(plan.arms)} of {plan.experiment.name!r} over {seeds} seeds into {path}.")
             try:
                 study = run_comparison(plan, run, executor, say)
@@ -86,7 +89,10 @@ def _plan(config: str, overrides: list[str], seeds: int, arms: list[str], curve:
         name, colon, changes = one.partition(":")
         if not colon or not name.strip() or not changes.strip():
             fail(f"--arm {one!r} is not of the form 'NAME: key.path=value …'.")
-        variants[name.strip()] = load(config, [*overrides, *shlex.split(changes)])
+        if name.strip() in variants:
+            fail(f"--arm names {name.strip()!r} twice; give each a name of its own.")
+        # Between settings, not within the braces of one.
+        variants[name.strip()] = load(config, [*overrides, *re.split(r"\s+(?=[\w.-]+=)", changes.strip())])
     numbers = tuple(2**power for power in range((curve or 0).bit_length()))
     return Plan(load(config, overrides), seeds, variants, numbers)
 

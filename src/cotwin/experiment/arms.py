@@ -7,8 +7,9 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -32,6 +33,7 @@ from cotwin.training.hybrid import HybridTrainer, Role
 from cotwin.training.safe_steps import TrainingDivergedError
 
 ArmName = Literal["simulator alone", "surrogate alone", "null", "distilled", "together"]
+LOST = Scored(math.inf, math.inf, [])
 ANOTHER_ORDER, FURTHER = 1, 2
 """What other random numbers than a run's own are seeded by, beside its seed."""
 
@@ -59,10 +61,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trained:
-    """fixed: seconds of processor time that do not grow with the steps."""
+    """fixed: seconds of processor time that calibrating took. lost: which model diverged in training, and why."""
 
     hybrid: HybridTrainer
     fixed: float = 0.0
+    lost: Mapping[Role, str] = field(default_factory=dict)
 
 
 def work(cell: Cell) -> Outcome:
@@ -71,33 +74,46 @@ def work(cell: Cell) -> Outcome:
     torch.set_num_threads(experiment.threads or 1)
     store = build_store(experiment.store)
     data = sized(load_dataset(experiment.data, experiment.physical, experiment.seed, store), cell, experiment, store)
+    roles, problem, shared = ROLES[cell.arm], Problem(experiment, data, store), 0.0
+    _warm_up(problem, roles)
     begun = time.process_time()
-    roles, notes, filling = ROLES[cell.arm], list[str](), 0.0
-    trained = None
     try:
-        problem = _filled(Problem(experiment, data, store))
-        filling = time.process_time() - begun
+        problem = _filled(problem)
+        shared = time.process_time() - begun
         trained = ARMS[cell.arm](problem)
-    except (DivergenceError, TrainingDivergedError) as error:
-        notes.append(str(error))
+    except DivergenceError as error:
+        never, nothing = dict.fromkeys(roles, LOST), dict.fromkeys(roles, math.inf)
+        seconds, steps = time.process_time() - begun, dict.fromkeys(roles, 0)
+        return Outcome(never, nothing, {}, steps, seconds, shared=shared, memory=_memory(), notes=[str(error)])
     seconds = time.process_time() - begun
-    if trained is None:
-        lost = Scored(math.inf, math.inf, [])
-        never, nothing = dict.fromkeys(roles, lost), dict.fromkeys(roles, math.inf)
-        return Outcome(never, nothing, {}, dict.fromkeys(roles, 0), seconds, seconds, _memory(), notes)
     trainers = {role: trained.hybrid.learners[role].trainer for role in roles}
     models = {role: trainer.best() for role, trainer in trainers.items()}
+    whole = cell.arm == "together" and not trained.lost
     return Outcome(
-        scores={role: _scored(model, problem.data) for role, model in models.items()},
+        scores={
+            role: LOST if role in trained.lost else _scored(model, problem.data) for role, model in models.items()
+        },
         validation={role: trainer.best_error for role, trainer in trainers.items()},
         missed=_missed(models["physical"], data) if "physical" in models else {},
         steps={role: trainer.steps_done for role, trainer in trainers.items()},
         seconds=seconds,
-        fixed=filling + trained.fixed,
+        fixed=trained.fixed,
+        shared=shared,
         memory=_memory(),
-        forward=forward_costs(experiment.physical, problem.data, models) if cell.arm == "together" else None,
+        notes=list(trained.lost.values()),
+        forward=forward_costs(experiment.physical, problem.data, models) if whole else None,
         estimated=_estimated(models["physical"]) if "physical" in models else {},
     )
+
+
+def _warm_up(problem: Problem, roles: tuple[Role, ...]) -> None:
+    """A step of each model, thrown away: a new process begins slowly, which is no cost of training."""
+    if problem.data.unseen is not None:
+        return  # to estimate those takes long enough
+    hybrid = build_hybrid(problem.experiment, problem.data, problem.store, fixed(0.0))
+    with suppress(DivergenceError, TrainingDivergedError):
+        for learner in (hybrid.learners[role] for role in roles):
+            learner.trainer.fit(learner.real, 1)
 
 
 def _filled(problem: Problem) -> Problem:
@@ -153,7 +169,10 @@ def _run(hybrid: HybridTrainer, experiment: Experiment, roles: tuple[Role, ...])
     for phase in hybrid.phases(experiment.hybrid.cycles):
         if phase.learner in roles:
             torch.manual_seed(seed_of(experiment.seed, phase.cycle + 1, *phase.learner.encode()))
-            hybrid.advance(phase)
+            try:
+                hybrid.advance(phase)
+            except TrainingDivergedError as error:
+                return Trained(hybrid, lost={phase.learner: str(error)})
     return Trained(hybrid)
 
 
@@ -184,6 +203,11 @@ def sized(data: Dataset, cell: Cell, experiment: Experiment, store: Store) -> Da
     settings, seed = experiment.data, experiment.seed
     if isinstance(settings, FileData):
         own = load_dataset(settings.model_copy(update={"train": count}), experiment.physical, seed, store)
+        if len(own.train.numbers) != count:
+            raise ValueError(
+                f"{data.train.source}: there are no {count} whole trajectories to train with, since they are divided "
+                "in time; leave the curve out."
+            )
         return replace(own, validation=data.validation, test=data.test)
     there = len(data.train)
     if count <= there:

@@ -9,21 +9,21 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
-from cotwin.experiment.arms import ARMS, ArmName, Cell, work
+from cotwin.experiment.arms import ARMS, ArmName, Cell, sized, work
 from cotwin.experiment.build import build_store
-from cotwin.experiment.dataset import Dataset
 from cotwin.experiment.loading import load_dataset
 from cotwin.experiment.resume import origin, require_same_origin
 from cotwin.experiment.settings import Experiment, FileData
 from cotwin.run import ORIGIN, Run
+from cotwin.store.store import Store
 from cotwin.study.cells import finish
 from cotwin.study.outcome import Outcome
 from cotwin.study.study import Study
 
 REFERENCE: ArmName = "together"
 """Whose processor time the others may spend, too."""
-LEAST, MOST = 0.02, 10.0
-"""Of the steps in the settings, that equal cost may ask for."""
+MOST = 10.0
+"""Times the steps in the settings, that equal cost asks for."""
 
 MOST_FOLDS = 1_000_000
 
@@ -76,13 +76,19 @@ def compare(plan: Plan, run: Run, executor: Executor, say: Say) -> Study:
     other cells are functions of settings and seed. Raises what cells raise; RunError where the run is of other data.
     """
     experiment = _seeded(plan.experiment, 0)
-    data = load_dataset(experiment.data, experiment.physical, experiment.seed, build_store(experiment.store))
-    _require_same_origin(run, data, experiment)
+    store = build_store(experiment.store)
+    data = load_dataset(experiment.data, experiment.physical, experiment.seed, store)
+    for note in data.notes:
+        say(note)
+    _require_same_origin(run, plan, store)
+    for number in plan.curve:
+        if isinstance(experiment.data, FileData):
+            sized(data, plan.cells("surrogate alone", trajectories=number, seeds=1)[0], experiment, store)
     kept = _Kept(run, executor, say)
     first = kept.finish({arm: plan.cells(arm, seeds=1) for arm in plan.arms})
-    factors = {arm: _factor(outcomes[0], first[REFERENCE][0]) for arm, outcomes in first.items()}
+    factors = {arm: _factor(outcomes[0], first[REFERENCE][0]) for arm, outcomes in first.items() if arm != "null"}
     wanted: dict[tuple[str, str | int], list[Cell]] = {("steps", arm): plan.cells(arm) for arm in plan.arms}
-    wanted |= {("cost", arm): plan.cells(arm, factors[arm]) for arm in plan.arms if arm != "null"}
+    wanted |= {("cost", arm): plan.cells(arm, factor) for arm, factor in factors.items() if factor is not None}
     wanted |= {("curve", number): plan.cells("surrogate alone", trajectories=number) for number in plan.curve}
     found = kept.finish(wanted)
     return Study(
@@ -90,20 +96,35 @@ def compare(plan: Plan, run: Run, executor: Executor, say: Say) -> Study:
         {
             table: {arm: found[table, arm] for arm in plan.arms if (table, arm) in found}
             for table in ("steps", "cost")
+            if (table, REFERENCE) in found
         },
-        factors,
+        {arm: factor for arm, factor in factors.items() if factor is not None},
         len(data.train),
         {number: found["curve", number] for number in plan.curve},
     )
 
 
-def _require_same_origin(run: Run, data: Dataset, experiment: Experiment) -> None:
-    """Cells are named by settings alone: those of other data are refused, and those of other code warned of."""
-    now, before = origin(data, experiment), run.read_json(ORIGIN)
+def _require_same_origin(run: Run, plan: Plan, store: Store) -> None:
+    """Cells are named by settings alone: those of other data are refused, and those of other code warned of.
+
+    Raises ValueError for a variant whose data are others: nothing is paired then.
+    """
+    now, experiment = _origin(plan.experiment, store), plan.experiment
+    for arm, variant in plan.variants.items():
+        if variant.seed != experiment.seed or _origin(variant, store)["data"] != now["data"]:
+            raise ValueError(f"the arm {arm!r} has other data or another seed; compare it by itself.")
+    before = run.read_json(ORIGIN)
     if before is None:
         run.write_json(ORIGIN, now)
     else:
         require_same_origin({"origin": before}, now, experiment)
+
+
+def _origin(experiment: Experiment, store: Store) -> dict[str, str]:
+    """Of all that a file holds, whichever part a fold takes."""
+    settings = experiment.data
+    whole = settings.model_copy(update={"train": None}) if isinstance(settings, FileData) else settings
+    return origin(load_dataset(whole, experiment.physical, experiment.seed, store), experiment)
 
 
 class _Kept:
@@ -114,39 +135,49 @@ class _Kept:
 
     def finish(self, wanted: Mapping[Any, list[Cell]]) -> dict[Any, list[Outcome]]:
         """Of lists of cells, by whatever they are called."""
-        names = {_name(cell): cell for cells in wanted.values() for cell in cells}
+        names = {_name(cell): (key, cell) for key, cells in wanted.items() for cell in cells}
         there = {name: self.run.cell(name) for name in names}
         found = {name: Outcome.from_json(one["outcome"]) for name, one in there.items() if one is not None}
-        missing = {name: cell for name, cell in names.items() if name not in found}
+        missing = {name: cell for name, (_, cell) in names.items() if name not in found}
         done = 0
 
         def keep(name: str, outcome: Outcome) -> None:
             nonlocal done
             done += 1
-            cell = missing[name]
+            key, cell = names[name]
             self.run.keep_cell(name, {"cell": cell._asdict(), "outcome": outcome.as_json()})
-            self.say(f"{done} of {len(missing)}: {_described(cell, outcome)}")
+            self.say(f"{done} of {len(missing)}: {_described(key, cell, outcome)}")
 
         found |= finish(missing, work, self.executor, keep)
         return {key: [found[_name(cell)] for cell in cells] for key, cells in wanted.items()}
 
 
 def _name(cell: Cell) -> str:
-    return hashlib.sha256(json.dumps(cell).encode()).hexdigest()[:32]
+    settings = json.loads(cell.settings)
+    del settings["store"]  # where generated data are kept changes no digit
+    return hashlib.sha256(json.dumps([settings, *cell[1:]]).encode()).hexdigest()[:32]
 
 
-def _described(cell: Cell, outcome: Outcome) -> str:
-    seed = json.loads(cell.settings)["seed"]
-    some = "" if cell.trajectories is None else f", {cell.trajectories} trajectories"
+def _described(key: str | tuple[str, str | int], cell: Cell, outcome: Outcome) -> str:
+    what, which = ("steps", key) if isinstance(key, str) else key
+    arm = {"steps": which, "cost": f"{which} at equal cost", "curve": f"surrogate alone, {which} trajectories"}[what]
     names = {"synthetic": "surrogate", "physical": "simulator"}
     errors = ", ".join(f"{names[role]} {score.nrmse:.3g}" for role, score in outcome.scores.items())
-    return f"{cell.arm}{some}, seed {seed}: NRMSE {errors}; {outcome.seconds:.0f} s"
+    why = "".join(f"; {note}" for note in outcome.notes)
+    return f"{arm}, seed {json.loads(cell.settings)['seed']}: NRMSE {errors}; {outcome.seconds:.0f} s{why}"
 
 
-def _factor(outcome: Outcome, reference: Outcome) -> float:
-    """How many times the steps an arm may take to cost as much as the reference."""
-    each = outcome.seconds - outcome.fixed
-    return min(max((reference.seconds - outcome.fixed) / each, LEAST), MOST) if each > 0 else 1.0
+def _factor(outcome: Outcome, reference: Outcome) -> float | None:
+    """How many times the steps an arm may take to cost as much as the reference; None where that is none at all, or
+    the reference diverged, whose cost says nothing then. What all arms share is left out of both.
+    """
+    if reference.notes:
+        return None
+    left = reference.seconds - reference.shared - outcome.fixed
+    each = outcome.seconds - outcome.shared - outcome.fixed
+    if left <= 0:
+        return None
+    return min(left / each, MOST) if each > 0 else 1.0
 
 
 def _seeded(experiment: Experiment, number: int) -> Experiment:

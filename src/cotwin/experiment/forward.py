@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,19 +26,18 @@ LEAST_SECONDS = 0.1
 """Of processor time, that is measured."""
 
 
-def forward_costs(settings: PhysicalSettings, data: Dataset, models: Mapping[Role, Stepper]) -> Forward:
-    """Of one solve over the held-out trajectories' time, all of them in a batch.
+def forward_costs(settings: PhysicalSettings, data: Dataset, models: Mapping[Role, Stepper]) -> Forward | None:
+    """Of one solve over the held-out trajectories' time, all of them in a batch; None where the surrogate diverges.
 
     The simulators are the calibrated one with substeps halved, on its own grid, coarser ones, and the data's where it
     is refined, as far as its equation can be solved there.
     """
     held_out = data.validation if data.test is None else data.test
     surrogate, error = models["synthetic"], held_out.error(models["synthetic"])
-    as_accurate = [
-        _seconds(one, held_out)
-        for one in simulators(settings, data, models["physical"])
-        if _error(one, held_out) <= error
-    ]
+    if not math.isfinite(error):
+        return None
+    every = simulators(settings, data, models["physical"])
+    as_accurate = [_seconds(one, held_out) for one in every if _error(one, held_out) <= error]
     return Forward(_seconds(surrogate, held_out), min(as_accurate, default=None))
 
 

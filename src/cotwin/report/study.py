@@ -38,7 +38,7 @@ def render(study: Study) -> Iterator[RenderableType]:
 
 
 def _table(study: Study, which: str) -> Table:
-    table = Table(title=f"Equal {which}, {len(study.seeds)} seeds")
+    table = Table(title=f"Equal {which}, {len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}")
     for column in ("model", "trained"):
         table.add_column(column)
     for column in ("NRMSE", "/ alone", "lost", "steps", "CPU s", "MB"):

@@ -35,7 +35,7 @@ def _arms(axis: Axes, study: Study, role: Role) -> None:
     arms = study.arms("steps", role)
     for shift, (table, colour) in zip((0.15, -0.15), COLOURS.items(), strict=True):
         for place, arm in enumerate(reversed(arms)):
-            if arm not in study.tables[table]:
+            if arm not in study.tables.get(table, {}):
                 continue
             errors = [error for error in study.errors(table, arm, role) if math.isfinite(error)]
             axis.plot(errors, [place + shift] * len(errors), "o", color=colour, alpha=0.4, markersize=5)

@@ -41,8 +41,8 @@ class Outcome:
     missed: relative errors of estimates whose truth is known, by name.
     estimated: the simulator's unknowns by name, numbers or, on the data's points, fields.
     steps: optimiser steps of each model that was trained.
-    seconds: processor time of training, with all that is generated and validated; fixed: the part of it that does not
-    grow with the steps, which is what calibrating takes.
+    seconds: processor time of training, with all that is generated and validated. fixed: the part of it that
+    calibrating takes. shared: that of what all arms need, states that nobody has seen; neither grows with the steps.
     memory: the most of the process, in bytes.
     forward: what a solve by the models costs; None where that was not looked for.
     notes: what went wrong, in sentences.
@@ -54,6 +54,7 @@ class Outcome:
     steps: Mapping[Role, int]
     seconds: float
     fixed: float = 0.0
+    shared: float = 0.0
     memory: int = 0
     notes: list[str] = field(default_factory=list)
     forward: Forward | None = None

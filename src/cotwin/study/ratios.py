@@ -49,7 +49,7 @@ class Ratio:
         """What may be said of the first arm."""
         if self.seeds + max(self.lost) < FEWEST:
             return "unsaid"
-        if self.lost[0] != self.lost[1]:
+        if self.lost[0] != self.lost[1] or not self.seeds:
             return "diverges"
         if self.same:
             return "same"

@@ -57,11 +57,11 @@ class Study:
 
     @property
     def gain(self) -> Gain | None:
-        """Of real trajectories; None without a curve."""
+        """Of real trajectories; None without a curve, or where the surrogate diverges together."""
         if not self.curve:
             return None
         alone = {number: [one.error("synthetic") for one in outcomes] for number, outcomes in self.curve.items()}
-        return gain(alone, self.errors("steps", TOGETHER, "synthetic"), self.used)
+        return gain(alone, self.errors("steps", TOGETHER, "synthetic"), self.used, self.level)
 
     def breakeven(self) -> str:
         """How many forward solves of equal accuracy until the surrogate has paid for its training, in a sentence."""
@@ -71,6 +71,8 @@ class Study:
             for one, other in zip(together, simulator, strict=True)
             if one.forward is not None and one.forward.simulator is not None
         ]
+        if all(one.forward is None for one in together):
+            return "Breakeven: none, the surrogate diverges."
         if not known:
             return "Breakeven: no simulator of these settings is as accurate as the surrogate."
         training, surrogate, cheapest = (median(values) for values in zip(*known, strict=True))
@@ -94,14 +96,30 @@ class Study:
         for role in ROLES:
             for table in self.tables:
                 for against in (ALONE[role], DISTILLED):
-                    yield self._sentence(table, role, against)
+                    if against in self.tables[table]:
+                        yield self._sentence(table, role, against)
+        yield from self._unequal()
         yield self.breakeven()
-        if self.gain is not None:
-            most = max(self.curve)
-            yield (
-                f"Efficiency gain: alone the surrogate needs {self.gain} times as many real trajectories "
-                f"(up to {most} were tried)."
-            )
+        if self.curve:
+            yield self._efficiency()
+
+    def _unequal(self) -> Iterator[str]:
+        """Where costs cannot be made equal."""
+        if "cost" not in self.tables:
+            yield "Equal cost: not measured, since together diverges with the first seed."
+        elif DISTILLED not in self.tables["cost"]:
+            yield "Equal cost: calibrating alone takes longer than training together, so there is nothing distilled."
+
+    def _efficiency(self) -> str:
+        found, ratio = self.gain, self.ratio("steps", "synthetic", TOGETHER, ALONE["synthetic"])
+        if found is None:
+            return "Efficiency gain: none, together the surrogate diverges."
+        if ratio.word not in ("better", "worse"):
+            return "Efficiency gain: none is shown, as no difference from alone is."
+        return (
+            f"Efficiency gain: alone the surrogate needs {found} as many real trajectories (up to {max(self.curve)} "
+            "were tried)."
+        )
 
     def _sentence(self, table: str, role: Role, against: str) -> str:
         ratio = self.ratio(table, role, TOGETHER, against)
