@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from cotwin.estimation import Estimation, check
 from cotwin.estimation.redone import one_by_one
 from cotwin.estimation.replicas import Replicas
-from cotwin.experiment import calibrate
+from cotwin.experiment import calibrate, optimizers
 from cotwin.experiment.load import load
 from cotwin.experiment.settings import Experiment
 from cotwin.experiment.train import prepare, train
@@ -102,6 +102,8 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The second device, by its name in settings, which nobody else may use."""
     for module in ("build", "calibrate", "train"):
         monkeypatch.setattr(f"cotwin.experiment.{module}.find_device", torch.device)
+    # The kernel that only some devices have rounds otherwise.
+    monkeypatch.setattr(optimizers, "_adam", lambda weights, lr: torch.optim.Adam(weights, lr=lr))
     with second_device():
         yield str(DEVICE)
 

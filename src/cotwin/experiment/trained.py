@@ -143,7 +143,10 @@ def write_models(run: Run, experiment: Experiment, data: Dataset, models: Mappin
     """All that `load_run` needs. data: which decide what the settings leave open."""
     states, layout = data.train.states, data.layout
     physical = settled(experiment.physical, layout, states, data.given)
-    synthetic = settled_synthetic(experiment.synthetic, data, models["physical"])
+    synthetic = experiment.synthetic
+    if "synthetic" in models:
+        # Of states that nobody has seen an estimate knows nothing that a surrogate would ask.
+        synthetic = settled_synthetic(synthetic, data, models["physical"])
     filled_in = experiment.model_copy(update={"physical": physical, "synthetic": synthetic})
     described = {
         "settings": filled_in.model_dump(mode="json"),
