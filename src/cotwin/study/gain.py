@@ -38,7 +38,7 @@ def gain(
     None where the arm diverged with a seed.
 
     >>> str(gain({1: [0.8] * 3, 2: [0.4] * 3, 4: [0.2] * 3, 8: [0.1] * 3}, [0.15, 0.16, 0.14], used=2))
-    '2.68 times (2.4 to 2.99)'
+    '2.67 times (2.39 to 2.99)'
     """
     if not all(map(math.isfinite, reached)):
         return None
